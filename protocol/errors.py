@@ -1,0 +1,98 @@
+"""Whose fault it is, and every lawful "no".
+
+An exception is for what a peer, a network or a disk did; its class names the
+guilty party. A refusal is a value (``RefusalCode``), because "no" is a normal
+answer. Messages hold the field and the value found; never a key, a password or
+a memo.
+"""
+
+from enum import StrEnum
+
+#: Longest piece of a found value that a message repeats, in characters.
+_FOUND_LENGTH_MAX = 80
+
+
+class InterletsError(Exception):
+    """Anything that this project raises on purpose."""
+
+
+class PeerError(InterletsError):
+    """The other side broke the protocol: answer 4xx, count it, go on."""
+
+
+class OutageError(InterletsError):
+    """Something is away for now: try later, under the same key."""
+
+
+class LedgerBrokenError(InterletsError):
+    """The books contradict themselves: stop and call a person."""
+
+
+class MalformedMessageError(PeerError):
+    """A field cannot be what it claims to be.
+
+    Args:
+        field: path of the field, as the reader knows it.
+        found: what stood there; shortened, and made printable.
+        expected: what should have stood there, as a short phrase.
+    """
+
+    def __init__(self, field: str, found: object, expected: str | None = None) -> None:
+        self.field = field
+        shown = ascii(found) if isinstance(found, bytes) else repr(found)
+        if len(shown) > _FOUND_LENGTH_MAX:
+            shown = shown[:_FOUND_LENGTH_MAX] + "..."
+        tail = f"; expected {expected}" if expected else ""
+        super().__init__(f"{field}: cannot read {shown}{tail}")
+
+
+class NotSignedError(PeerError):
+    """Not signed by a key that speaks for the claimed sender."""
+
+
+class WeakKeyError(PeerError):
+    """A public key that must never be registered (protocol, section 3)."""
+
+
+class RefusalCode(StrEnum):
+    """Why a transfer is refused, in order of precedence (protocol, section 7).
+
+    The first group is said by the payer's node, the second by the hub, the
+    third by the payee's node.
+    """
+
+    ACCOUNT_FROZEN = "account-frozen"
+    SAME_ACCOUNT = "same-account"
+    AMOUNT_TOO_SMALL = "amount-too-small"
+    PAYER_FLOOR = "payer-floor"
+    HUB_UNREACHABLE = "hub-unreachable"
+
+    UNKNOWN_GROUP = "unknown-group"
+    GROUP_FROZEN = "group-frozen"
+    AMOUNT_OUT_OF_RANGE = "amount-out-of-range"
+    DEADLINE_OUT_OF_RANGE = "deadline-out-of-range"
+    RATE_CHANGED = "rate-changed"
+    REFUND_UNKNOWN = "refund-unknown"
+    REFUND_TOO_LARGE = "refund-too-large"
+    PAYER_GROUP_FLOOR = "payer-group-floor"
+    PAYEE_GROUP_CEILING = "payee-group-ceiling"
+    PAYEE_UNREACHABLE = "payee-unreachable"
+    CANCELLED = "cancelled"
+    UNKNOWN_TRANSFER = "unknown-transfer"
+
+    NOT_SIGNED_BY_PAYER_GROUP = "not-signed-by-payer-group"
+    HISTORY_DIFFERS = "history-differs"
+    CONTENT_UNREADABLE = "content-unreadable"
+    AMOUNT_MISMATCH = "amount-mismatch"
+    UNKNOWN_ACCOUNT = "unknown-account"
+    PAYEE_CANNOT_RECEIVE = "payee-cannot-receive"
+
+
+class ItemRefusalCode(StrEnum):
+    """Why one item of a good envelope has no effect (protocol, section 6)."""
+
+    UNREADABLE = "unreadable"
+    UNKNOWN_TYPE = "unknown-type"
+    NOT_YOURS = "not-yours"
+    ID_REUSED = "id-reused"
+    NOT_APPROVED = "not-approved"

@@ -1,0 +1,408 @@
+"""Every item that two servers exchange: one tagged struct each.
+
+An item is one line of JSON in an envelope (protocol, section 6). Lines are read
+strictly and kept as they came: hashes are over the exact bytes. What an item
+does is decided elsewhere; here is only what it says. Later versions of the
+protocol may add types; an unknown one is answered, never guessed at.
+"""
+
+import hashlib
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from protocol import strict_json
+from protocol.base64url import write_base64url
+from protocol.errors import ItemRefusalCode, MalformedMessageError, RefusalCode
+from protocol.instant import INSTANT_PATTERN, read_instant
+from protocol.unit import (
+    AMOUNT_MAX,
+    DECIMALS_MAX,
+    MILLISECONDS_MAX,
+    RATE_MAX,
+    Rate,
+    Unit,
+)
+
+PREPARE_LENGTH_MAX = 2 * 1024
+OFFER_LENGTH_MAX = 12 * 1024
+ITEM_LENGTH_MAX = 16 * 1024
+SEALED_LINE_LENGTH_MAX = 6 * 1024
+PATH_LENGTH_MAX = 10
+
+_LAST = "[AEIMQUYcgkosw048]"  # the last letter of 8 or 32 bytes carries 4 bits
+GroupField = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{1,31}\Z")]
+AccountField = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}\Z")]
+FederationField = Annotated[
+    str, Meta(pattern=rf"^[a-z][a-z0-9-]{{1,31}}#[A-Za-z0-9_-]{{42}}{_LAST}\Z")
+]
+IdField = Annotated[
+    str,
+    Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z"),
+]
+HashField = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_-]{{42}}{_LAST}\Z")]
+LifeField = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_-]{{10}}{_LAST}\Z")]
+SaltField = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{21}[AQgw]\Z")]
+InstantField = Annotated[str, Meta(pattern=INSTANT_PATTERN)]
+CountField = Annotated[int, Meta(ge=0, le=strict_json.INTEGER_MAX)]
+NumberField = Annotated[int, Meta(ge=1, le=strict_json.INTEGER_MAX)]
+SignedField = Annotated[
+    int, Meta(ge=-strict_json.INTEGER_MAX, le=strict_json.INTEGER_MAX)
+]
+AmountField = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+MillisecondsField = Annotated[int, Meta(ge=1, le=MILLISECONDS_MAX)]
+PathField = Annotated[list[HashField], Meta(max_length=PATH_LENGTH_MAX)]
+
+
+class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which decision log, how many decisions, and their tree hash."""
+
+    log: LifeField
+    size: CountField
+    root: HashField
+
+
+class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """One typed statement in an envelope."""
+
+
+class TransferPrepare(Item, frozen=True, kw_only=True, tag="transfer.prepare"):
+    """The payer's group asks for a transfer; the hub has not decided.
+
+    ``decide_by`` is the hub's time. ``payer_rate`` and ``payee_rate`` are rate
+    versions. ``content`` is the hash of the content line, which travels sealed.
+    """
+
+    id: IdField
+    payer_group: GroupField
+    payee_group: GroupField
+    milliseconds: CountField
+    payer_rate: NumberField
+    payee_rate: NumberField
+    decide_by: InstantField
+    refund_of: IdField | None
+    checkpoint: Checkpoint | None
+    content: HashField
+
+
+class ItemProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Portable proof that a group signed one item: line, place, path, line 1."""
+
+    line: str
+    index: CountField
+    path: PathField
+    envelope: str
+
+
+class TransferOffer(Item, frozen=True, kw_only=True, tag="transfer.offer"):
+    """The hub offers the payee's node a prepare, with the payer's signature."""
+
+    line: str
+    index: CountField
+    path: PathField
+    envelope: str
+
+
+class TransferAnswer(Item, frozen=True, kw_only=True, tag="transfer.answer"):
+    """The hub shows the payer's node the accept that clears its transfer."""
+
+    line: str
+    index: CountField
+    path: PathField
+    envelope: str
+
+
+class TransferAccept(Item, frozen=True, kw_only=True, tag="transfer.accept"):
+    """The payee's node holds the units and waits for the decision."""
+
+    id: IdField
+    prepare: HashField
+
+
+class TransferRefuse(Item, frozen=True, kw_only=True, tag="transfer.refuse"):
+    """The payee's node may not take the transfer, and says why."""
+
+    id: IdField
+    prepare: HashField
+    code: RefusalCode
+
+
+class TransferCancel(Item, frozen=True, kw_only=True, tag="transfer.cancel"):
+    """The payer's wish; it counts only while the hub has not decided."""
+
+    id: IdField
+
+
+class DecisionItem(Item, frozen=True, kw_only=True, tag="decision"):
+    """What every decision of the hub says: its name (log, number) and kind."""
+
+    log: LifeField
+    number: CountField
+
+
+class TransferDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
+    """Cleared or refused: first decision wins for ever.
+
+    ``prepare`` and ``answer`` are hashes of lines; ``prepare`` is ``None`` only
+    for an id that the hub does not know.
+    """
+
+    kind: Literal["transfer"] = "transfer"
+    at: InstantField
+    id: IdField
+    prepare: HashField | None
+    answer: HashField | None
+    outcome: Literal["cleared", "refused"]
+    code: RefusalCode | None
+
+
+class KeySpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A signing key's item numbers: the hub's part of a group's entry."""
+
+    kid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{16}\Z")]
+    first: NumberField
+    last: NumberField | None
+
+
+class DirectoryDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
+    """A group's entry as the group signed it, and beside it the hub's part.
+
+    ``floor`` and ``ceiling`` bound the group's position, in milliseconds.
+    """
+
+    kind: Literal["directory"] = "directory"
+    at: InstantField
+    group: GroupField
+    entry: str
+    state: Literal["active", "leaving", "frozen", "left"]
+    floor: SignedField
+    ceiling: SignedField
+    keys: list[KeySpan]
+
+
+class LogDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
+    """The first leaf of a log: the last checkpoint of the former one."""
+
+    kind: Literal["log"] = "log"
+    at: InstantField
+    former: Checkpoint | None
+
+
+class DirectoryPropose(Item, frozen=True, kw_only=True, tag="directory.propose"):
+    """A group asks for a new version of its entry."""
+
+    entry: str
+
+
+class Mirror(Item, frozen=True, kw_only=True, tag="mirror"):
+    """A node's clearing balance after the newest decision it has taken."""
+
+    log: LifeField
+    number: CountField
+    balance: SignedField
+
+
+class ItemRefused(Item, frozen=True, kw_only=True, tag="item.refused"):
+    """One item had no effect; ``hash`` is of its line."""
+
+    number: NumberField
+    hash: HashField
+    code: ItemRefusalCode
+
+
+AnyItem = (
+    TransferPrepare
+    | TransferOffer
+    | TransferAnswer
+    | TransferAccept
+    | TransferRefuse
+    | TransferCancel
+    | TransferDecision
+    | DirectoryDecision
+    | LogDecision
+    | DirectoryPropose
+    | Mirror
+    | ItemRefused
+)
+
+
+class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What only the two groups see of a transfer; the prepare holds its hash.
+
+    ``payer`` and ``payee`` are accounts; the prepare names their groups.
+    ``payee_amount`` is P and ``payer_amount`` Y, in minor units.
+    """
+
+    payer: AccountField
+    payee: AccountField
+    name: str
+    memo: str
+    payee_amount: AmountField
+    payer_amount: AmountField
+    salt: SaltField
+
+
+class EntryKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A public key in a group's entry, in base64url."""
+
+    use: Literal["signing", "sealing", "recovery"]
+    key: HashField
+
+
+class EntryRate(Rate, frozen=True, forbid_unknown_fields=True):
+    """A rate with its bounds, as an entry may hold it."""
+
+    version: NumberField
+    milliseconds: Annotated[int, Meta(ge=1, le=RATE_MAX)]
+
+
+class EntryUnit(Unit, frozen=True, forbid_unknown_fields=True):
+    """A unit with its bounds, as an entry may hold it."""
+
+    decimals: Annotated[int, Meta(ge=0, le=DECIMALS_MAX)]
+
+
+class GroupEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a group says of itself, signed by the group (JWS ``interlets-entry``)."""
+
+    v: Literal[1]
+    federation: FederationField
+    group: GroupField
+    version: NumberField
+    name: str
+    unit: EntryUnit
+    rates: Annotated[list[EntryRate], Meta(min_length=1, max_length=1000)]
+    keys: Annotated[list[EntryKey], Meta(min_length=3, max_length=3)]
+
+
+class HubStatement(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """The hub's keys, signed by the federation's root key (``interlets-hub``)."""
+
+    v: Literal[1]
+    federation: FederationField
+    version: NumberField
+    name: str
+    keys: Annotated[list[EntryKey], Meta(min_length=2, max_length=3)]
+
+
+class JoinRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """A group's request to be admitted (JWS ``interlets-join``).
+
+    ``entry`` is the group's signed entry; ``recovery`` the recovery key's JWS
+    ``interlets-recovery-consent`` over the hash of that entry.
+    """
+
+    v: Literal[1]
+    federation: FederationField
+    code: str
+    entry: str
+    recovery: str
+
+
+class RecoveryConsent(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """The recovery key's word that it belongs to this entry."""
+
+    v: Literal[1]
+    federation: FederationField
+    group: GroupField
+    entry: HashField
+
+
+class SealedLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Content for the other group, behind the envelope of the item it is for."""
+
+    for_: NumberField = msgspec.field(name="for")
+    box: str
+
+
+class _Kind(msgspec.Struct):
+    type: str
+    kind: str = ""
+
+
+_DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
+    **{
+        (str(struct.__struct_config__.tag), ""): msgspec.json.Decoder(struct)
+        for struct in (
+            TransferPrepare,
+            TransferOffer,
+            TransferAnswer,
+            TransferAccept,
+            TransferRefuse,
+            TransferCancel,
+            DirectoryPropose,
+            Mirror,
+            ItemRefused,
+        )
+    },
+    ("decision", "transfer"): msgspec.json.Decoder(TransferDecision),
+    ("decision", "directory"): msgspec.json.Decoder(DirectoryDecision),
+    ("decision", "log"): msgspec.json.Decoder(LogDecision),
+}
+_LENGTHS_MAX = {
+    "transfer.prepare": PREPARE_LENGTH_MAX,
+    "transfer.accept": PREPARE_LENGTH_MAX,
+    "transfer.offer": OFFER_LENGTH_MAX,
+    "transfer.answer": OFFER_LENGTH_MAX,
+}
+#: Stands in where an item has no such field; the pattern cannot tell 30 February.
+_SOME_INSTANT = "1970-01-01T00:00:00.000Z"
+_kind_decoder = msgspec.json.Decoder(_Kind)
+
+
+def line_hash(line: bytes) -> str:
+    """Hash a line's exact bytes, without the newline (43 characters)."""
+    return write_base64url(hashlib.sha256(line).digest())
+
+
+NOTHING_HASH = line_hash(b"")
+
+
+def write_line(value: msgspec.Struct) -> bytes:
+    """Write an item or content as one line, without the newline."""
+    line = strict_json.write(value)
+    assert b"\n" not in line, "JSON escapes newlines"
+    return line
+
+
+def read_item(line: bytes) -> AnyItem | ItemRefusalCode:
+    """Read one item; a bad one is a lawful answer, not an exception.
+
+    One bad item must not block a link for ever: it has no effect, and its
+    sender is told (protocol, section 5).
+    """
+    # JSON would take "\r" for white space; a line of ours has none (section 4).
+    if len(line) > ITEM_LENGTH_MAX or b"\r" in line:
+        return ItemRefusalCode.UNREADABLE
+    try:
+        found = _kind_decoder.decode(line)
+        has_kind = found.type == "decision"
+        if has_kind and not found.kind:
+            return ItemRefusalCode.UNREADABLE
+        decoder = _DECODERS.get((found.type, found.kind if has_kind else ""))
+        if decoder is None:
+            strict_json.check(line, "item")
+            return ItemRefusalCode.UNKNOWN_TYPE
+        if len(line) > _LENGTHS_MAX.get(found.type, ITEM_LENGTH_MAX):
+            return ItemRefusalCode.UNREADABLE
+        item = strict_json.read(line, decoder, "item")
+        for name in ("at", "decide_by"):
+            read_instant(getattr(item, name, _SOME_INSTANT), name)
+    except (msgspec.MsgspecError, MalformedMessageError, UnicodeError, RecursionError):
+        return ItemRefusalCode.UNREADABLE
+    return item
+
+
+content_decoder = msgspec.json.Decoder(Content)
+entry_decoder = msgspec.json.Decoder(GroupEntry)
+hub_statement_decoder = msgspec.json.Decoder(HubStatement)
+join_decoder = msgspec.json.Decoder(JoinRequest)
+recovery_consent_decoder = msgspec.json.Decoder(RecoveryConsent)
+sealed_line_decoder = msgspec.json.Decoder(SealedLine)

@@ -1,0 +1,63 @@
+"""The durable steps of a server, by name.
+
+A step is something that a server does once and must neither lose nor repeat. Rules
+name the step that a decision belongs to; ``protocol.peer.steps`` can kill the process
+just before or just after it, so that a test can try every place where power may fail.
+"""
+
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """A durable step; in the order in which a transfer meets them."""
+
+    ORDER = "order"
+    """The payer's node books a member's order: hold and transfer."""
+
+    PREPARE = "prepare"
+    """The hub takes a prepare: hold on two positions, offer to the payee's node."""
+
+    PREPARE_REFUSED = "prepare-refused"
+    """The hub refuses a prepare, without a hold."""
+
+    OFFER = "offer"
+    """The payee's node accepts an offer: hold, accept to the hub."""
+
+    OFFER_REFUSED = "offer-refused"
+    """The payee's node refuses an offer."""
+
+    ACCEPT = "accept"
+    """The hub takes an accept and clears: postings, decision, leaf of the log."""
+
+    REFUSE = "refuse"
+    """The hub takes the payee's refusal and decides: refused."""
+
+    CANCEL = "cancel"
+    """The hub takes the payer's wish to cancel and decides: refused."""
+
+    EXPIRE = "expire"
+    """The hub decides at the deadline that nobody answered: refused."""
+
+    DECISION_CLEARED = "decision-cleared"
+    """A node takes the decision cleared: the hold becomes an entry."""
+
+    DECISION_REFUSED = "decision-refused"
+    """A node takes the decision refused: the hold is voided."""
+
+    COMPARE = "compare"
+    """A server has compared a link after a start and may speak on it again."""
+
+    SEAL = "seal"
+    """A server numbers and seals the items that wait for a peer."""
+
+    ADMIT = "admit"
+    """The hub admits a group by its invitation: directory decision, link."""
+
+    JOIN = "join"
+    """A node stores what it joined: the hub's keys, its own first entry."""
+
+    MEMBER = "member"
+    """A node books what concerns one member alone: admission, limit, freeze."""
+
+    SEND = "send"
+    """The courier sends an envelope: around the HTTP request, nothing is written."""

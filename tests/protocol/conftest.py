@@ -1,0 +1,8 @@
+"""Property tests draw the same examples in every run: a failure is never a rumour."""
+
+from hypothesis import settings
+
+settings.register_profile(
+    "the same each time", derandomize=True, deadline=None, database=None
+)
+settings.load_profile("the same each time")

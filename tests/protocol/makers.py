@@ -1,0 +1,220 @@
+"""Makers of parties, items and bodies that are right until a test says otherwise."""
+
+import hashlib
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from protocol import directory, envelope, messages, sealing
+from protocol.address import HUB, FederationId, Group, TransferId, federation_id
+from protocol.base64url import write_base64url
+from protocol.errors import ItemRefusalCode, RefusalCode
+from protocol.keyring import KeyPeriod, Keyring, SigningKey, key_hash
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+#: Vectors of others, beside the repository and never in it.
+OTHERS_VECTORS = ROOT.parent / "shared" / "vectors"
+
+OOSTENDE = Group("oostende")
+MECHELEN = Group("mechelen")
+AT = "2026-11-23T02:59:01.123Z"
+ID = TransferId("0f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b")
+
+
+def others(name: str) -> pathlib.Path:
+    """Give a file of public vectors, or skip the test with the reason."""
+    path = OTHERS_VECTORS / name
+    if not path.exists():
+        pytest.skip(f"no public vectors here: ../shared/vectors/{name}")
+    return path
+
+
+def seed(label: str) -> bytes:
+    return hashlib.sha256(label.encode()).digest()
+
+
+def signing_key(label: str) -> SigningKey:
+    return SigningKey(seed(f"signing key of {label}"))
+
+
+def sealing_key(label: str) -> sealing.SealingKey:
+    return sealing.SealingKey(seed(f"sealing key of {label}"))
+
+
+def hash_of(label: str) -> str:
+    return write_base64url(seed(label))
+
+
+def life_of(label: str) -> str:
+    return write_base64url(seed(label)[:8])
+
+
+FEDERATION: FederationId = federation_id(
+    Group("lets-belgium"), key_hash(signing_key("the root").public)
+)
+
+
+def keyring(first: int = 1, last: int | None = None) -> Keyring:
+    """Everyone's signing key; Oostende's with the period that a test gives."""
+    return Keyring(
+        [
+            KeyPeriod(HUB, signing_key("hub").public),
+            KeyPeriod(MECHELEN, signing_key("mechelen").public),
+            KeyPeriod(OOSTENDE, signing_key("oostende").public, first, last),
+        ]
+    )
+
+
+def prepare(**changes: Any) -> messages.TransferPrepare:
+    fields: dict[str, Any] = {
+        "id": ID,
+        "payer_group": OOSTENDE,
+        "payee_group": MECHELEN,
+        "milliseconds": 180_000,
+        "payer_rate": 1,
+        "payee_rate": 1,
+        "decide_by": AT,
+        "refund_of": None,
+        "checkpoint": messages.Checkpoint(life_of("log"), 7, hash_of("log of 7")),
+        "content": hash_of("content"),
+    }
+    return messages.TransferPrepare(**(fields | changes))
+
+
+def every_item() -> dict[str, messages.AnyItem]:
+    """One good item of every kind that version 1 knows."""
+    signed = directory.sign_entry(group_entry(), signing_key("oostende"))
+    proof = {
+        "line": messages.write_line(prepare()).decode(),
+        "index": 0,
+        "path": [hash_of("sibling")],
+        "envelope": "a.b.c",
+    }
+    log = life_of("log")
+    return {
+        "transfer.prepare": prepare(),
+        "transfer.offer": messages.TransferOffer(**proof),
+        "transfer.answer": messages.TransferAnswer(**proof),
+        "transfer.accept": messages.TransferAccept(id=ID, prepare=hash_of("prepare")),
+        "transfer.refuse": messages.TransferRefuse(
+            id=ID,
+            prepare=hash_of("prepare"),
+            code=RefusalCode.PAYEE_CANNOT_RECEIVE,
+        ),
+        "transfer.cancel": messages.TransferCancel(id=ID),
+        "decision transfer": messages.TransferDecision(
+            log=log,
+            number=0,
+            at=AT,
+            id=ID,
+            prepare=hash_of("prepare"),
+            answer=hash_of("answer"),
+            outcome="cleared",
+            code=None,
+        ),
+        "decision directory": messages.DirectoryDecision(
+            log=log,
+            number=1,
+            at=AT,
+            group=OOSTENDE,
+            entry=signed,
+            state="active",
+            floor=-1_000,
+            ceiling=1_000,
+            keys=[messages.KeySpan(signing_key("oostende").kid, 1, None)],
+        ),
+        "decision log": messages.LogDecision(log=log, number=0, at=AT, former=None),
+        "directory.propose": messages.DirectoryPropose(entry=signed),
+        "mirror": messages.Mirror(log=log, number=3, balance=-5),
+        "item.refused": messages.ItemRefused(
+            number=9, hash=hash_of("line"), code=ItemRefusalCode.UNREADABLE
+        ),
+    }
+
+
+def group_entry(**changes: Any) -> messages.GroupEntry:
+    fields: dict[str, Any] = {
+        "v": 1,
+        "federation": FEDERATION,
+        "group": OOSTENDE,
+        "version": 1,
+        "name": "LETS Oostende",
+        "unit": messages.EntryUnit("blusser", "blussers", "bl", 0),
+        "rates": [messages.EntryRate(1, 180_000)],
+        "keys": [
+            messages.EntryKey(
+                "signing", write_base64url(signing_key("oostende").public)
+            ),
+            messages.EntryKey(
+                "sealing", write_base64url(sealing_key("oostende").public)
+            ),
+            messages.EntryKey(
+                "recovery", write_base64url(signing_key("oostende recovery").public)
+            ),
+        ],
+    }
+    return messages.GroupEntry(**(fields | changes))
+
+
+def cover_payload(**changes: Any) -> envelope.CoverPayload:
+    fields: dict[str, Any] = {
+        "federation": FEDERATION,
+        "from_": OOSTENDE,
+        "to": HUB,
+        "life": life_of("oostende"),
+        "first": 4,
+        "root": envelope.NOTHING_ROOT,
+        "prev": hash_of("head"),
+        "at": AT,
+        "ack": 2,
+        "ack_head": hash_of("hub's head"),
+        "peer_life": life_of("hub"),
+        "peer_at": AT,
+        "checkpoint": None,
+    }
+    return envelope.CoverPayload(**(fields | changes))
+
+
+def envelope_payload(
+    lines: Sequence[bytes], **changes: Any
+) -> envelope.EnvelopePayload:
+    fields: dict[str, Any] = {
+        "federation": FEDERATION,
+        "from_": OOSTENDE,
+        "to": HUB,
+        "life": life_of("oostende"),
+        "first": 1,
+        "count": len(lines),
+        "root": envelope.root_of(lines),
+        "prev": messages.NOTHING_HASH,
+        "at": AT,
+    }
+    return envelope.EnvelopePayload(**(fields | changes))
+
+
+def three_lines() -> list[bytes]:
+    return [
+        messages.write_line(prepare()),
+        messages.write_line(messages.TransferCancel(id=ID)),
+        messages.write_line(every_item()["mirror"]),
+    ]
+
+
+def wire(
+    lines: Sequence[bytes],
+    *,
+    key: SigningKey | None = None,
+    cover: dict[str, Any] | None = None,
+    behind_cover: Sequence[bytes] = (),
+    sealed_lines: Sequence[bytes] = (),
+    **changes: Any,
+) -> bytes:
+    """Write a body of Oostende's: a cover, and one envelope if there are lines."""
+    signer = key or signing_key("oostende")
+    out = [envelope.seal(cover_payload(**(cover or {})), signer)[0], *behind_cover]
+    if lines:
+        payload = envelope_payload(lines, **changes)
+        out += [envelope.seal(payload, signer)[0], *lines, *sealed_lines]
+    return b"".join(line + b"\n" for line in out)

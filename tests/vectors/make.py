@@ -1,0 +1,225 @@
+"""Writes this folder's JSON files: what protocol version 1 says, byte for byte.
+
+Run ``.venv/bin/python -m tests.vectors.make`` when the protocol changes on purpose;
+the difference then shows what changed for everyone who speaks it. Keys are the
+SHA-256 of a label, as each file tells, so that another implementation can make them
+too. ``tests/protocol/test_vectors.py`` compares each file with what the code makes
+now. ``accepted_signatures.json`` is written only where the public vectors of C2SP/CCTV
+are at hand: it freezes our answers, not their vectors.
+"""
+
+import hashlib
+import json  # noqa: TID251 - another reader than ours
+import pathlib
+from collections import Counter
+from collections.abc import Callable
+
+from protocol import directory, envelope, jws, messages, sealing
+from protocol.address import Group, federation_id, transfer_id
+from protocol.base64url import write_base64url
+from protocol.keyring import key_hash, verify
+from tests.protocol.makers import (
+    AT,
+    FEDERATION,
+    ID,
+    MECHELEN,
+    OOSTENDE,
+    OTHERS_VECTORS,
+    cover_payload,
+    envelope_payload,
+    group_entry,
+    hash_of,
+    life_of,
+    sealing_key,
+    seed,
+    signing_key,
+    three_lines,
+)
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def names() -> object:
+    """Ids and kids: what both servers compute alike."""
+    root = signing_key("the root")
+    payer, order = "marie@oostende", "order-1"
+    return {
+        "federation_id": {
+            "slug": "lets-belgium",
+            "root_key": root.public.hex(),
+            "id": federation_id(Group("lets-belgium"), key_hash(root.public)),
+        },
+        "transfer_id": {
+            "federation": FEDERATION,
+            "payer": payer,
+            "idempotency_key": order,
+            "id": transfer_id(FEDERATION, payer, order),
+        },
+        "keys": [
+            {
+                "seed": f"SHA-256 of 'signing key of {label}'",
+                "public": signing_key(label).public.hex(),
+                "sha256": key_hash(signing_key(label).public),
+                "kid": signing_key(label).kid,
+            }
+            for label in ("hub", "oostende", "mechelen")
+        ],
+    }
+
+
+def signed_text() -> object:
+    """One compact JWS and the parts it is made of."""
+    key = signing_key("oostende")
+    payload = b'{"v":1}'
+    text = jws.sign(payload, key, envelope.TYP)
+    return {
+        "seed": "SHA-256 of 'signing key of oostende'",
+        "header": jws.header(key.kid, envelope.TYP).decode(),
+        "payload": payload.decode(),
+        "signature": jws.split(text, envelope.TYP).signature.hex(),
+        "jws": text,
+    }
+
+
+def bodies() -> object:
+    """A cover, an envelope of three items, and the body that they make."""
+    key = signing_key("oostende")
+    lines = three_lines()
+    cover, envelope_1 = cover_payload(), envelope_payload(lines)
+    cover_line, _ = envelope.seal(cover, key)
+    line_1, payload_hash = envelope.seal(envelope_1, key)
+    whole = b"".join(line + b"\n" for line in (cover_line, line_1, *lines))
+    return {
+        "seed": "SHA-256 of 'signing key of oostende'",
+        "cover_payload": messages.write_line(cover).decode(),
+        "cover": cover_line.decode(),
+        "items": [line.decode() for line in lines],
+        "item_hashes": [messages.line_hash(line) for line in lines],
+        "root": envelope.root_of(lines),
+        "envelope_payload": messages.write_line(envelope_1).decode(),
+        "envelope_payload_hash": payload_hash,
+        "line_1": line_1.decode(),
+        "body_sha256": hashlib.sha256(whole).hexdigest(),
+    }
+
+
+def proofs() -> object:
+    """The portable proof of each item of an envelope of five."""
+    lines = [messages.write_line(messages.TransferCancel(id=ID))] * 2 + three_lines()
+    line_1, _ = envelope.seal(envelope_payload(lines, first=9), signing_key("oostende"))
+    found = envelope.prove(line_1, lines, range(len(lines)))
+    return {
+        "signer": "oostende",
+        "first": 9,
+        "proofs": [json.loads(messages.write_line(proof)) for proof in found],
+    }
+
+
+def sealed_content() -> object:
+    """A content line, its hash, and the sealed line that carries it."""
+    line = messages.write_line(
+        messages.Content(
+            payer="marie",
+            payee="0042",
+            name="Marie Vermeersch",
+            memo="two loaves, dank u wel",
+            payee_amount=1,
+            payer_amount=3,
+            salt=write_base64url(seed("salt")[:16]),
+        )
+    )
+    nonce = seed("nonce")[:24]
+    ours, theirs = sealing_key("oostende"), sealing_key("mechelen")
+    channel = sealing.outgoing(ours, theirs.public, FEDERATION, OOSTENDE, MECHELEN)
+    about = f"transfer.prepare {ID}"
+    box = channel.seal(line, nonce, about)
+    return {
+        "secret_keys": "SHA-256 of 'sealing key of oostende', '... of mechelen'",
+        "sender_key": ours.public.hex(),
+        "receiver_key": theirs.public.hex(),
+        "federation": FEDERATION,
+        "content": line.decode(),
+        "content_hash": messages.line_hash(line),
+        "nonce": nonce.hex(),
+        "associated_data": about,
+        "sealed_line": envelope.write_sealed_line(1, box).decode(),
+    }
+
+
+def entries() -> object:
+    """A group's entry, as the group signs it."""
+    entry = group_entry()
+    return {
+        "seed": "SHA-256 of 'signing key of oostende'",
+        "entry": json.loads(messages.write_line(entry)),
+        "jws": directory.sign_entry(entry, signing_key("oostende")),
+    }
+
+
+def items() -> object:
+    """Lines that every server must read alike, beside those in ``bodies``."""
+    log = life_of("log")
+    decision = messages.TransferDecision(
+        log=log,
+        number=7,
+        at=AT,
+        id=ID,
+        prepare=hash_of("prepare"),
+        answer=hash_of("answer"),
+        outcome="cleared",
+        code=None,
+    )
+    accept = messages.TransferAccept(id=ID, prepare=hash_of("prepare"))
+    return {
+        "decision": messages.write_line(decision).decode(),
+        "accept": messages.write_line(accept).decode(),
+        "accept_hash": messages.line_hash(messages.write_line(accept)),
+        "nothing_hash": messages.NOTHING_HASH,
+    }
+
+
+TOPICS: dict[str, Callable[[], object]] = {
+    "names": names,
+    "jws": signed_text,
+    "bodies": bodies,
+    "proofs": proofs,
+    "sealed_content": sealed_content,
+    "entries": entries,
+    "items": items,
+}
+
+
+def accepted_signatures() -> object:
+    """What our one ``verify`` says of the edge cases on which libraries differ."""
+    numbers = []
+    flags: Counter[str] = Counter()
+    for case in json.loads((OTHERS_VECTORS / "cctv_ed25519.json").read_text()):
+        public, signature = bytes.fromhex(case["key"]), bytes.fromhex(case["sig"])
+        if verify(public, case["msg"].encode(), signature):
+            numbers.append(case["number"])
+            flags.update(case["flags"] or ["plain"])
+    listed = ",".join(map(str, numbers)).encode()
+    return {
+        "cases": "C2SP/CCTV ed25519/ed25519vectors.json",
+        "accepted": len(numbers),
+        "flags": dict(sorted(flags.items())),
+        "numbers_sha256": hashlib.sha256(listed).hexdigest(),
+    }
+
+
+def written(found: object) -> str:
+    """Give a file's text as this folder keeps it."""
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write every file anew."""
+    made = dict(TOPICS)
+    if (OTHERS_VECTORS / "cctv_ed25519.json").exists():
+        made["accepted_signatures"] = accepted_signatures
+    for topic, make in made.items():
+        (FOLDER / f"{topic}.json").write_text(written(make()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
