@@ -1,0 +1,1 @@
+"""What a hub and a node share to run: database, clerk, courier, endpoint."""

@@ -1,0 +1,157 @@
+"""People, passwords and tokens; only hashes of secrets are kept.
+
+Written in small database transactions of its own: it is neither ledger nor
+link. Passwords are Argon2id (19 MiB, t=2, p=1: OWASP), tokens 256 random bits.
+"""
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Collection
+
+import msgspec
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from protocol.base64url import write_base64url
+from protocol.instant import Instant, to_datetime
+from protocol.peer.database import AnyConnection, queries
+
+_SQL = queries(__file__)
+_DAY_MS = 86_400_000
+TOKEN_DAYS = 90
+ONCE_DAYS = 7
+PASSWORD_LENGTH_MIN = 10
+PASSWORD_LENGTH_MAX = 200
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks.
+
+    Attributes:
+        person_id: the person.
+        account_id: the member's account; ``None`` for a treasurer or admin
+            without one.
+        scopes: what this token may do: ``read``, ``pay``, ``treasurer``, ...
+    """
+
+    person_id: str
+    account_id: str | None
+    scopes: frozenset[str]
+
+
+class Person(msgspec.Struct, frozen=True):
+    """A person as she signs in."""
+
+    person_id: str
+    account_id: str | None
+    password_hash: str | None
+
+
+def hash_password(password: str) -> str:
+    """Hash a password (33 ms: call it in a thread)."""
+    kdf = Argon2id(
+        salt=secrets.token_bytes(16),
+        length=32,
+        iterations=2,
+        lanes=1,
+        memory_cost=19 * 1024,
+    )
+    return kdf.derive_phc_encoded(password.encode())
+
+
+#: Verified when nobody has such a name, so that it takes as long as a wrong password.
+_NOBODYS_HASH = hash_password(secrets.token_urlsafe())
+
+
+def is_password(password: str, password_hash: str | None) -> bool:
+    """Say whether a password is right; takes as long when there is none."""
+    try:
+        Argon2id.verify_phc_encoded(password.encode(), password_hash or _NOBODYS_HASH)
+    except InvalidKey:
+        return False
+    return password_hash is not None
+
+
+def _hash_secret(secret: str) -> str:
+    return write_base64url(hashlib.sha256(secret.encode()).digest())
+
+
+async def add_person(
+    connection: AnyConnection,
+    name: str,
+    account_id: str | None,
+    password_hash: str | None,
+) -> None:
+    """Keep a person who may sign in; one that is there keeps what she has."""
+    await connection.execute(
+        _SQL["insert_person"], uuid.uuid4(), name, account_id, password_hash
+    )
+
+
+async def read_person(connection: AnyConnection, name: str) -> Person | None:
+    """Find a person by the name she signs in with."""
+    row = await connection.fetchrow(_SQL["read_person"], name)
+    if row is None:
+        return None
+    return Person(str(row["person_id"]), row["account_id"], row["password_hash"])
+
+
+async def new_token(
+    connection: AnyConnection, person_id: str, scopes: Collection[str], now: Instant
+) -> tuple[str, Instant]:
+    """Make a bearer token; gives it, for the only time, and until when it counts."""
+    return await _grant(connection, person_id, "token", scopes, now, TOKEN_DAYS)
+
+
+async def new_once(
+    connection: AnyConnection, person_id: str, scopes: Collection[str], now: Instant
+) -> tuple[str, Instant]:
+    """Make a one-time code for someone who has no password yet."""
+    return await _grant(connection, person_id, "once", scopes, now, ONCE_DAYS)
+
+
+async def _grant(
+    connection: AnyConnection,
+    person_id: str,
+    kind: str,
+    scopes: Collection[str],
+    now: Instant,
+    days: int,
+) -> tuple[str, Instant]:
+    secret = secrets.token_urlsafe(32)
+    until = Instant(now + days * _DAY_MS)
+    await connection.execute(
+        _SQL["insert_access"],
+        _hash_secret(secret),
+        person_id,
+        kind,
+        sorted(scopes),
+        to_datetime(now),
+        to_datetime(until),
+    )
+    return secret, until
+
+
+async def read_caller(
+    connection: AnyConnection, token: str, now: Instant
+) -> Caller | None:
+    """Say whose token this is; ``None`` when it does not count."""
+    row = await connection.fetchrow(
+        _SQL["read_token"], _hash_secret(token), to_datetime(now)
+    )
+    if row is None:
+        return None
+    return Caller(str(row["person_id"]), row["account_id"], frozenset(row["scopes"]))
+
+
+async def spend_once(
+    connection: AnyConnection, code: str, now: Instant
+) -> tuple[str, frozenset[str]] | None:
+    """Use up a one-time code; gives person and scopes, or ``None``."""
+    row = await connection.fetchrow(
+        _SQL["spend_once"], _hash_secret(code), to_datetime(now)
+    )
+    if row is None:
+        return None
+    return str(row["person_id"]), frozenset(row["scopes"])

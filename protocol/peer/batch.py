@@ -1,0 +1,293 @@
+"""One batch of the clerk: what waited, what it touches, what it leads to.
+
+The pure middle of ``clerk``: arrivals pass the link's rules, items and orders
+pass the house's, outgoing items are numbered and sealed. It reads no database;
+the clerk hands it the rows that it asks for, and writes what it leaves behind.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from protocol.address import FederationId, Group
+from protocol.effects import (
+    ArrivedItem,
+    CallPeople,
+    Effect,
+    Effects,
+    SendItem,
+    Touched,
+    View,
+)
+from protocol.envelope import (
+    BODY_LENGTH_MAX,
+    ITEMS_MAX,
+    LINE_1_LENGTH_MAX,
+    Body,
+    EnvelopePayload,
+    Verified,
+    root_of,
+    seal,
+)
+from protocol.instant import Instant, read_instant, write_instant
+from protocol.keyring import Keyring, SigningKey
+from protocol.link import (
+    Sealed,
+    Taking,
+    after_sealing,
+    is_stale,
+    take_cover,
+    take_run,
+)
+from protocol.messages import SEALED_LINE_LENGTH_MAX
+from protocol.peer.database import Connection
+from protocol.peer.link_store import OutgoingItem, SealedEnvelope, wire_of
+from protocol.steps import Step
+
+#: Room for a cover and line 1 beside the items of one envelope.
+_ITEMS_LENGTH_MAX = BODY_LENGTH_MAX - 4 * LINE_1_LENGTH_MAX
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A verified request or answer of a peer's."""
+
+    peer: Group
+    body: Body
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A cover that is too old, or overtaken: nothing of it was taken."""
+
+    now: Instant
+
+
+class House(Protocol):
+    """What hub and node each know; the clerk only knows when to ask them."""
+
+    own: Group
+
+    @property
+    def federation(self) -> FederationId:
+        """The federation's whole id."""
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """The key that signs our envelopes and covers."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """Keys of everyone who may speak to us, or whose word we pass on."""
+
+    async def load(self, connection: Connection, life: str) -> None:
+        """Read into memory what every batch needs; forget what was there."""
+
+    def first_inputs(self) -> Sequence[object]:
+        """Give what must be decided first after a start."""
+
+    def begin(self, life: str) -> View:
+        """Make the view of a batch, without rows."""
+
+    def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
+        """Read the items of an envelope that will be taken."""
+
+    def touches(self, view: View, wanted: object) -> Touched:
+        """Say what must be read before an item or an order can be decided."""
+
+    async def read(
+        self, connection: Connection, view: View, orders: Sequence[object]
+    ) -> None:
+        """Read what only the house knows and its orders touch."""
+
+    def decide(self, view: View, wanted: object, now: Instant) -> Iterable[Effects]:
+        """Decide an item or an order; each part is applied before the next."""
+
+    def before_sealing(self, view: View, peer: str) -> Effects | None:
+        """Give what an envelope for ``peer`` should end with, if anything."""
+
+    async def write(
+        self,
+        connection: Connection,
+        view: View,
+        effects: Sequence[Effect],
+        now: Instant,
+    ) -> None:
+        """Write the effects that only the house knows."""
+
+    def keep(self, view: View) -> None:
+        """Remember what the batch, now durable, has changed."""
+
+
+@dataclass
+class Work:
+    """One input, what it looks like inside, and what came of it."""
+
+    wanted: object
+    arrived: list[ArrivedItem] = field(default_factory=list)
+    outcome: object = None
+
+
+@dataclass
+class Batch:
+    """A batch while it is decided, and then what is to be written."""
+
+    house: House
+    view: View
+    now: Instant
+    works: list[Work]
+    effects: list[Effect] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    taken: list[tuple[str, Verified]] = field(default_factory=list)
+    outgoing: list[OutgoingItem] = field(default_factory=list)
+    sealed: list[SealedEnvelope] = field(default_factory=list)
+
+    def old_firsts(self) -> dict[str, list[int]]:
+        """Say which envelopes may be ones that we have already taken."""
+        firsts: dict[str, list[int]] = {}
+        for arrival in self._arrivals():
+            link = self.view.links[arrival.peer]
+            firsts.setdefault(arrival.peer, []).extend(
+                envelope.payload.first
+                for envelope in arrival.body.envelopes
+                if envelope.payload.first <= link.taken
+            )
+        return {peer: numbers for peer, numbers in firsts.items() if numbers}
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        for work in self.works:
+            if isinstance(work.wanted, Arrival):
+                yield work.wanted
+
+    def take_arrivals(self, known: Mapping[str, Mapping[int, Sealed]]) -> None:
+        """Pass every arrival through the link's rules."""
+        # Two requests of one batch may carry the same envelope.
+        seen = {peer: dict(envelopes) for peer, envelopes in known.items()}
+        for work in self.works:
+            if isinstance(work.wanted, Arrival):
+                self._take(work, work.wanted, seen.setdefault(work.wanted.peer, {}))
+
+    def _take(self, work: Work, arrival: Arrival, known: dict[int, Sealed]) -> None:
+        cover = arrival.body.cover.payload
+        link = self.view.links[arrival.peer]
+        if is_stale(link, read_instant(cover.at), self.now):
+            work.outcome = Stale(self.now)
+            return
+        before = link
+        link = take_cover(link, cover)
+        link, takings = take_run(link, arrival.body.envelopes, known)
+        self.view.links[arrival.peer] = link
+        work.outcome = takings
+        if link.lives != before.lives:
+            self.steps.append(Step.COMPARE)
+        if link.trouble is not None and before.trouble is None:
+            text = f"the link with {link.peer} is frozen: {link.trouble}"
+            self.effects.append(CallPeople("link", text))
+        for envelope, taking in zip(arrival.body.envelopes, takings, strict=True):
+            if taking is Taking.TAKEN:
+                self.taken.append((arrival.peer, envelope))
+                known[envelope.payload.first] = Sealed(
+                    envelope.payload.life, envelope.payload_hash
+                )
+                work.arrived += self.house.look(self.view, arrival.peer, envelope)
+
+    def touched(self) -> Touched:
+        """Say what must be read before this batch can be decided."""
+        touched = Touched()
+        for work in self.works:
+            wants = work.arrived if isinstance(work.wanted, Arrival) else [work.wanted]
+            for wanted in wants:
+                more = self.house.touches(self.view, wanted)
+                touched.accounts |= more.accounts
+                touched.transfers |= more.transfers
+                touched.sent_items |= more.sent_items
+        return touched
+
+    def decide(self) -> None:
+        """Decide everything in order, each decision on what those before it left."""
+        for work in self.works:
+            if isinstance(work.wanted, Arrival):
+                for arrived in work.arrived:
+                    self._decide(work, arrived)
+            else:
+                self._decide(work, work.wanted)
+
+    def _decide(self, work: Work, wanted: object) -> None:
+        for effects in self.house.decide(self.view, wanted, self.now):
+            self._apply(effects)
+            if effects.outcome is not None:
+                work.outcome = effects.outcome
+
+    def _apply(self, effects: Effects) -> None:
+        if effects.step is not None:
+            self.steps.append(effects.step)
+        for effect in effects.wanted:
+            if isinstance(effect, SendItem):
+                number = self.view.next_number(effect.peer)
+                self.outgoing.append(
+                    OutgoingItem(effect.peer, number, effect.line, effect.box)
+                )
+            self.view.apply(effect)
+            self.effects.append(effect)
+
+    def sealable(self) -> list[str]:
+        """Say which links may seal an envelope now."""
+        return [peer for peer, link in self.view.links.items() if link.may_seal]
+
+    def seal(self, peer: str, stored: Sequence[OutgoingItem]) -> None:
+        """Seal what waits for a peer into one envelope, if anything does.
+
+        Args:
+            peer: whose link may seal.
+            stored: items that waited already before this batch, oldest first.
+        """
+        own = [item for item in self.outgoing if item.peer == peer]
+        if len(stored) + len(own) < ITEMS_MAX:
+            last = self.house.before_sealing(self.view, peer)
+            if last is not None:
+                self._apply(last)
+                own = [item for item in self.outgoing if item.peer == peer]
+        items = _fitting([*stored, *own])
+        if not items:
+            return
+        link = self.view.links[peer]
+        assert items[0].number == link.sent + 1
+        payload = EnvelopePayload(
+            federation=self.house.federation,
+            from_=self.house.own,
+            to=peer,
+            life=link.life,
+            first=items[0].number,
+            count=len(items),
+            root=root_of([item.line for item in items]),
+            prev=link.sent_head,
+            at=write_instant(self.now),
+        )
+        line_1, payload_hash = seal(payload, self.house.signing_key)
+        self.view.links[peer] = after_sealing(link, payload, payload_hash)
+        self.steps.append(Step.SEAL)
+        self.sealed.append(
+            SealedEnvelope(
+                peer=peer,
+                first=payload.first,
+                count=payload.count,
+                line_1=line_1.decode("ascii"),
+                payload_hash=payload_hash,
+                life=link.life,
+                at=self.now,
+                wire=wire_of(line_1, items),
+            )
+        )
+
+
+def _fitting(items: Sequence[OutgoingItem]) -> list[OutgoingItem]:
+    """Take as many items, oldest first, as one envelope may hold."""
+    fitting, length = [], 0
+    for item in items[:ITEMS_MAX]:
+        length += len(item.line) + 1
+        if item.box is not None:
+            length += min(len(item.box) + 40, SEALED_LINE_LENGTH_MAX)
+        if length > _ITEMS_LENGTH_MAX:
+            break
+        fitting.append(item)
+    return fitting

@@ -1,0 +1,399 @@
+"""The single writer: it takes what waits, decides it, commits once, answers.
+
+Members' orders and peers' envelopes alike go through ``take``. Whatever waits
+becomes one batch and one database transaction; only when that is durable are the
+callers answered and the courier woken. There is no timer: a batch is what came
+while the one before was written. What is decided is the house's business
+(``clearing.rules``, ``nodes.rules``); how a batch is decided is ``batch``.
+
+The clerk writes on the very connection that holds the advisory lock: connection
+gone, lock gone, role gone. Then everything that waits fails as an outage, a new
+lock brings a new life, and memory is read anew.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.base64url import write_base64url
+from protocol.effects import CallPeople, Touched, transfer_of
+from protocol.envelope import (
+    BODY_LENGTH_MAX,
+    NOTHING_ROOT,
+    CoverPayload,
+    seal,
+)
+from protocol.errors import OutageError
+from protocol.instant import Instant, read_instant, write_instant
+from protocol.link import Link
+from protocol.messages import read_item
+from protocol.peer import directory_store, ledger_store, link_store, transfer_store
+from protocol.peer.batch import Arrival, Batch, House, Stale, Work
+from protocol.peer.clock import Clock
+from protocol.peer.database import AWAY, Connection, Database
+from protocol.peer.link_store import SealedEnvelope
+from protocol.peer.metrics import Metrics
+from protocol.peer.migration_store import migrate
+from protocol.peer.settings import LimitSettings
+from protocol.peer.steps import KillSwitch
+
+_LOG = logging.getLogger(__name__)
+#: What every server's database holds.
+PEER_MIGRATIONS = ("peer", Path(__file__).parent / "migrations")
+_LIFE_LENGTH = 8
+_PAUSE_S = 0.5
+#: How long a command waits for a server's lock before it gives up.
+_ALONE_S = 3.0
+
+
+@dataclass
+class _Waiting:
+    wanted: object
+    answer: "asyncio.Future[object]"
+
+
+class Clerk:
+    """One server's only writer.
+
+    Args:
+        house: who decides what.
+        database: where to write.
+        clock: the wall clock.
+        metrics: what is counted.
+        limits: how much may wait, how much is one batch.
+        kill_switch: where a trial wants this process to die.
+        migrations: the house's package name and folder.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        database: Database,
+        clock: Clock,
+        metrics: Metrics,
+        limits: LimitSettings,
+        kill_switch: KillSwitch,
+        migrations: tuple[str, Path],
+    ) -> None:
+        self.house = house
+        self.links: dict[str, Link] = {}
+        self.life = ""
+        self.is_ready = False
+        self._database = database
+        self._clock = clock
+        self._metrics = metrics
+        self._limits = limits
+        self._kill_switch = kill_switch
+        self._migrations = migrations
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limits.waiting_max)
+        self._connection: Connection | None = None
+        self._numbered: dict[str, int] = {}
+        self._sequence = 0
+        self._outbound: dict[str, list[SealedEnvelope]] = {}
+        self._cover_at: dict[str, Instant] = {}
+        self._peer_offset_ms: dict[str, int] = {}
+        self._news: dict[str, asyncio.Event] = {}
+
+    # What others ask of the clerk.
+
+    async def take(self, wanted: object) -> object:
+        """Hand in an order or an arrival; gives its outcome once it is durable.
+
+        Raises:
+            OutageError: too much waits already, or the database went away; ask
+                again under the same key, for what became of it is not known.
+        """
+        if not self.is_ready:
+            raise OutageError("the ledger is not open yet; try again in a moment")
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        try:
+            self._queue.put_nowait(_Waiting(wanted, answer))
+        except asyncio.QueueFull:
+            raise OutageError("too many wait for the ledger; try again") from None
+        return await answer
+
+    def speak(self, peer: str) -> bytes:
+        """Write a request or an answer: a fresh cover, and what waits behind it.
+
+        What was sealed is handed over only to a peer that has named our life:
+        before that nobody could take it.
+        """
+        link = self.links[peer]
+        body = self._cover(link) + b"\n"
+        if link.is_named:
+            for envelope in self._outbound.get(peer, ()):
+                if len(body) + len(envelope.wire) > BODY_LENGTH_MAX:
+                    break
+                body += envelope.wire
+        return body
+
+    def has_news(self, peer: str) -> bool:
+        """Say whether something sealed waits for a peer that could take it."""
+        return self.links[peer].is_named and bool(self._outbound.get(peer))
+
+    def news(self, peer: str) -> asyncio.Event:
+        """Give the event that is set after the next batch that touches this link.
+
+        Take it first, look whether there is anything to do, then wait for it.
+        """
+        return self._news.setdefault(peer, asyncio.Event())
+
+    def ring(self, peer: str) -> None:
+        """Wake whoever waits for news of this link, news or not."""
+        self._news.pop(peer, asyncio.Event()).set()
+
+    def peer_now(self, peer: str) -> Instant:
+        """Give the time on the peer's clock, as its newest cover tells it."""
+        return Instant(self._clock.now() + self._peer_offset_ms.get(peer, 0))
+
+    def _cover(self, link: Link) -> bytes:
+        # Two covers of one millisecond would be one: the second must be later.
+        at = max(self._clock.now(), self._cover_at.get(link.peer, Instant(0)) + 1)
+        self._cover_at[link.peer] = Instant(at)
+        payload = CoverPayload(
+            federation=self.house.federation,
+            from_=self.house.own,
+            to=link.peer,
+            life=self.life,
+            first=link.sent + 1,
+            root=NOTHING_ROOT,
+            prev=link.sent_head,
+            at=write_instant(Instant(at)),
+            ack=link.taken,
+            ack_head=link.taken_head,
+            peer_life=link.peer_life,
+            peer_at=None if link.peer_at is None else write_instant(link.peer_at),
+            checkpoint=None,
+        )
+        line_1, _ = seal(payload, self.house.signing_key)
+        return line_1
+
+    # The clerk's own day.
+
+    async def run(self) -> None:
+        """Be the clerk for as long as the process lives.
+
+        Raises:
+            Exception: whatever is neither an outage nor a lawful no; then the
+                server must stop and a person must look.
+        """
+        while True:
+            try:
+                await self._start()
+                while True:
+                    await self._work_once()
+            except (OutageError, *AWAY) as error:
+                _LOG.warning("the database is away: %s", error)
+                await self._lose_role()
+                await asyncio.sleep(_PAUSE_S)
+
+    async def carry_out_alone(self, orders: Sequence[object]) -> list[object]:
+        """Be the clerk just for these orders: for commands beside no server.
+
+        Raises:
+            OutageError: a server holds the clerk's lock.
+        """
+        try:
+            async with asyncio.timeout(_ALONE_S):
+                await self._start()
+        except TimeoutError:
+            raise OutageError(
+                "this server is running and keeps the ledger; stop it first"
+            ) from None
+        works = [Work(order) for order in orders]
+        await self._carry_out(works)
+        return [work.outcome for work in works]
+
+    async def _start(self) -> None:
+        """Get the lock, bring the tables up to date, begin a new life."""
+        self._connection = connection = await self._database.become_clerk()
+        now = self._clock.now()
+        packages = [PEER_MIGRATIONS, self._migrations]
+        for name in await migrate(connection, packages, now):
+            _LOG.info("migrated: %s", name)
+        self.life = write_base64url(secrets.token_bytes(_LIFE_LENGTH))
+        await self.house.load(connection, self.life)
+        self.links, self._numbered = await link_store.read_links(connection, self.life)
+        self._sequence = await ledger_store.read_sequence(connection)
+        self._outbound = {
+            peer: await link_store.read_unacknowledged(connection, link)
+            for peer, link in self.links.items()
+        }
+        await self._carry_out([Work(wanted) for wanted in self.house.first_inputs()])
+        self.is_ready = True
+        _LOG.info("clerk of %s, life %s", self.house.own, self.life)
+
+    async def _lose_role(self) -> None:
+        self.is_ready = False
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+        while not self._queue.empty():
+            waiting = self._queue.get_nowait()
+            _fail(waiting, OutageError("the database went away; ask again"))
+
+    async def _work_once(self) -> None:
+        """Take what waits, up to a bound, as one batch."""
+        batch = [await self._queue.get()]
+        while len(batch) < self._limits.batch_max and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        self._metrics.waiting.set(self._queue.qsize())
+        works = [Work(waiting.wanted) for waiting in batch]
+        try:
+            await self._carry_out(works)
+        except BaseException as error:
+            # Whoever asked does not know what became of it, and asks again
+            # under the same key; a program's own mistake is not theirs to see.
+            told = OutageError("the outcome is unknown; ask again under the same key")
+            told.__cause__ = error
+            for waiting in batch:
+                _fail(waiting, told)
+            raise
+        for waiting, work in zip(batch, works, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(work.outcome)
+
+    async def _carry_out(self, works: Sequence[Work]) -> None:
+        """Decide a batch, make it durable, then let it count."""
+        began = self._clock.monotonic_s()
+        view = self.house.begin(self.life)
+        view.links, view.numbered = dict(self.links), dict(self._numbered)
+        batch = Batch(self.house, view, self._clock.now(), list(works))
+        await self._prepare(batch)
+        batch.decide()
+        await self._seal(batch)
+        if self._is_worth_writing(batch):
+            await self._write(batch)
+            self._metrics.commits.inc()
+            self._metrics.commit_seconds.observe(self._clock.monotonic_s() - began)
+        self._metrics.batches.inc()
+        self._metrics.batch_size.observe(len(works))
+        self._keep(batch)
+
+    async def _prepare(self, batch: Batch) -> None:
+        """Read in bulk all that the batch touches."""
+        connection = self._writer()
+        known = {
+            peer: await link_store.read_known(connection, peer, firsts)
+            for peer, firsts in batch.old_firsts().items()
+        }
+        batch.take_arrivals(known)
+        touched = batch.touched()
+        await self._read_sent(batch, touched)
+        view = batch.view
+        if touched.transfers:
+            view.transfers = await transfer_store.read(connection, touched.transfers)
+        held = await ledger_store.read(connection, view, set(view.transfers))
+        if touched.accounts or held:
+            accounts = await ledger_store.read_accounts(
+                connection, touched.accounts | held
+            )
+            view.accounts = {account.account_id: account for account in accounts}
+        orders = [work.wanted for work in batch.works]
+        await self.house.read(connection, view, orders)
+
+    async def _read_sent(self, batch: Batch, touched: Touched) -> None:
+        """Read the items of ours that a peer refused, and what they were about."""
+        for peer, number in touched.sent_items:
+            line = await link_store.read_sent_line(self._writer(), peer, number)
+            if line is not None:
+                batch.view.sent_lines[peer, number] = line
+                about = transfer_of(read_item(line))
+                touched.transfers |= {about} if about else set()
+
+    async def _seal(self, batch: Batch) -> None:
+        for peer in batch.sealable():
+            waited = self._numbered.get(peer, 0) - batch.view.links[peer].sent
+            stored = []
+            if waited > 0:
+                stored = await link_store.read_waiting(
+                    self._writer(), peer, batch.view.links[peer].sent, 1000
+                )
+            batch.seal(peer, stored)
+
+    def _changed_links(self, batch: Batch) -> list[Link]:
+        return [
+            link
+            for peer, link in batch.view.links.items()
+            if link_store.is_changed(self.links.get(peer), link)
+        ]
+
+    def _is_worth_writing(self, batch: Batch) -> bool:
+        return bool(
+            batch.effects or batch.taken or batch.sealed or self._changed_links(batch)
+        )
+
+    async def _write(self, batch: Batch) -> None:
+        """Write everything and commit once."""
+        connection, view = self._writer(), batch.view
+        async with connection.transaction():
+            await link_store.write_links(connection, self._changed_links(batch))
+            await link_store.write_taken(connection, batch.taken, batch.now)
+            sequence = await ledger_store.write(
+                connection, view, batch.effects, self._sequence
+            )
+            await transfer_store.write(connection, view, batch.effects)
+            await directory_store.write(connection, batch.effects, batch.now)
+            await link_store.write_outgoing(connection, batch.outgoing)
+            await link_store.write_sealed(connection, batch.sealed)
+            await self.house.write(connection, view, batch.effects, batch.now)
+            for step in batch.steps:
+                self._kill_switch.reach(step, "before")
+        for step in batch.steps:
+            self._kill_switch.reach(step, "after")
+        self._sequence = sequence
+
+    def _keep(self, batch: Batch) -> None:
+        """Let memory follow what is now durable, and wake who waits for it."""
+        touched = {
+            peer
+            for peer, link in batch.view.links.items()
+            if self.links.get(peer) is not link
+        }
+        self.links, self._numbered = batch.view.links, batch.view.numbered
+        self.house.keep(batch.view)
+        for envelope in batch.sealed:
+            self._outbound.setdefault(envelope.peer, []).append(envelope)
+        for peer in touched:
+            acknowledged = self.links[peer].acknowledged
+            self._outbound[peer] = [
+                envelope
+                for envelope in self._outbound.get(peer, ())
+                if envelope.first > acknowledged
+            ]
+            self._metrics.set_link_state(peer, link_state(self.links[peer]))
+        self._note_peers(batch)
+        for effect in batch.effects:
+            if isinstance(effect, CallPeople):
+                _LOG.error("for people: %s", effect.text)
+        for peer in touched:
+            self.ring(peer)
+
+    def _note_peers(self, batch: Batch) -> None:
+        """Count what came, and learn the peers' clocks."""
+        for work in batch.works:
+            self._metrics.inputs.labels(type(work.wanted).__name__).inc()
+            if isinstance(work.wanted, Arrival) and not isinstance(work.outcome, Stale):
+                at = read_instant(work.wanted.body.cover.payload.at)
+                self._peer_offset_ms[work.wanted.peer] = at - batch.now
+        self._metrics.envelopes.labels("taken").inc(len(batch.taken))
+        self._metrics.envelopes.labels("sealed").inc(len(batch.sealed))
+
+    def _writer(self) -> Connection:
+        assert self._connection is not None, "only a clerk with the lock works"
+        return self._connection
+
+
+def link_state(link: Link) -> str:
+    """Say in one word how a link stands."""
+    if link.trouble is not None:
+        return link.trouble.value
+    return "compared" if link.has_compared else "comparing"
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)

@@ -1,0 +1,132 @@
+"""What the commands of hub and node share: arguments, answers, exit codes.
+
+Exit codes: 0, 1 (no), 2 (usage), and as in sysexits 65 (data), 69 (something
+needed is away), 75 (try again), 78 (settings). No secret stands on a command
+line: it is read from a file or from standard input, and printed once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from protocol.errors import (
+    InterletsError,
+    MalformedMessageError,
+    OutageError,
+    PeerError,
+)
+from protocol.peer.settings import Settings, SettingsError, environment, load
+
+EXIT_NO = 1
+EXIT_DATA = 65
+EXIT_TRY_AGAIN = 75
+EXIT_SETTINGS = 78
+
+Verb = Callable[[Settings, argparse.Namespace], Mapping[str, object] | None]
+
+
+class DataError(InterletsError):
+    """A file or text that was given cannot be used; says where and why."""
+
+
+def add_verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    carry_out: Verb,
+    told: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    """Add a verb with its help and an example."""
+    parser = verbs.add_parser(
+        name,
+        help=told,
+        description=told,
+        epilog=f"example: {example}",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the server's settings, a TOML file",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="answer with one line of JSON"
+    )
+    parser.set_defaults(carry_out=carry_out)
+    return parser
+
+
+def run(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> int:
+    """Carry out a command; gives the exit code."""
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = load(chosen.config, environment())
+        answer = chosen.carry_out(settings, chosen)
+    except SettingsError as error:
+        return _fail(parser, error, EXIT_SETTINGS)
+    except OutageError as error:
+        return _fail(parser, error, EXIT_TRY_AGAIN)
+    except (DataError, MalformedMessageError) as error:
+        return _fail(parser, error, EXIT_DATA)
+    except (PeerError, InterletsError) as error:
+        return _fail(parser, error, EXIT_NO)
+    except KeyboardInterrupt:
+        return EXIT_NO
+    if answer is not None:
+        show(answer, sys.stdout, as_json=chosen.json)
+    return 0
+
+
+def show(answer: Mapping[str, object], to: TextIO, *, as_json: bool) -> None:
+    """Print an answer, as JSON or as lines for people."""
+    if as_json:
+        to.write(msgspec.json.encode(answer).decode() + "\n")
+        return
+    for name, value in answer.items():
+        lines = value if isinstance(value, list) else [value]
+        to.write(f"{name.replace('_', ' ')}: ")
+        to.write("\n  ".join(str(line) for line in lines) + "\n")
+
+
+def _fail(parser: argparse.ArgumentParser, error: Exception, code: int) -> int:
+    sys.stderr.write(f"{parser.prog}: {error}\n")
+    return code
+
+
+def read_given(source: str) -> str:
+    """Read a text from a file, or from standard input for ``-``.
+
+    Raises:
+        DataError: no such file, or not text.
+    """
+    if source == "-":
+        return sys.stdin.read().strip()
+    try:
+        return Path(source).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{source}: cannot be read: {error}") from None
+
+
+def confirm_sheet(sheet: str) -> None:
+    """Have a person copy the recovery sheet and type back its first words.
+
+    Only at a terminal; a program that calls us keeps the answer itself.
+
+    Raises:
+        DataError: what was typed is not on the sheet.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    sys.stderr.write(
+        "\nRecovery key. Write it on paper; it is shown once and kept nowhere:\n\n"
+        f"    {sheet}\n\nType it back to check: "
+    )
+    sys.stderr.flush()
+    typed = "".join(sys.stdin.readline().split()).upper()
+    if typed != "".join(sheet.split()):
+        raise DataError("That is not what the sheet says; nothing was made.")

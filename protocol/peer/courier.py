@@ -1,0 +1,199 @@
+"""A node's side of its link: two requests to the hub, and patience.
+
+*Push* carries what was sealed and is answered at once; *poll* is one cover that
+the hub holds until it has something. A lost answer costs nothing: the next
+cover's ``ack`` tells (protocol, section 5).
+"""
+
+import asyncio
+import logging
+import random
+
+import aiohttp
+
+from protocol.address import HUB
+from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, open_body
+from protocol.errors import OutageError, PeerError
+from protocol.link import Link
+from protocol.peer.batch import Arrival, Stale
+from protocol.peer.clerk import Clerk
+from protocol.peer.clock import Clock
+from protocol.peer.metrics import Metrics
+from protocol.peer.steps import KillSwitch
+from protocol.steps import Step
+
+_LOG = logging.getLogger(__name__)
+_POLL_WAIT_S = 25
+_ANSWER_S = 15
+#: An answer so late makes *now* payments refuse to start (protocol, section 7).
+OVERDUE_S = 10.0
+_PAUSE_MIN_S = 0.2
+_PAUSE_MAX_S = 30.0
+_CONNECT_S = 5
+_HASTY_S = 0.5
+
+
+class Courier:
+    """Keeps a node's link with its hub going.
+
+    Args:
+        clerk: speaks for us and takes what the hub says.
+        hub_url: where the hub is.
+        clock: to know what is overdue.
+        metrics: what is counted.
+        kill_switch: where a trial wants this process to die.
+    """
+
+    def __init__(
+        self,
+        clerk: Clerk,
+        hub_url: str,
+        clock: Clock,
+        metrics: Metrics,
+        kill_switch: KillSwitch,
+    ) -> None:
+        self._clerk = clerk
+        self._url = f"{hub_url}/federation/v1/link"
+        self._clock = clock
+        self._metrics = metrics
+        self._kill_switch = kill_switch
+        #: When each request that is open should have been answered, monotonic.
+        self._due: dict[str, float] = {}
+        self._failing_since: float | None = None
+        #: Highest item of the hub's that a cover of ours has acknowledged.
+        self._told = -1
+
+    def is_reachable(self) -> bool:
+        """Say whether no answer of the hub is overdue; a poll that waits is not."""
+        now = self._clock.monotonic_s()
+        begun = [self._failing_since] if self._failing_since is not None else []
+        return all(now - due < OVERDUE_S for due in (*self._due.values(), *begun))
+
+    async def run(self) -> None:
+        """Push and poll for as long as the node lives."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+        async with (
+            aiohttp.ClientSession(
+                timeout=timeout, trust_env=False, auto_decompress=False
+            ) as session,
+            asyncio.TaskGroup() as lanes,
+        ):
+            # The group ends only when a lane fails; names are for the debugger.
+            lanes.create_task(self._poll(session), name="poll")
+            lanes.create_task(self._push(session), name="push")
+
+    async def _poll(self, session: aiohttp.ClientSession) -> None:
+        pause_s = _PAUSE_MIN_S
+        while True:
+            before, began = self._clerk.links.get(HUB), self._clock.monotonic_s()
+            is_done = self._clerk.is_ready and await self._exchange(
+                session, "poll", _POLL_WAIT_S
+            )
+            # A hub that cannot compare answers at once: without any progress, do
+            # not spin on it.
+            after, took_s = (
+                self._clerk.links.get(HUB),
+                self._clock.monotonic_s() - began,
+            )
+            is_moving = took_s > _HASTY_S or _standing(before) != _standing(after)
+            pause_s = await self._pause(pause_s, is_fine=is_done and is_moving)
+
+    async def _push(self, session: aiohttp.ClientSession) -> None:
+        pause_s = _PAUSE_MIN_S
+        while True:
+            news = self._clerk.news(HUB)
+            # The poll that brought news says thanks itself, when it gets its turn.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if not self._has_something_to_say():
+                await news.wait()
+                continue
+            before = self._clerk.links[HUB].acknowledged
+            is_done = await self._exchange(session, "push", 0)
+            moved = self._clerk.links[HUB].acknowledged > before
+            is_fine = is_done and (moved or not self._clerk.has_news(HUB))
+            pause_s = await self._pause(pause_s, is_fine=is_fine)
+
+    def _has_something_to_say(self) -> bool:
+        if not self._clerk.is_ready:
+            return False
+        link = self._clerk.links[HUB]
+        return self._clerk.has_news(HUB) or (
+            link.has_compared and link.taken > self._told
+        )
+
+    async def _pause(self, pause_s: float, *, is_fine: bool) -> float:
+        """Back off with jitter after a failure; gives the next pause."""
+        if is_fine:
+            return _PAUSE_MIN_S
+        # Chance for spreading retries, not for secrets.
+        await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+        return min(pause_s * 2, _PAUSE_MAX_S)
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, lane: str, wait_s: int
+    ) -> bool:
+        """Send one request and take its answer; gives whether it was taken."""
+        began = self._clock.monotonic_s()
+        self._due[lane] = began + wait_s
+        try:
+            is_taken = await self._ask(session, wait_s)
+        except (aiohttp.ClientError, TimeoutError, OutageError, PeerError) as error:
+            _LOG.info("%s: %s: %s", lane, type(error).__name__, error)
+            is_taken = False
+            # Whether the hub has read our thanks is not known: say it again.
+            self._told = -1
+            if not isinstance(error, PeerError) and self._failing_since is None:
+                self._failing_since = began
+        else:
+            self._failing_since = None
+        finally:
+            del self._due[lane]
+        return is_taken
+
+    async def _ask(self, session: aiohttp.ClientSession, wait_s: int) -> bool:
+        told = self._clerk.links[HUB].taken
+        request = self._clerk.speak(HUB)
+        headers = {"Content-Type": MEDIA_TYPE}
+        if wait_s:
+            headers["Prefer"] = f"wait={wait_s}"
+        carries = self._clerk.has_news(HUB)
+        if carries:
+            self._kill_switch.reach(Step.SEND, "before")
+        self._told = max(self._told, told)
+        async with (
+            asyncio.timeout(wait_s + _ANSWER_S),
+            session.post(
+                self._url, data=request, headers=headers, allow_redirects=False
+            ) as response,
+        ):
+            answer = await _read(response)
+        if carries:
+            self._kill_switch.reach(Step.SEND, "after")
+        return await self._take(answer)
+
+    async def _take(self, answer: bytes) -> bool:
+        house = self._clerk.house
+        body = open_body(answer, house.keyring, house.federation, house.own)
+        outcome = await self._clerk.take(Arrival(HUB, body))
+        return not isinstance(outcome, Stale)
+
+
+def _standing(link: Link | None) -> tuple[object, ...]:
+    """Give what moves on a link when two servers get along."""
+    if link is None:
+        return ()
+    return (link.taken, link.acknowledged, link.peer_life, link.has_compared)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read an answer up to its limit; raises what its status means."""
+    raw = bytearray()
+    async for chunk in response.content.iter_any():
+        raw += chunk
+        if len(raw) > BODY_LENGTH_MAX:
+            raise PeerError("the hub's answer is larger than 1 MiB")
+    if response.status == 200:
+        return bytes(raw)
+    told = f"the hub answered {response.status}: {bytes(raw[:300])!r}"
+    raise OutageError(told) if response.status >= 500 else PeerError(told)

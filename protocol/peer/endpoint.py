@@ -1,0 +1,140 @@
+"""What every server answers to machines: health, metrics, and the hub's end of links.
+
+A request of a node is verified, handed to the clerk, and answered with a fresh
+cover and whatever waits for that node. No HTTP status moves anything; only
+verified envelopes do (protocol, section 5).
+"""
+
+import asyncio
+
+from aiohttp import web
+
+from protocol.address import Group
+from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, open_body
+from protocol.errors import OutageError
+from protocol.instant import write_instant
+from protocol.peer.batch import Arrival, Stale
+from protocol.peer.clerk import Clerk
+from protocol.peer.database import AWAY, Database
+from protocol.peer.metrics import CONTENT_TYPE, Metrics
+from protocol.peer.web.problems import Problem
+from protocol.peer.web.requests import json_response, read_body, wait_preference
+
+#: Longest that an answer is held back, seconds.
+WAIT_S_MAX = 25
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
+class Endpoint:
+    """Health and metrics of one server.
+
+    Args:
+        clerk: whose readiness is told.
+        database: asked whether it answers.
+        metrics: what is shown.
+    """
+
+    def __init__(self, clerk: Clerk, database: Database, metrics: Metrics) -> None:
+        self._clerk = clerk
+        self._database = database
+        self._metrics = metrics
+
+    def routes(self) -> list[web.RouteDef]:
+        """List what every server answers."""
+        return [
+            web.get("/healthz", self.get_health),
+            web.get("/readyz", self.get_readiness),
+            web.get("/metrics", self.get_metrics),
+        ]
+
+    async def get_health(self, _request: web.Request) -> web.Response:
+        """Say that the process is alive."""
+        return json_response({"alive": True})
+
+    async def get_readiness(self, _request: web.Request) -> web.Response:
+        """Say whether the database answers and this process is the clerk."""
+        try:
+            async with self._database.readers.acquire(timeout=2) as connection:
+                await connection.fetchval("SELECT 1", timeout=2)
+            is_up = True
+        except (OutageError, TimeoutError, *AWAY):
+            is_up = False
+        is_ready = is_up and self._clerk.is_ready
+        told = {"ready": is_ready, "database": is_up, "clerk": self._clerk.is_ready}
+        return json_response(told, status=200 if is_ready else 503)
+
+    async def get_metrics(self, request: web.Request) -> web.Response:
+        """Show the metrics, to this machine only."""
+        if request.remote not in _LOOPBACK:
+            raise web.HTTPNotFound
+        return web.Response(
+            body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE}
+        )
+
+
+class LinkEndpoint:
+    """The hub's end of every link.
+
+    Args:
+        clerk: takes what arrives and speaks for us.
+    """
+
+    def __init__(self, clerk: Clerk) -> None:
+        self._clerk = clerk
+        #: By peer, the one request that waits; a newer one sends it home.
+        self._parked: dict[str, object] = {}
+        self._is_closing = False
+
+    async def post_link(self, request: web.Request) -> web.Response:
+        """Take a node's request, and answer with what waits for it."""
+        if request.content_type != MEDIA_TYPE:
+            raise Problem(
+                415,
+                "unsupported-media-type",
+                f"Found {request.content_type}; expected {MEDIA_TYPE}.",
+            )
+        raw = await read_body(request, BODY_LENGTH_MAX)
+        house = self._clerk.house
+        body = open_body(raw, house.keyring, house.federation, house.own)
+        peer = Group(body.cover.payload.from_)
+        if peer not in self._clerk.links:
+            raise OutageError("this link is not open yet; try again in a moment")
+        outcome = await self._clerk.take(Arrival(peer, body))
+        if isinstance(outcome, Stale):
+            raise Problem(
+                401,
+                "stale-cover",
+                "The cover is too old, or a newer one overtook it; or a clock is off.",
+                extra={"now": write_instant(outcome.now)},
+            )
+        wait_s = wait_preference(request, WAIT_S_MAX)
+        if wait_s:
+            await self._park(peer, wait_s)
+        return web.Response(body=self._clerk.speak(peer), content_type=MEDIA_TYPE)
+
+    async def _park(self, peer: str, wait_s: int) -> None:
+        """Hold an answer back until there is something to say."""
+        mine = object()
+        if peer in self._parked:
+            self._parked.pop(peer)
+            self._clerk.ring(peer)
+        self._parked[peer] = mine
+        try:
+            async with asyncio.timeout(wait_s):
+                while self._parked.get(peer) is mine and not self._is_closing:
+                    news = self._clerk.news(peer)
+                    has_compared = self._clerk.links[peer].has_compared
+                    if self._clerk.has_news(peer) or not has_compared:
+                        return
+                    await news.wait()
+        except TimeoutError:
+            return
+        finally:
+            if self._parked.get(peer) is mine:
+                del self._parked[peer]
+
+    async def close(self, _app: web.Application) -> None:
+        """Send every waiting request home: a parked handler outlives its client."""
+        self._is_closing = True
+        for peer in list(self._parked):
+            self._clerk.ring(peer)

@@ -1,0 +1,119 @@
+"""A server's private keys, each in a file of its own, readable by nobody else.
+
+The recovery key is not among them: it is shown once, as a sheet to keep on
+paper, and is never stored on the server (protocol, section 3).
+"""
+
+import base64
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from protocol.base64url import read_base64url, write_base64url
+from protocol.errors import InterletsError, MalformedMessageError
+from protocol.keyring import KEY_LENGTH, SigningKey
+from protocol.peer.settings import read_secret
+from protocol.sealing import SealingKey
+
+_CHECKSUM_LENGTH = 4
+_GROUP_LENGTH = 4
+
+
+class KeyFileError(InterletsError):
+    """A key file is not there, or is not one."""
+
+
+class ServerKeys(msgspec.Struct, frozen=True):
+    """The two keys that a running server needs."""
+
+    signing: SigningKey
+    sealing: SealingKey
+
+
+def ensure_keys(folder: Path) -> ServerKeys:
+    """Make the keys that ``folder`` lacks; one that is there stays as it is.
+
+    So a command that was cut off half-way can be given again.
+
+    Raises:
+        KeyFileError: a file that is there cannot be a key.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("signing.key", "sealing.key"):
+        if not (folder / name).exists():
+            secret = write_base64url(secrets.token_bytes(KEY_LENGTH))
+            write_secret(folder / name, secret)
+    return load_keys(folder)
+
+
+def load_keys(folder: Path) -> ServerKeys:
+    """Read both keys.
+
+    Raises:
+        KeyFileError: one is missing or cannot be a key.
+    """
+    return ServerKeys(
+        SigningKey(_read_key(folder / "signing.key")),
+        SealingKey(_read_key(folder / "sealing.key")),
+    )
+
+
+def _read_key(path: Path) -> bytes:
+    if not path.exists():
+        raise KeyFileError(f"{path}: no key there; run init or join first.")
+    try:
+        key = read_base64url(read_secret(path), "key")
+    except MalformedMessageError:
+        key = b""
+    if len(key) != KEY_LENGTH:
+        raise KeyFileError(f"{path}: this is not a key of 32 bytes in base64url.")
+    return key
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a new file that only its owner may read; never overwrites one."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def new_recovery_key() -> tuple[SigningKey, str]:
+    """Make a recovery key; gives it and the text for its sheet of paper."""
+    seed = secrets.token_bytes(KEY_LENGTH)
+    return SigningKey(seed), write_sheet(seed)
+
+
+def write_sheet(seed: bytes) -> str:
+    """Write a key as people copy it: base32 in groups of four, with a checksum."""
+    checksum = hashlib.sha256(seed).digest()[:_CHECKSUM_LENGTH]
+    text = base64.b32encode(seed + checksum).decode("ascii").rstrip("=")
+    groups = [
+        text[start : start + _GROUP_LENGTH]
+        for start in range(0, len(text), _GROUP_LENGTH)
+    ]
+    return " ".join(groups)
+
+
+def read_sheet(text: str) -> bytes:
+    """Read a key back from its sheet, however it was spaced.
+
+    Raises:
+        MalformedMessageError: a letter is wrong or missing.
+    """
+    letters = "".join(text.split()).replace("-", "").upper()
+    try:
+        octets = base64.b32decode(letters + "=" * (-len(letters) % 8))
+    except ValueError:
+        octets = b""
+    seed, checksum = octets[:KEY_LENGTH], octets[KEY_LENGTH:]
+    expected = hashlib.sha256(seed).digest()[:_CHECKSUM_LENGTH]
+    if len(seed) != KEY_LENGTH or not secrets.compare_digest(checksum, expected):
+        raise MalformedMessageError(
+            "sheet", f"{len(letters)} letters", "the sheet's letters, all of them"
+        )
+    return seed

@@ -1,0 +1,278 @@
+"""The stored ledger: accounts, entries, postings, holds.
+
+The only writer of its tables. The rules are in ``protocol.ledger``; which
+account may do what was decided before anything comes here. Amounts are minor
+units or milliseconds, as the account's unit says.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from protocol.effects import (
+    Effect,
+    EndHold,
+    OpenAccount,
+    PlaceHold,
+    PostEntry,
+    SetLimits,
+    View,
+)
+from protocol.errors import LedgerBrokenError
+from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.ledger import Account, AccountKind, Entry, Hold, HoldState
+from protocol.peer.database import AnyConnection, queries
+
+_SQL = queries(__file__)
+
+#: Above every sequence: "from the newest".
+NEWEST = 2**62
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One posting of an account's history.
+
+    Attributes:
+        sequence: its place; also the cursor of a page.
+        amount: minor units, signed.
+        balance_after: of the account.
+        entry_id: the entry it belongs to.
+        at: when it was booked.
+        kind: of the entry.
+        transfer_id: if a transfer caused it.
+        reason: if a person gave one.
+        content: the content line, while it is kept.
+    """
+
+    sequence: int
+    amount: int
+    balance_after: int
+    entry_id: str
+    at: Instant
+    kind: str
+    transfer_id: str | None
+    reason: str | None
+    content: bytes | None
+
+
+class _Booking(NamedTuple):
+    sequence: int
+    entry: Entry
+
+
+async def read(
+    connection: AnyConnection, view: View, transfer_ids: set[str]
+) -> set[str]:
+    """Read the holds of transfers into ``view``; gives the accounts they are on."""
+    if not transfer_ids:
+        return set()
+    for row in await connection.fetch(_SQL["read_holds"], list(transfer_ids)):
+        hold = Hold(
+            str(row["transfer_id"]),
+            row["debit_account"],
+            row["credit_account"],
+            row["amount"],
+            HoldState(row["state"]),
+        )
+        view.holds[hold.transfer_id] = hold
+    return {
+        name
+        for hold in view.holds.values()
+        for name in (hold.debit_account, hold.credit_account)
+    }
+
+
+async def read_accounts(
+    connection: AnyConnection, account_ids: Iterable[str]
+) -> list[Account]:
+    """Read accounts by name, and the server's own; unknown names are left out."""
+    rows = await connection.fetch(_SQL["read_accounts"], list(account_ids))
+    return [Account(**{**dict(row), "kind": AccountKind(row["kind"])}) for row in rows]
+
+
+async def read_sequence(connection: AnyConnection) -> int:
+    """Give the number of the newest entry."""
+    found: int = await connection.fetchval(_SQL["read_sequence"])
+    return found
+
+
+async def read_page(
+    connection: AnyConnection, account_id: str, before: int, size: int
+) -> list[Line]:
+    """Read a page of an account's history, newest first.
+
+    Args:
+        connection: any.
+        account_id: whose.
+        before: the sequence to stay below; ``NEWEST`` for the first page.
+        size: most lines to give.
+    """
+    rows = await connection.fetch(_SQL["read_page"], account_id, before, size)
+    return [
+        Line(
+            sequence=row["sequence"],
+            amount=row["amount"],
+            balance_after=row["balance_after"],
+            entry_id=str(row["entry_id"]),
+            at=from_datetime(row["at"]),
+            kind=row["kind"],
+            transfer_id=str(row["transfer_id"]) if row["transfer_id"] else None,
+            reason=row["reason"],
+            content=row["line"],
+        )
+        for row in rows
+    ]
+
+
+async def read_sums(connection: AnyConnection) -> dict[str, int]:
+    """Give what all balances sum to, by unit."""
+    return {
+        row["unit"]: row["total"] for row in await connection.fetch(_SQL["read_sums"])
+    }
+
+
+async def write(
+    connection: AnyConnection, view: View, effects: Sequence[Effect], sequence: int
+) -> int:
+    """Write what a batch did to the ledger.
+
+    Args:
+        connection: the clerk's, inside the batch's database transaction.
+        view: accounts and holds as they are after all effects.
+        effects: of the batch, in order.
+        sequence: number of the newest entry before the batch.
+
+    Returns:
+        The number of the newest entry now.
+
+    Raises:
+        LedgerBrokenError: a hold that the batch ends is not there to end.
+    """
+    await _write_accounts(connection, view, effects)
+    await _write_holds(connection, view, effects)
+    entries = [effect.entry for effect in effects if isinstance(effect, PostEntry)]
+    if not entries:
+        return sequence
+    bookings = [
+        _Booking(number, entry) for number, entry in enumerate(entries, sequence + 1)
+    ]
+    await connection.execute(
+        _SQL["insert_entries"],
+        [booking.sequence for booking in bookings],
+        [entry.entry_id for entry in entries],
+        [to_datetime(entry.at) for entry in entries],
+        [entry.kind for entry in entries],
+        [entry.transfer_id for entry in entries],
+        [entry.author for entry in entries],
+        [entry.reason for entry in entries],
+        [entry.content_id for entry in entries],
+    )
+    await _write_postings(connection, view, bookings)
+    return sequence + len(entries)
+
+
+async def _write_postings(
+    connection: AnyConnection, view: View, bookings: Sequence[_Booking]
+) -> None:
+    # The view holds the balances after the whole batch: walk back from the newest.
+    balances: dict[str, int] = {}
+    rows: list[tuple[str, int, int, int]] = []
+    for booking in reversed(bookings):
+        for posting in booking.entry.postings:
+            name = posting.account_id
+            after = balances.get(name, view.accounts[name].balance)
+            rows.append((name, booking.sequence, posting.amount, after))
+            balances[name] = after - posting.amount
+    rows.reverse()
+    await connection.execute(
+        _SQL["insert_postings"],
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        [row[2] for row in rows],
+        [row[3] for row in rows],
+    )
+
+
+async def _write_accounts(
+    connection: AnyConnection, view: View, effects: Sequence[Effect]
+) -> None:
+    opened, touched = _accounts_of(view, effects)
+    if opened:
+        accounts = [view.accounts[name] for name in opened]
+        await connection.execute(
+            _SQL["insert_accounts"],
+            opened,
+            [account.kind.value for account in accounts],
+            [account.unit for account in accounts],
+            *_amounts_of(accounts),
+        )
+    changed = sorted(touched - set(opened))
+    if changed:
+        accounts = [view.accounts[name] for name in changed]
+        await connection.execute(
+            _SQL["update_accounts"], changed, *_amounts_of(accounts)
+        )
+
+
+def _accounts_of(view: View, effects: Sequence[Effect]) -> tuple[list[str], set[str]]:
+    """Say which accounts a batch opened, and which it touched at all."""
+    opened: list[str] = []
+    touched: set[str] = set()
+    for effect in effects:
+        match effect:
+            case OpenAccount():
+                opened.append(effect.account.account_id)
+            case SetLimits():
+                touched.add(effect.account_id)
+            case PlaceHold():
+                touched |= {effect.debit_account, effect.credit_account}
+            case EndHold():
+                hold = view.holds[effect.transfer_id]
+                touched |= {hold.debit_account, hold.credit_account}
+            case PostEntry():
+                touched |= {posting.account_id for posting in effect.entry.postings}
+            case _:
+                pass
+    return opened, touched
+
+
+def _amounts_of(accounts: Sequence[Account]) -> tuple[list[object], ...]:
+    return (
+        [account.balance for account in accounts],
+        [account.held_out for account in accounts],
+        [account.held_in for account in accounts],
+        [account.floor for account in accounts],
+        [account.ceiling for account in accounts],
+        [account.frozen for account in accounts],
+    )
+
+
+async def _write_holds(
+    connection: AnyConnection, view: View, effects: Sequence[Effect]
+) -> None:
+    placed = [effect.transfer_id for effect in effects if isinstance(effect, PlaceHold)]
+    if placed:
+        holds = [view.holds[transfer_id] for transfer_id in placed]
+        await connection.execute(
+            _SQL["insert_holds"],
+            placed,
+            [hold.debit_account for hold in holds],
+            [hold.credit_account for hold in holds],
+            [hold.amount for hold in holds],
+            [hold.state.value for hold in holds],
+        )
+    new = set(placed)
+    ended = [
+        effect
+        for effect in effects
+        if isinstance(effect, EndHold) and effect.transfer_id not in new
+    ]
+    if ended:
+        done = await connection.execute(
+            _SQL["end_holds"],
+            [effect.transfer_id for effect in ended],
+            [effect.state.value for effect in ended],
+        )
+        if done != f"UPDATE {len(ended)}":
+            raise LedgerBrokenError(f"holds: {len(ended)} to end, the ledger: {done}")

@@ -1,0 +1,75 @@
+-- read_accounts --
+-- The accounts of a batch: named, held by its transfers, or the server's own.
+SELECT account_id, kind, unit, balance, held_out, held_in, floor, ceiling, frozen
+  FROM account
+ WHERE account_id = ANY($1::text[])
+UNION
+SELECT account_id, kind, unit, balance, held_out, held_in, floor, ceiling, frozen
+  FROM account
+ WHERE kind = 'system';
+
+-- read_holds --
+-- The holds of a batch's transfers.
+SELECT transfer_id, debit_account, credit_account, amount, state
+  FROM hold
+ WHERE transfer_id = ANY($1::uuid[]);
+
+-- read_sequence --
+-- The number of the newest entry.
+SELECT coalesce(max(sequence), 0) FROM entry;
+
+-- insert_accounts --
+-- Open accounts, with what the same batch has already booked on them.
+INSERT INTO account (account_id, kind, unit, balance, held_out, held_in,
+                     floor, ceiling, frozen)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+                     $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[]);
+
+-- update_accounts --
+-- Set accounts to what they are after the batch; the clerk is the only writer.
+UPDATE account
+   SET balance = new.balance, held_out = new.held_out, held_in = new.held_in,
+       floor = new.floor, ceiling = new.ceiling, frozen = new.frozen
+  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+              $6::bigint[], $7::boolean[])
+    AS new (account_id, balance, held_out, held_in, floor, ceiling, frozen)
+ WHERE account.account_id = new.account_id;
+
+-- insert_holds --
+-- Place holds; one that the batch also ended is written as it ended.
+INSERT INTO hold (transfer_id, debit_account, credit_account, amount, state)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[]);
+
+-- end_holds --
+-- Post or void holds, each only once.
+UPDATE hold
+   SET state = new.state
+  FROM unnest($1::uuid[], $2::text[]) AS new (transfer_id, state)
+ WHERE hold.transfer_id = new.transfer_id AND hold.state = 'held';
+
+-- insert_entries --
+-- Book entries.
+INSERT INTO entry (sequence, entry_id, at, kind, transfer_id, author, reason,
+                   content_id)
+SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::text[],
+                     $5::uuid[], $6::text[], $7::text[], $8::text[]);
+
+-- insert_postings --
+-- Book the postings of a batch's entries, all in one statement.
+INSERT INTO posting (account_id, sequence, amount, balance_after)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]);
+
+-- read_page --
+-- An account's postings before a place, newest first, with what they belong to.
+SELECT posting.sequence, posting.amount, posting.balance_after, entry.entry_id,
+       entry.at, entry.kind, entry.transfer_id, entry.reason, content.line
+  FROM posting
+  JOIN entry USING (sequence)
+  LEFT JOIN content ON content.content_id = entry.content_id
+ WHERE posting.account_id = $1 AND posting.sequence < $2
+ ORDER BY posting.account_id DESC, posting.sequence DESC
+ LIMIT $3;
+
+-- read_sums --
+-- What all balances sum to, by unit: zero on every ledger.
+SELECT unit, coalesce(sum(balance), 0)::bigint AS total FROM account GROUP BY unit;

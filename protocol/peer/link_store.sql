@@ -1,0 +1,64 @@
+-- read_links --
+-- All links, with the highest number an item for each peer has.
+SELECT peer, sent, sent_head, acknowledged, acknowledged_head, taken, taken_head,
+       lives, trouble,
+       coalesce((SELECT max(number) FROM item
+                  WHERE item.peer = link.peer AND direction = 'out'), 0) AS numbered
+  FROM link;
+
+-- write_links --
+-- Keep links as they are after the batch.
+INSERT INTO link (peer, sent, sent_head, acknowledged, acknowledged_head,
+                  taken, taken_head, lives, trouble)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (peer) DO UPDATE
+   SET sent = excluded.sent, sent_head = excluded.sent_head,
+       acknowledged = excluded.acknowledged,
+       acknowledged_head = excluded.acknowledged_head,
+       taken = excluded.taken, taken_head = excluded.taken_head,
+       lives = excluded.lives, trouble = excluded.trouble;
+
+-- insert_items --
+-- Keep items, taken or to send.
+INSERT INTO item (peer, direction, number, line)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[]);
+
+-- insert_sealed_lines --
+-- Keep the boxes that travel behind items.
+INSERT INTO sealed_line (peer, direction, number, box)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]);
+
+-- insert_envelopes --
+-- Keep envelopes, taken or sealed.
+INSERT INTO envelope (peer, direction, first, count, line_1, payload_hash, life, at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[], $5::text[],
+                     $6::text[], $7::text[], $8::timestamptz[]);
+
+-- read_waiting --
+-- Items for a peer that are not sealed yet, with their boxes, oldest first.
+SELECT item.number, item.line, sealed_line.box
+  FROM item LEFT JOIN sealed_line USING (peer, direction, number)
+ WHERE item.peer = $1 AND item.direction = 'out' AND item.number > $2
+ ORDER BY item.number
+ LIMIT $3;
+
+-- read_envelopes --
+-- Envelopes of one direction from a number on, oldest first.
+SELECT first, count, line_1, payload_hash, life
+  FROM envelope
+ WHERE peer = $1 AND direction = $2 AND first >= $3
+ ORDER BY first
+ LIMIT $4;
+
+-- read_lines --
+-- Items of one direction by number, with their boxes, oldest first.
+SELECT item.number, item.line, sealed_line.box
+  FROM item LEFT JOIN sealed_line USING (peer, direction, number)
+ WHERE item.peer = $1 AND item.direction = $2 AND item.number BETWEEN $3 AND $4
+ ORDER BY item.number;
+
+-- read_known --
+-- Which envelopes of a peer we took, by their first number.
+SELECT first, life, payload_hash
+  FROM envelope
+ WHERE peer = $1 AND direction = 'in' AND first = ANY($2::bigint[]);

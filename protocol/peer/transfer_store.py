@@ -1,0 +1,104 @@
+"""Stored transfers and content lines; the only writer of their tables."""
+
+from collections.abc import Iterable, Sequence
+
+from protocol.effects import Effect, SaveContent, SaveTransfer, View
+from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.peer.database import AnyConnection, queries
+from protocol.transfer import Role, State, Transfer
+
+_SQL = queries(__file__)
+_INSTANTS = ("decide_by", "taken_at", "decided_at")
+#: In the order of the columns of ``write_transfers``.
+_COLUMNS = (
+    "transfer_id",
+    "role",
+    "state",
+    "payer_group",
+    "payee_group",
+    "milliseconds",
+    "payer_rate",
+    "payee_rate",
+    "decide_by",
+    "prepare",
+    "content",
+    "taken_at",
+    "item_number",
+    "account",
+    "amount",
+    "deliver",
+    "decided_at",
+    "log",
+    "number",
+    "code",
+    "answer",
+    "waiting",
+    "waiting_code",
+)
+
+
+async def read(
+    connection: AnyConnection, transfer_ids: Iterable[str]
+) -> dict[str, Transfer]:
+    """Read transfers by id; unknown ids are left out."""
+    rows = await connection.fetch(_SQL["read_transfers"], list(transfer_ids))
+    found = {}
+    for row in rows:
+        fields = dict(row)
+        fields["transfer_id"] = str(fields["transfer_id"])
+        fields["role"] = Role(fields["role"])
+        fields["state"] = State(fields["state"])
+        for name in _INSTANTS:
+            if fields[name] is not None:
+                fields[name] = from_datetime(fields[name])
+        found[fields["transfer_id"]] = Transfer(**fields)
+    return found
+
+
+async def read_due(connection: AnyConnection, now: Instant, most: int) -> list[str]:
+    """Give ids of transfers that the hub may now have to decide, oldest first."""
+    rows = await connection.fetch(_SQL["read_due"], to_datetime(now), most)
+    return [str(row["transfer_id"]) for row in rows]
+
+
+async def count_undecided(connection: AnyConnection) -> int:
+    """Say how many transfers are not yet decided here."""
+    found: int = await connection.fetchval(_SQL["read_undecided"])
+    return found
+
+
+async def read_content(connection: AnyConnection, content_id: str) -> bytes | None:
+    """Give a content line, while it is kept."""
+    found: bytes | None = await connection.fetchval(_SQL["read_content"], content_id)
+    return found
+
+
+async def write(
+    connection: AnyConnection, view: View, effects: Sequence[Effect]
+) -> None:
+    """Write the transfers and contents of a batch, as ``view`` last has them."""
+    saved = {
+        effect.transfer.transfer_id: None
+        for effect in effects
+        if isinstance(effect, SaveTransfer)
+    }
+    if saved:
+        transfers = [view.transfers[transfer_id] for transfer_id in saved]
+        await connection.execute(
+            _SQL["write_transfers"],
+            *([_column(transfer, name) for transfer in transfers] for name in _COLUMNS),
+        )
+    contents = [effect for effect in effects if isinstance(effect, SaveContent)]
+    if contents:
+        await connection.execute(
+            _SQL["write_contents"],
+            [content.content_id for content in contents],
+            [content.line for content in contents],
+        )
+
+
+def _column(transfer: Transfer, name: str) -> object:
+    value: object = getattr(transfer, name)
+    if isinstance(value, int) and name in _INSTANTS:
+        return to_datetime(Instant(value))
+    return value

@@ -1,0 +1,50 @@
+-- read_transfers --
+-- The transfers of a batch.
+SELECT transfer_id, role, state, payer_group, payee_group, milliseconds,
+       payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
+       account, amount, deliver, decided_at, log, number, code, answer,
+       waiting, waiting_code
+  FROM transfer
+ WHERE transfer_id = ANY($1::uuid[]);
+
+-- read_due --
+-- Undecided transfers whose time is up, or whose decision waits for a comparison.
+SELECT transfer_id
+  FROM transfer
+ WHERE state IN ('taken', 'offered')
+   AND (decide_by <= $1 OR waiting IS NOT NULL OR waiting_code IS NOT NULL)
+ ORDER BY decide_by
+ LIMIT $2;
+
+-- read_undecided --
+-- How many transfers are not yet decided here.
+SELECT count(*) FROM transfer
+ WHERE state IN ('ordered', 'taken', 'offered', 'accepted');
+
+-- write_transfers --
+-- Keep transfers as they are after the batch.
+INSERT INTO transfer (
+       transfer_id, role, state, payer_group, payee_group, milliseconds,
+       payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
+       account, amount, deliver, decided_at, log, number, code, answer,
+       waiting, waiting_code)
+SELECT * FROM unnest(
+       $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+       $7::bigint[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[],
+       $12::timestamptz[], $13::bigint[], $14::text[], $15::bigint[], $16::text[],
+       $17::timestamptz[], $18::text[], $19::bigint[], $20::text[], $21::text[],
+       $22::text[], $23::text[])
+    ON CONFLICT (transfer_id) DO UPDATE
+   SET state = excluded.state, decided_at = excluded.decided_at, log = excluded.log,
+       number = excluded.number, code = excluded.code, answer = excluded.answer,
+       waiting = excluded.waiting, waiting_code = excluded.waiting_code;
+
+-- write_contents --
+-- Keep content lines under their hash.
+INSERT INTO content (content_id, line)
+SELECT * FROM unnest($1::text[], $2::bytea[])
+    ON CONFLICT (content_id) DO NOTHING;
+
+-- read_content --
+-- A content line, while it is kept.
+SELECT line FROM content WHERE content_id = $1;

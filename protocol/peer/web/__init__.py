@@ -1,0 +1,1 @@
+"""What every server's HTTP answers share: problems, strict bodies, callers."""

@@ -1,0 +1,119 @@
+"""Errors as people and programs read them: problem details (RFC 9457)."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from protocol.errors import (
+    MalformedMessageError,
+    NotSignedError,
+    OutageError,
+    WeakKeyError,
+)
+from protocol.peer.metrics import Metrics
+
+_LOG = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+#: Types are names, not places: nothing is fetched from them.
+TYPE_PREFIX = "urn:interlets:problem:"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave early
+    """An answer that is not the one asked for.
+
+    Args:
+        status: HTTP status, 4xx or 503.
+        kind: stable name, the end of ``type``.
+        detail: a sentence: what was found, what was expected.
+        code: the protocol's refusal code, if one applies.
+        headers: more headers.
+        extra: more members of the JSON object.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+        extra: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.code = code
+        self.headers = headers or {}
+        self.extra = extra or {}
+
+    def response(self) -> web.Response:
+        """Write it as RFC 9457 says."""
+        told: dict[str, object] = {
+            "type": TYPE_PREFIX + self.kind,
+            "title": self.kind.replace("-", " "),
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.code is not None:
+            told["code"] = self.code
+        return web.Response(
+            status=self.status,
+            body=msgspec.json.encode({**told, **self.extra}),
+            content_type=MEDIA_TYPE,
+            headers=self.headers,
+        )
+
+
+def outage(error: Exception) -> Problem:
+    """Say that something is away for now, and to ask again."""
+    return Problem(503, "outage", str(error), headers={"Retry-After": "1"})
+
+
+def middleware(metrics: Metrics) -> Middleware:
+    """Make the middleware that turns what was raised into an answer."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await _answer(request, handler)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "none"
+        metrics.requests.labels(route, str(response.status)).inc()
+        return response
+
+    return answer
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem.response()
+    except MalformedMessageError as error:
+        return Problem(400, "malformed", str(error)).response()
+    except WeakKeyError as error:
+        return Problem(400, "weak-key", str(error)).response()
+    except NotSignedError as error:
+        return Problem(401, "not-signed", str(error)).response()
+    except OutageError as error:
+        return outage(error).response()
+    except web.HTTPException as error:
+        return _of_http(error).response()
+
+
+def _of_http(error: web.HTTPException) -> Problem:
+    told = {
+        404: "There is nothing at this address.",
+        405: "This address does not know that method.",
+        413: "The body is too large.",
+    }
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    kind = (error.reason or "error").lower().replace(" ", "-")
+    detail = told.get(error.status, error.reason or "It cannot be answered.")
+    return Problem(error.status, kind, detail, headers=headers)

@@ -1,0 +1,80 @@
+"""Bodies read strictly, and who is asking."""
+
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from protocol import strict_json
+from protocol.peer.access_store import Caller
+from protocol.peer.web.problems import Problem
+
+#: Largest body of the people's API, bytes.
+JSON_LENGTH_MAX = 64 * 1024
+#: Under this name a request carries who asks, once that is known.
+CALLER = web.RequestKey("caller", Caller)
+
+T = TypeVar("T")
+
+
+async def read_json(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """Read a JSON body strictly; every mistake is a 4xx that says what it is."""
+    if request.content_type != "application/json":
+        raise Problem(
+            415,
+            "unsupported-media-type",
+            f"Found {request.content_type}; expected application/json.",
+        )
+    raw = await read_body(request, JSON_LENGTH_MAX)
+    return strict_json.read(raw, decoder, "body")
+
+
+async def read_body(request: web.Request, length_max: int) -> bytes:
+    """Read a body up to a length; refuses every Content-Encoding."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Problem(
+            415, "unsupported-encoding", "Bodies are sent without Content-Encoding."
+        )
+    if (request.content_length or 0) > length_max:
+        raise Problem(413, "too-large", f"A body here is at most {length_max} bytes.")
+    raw = bytearray()
+    async for chunk in request.content.iter_any():
+        raw += chunk
+        if len(raw) > length_max:
+            raise Problem(
+                413, "too-large", f"A body here is at most {length_max} bytes."
+            )
+    return bytes(raw)
+
+
+def caller_of(request: web.Request, scope: str) -> Caller:
+    """Give who asks, when that person may do this.
+
+    Raises:
+        Problem: 403 when the token lacks ``scope``.
+    """
+    caller = request[CALLER]
+    if scope not in caller.scopes:
+        raise Problem(
+            403, "scope-missing", f"This token may not do that; it lacks {scope!r}."
+        )
+    return caller
+
+
+def wait_preference(request: web.Request, most: int) -> int:
+    """Read ``Prefer: wait=N`` (RFC 7240, section 4.3), seconds; 0 when absent."""
+    for preference in request.headers.get("Prefer", "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name.lower() == "wait" and value.isdecimal() and len(value) <= 4:
+            return min(int(value), most)
+    return 0
+
+
+def json_response(value: object, status: int = 200) -> web.Response:
+    """Answer with JSON."""
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(value),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

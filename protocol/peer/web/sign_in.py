@@ -1,0 +1,154 @@
+"""Signing in: a password or a one-time code for a bearer token.
+
+Guessing is slowed per account and per address, and nobody is locked out. A
+wrong name takes as long, and is answered in the same words, as a wrong password.
+"""
+
+import asyncio
+from collections import deque
+
+import msgspec
+from aiohttp import web
+
+from protocol.instant import Instant, write_instant
+from protocol.peer import access_store
+from protocol.peer.clock import Clock
+from protocol.peer.database import AnyConnection, Database
+from protocol.peer.web.problems import Handler, Problem
+from protocol.peer.web.requests import CALLER, json_response, read_json
+
+_TRIES_PER_PAIR = 10
+_TRIES_PER_ADDRESS = 60
+_WINDOW_S = 300.0
+_KEPT_MAX = 10_000
+MEMBER_SCOPES = ("pay", "read")
+
+
+class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Name and password, or a one-time code."""
+
+    name: str = ""
+    password: str = ""
+    code: str = ""
+
+
+class TokenAnswer(msgspec.Struct, frozen=True):
+    """A bearer token, shown only now."""
+
+    token: str
+    scopes: list[str]
+    until: str
+
+
+_decoder = msgspec.json.Decoder(SignIn)
+
+
+class Throttle:
+    """Counts tries in a sliding window; forgets the oldest keys first."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tries: dict[object, deque[float]] = {}
+
+    def wait_s(self, key: object, most: int) -> int:
+        """Note a try; gives the seconds to wait, 0 when it may go on."""
+        now = self._clock.monotonic_s()
+        tries = self._tries.pop(key, None) or deque()
+        while tries and now - tries[0] > _WINDOW_S:
+            tries.popleft()
+        self._tries[key] = tries
+        if len(self._tries) > _KEPT_MAX:
+            self._tries.pop(next(iter(self._tries)))
+        if len(tries) >= most:
+            return int(_WINDOW_S - (now - tries[0])) + 1
+        tries.append(now)
+        return 0
+
+
+class Door:
+    """Lets people in and says who they are.
+
+    Args:
+        database: where people and tokens are kept.
+        clock: the wall clock.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._throttle = Throttle(clock)
+        # Argon2id takes 19 MiB and a core each time: two at once are enough.
+        self._hashing = asyncio.Semaphore(2)
+
+    async def post_token(self, request: web.Request) -> web.Response:
+        """Give a token for a password or a one-time code."""
+        asked = await read_json(request, _decoder)
+        self._check_pace(request, asked)
+        async with self._database.desk.acquire() as connection:
+            now = self._clock.now()
+            found = await self._find(connection, asked, now)
+            if found is None:
+                raise Problem(
+                    401,
+                    "sign-in-failed",
+                    "The name or the password is not right; or the code was used.",
+                )
+            person_id, scopes = found
+            token, until = await access_store.new_token(
+                connection, person_id, scopes, now
+            )
+        answer = TokenAnswer(token, sorted(scopes), write_instant(until))
+        return json_response(answer, status=201)
+
+    def _check_pace(self, request: web.Request, asked: SignIn) -> None:
+        address = request.remote or ""
+        wait_s = self._throttle.wait_s(
+            (asked.name, address), _TRIES_PER_PAIR
+        ) or self._throttle.wait_s(address, _TRIES_PER_ADDRESS)
+        if wait_s:
+            raise Problem(
+                429,
+                "too-many-tries",
+                f"Too many tries; please wait {wait_s} seconds.",
+                headers={"Retry-After": str(wait_s)},
+            )
+
+    async def _find(
+        self, connection: AnyConnection, asked: SignIn, now: Instant
+    ) -> tuple[str, frozenset[str]] | None:
+        if asked.code:
+            return await access_store.spend_once(connection, asked.code, now)
+        person = await access_store.read_person(connection, asked.name)
+        password = asked.password[: access_store.PASSWORD_LENGTH_MAX]
+        async with self._hashing:
+            is_right = await asyncio.to_thread(
+                access_store.is_password,
+                password,
+                person.password_hash if person else None,
+            )
+        if person is None or not is_right:
+            return None
+        return person.person_id, frozenset(MEMBER_SCOPES)
+
+    def guard(self, handler: Handler) -> Handler:
+        """Let a handler be reached only by someone with a token that counts."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            kind, _, token = request.headers.get("Authorization", "").partition(" ")
+            caller = None
+            if kind.lower() == "bearer" and token:
+                async with self._database.readers.acquire() as connection:
+                    caller = await access_store.read_caller(
+                        connection, token, self._clock.now()
+                    )
+            if caller is None:
+                raise Problem(
+                    401,
+                    "sign-in-needed",
+                    "Sign in first; this needs a bearer token that counts.",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            request[CALLER] = caller
+            return await handler(request)
+
+        return guarded
