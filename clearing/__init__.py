@@ -1,0 +1,1 @@
+"""The hub: it decides every transfer and nets the groups to zero."""

@@ -1,0 +1,81 @@
+"""The hub put together: the house's rules, the clerk, its end of the links."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from aiohttp import web
+
+from clearing import log_store
+from clearing.api import Api
+from clearing.house import Due, HubHouse
+from protocol.errors import InterletsError, OutageError
+from protocol.peer import runner, transfer_store
+from protocol.peer.database import AWAY, Database
+from protocol.peer.endpoint import LinkEndpoint
+from protocol.peer.key_files import load_keys
+from protocol.peer.runner import Server
+from protocol.peer.settings import Settings
+
+MIGRATIONS = ("clearing", Path(__file__).parent / "migrations")
+
+_LOG = logging.getLogger(__name__)
+#: How often the hub looks for transfers whose time is up.
+_SWEEP_S = 0.5
+_SWEEP_MOST = 1000
+
+
+class NotInitialisedError(InterletsError):
+    """This hub has no federation yet."""
+
+
+def keys_folder(settings: Settings) -> Path:
+    """Say where the hub's private keys are."""
+    return settings.server.data / "keys"
+
+
+async def serve(settings: Settings) -> None:
+    """Serve the hub until told to stop."""
+    database = await Database.open(settings.database)
+    try:
+        async with database.readers.acquire() as connection:
+            identity = await log_store.read_identity(connection)
+        if identity is None:
+            raise NotInitialisedError(
+                "this hub has no federation yet; run: interlets-hub init"
+            )
+        house = HubHouse(load_keys(keys_folder(settings)), identity)
+        runner.configure_log(settings, identity.federation.partition("#")[0])
+        server = runner.build(settings, database, house, MIGRATIONS)
+        links = LinkEndpoint(server.clerk)
+        api = Api(house, server.clerk, database, server.door, identity)
+        server.routes += [
+            *api.routes(),
+            web.post("/federation/v1/link", links.post_link),
+        ]
+        server.on_shutdown.append(links.close)
+        server.tasks.append(lambda: sweep(server))
+        await runner.serve(server)
+    finally:
+        await database.close()
+
+
+async def sweep(server: Server) -> None:
+    """Ask the clerk again and again to decide what is due.
+
+    Only the process that holds the clerk's lock does: in a standby the clerk is
+    not ready, and refuses.
+    """
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        if not server.clerk.is_ready:
+            continue
+        try:
+            async with server.database.readers.acquire() as connection:
+                due = await transfer_store.read_due(
+                    connection, server.clock.now(), _SWEEP_MOST
+                )
+            if due:
+                await server.clerk.take(Due(due))
+        except (OutageError, TimeoutError, *AWAY) as error:
+            _LOG.warning("sweep: %s", error)

@@ -1,0 +1,145 @@
+"""The hub's commands: what each verb does."""
+
+import argparse
+import asyncio
+import secrets
+from collections.abc import Mapping
+
+from clearing import app, log_store
+from clearing.log_store import Identity
+from clearing.rules import RESERVE, Invitation
+from protocol.address import HUB, FederationId, Group, federation_id, read_group
+from protocol.base64url import write_base64url
+from protocol.directory import public_keys, read_hub_statement, sign_hub_statement
+from protocol.errors import InterletsError, MalformedMessageError
+from protocol.instant import Instant, write_instant
+from protocol.joining import InvitationLink, hash_code, write_invitation
+from protocol.keyring import SigningKey, key_hash
+from protocol.messages import HubStatement
+from protocol.peer import access_store
+from protocol.peer.clock import Clock
+from protocol.peer.command_line import DataError, confirm_sheet
+from protocol.peer.database import Database
+from protocol.peer.key_files import ServerKeys, ensure_keys, new_recovery_key
+from protocol.peer.runner import prepare_database, run
+from protocol.peer.settings import Settings
+from protocol.unit import HOUR, MILLISECONDS_MAX
+
+_DAY_MS = 86_400_000
+INVITATION_DAYS = 7
+_CODE_BYTES = 16
+ADMIN_SCOPES = ("admin", "read")
+
+
+class AlreadyThereError(InterletsError):
+    """What a verb would make is there already; nothing was changed."""
+
+
+def serve(settings: Settings, _chosen: argparse.Namespace) -> None:
+    """Serve until told to stop."""
+    run(app.serve(settings))
+
+
+def init(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Make the federation: keys, root key on a sheet, first admin's link."""
+    return asyncio.run(_init(settings, read_group(chosen.name)))
+
+
+async def _init(settings: Settings, name: Group) -> Mapping[str, object]:
+    database = await prepare_database(settings, app.MIGRATIONS)
+    try:
+        async with database.desk.acquire() as connection:
+            if await log_store.read_identity(connection) is not None:
+                raise AlreadyThereError("this hub has its federation already")
+        root, sheet = new_recovery_key()
+        confirm_sheet(sheet)
+        keys = ensure_keys(app.keys_folder(settings))
+        identity = _make_identity(name, keys, root)
+        async with database.desk.acquire() as connection:
+            await log_store.write_identity(connection, identity)
+        code = await _first_admin(database)
+    finally:
+        await database.close()
+    return {
+        "federation": identity.federation,
+        "recovery_sheet": sheet,
+        "sign_in": f"{settings.server.public_url}/welcome#{code}",
+    }
+
+
+def _make_identity(name: Group, keys: ServerKeys, root: SigningKey) -> Identity:
+    federation = federation_id(name, key_hash(root.public))
+    statement = HubStatement(
+        v=1,
+        federation=federation,
+        version=1,
+        name=name,
+        keys=public_keys(keys.signing.public, keys.sealing.public, root.public),
+    )
+    signed = sign_hub_statement(statement, root)
+    read_hub_statement(signed, federation)
+    return Identity(federation, signed)
+
+
+async def _first_admin(database: Database) -> str:
+    """Let the first regional admin in, by a one-time code."""
+    async with database.desk.acquire() as connection, connection.transaction():
+        await access_store.add_person(connection, "admin", None, None)
+        person = await access_store.read_person(connection, "admin")
+        assert person is not None, "it was added just now"
+        code, _ = await access_store.new_once(
+            connection, person.person_id, ADMIN_SCOPES, Clock().now()
+        )
+    return code
+
+
+def invite(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Make a one-time invitation for a group."""
+    group = read_group(chosen.group)
+    if group in (RESERVE, HUB):
+        raise MalformedMessageError("group", group, "a name that the hub does not use")
+    floor, ceiling = _milliseconds(chosen.floor), _milliseconds(chosen.ceiling)
+    if not floor <= 0 <= ceiling:
+        raise DataError(
+            f"limits: found {chosen.floor} and {chosen.ceiling} hours; "
+            "expected a floor of 0 or lower and a ceiling of 0 or higher"
+        )
+    return asyncio.run(_invite(settings, group, floor, ceiling))
+
+
+def _milliseconds(hours: int) -> int:
+    milliseconds = hours * HOUR
+    if abs(milliseconds) > MILLISECONDS_MAX:
+        raise DataError(f"limits: {hours} hours is more than any group can reach")
+    return milliseconds
+
+
+async def _invite(
+    settings: Settings, group: Group, floor: int, ceiling: int
+) -> Mapping[str, object]:
+    database = await Database.open(settings.database)
+    now = Clock(settings.test.clock_offset_ms).now()
+    until = Instant(now + INVITATION_DAYS * _DAY_MS)
+    code = write_base64url(secrets.token_bytes(_CODE_BYTES))
+    try:
+        async with database.desk.acquire() as connection:
+            identity = await log_store.read_identity(connection)
+            if identity is None:
+                raise app.NotInitialisedError(
+                    "this hub has no federation yet; run: interlets-hub init"
+                )
+            invitation = Invitation(
+                code_hash=hash_code(code),
+                group=group,
+                floor=floor,
+                ceiling=ceiling,
+                until=until,
+                request_hash=None,
+            )
+            await log_store.write_invitation(connection, invitation)
+    finally:
+        await database.close()
+    link = InvitationLink(
+        settings.server.public_url, code, group, FederationId(identity.federation)
+    )
+    return {"invitation": write_invitation(link), "until": write_instant(until)}

@@ -1,0 +1,206 @@
+"""What the hub tells the clerk: which rule decides what, and what it needs.
+
+The rules are in ``clearing.rules`` and know nothing of batches or tables; here
+each kind of input is led to its rule.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from clearing import log_store, rules
+from clearing.log_store import Identity
+from clearing.rules import Admission, HubView
+from protocol.address import HUB, FederationId, Group
+from protocol.directory import Directory, keyring
+from protocol.effects import (
+    ArrivedItem,
+    Effect,
+    Effects,
+    Touched,
+    View,
+    refuse_item,
+    transfer_of,
+)
+from protocol.envelope import Verified, prove
+from protocol.errors import ItemRefusalCode, LedgerBrokenError
+from protocol.instant import Instant
+from protocol.keyring import Keyring, SigningKey
+from protocol.messages import (
+    ItemRefused,
+    Mirror,
+    TransferAccept,
+    TransferCancel,
+    TransferPrepare,
+    TransferRefuse,
+    read_item,
+)
+from protocol.peer import directory_store
+from protocol.peer.database import Connection
+from protocol.peer.key_files import ServerKeys
+
+
+@dataclass(frozen=True)
+class OpenLog:
+    """Begin this start's log."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """Look whether these transfers can now be decided."""
+
+    transfer_ids: Sequence[str]
+
+
+class HubHouse:
+    """The hub's part in every batch.
+
+    Args:
+        keys: the hub's private keys.
+        identity: which federation this is.
+    """
+
+    def __init__(self, keys: ServerKeys, identity: Identity) -> None:
+        self.own = HUB
+        self.federation = FederationId(identity.federation)
+        self.directory: Directory = {}
+        self.keyring = Keyring()
+        self._keys = keys
+        self._size = 0
+        self._history: list[bytes] = []
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """The key that signs our envelopes and covers."""
+        return self._keys.signing
+
+    async def load(self, connection: Connection, life: str) -> None:
+        """Read the directory; this life's log is new and empty."""
+        self._history = await directory_store.read_lines(connection)
+        self._know(await directory_store.read(connection, self.federation))
+        self._size = 0
+
+    def _know(self, directory: Directory) -> None:
+        self.directory = directory
+        self.keyring = keyring(directory)
+
+    def first_inputs(self) -> Sequence[object]:
+        """Every start of the hub opens a new log (protocol, section 9)."""
+        return (OpenLog(),)
+
+    def begin(self, life: str) -> HubView:
+        """Make the view of a batch."""
+        view = HubView(life, self.federation)
+        view.directory, view.keyring = self.directory, self.keyring
+        view.size, view.history = self._size, self._history
+        return view
+
+    def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
+        """Read the items of an envelope, with proofs of those that go on."""
+        items = [read_item(line) for line in envelope.lines]
+        passed_on = [
+            index
+            for index, item in enumerate(items)
+            if isinstance(item, TransferPrepare | TransferAccept)
+        ]
+        proofs = dict(
+            zip(
+                passed_on,
+                prove(envelope.line_1, envelope.lines, passed_on),
+                strict=True,
+            )
+        )
+        first = envelope.payload.first
+        return [
+            ArrivedItem(
+                peer=peer,
+                number=first + index,
+                line=envelope.lines[index],
+                item=item,
+                box=envelope.boxes.get(first + index),
+                proof=proofs.get(index),
+            )
+            for index, item in enumerate(items)
+        ]
+
+    def touches(self, view: View, wanted: object) -> Touched:
+        """Say what must be read before this can be decided."""
+        match wanted:
+            case ArrivedItem(item=TransferPrepare() as item):
+                return Touched(
+                    accounts={item.payer_group, item.payee_group}, transfers={item.id}
+                )
+            case ArrivedItem(item=ItemRefused() as item):
+                return Touched(sent_items={(wanted.peer, item.number)})
+            case ArrivedItem():
+                about = transfer_of(wanted.item)
+                return Touched(transfers={about} if about else set())
+            case Due():
+                return Touched(transfers=set(wanted.transfer_ids))
+            case _:
+                return Touched()
+
+    async def read(
+        self, connection: Connection, view: View, orders: Sequence[object]
+    ) -> None:
+        """Read the invitations that requests to join name."""
+        assert isinstance(view, HubView)
+        hashes = [order.code_hash for order in orders if isinstance(order, Admission)]
+        if hashes:
+            view.invitations = await log_store.read_invitations(connection, hashes)
+
+    def decide(self, view: View, wanted: object, now: Instant) -> Iterator[Effects]:
+        """Lead an order or an item to its rule."""
+        assert isinstance(view, HubView)
+        match wanted:
+            case OpenLog():
+                yield rules.open_log(view, now)
+            case Admission():
+                yield rules.decide_admission(view, wanted, now)
+            case Due():
+                for transfer_id in wanted.transfer_ids:
+                    transfer = view.transfers.get(transfer_id)
+                    if transfer is not None:
+                        yield rules.decide_due(view, transfer, now)
+            case ArrivedItem():
+                yield _decide_item(view, wanted, now)
+            case _:
+                raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+
+    def before_sealing(self, view: View, peer: str) -> Effects | None:
+        """The hub adds nothing of its own to an envelope."""
+        return None
+
+    async def write(
+        self,
+        connection: Connection,
+        view: View,
+        effects: Sequence[Effect],
+        now: Instant,
+    ) -> None:
+        """Write what only the hub keeps."""
+        await log_store.write(connection, effects, now)
+
+    def keep(self, view: View) -> None:
+        """Remember what the batch has changed."""
+        assert isinstance(view, HubView)
+        if view.directory is not self.directory:
+            self._know(view.directory)
+        self._size, self._history = view.size, view.history
+
+
+def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Lead an item to its rule; what a node may not send has no effect."""
+    match arrived.item:
+        case TransferPrepare():
+            return rules.decide_prepare(view, arrived, now)
+        case TransferAccept() | TransferRefuse() | TransferCancel():
+            return rules.decide_reply(view, arrived, now)
+        case Mirror():
+            return rules.decide_mirror(arrived)
+        case ItemRefused():
+            return rules.decide_item_refused(view, arrived, now)
+        case ItemRefusalCode() as code:
+            return Effects(None, (refuse_item(arrived, code),))
+        case _:
+            code = ItemRefusalCode.NOT_YOURS
+            return Effects(None, (refuse_item(arrived, code),))

@@ -1,0 +1,138 @@
+"""The hub's own tables: decisions, mirrors, invitations, who it is."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from clearing.rules import AppendDecision, Invitation, NoteMirror, SpendInvitation
+from protocol.effects import Effect
+from protocol.errors import LedgerBrokenError
+from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.ledger import TIME_UNIT, Account, AccountKind
+from protocol.peer.database import AnyConnection, queries
+
+_SQL = queries(__file__)
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who this hub is: the federation's id, and its keys under the root key."""
+
+    federation: str
+    statement: str
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A group's position and its node's mirror of it.
+
+    Attributes:
+        account: the group's account on the hub's ledger, milliseconds.
+        mirrored_at: log and number that the node's newest mirror names.
+        mirrored: the clearing balance that it states.
+        at_mirror: the group's position at that decision.
+    """
+
+    account: Account
+    mirrored_at: tuple[str, int] | None
+    mirrored: int | None
+    at_mirror: int | None
+
+
+async def read_identity(connection: AnyConnection) -> Identity | None:
+    """Say who this hub is, once ``init`` has been run."""
+    row = await connection.fetchrow(_SQL["read_identity"])
+    return None if row is None else Identity(*row)
+
+
+async def write_identity(connection: AnyConnection, identity: Identity) -> None:
+    """Remember who this hub is."""
+    await connection.execute(
+        _SQL["insert_identity"], identity.federation, identity.statement
+    )
+
+
+async def write_invitation(connection: AnyConnection, invitation: Invitation) -> None:
+    """Keep an invitation."""
+    await connection.execute(
+        _SQL["insert_invitation"],
+        invitation.code_hash,
+        invitation.group,
+        invitation.floor,
+        invitation.ceiling,
+        to_datetime(invitation.until),
+    )
+
+
+async def read_invitations(
+    connection: AnyConnection, code_hashes: Sequence[str]
+) -> dict[str, Invitation]:
+    """Give invitations by the hash of their code."""
+    rows = await connection.fetch(_SQL["read_invitations"], list(code_hashes))
+    return {
+        row["code_hash"]: Invitation(
+            code_hash=row["code_hash"],
+            group=row["group_name"],
+            floor=row["floor"],
+            ceiling=row["ceiling"],
+            until=from_datetime(row["until"]),
+            request_hash=row["request_hash"],
+        )
+        for row in rows
+    }
+
+
+async def read_positions(connection: AnyConnection) -> list[Position]:
+    """Give every group's position beside its node's mirror."""
+    positions = []
+    for row in await connection.fetch(_SQL["read_positions"]):
+        fields = dict(row)
+        log, number = fields.pop("log"), fields.pop("number")
+        mirrored = fields.pop("mirrored")
+        account = Account(kind=AccountKind.GROUP, unit=TIME_UNIT, **fields)
+        at_mirror = None
+        if log is not None:
+            found = await connection.fetchval(
+                _SQL["read_position_at"], account.account_id, log, number
+            )
+            at_mirror = found or 0
+        where = None if log is None else (log, number)
+        positions.append(Position(account, where, mirrored, at_mirror))
+    return positions
+
+
+async def write(
+    connection: AnyConnection, effects: Sequence[Effect], now: Instant
+) -> None:
+    """Write a batch's decisions, mirrors and spent invitations.
+
+    Raises:
+        LedgerBrokenError: an invitation that is spent has been spent before.
+    """
+    decisions = [effect for effect in effects if isinstance(effect, AppendDecision)]
+    if decisions:
+        await connection.execute(
+            _SQL["insert_decisions"],
+            [decision.log for decision in decisions],
+            [decision.number for decision in decisions],
+            [decision.line for decision in decisions],
+        )
+    mirrors = {
+        effect.group: effect for effect in effects if isinstance(effect, NoteMirror)
+    }
+    if mirrors:
+        await connection.execute(
+            _SQL["write_mirrors"],
+            list(mirrors),
+            [mirror.log for mirror in mirrors.values()],
+            [mirror.number for mirror in mirrors.values()],
+            [mirror.balance for mirror in mirrors.values()],
+        )
+    for effect in effects:
+        if isinstance(effect, SpendInvitation):
+            done = await connection.execute(
+                _SQL["spend_invitation"],
+                effect.code_hash,
+                effect.request_hash,
+                to_datetime(effect.at),
+            )
+            if done != "UPDATE 1":
+                raise LedgerBrokenError("invitation: spent a second time")

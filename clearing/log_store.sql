@@ -1,0 +1,58 @@
+-- read_identity --
+-- Who this hub is.
+SELECT federation, statement FROM hub_identity;
+
+-- insert_identity --
+-- Remember who this hub is, once.
+INSERT INTO hub_identity (federation, statement) VALUES ($1, $2);
+
+-- insert_decisions --
+-- Keep decisions as leaves, behind those that are there.
+INSERT INTO decision (log, number, sequence, line)
+SELECT added.log, added.number,
+       (SELECT coalesce(max(sequence), 0) FROM decision) + added.place, added.line
+  FROM unnest($1::text[], $2::bigint[], $3::bytea[]) WITH ORDINALITY
+    AS added (log, number, line, place);
+
+-- write_mirrors --
+-- Keep what nodes last said their clearing balance is.
+INSERT INTO mirror (group_name, log, number, balance)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+    ON CONFLICT (group_name) DO UPDATE
+   SET log = excluded.log, number = excluded.number, balance = excluded.balance;
+
+-- insert_invitation --
+-- Keep an invitation under the hash of its code.
+INSERT INTO invitation (code_hash, group_name, floor, ceiling, until)
+VALUES ($1, $2, $3, $4, $5);
+
+-- read_invitations --
+-- Invitations by the hash of their code.
+SELECT code_hash, group_name, floor, ceiling, until, request_hash
+  FROM invitation WHERE code_hash = ANY($1::text[]);
+
+-- spend_invitation --
+-- Use up an invitation.
+UPDATE invitation SET request_hash = $2, spent_at = $3
+ WHERE code_hash = $1 AND request_hash IS NULL;
+
+-- read_positions --
+-- Every group's position, and what its node last mirrored.
+SELECT account.account_id, account.balance, account.held_out, account.held_in,
+       account.floor, account.ceiling, account.frozen,
+       mirror.log, mirror.number, mirror.balance AS mirrored
+  FROM account LEFT JOIN mirror ON mirror.group_name = account.account_id
+ WHERE account.kind = 'group'
+ ORDER BY account.account_id;
+
+-- read_position_at --
+-- A group's position just after a decision: its newest posting up to there.
+SELECT posting.balance_after
+  FROM posting JOIN entry USING (sequence)
+  JOIN transfer ON transfer.transfer_id = entry.transfer_id
+  JOIN decision ON decision.log = transfer.log AND decision.number = transfer.number
+ WHERE posting.account_id = $1
+   AND decision.sequence <= (SELECT sequence FROM decision
+                              WHERE log = $2 AND number = $3)
+ ORDER BY posting.sequence DESC
+ LIMIT 1;

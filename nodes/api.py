@@ -1,0 +1,282 @@
+"""A node's HTTP API for members and treasurers (programs; pages come beside it).
+
+Amounts are integers of minor units with the unit beside them, or milliseconds.
+Errors are RFC 9457 with a stable ``type`` and, for a refusal, its code.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from nodes import member_store
+from nodes.payments import Payments, UnitAnswer, unit_answer
+from nodes.rules import read_content
+from protocol import strict_json
+from protocol.errors import MalformedMessageError
+from protocol.instant import write_instant
+from protocol.ledger import GROUP_UNIT, TIME_UNIT, available
+from protocol.peer import ledger_store, transfer_store
+from protocol.peer.clerk import Clerk, link_state
+from protocol.peer.database import Database
+from protocol.peer.web.requests import (
+    JSON_LENGTH_MAX,
+    caller_of,
+    json_response,
+    read_body,
+    read_json,
+    wait_preference,
+)
+from protocol.peer.web.sign_in import Door
+from protocol.unit import AMOUNT_MAX
+
+_PAGE_SIZE = 50
+_PAGE_SIZE_MAX = 200
+_WAIT_S_MAX = 30
+
+AmountField = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+
+
+class QuoteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``amount`` is in the payee's or the payer's minor units, as ``in`` says."""
+
+    to: str
+    amount: AmountField
+    in_: Literal["payee", "payer"] = msgspec.field(name="in")
+
+
+class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pay ``payee_amount`` minor units of the payee's unit to ``to``."""
+
+    to: str
+    payee_amount: AmountField
+    payer_amount_max: AmountField
+    memo: str = ""
+    deliver: Literal["now", "when_reachable"] = "now"
+
+
+class AccountAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller's account, minor units."""
+
+    account: str
+    group: str
+    name: str
+    balance: int
+    held: int
+    held_in: int
+    available: int | None
+    floor: int | None
+    ceiling: int | None
+    unit: UnitAnswer
+
+
+class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an account's history; ``amount`` is signed, minor units."""
+
+    id: str
+    at: str
+    kind: str
+    amount: int
+    balance_after: int
+    transfer: str | None
+    payer: str | None
+    payee: str | None
+    name: str | None
+    memo: str | None
+
+
+class EntriesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of history, newest first; ``cursor`` gives the next one."""
+
+    entries: list[EntryAnswer]
+    unit: UnitAnswer
+    cursor: str | None
+
+
+class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a treasurer sees of the whole ledger; sums are zero.
+
+    ``clearing`` is the clearing account's balance in milliseconds: minus the
+    group's position at the hub.
+    """
+
+    group: str
+    federation: str
+    unit_sum: int
+    time_sum: int
+    clearing: int
+    undecided: int
+    link: str
+    newest_decision: tuple[str, int] | None
+
+
+_quote_decoder = msgspec.json.Decoder(QuoteRequest)
+_transfer_decoder = msgspec.json.Decoder(TransferRequest)
+
+
+class Api:
+    """The handlers, one method each.
+
+    Args:
+        payments: what members do.
+        clerk: for the state of the link.
+        database: read only here.
+        door: says who asks.
+    """
+
+    def __init__(
+        self, payments: Payments, clerk: Clerk, database: Database, door: Door
+    ) -> None:
+        self._payments = payments
+        self._clerk = clerk
+        self._database = database
+        self._door = door
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the routes; every one of them needs a token."""
+        guard = self._door.guard
+        return [
+            web.get("/api/v1/account", guard(self.get_account)),
+            web.get("/api/v1/entries", guard(self.get_entries)),
+            web.post("/api/v1/quotes", guard(self.post_quote)),
+            web.post("/api/v1/transfers", guard(self.post_transfer)),
+            web.get("/api/v1/transfers/{id}", guard(self.get_transfer)),
+            web.get("/api/v1/group", guard(self.get_group)),
+        ]
+
+    async def get_account(self, request: web.Request) -> web.Response:
+        """Give balance, holds and limits of the caller's account."""
+        member = await self._payments.account(caller_of(request, "read"))
+        own, account = self._payments.own_record(), member.account
+        return json_response(
+            AccountAnswer(
+                account=account.account_id,
+                group=own.entry.group,
+                name=member.name,
+                balance=account.balance,
+                held=account.held_out,
+                held_in=account.held_in,
+                available=available(account),
+                floor=account.floor,
+                ceiling=account.ceiling,
+                unit=unit_answer(own),
+            )
+        )
+
+    async def get_entries(self, request: web.Request) -> web.Response:
+        """Give a page of the caller's history."""
+        member = await self._payments.account(caller_of(request, "read"))
+        size = _read_page_size(request.query.get("page_size"))
+        before = _read_cursor(request.query.get("cursor"))
+        unknown = sorted(set(request.query) - {"page_size", "cursor"})
+        if unknown:
+            raise MalformedMessageError("query", unknown, "cursor or page_size")
+        async with self._database.readers.acquire() as connection:
+            lines = await ledger_store.read_page(
+                connection, member.account.account_id, before, size
+            )
+        full = len(lines) == size
+        answer = EntriesAnswer(
+            entries=[_entry_answer(line) for line in lines],
+            unit=unit_answer(self._payments.own_record()),
+            cursor=str(lines[-1].sequence) if full else None,
+        )
+        return json_response(answer)
+
+    async def post_quote(self, request: web.Request) -> web.Response:
+        """Say what a payment would be."""
+        caller = caller_of(request, "read")
+        asked = await read_json(request, _quote_decoder)
+        return json_response(
+            await self._payments.quote(caller, asked.to, asked.amount, asked.in_)
+        )
+
+    async def post_transfer(self, request: web.Request) -> web.Response:
+        """Order a payment under an Idempotency-Key."""
+        caller = caller_of(request, "pay")
+        key = request.headers.get("Idempotency-Key", "")
+        raw = await read_body(request, JSON_LENGTH_MAX)
+        asked = strict_json.read(raw, _transfer_decoder, "body")
+        transfer = await self._payments.order(
+            caller,
+            key,
+            raw,
+            asked.to,
+            asked.payee_amount,
+            asked.payer_amount_max,
+            asked.memo,
+            asked.deliver,
+        )
+        wait_s = wait_preference(request, _WAIT_S_MAX)
+        if wait_s:
+            transfer = await self._payments.wait(transfer, wait_s)
+        return json_response(await self._payments.answer(transfer), status=201)
+
+    async def get_transfer(self, request: web.Request) -> web.Response:
+        """Give one of the caller's payments as it stands."""
+        caller = caller_of(request, "read")
+        transfer = await self._payments.transfer(caller, request.match_info["id"])
+        wait_s = wait_preference(request, _WAIT_S_MAX)
+        if wait_s:
+            transfer = await self._payments.wait(transfer, wait_s)
+        return json_response(await self._payments.answer(transfer))
+
+    async def get_group(self, request: web.Request) -> web.Response:
+        """Give the whole ledger's figures, for a treasurer."""
+        caller_of(request, "treasurer")
+        house, link = self._clerk.house, self._clerk.links["hub"]
+        async with (
+            self._database.readers.acquire() as connection,
+            connection.transaction(isolation="repeatable_read"),
+        ):
+            sums = await ledger_store.read_sums(connection)
+            clearing = await member_store.read_clearing(connection)
+            newest = await member_store.read_newest(connection)
+            undecided = await transfer_store.count_undecided(connection)
+        return json_response(
+            GroupAnswer(
+                group=house.own,
+                federation=house.federation,
+                unit_sum=sums.get(GROUP_UNIT, 0),
+                time_sum=sums.get(TIME_UNIT, 0),
+                clearing=clearing,
+                undecided=undecided,
+                link=link_state(link),
+                newest_decision=newest,
+            )
+        )
+
+
+def _read_page_size(text: str | None) -> int:
+    if text is None:
+        return _PAGE_SIZE
+    if not text.isascii() or not text.isdecimal() or len(text) > 3:
+        raise MalformedMessageError("page_size", text, "1 to 200")
+    if not 1 <= int(text) <= _PAGE_SIZE_MAX:
+        raise MalformedMessageError("page_size", text, "1 to 200")
+    return int(text)
+
+
+def _read_cursor(text: str | None) -> int:
+    if text is None:
+        return ledger_store.NEWEST
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise MalformedMessageError("cursor", text, "a cursor that an answer gave")
+    return int(text)
+
+
+def _entry_answer(line: ledger_store.Line) -> EntryAnswer:
+    content = read_content(line.content)
+    return EntryAnswer(
+        id=line.entry_id,
+        at=write_instant(line.at),
+        kind=line.kind,
+        amount=line.amount,
+        balance_after=line.balance_after,
+        transfer=line.transfer_id,
+        payer=content.payer if content else None,
+        payee=content.payee if content else None,
+        name=content.name if content else None,
+        memo=content.memo if content else line.reason,
+    )

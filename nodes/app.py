@@ -1,0 +1,60 @@
+"""A node put together: the house's rules, the clerk, the courier, the API."""
+
+from pathlib import Path
+
+from nodes import member_store
+from nodes.api import Api
+from nodes.house import NodeHouse
+from nodes.payments import Payments
+from protocol.errors import InterletsError
+from protocol.peer import runner
+from protocol.peer.courier import Courier
+from protocol.peer.database import AnyConnection, Database
+from protocol.peer.key_files import load_keys
+from protocol.peer.settings import Settings
+
+MIGRATIONS = ("nodes", Path(__file__).parent / "migrations")
+
+
+class NotJoinedError(InterletsError):
+    """This node belongs to no federation yet."""
+
+
+def keys_folder(settings: Settings) -> Path:
+    """Say where this node's private keys are."""
+    return settings.server.data / "keys"
+
+
+async def read_membership(connection: AnyConnection) -> member_store.Membership:
+    """Give what this node has joined; raises ``NotJoinedError``."""
+    joined = await member_store.read_membership(connection)
+    if joined is None:
+        raise NotJoinedError(
+            "this node has joined no federation yet; run: interlets-node join"
+        )
+    return joined
+
+
+async def serve(settings: Settings) -> None:
+    """Serve a node until told to stop."""
+    database = await Database.open(settings.database)
+    try:
+        async with database.readers.acquire() as connection:
+            joined = await read_membership(connection)
+        house = NodeHouse(load_keys(keys_folder(settings)), joined)
+        runner.configure_log(settings, joined.group)
+        server = runner.build(settings, database, house, MIGRATIONS)
+        courier = Courier(
+            server.clerk,
+            joined.hub_url,
+            server.clock,
+            server.metrics,
+            server.kill_switch,
+        )
+        payments = Payments(house, server.clerk, courier, database)
+        api = Api(payments, server.clerk, database, server.door)
+        server.routes += api.routes()
+        server.tasks.append(courier.run)
+        await runner.serve(server)
+    finally:
+        await database.close()

@@ -1,0 +1,150 @@
+"""A node's commands: what each verb does."""
+
+import argparse
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from nodes import app, member_store
+from nodes.house import NodeHouse
+from nodes.imports.members_csv import MemberLine, read_members
+from nodes.joining import Joining, Profile
+from protocol.directory import rate_of_hour
+from protocol.errors import InterletsError
+from protocol.joining import read_invitation
+from protocol.messages import EntryUnit
+from protocol.peer import access_store, runner
+from protocol.peer.clock import Clock
+from protocol.peer.command_line import DataError, read_given
+from protocol.peer.database import Database
+from protocol.peer.key_files import load_keys
+from protocol.peer.runner import prepare_database
+from protocol.peer.settings import Settings
+from protocol.unit import DECIMALS_MAX
+
+TREASURER_SCOPES = ("read", "treasurer")
+_PER_HOUR_MAX = 100_000
+
+
+class AlreadyThereError(InterletsError):
+    """What a verb would make is there already; nothing was changed."""
+
+
+def serve(settings: Settings, _chosen: argparse.Namespace) -> None:
+    """Serve until told to stop."""
+    runner.run(app.serve(settings))
+
+
+def init(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Make the tables, and the first treasurer's one-time link."""
+    return asyncio.run(_init(settings))
+
+
+async def _init(settings: Settings) -> Mapping[str, object]:
+    database = await prepare_database(settings, app.MIGRATIONS)
+    try:
+        async with database.desk.acquire() as connection, connection.transaction():
+            if await access_store.read_person(connection, "treasurer") is not None:
+                raise AlreadyThereError("this node has its first treasurer already")
+            await access_store.add_person(connection, "treasurer", None, None)
+            person = await access_store.read_person(connection, "treasurer")
+            assert person is not None, "it was added just now"
+            code, _ = await access_store.new_once(
+                connection, person.person_id, TREASURER_SCOPES, Clock().now()
+            )
+    finally:
+        await database.close()
+    return {"sign_in": f"{settings.server.public_url}/welcome#{code}"}
+
+
+def join(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Join a federation by an invitation."""
+    # A link given right here still works, but a file or "-" stays out of `ps`.
+    given = chosen.invitation
+    text = given if given.startswith(("http://", "https://")) else read_given(given)
+    if not 1 <= chosen.per_hour <= _PER_HOUR_MAX:
+        raise DataError(f"--per-hour: found {chosen.per_hour}; expected 1 to 100000")
+    if not 0 <= chosen.decimals <= DECIMALS_MAX:
+        raise DataError(f"--decimals: found {chosen.decimals}; expected 0, 1 or 2")
+    unit = EntryUnit(
+        name=chosen.unit,
+        plural=chosen.plural or chosen.unit,
+        symbol=chosen.symbol or chosen.unit,
+        decimals=chosen.decimals,
+    )
+    rate = rate_of_hour(chosen.per_hour, chosen.decimals)
+    profile = Profile(name=chosen.name, unit=unit, rate=rate)
+    joining = Joining(settings, read_invitation(text), profile)
+    return asyncio.run(joining.run())
+
+
+def import_members(
+    settings: Settings, chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """Add the members of a CSV file; those that are there stay as they are."""
+    lines = read_members(read_given(chosen.file), chosen.file)
+    return asyncio.run(_import_members(settings, lines))
+
+
+async def _import_members(
+    settings: Settings, lines: Sequence[MemberLine]
+) -> Mapping[str, object]:
+    database = await prepare_database(settings, app.MIGRATIONS)
+    try:
+        async with database.desk.acquire() as connection:
+            joined = await app.read_membership(connection)
+        house = NodeHouse(load_keys(app.keys_folder(settings)), joined)
+        server = runner.build(settings, database, house, app.MIGRATIONS)
+        added = await server.clerk.carry_out_alone([line.member for line in lines])
+        await _add_people(database, lines)
+    finally:
+        await database.close()
+    return {"added": added.count(True), "there_already": added.count(False)}
+
+
+async def _add_people(database: Database, lines: Sequence[MemberLine]) -> None:
+    """Let members sign in; one who has a password keeps it."""
+    loop = asyncio.get_running_loop()
+    async with database.desk.acquire() as connection:
+        missing = [
+            line
+            for line in lines
+            if await access_store.read_person(connection, line.member.account_id)
+            is None
+        ]
+    with ThreadPoolExecutor() as pool:
+        hashes = await asyncio.gather(
+            *(
+                loop.run_in_executor(pool, access_store.hash_password, line.password)
+                for line in missing
+            )
+        )
+    async with database.desk.acquire() as connection, connection.transaction():
+        for line, password_hash in zip(missing, hashes, strict=True):
+            account = line.member.account_id
+            await access_store.add_person(connection, account, account, password_hash)
+
+
+def list_members(
+    settings: Settings, _chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """List members with their balances, minor units."""
+    return asyncio.run(_list_members(settings))
+
+
+async def _list_members(settings: Settings) -> Mapping[str, object]:
+    database = await Database.open(settings.database)
+    try:
+        async with database.readers.acquire() as connection:
+            members = await member_store.read_members(connection)
+    finally:
+        await database.close()
+    return {
+        member.account.account_id: {
+            "name": member.name,
+            "balance": member.account.balance,
+            "floor": member.account.floor,
+            "ceiling": member.account.ceiling,
+        }
+        for member in members
+    }

@@ -1,0 +1,225 @@
+"""What a node tells the clerk: which rule decides what, and what it needs.
+
+The rules are in ``nodes.rules`` and know nothing of batches or tables; here each
+kind of input is led to its rule.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from nodes import member_store, rules
+from nodes.member_store import Membership
+from nodes.rules import NewMember, NodeView, Order
+from protocol.address import HUB, FederationId, Group
+from protocol.directory import Directory, entry_key, fold, keyring, read_hub_statement
+from protocol.effects import (
+    ArrivedItem,
+    Effect,
+    Effects,
+    Touched,
+    View,
+    refuse_item,
+    transfer_of,
+)
+from protocol.envelope import Verified
+from protocol.errors import ItemRefusalCode, LedgerBrokenError, PeerError
+from protocol.instant import Instant
+from protocol.keyring import KeyPeriod, Keyring, SigningKey
+from protocol.messages import (
+    AnyItem,
+    DirectoryDecision,
+    ItemRefused,
+    LogDecision,
+    TransferAnswer,
+    TransferDecision,
+    TransferOffer,
+    TransferPrepare,
+    read_item,
+)
+from protocol.peer import directory_store
+from protocol.peer.database import Connection
+from protocol.peer.key_files import ServerKeys
+
+
+class NodeHouse:
+    """A node's part in every batch.
+
+    Args:
+        keys: the node's private keys.
+        membership: what the node has joined.
+    """
+
+    def __init__(self, keys: ServerKeys, membership: Membership) -> None:
+        self.own = Group(membership.group)
+        self.federation = FederationId(membership.federation)
+        self.directory: Directory = {}
+        self.keyring = Keyring()
+        self._keys = keys
+        statement = read_hub_statement(membership.statement, self.federation)
+        self._hub_key = KeyPeriod(HUB, entry_key(statement.keys, "signing"))
+        self._newest: tuple[str, int] | None = None
+        self._mirrored: tuple[str, int] | None = None
+        self._clearing = 0
+        self._watched: dict[str, asyncio.Event] = {}
+
+    def watch(self, transfer_id: str) -> asyncio.Event:
+        """Give the event that is set when this transfer next changes."""
+        return self._watched.setdefault(transfer_id, asyncio.Event())
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """The key that signs our envelopes and covers."""
+        return self._keys.signing
+
+    async def load(self, connection: Connection, life: str) -> None:
+        """Read the directory and where the mirror stands."""
+        self._know(await directory_store.read(connection, self.federation))
+        self._newest = await member_store.read_newest(connection)
+        self._mirrored = None
+        self._clearing = await member_store.read_clearing(connection)
+
+    def _know(self, directory: Directory) -> None:
+        self.directory = directory
+        self.keyring = keyring(directory, [self._hub_key])
+
+    def first_inputs(self) -> Sequence[object]:
+        """A node has nothing to decide at its start."""
+        return ()
+
+    def begin(self, life: str) -> NodeView:
+        """Make the view of a batch."""
+        view = NodeView(life, self.federation, self.own, self._keys.sealing)
+        view.directory, view.keyring = self.directory, self.keyring
+        view.newest, view.mirrored = self._newest, self._mirrored
+        view.clearing = self._clearing
+        return view
+
+    def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
+        """Read the items of an envelope, and open the boxes meant for us."""
+        assert isinstance(view, NodeView)
+        arrived = []
+        for number, line in enumerate(envelope.lines, envelope.payload.first):
+            item = read_item(line)
+            if isinstance(item, DirectoryDecision):
+                self._look_ahead(view, item, line)
+            box = envelope.boxes.get(number)
+            arrived.append(
+                ArrivedItem(
+                    peer=peer,
+                    number=number,
+                    line=line,
+                    item=item,
+                    box=box,
+                    content_line=_open_box(view, item, box),
+                )
+            )
+        return arrived
+
+    def _look_ahead(self, view: NodeView, item: DirectoryDecision, line: bytes) -> None:
+        # An offer behind it in the same batch needs the group's keys already.
+        try:
+            directory = fold(view.directory, item, line, view.federation)
+        except PeerError:
+            return
+        view.directory, view.keyring = directory, keyring(directory, [self._hub_key])
+
+    def touches(self, view: View, wanted: object) -> Touched:
+        """Say what must be read before this can be decided."""
+        match wanted:
+            case Order():
+                return Touched(accounts={wanted.payer}, transfers={wanted.transfer_id})
+            case NewMember():
+                return Touched(accounts={wanted.account_id})
+            case ArrivedItem(item=ItemRefused() as item):
+                return Touched(sent_items={(wanted.peer, item.number)})
+            case ArrivedItem():
+                # Naming one account has the node's own accounts read as well.
+                accounts = {rules.CLEARING}
+                content = rules.read_content(wanted.content_line)
+                if content is not None:
+                    accounts.add(content.payee)
+                about = transfer_of(wanted.item)
+                return Touched(accounts=accounts, transfers={about} if about else set())
+            case _:
+                return Touched()
+
+    async def read(
+        self, connection: Connection, view: View, orders: Sequence[object]
+    ) -> None:
+        """Read how orders with these keys were answered before."""
+        assert isinstance(view, NodeView)
+        ordered = [order for order in orders if isinstance(order, Order)]
+        if ordered:
+            view.answers = await member_store.read_answers(connection, ordered)
+
+    def decide(self, view: View, wanted: object, now: Instant) -> Iterator[Effects]:
+        """Lead an order or an item to its rule."""
+        assert isinstance(view, NodeView)
+        match wanted:
+            case Order():
+                yield rules.decide_order(view, wanted, now)
+            case NewMember():
+                yield rules.decide_member(view, wanted)
+            case ArrivedItem():
+                yield _decide_item(view, wanted, now)
+            case _:
+                raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+
+    def before_sealing(self, view: View, peer: str) -> Effects | None:
+        """End each envelope with a mirror when there is something new to say."""
+        assert isinstance(view, NodeView)
+        return rules.decide_mirror(view)
+
+    async def write(
+        self,
+        connection: Connection,
+        view: View,
+        effects: Sequence[Effect],
+        now: Instant,
+    ) -> None:
+        """Write what only nodes keep."""
+        await member_store.write(connection, effects, now)
+
+    def keep(self, view: View) -> None:
+        """Remember what the batch has changed."""
+        assert isinstance(view, NodeView)
+        if view.directory is not self.directory:
+            self._know(view.directory)
+        self._newest, self._mirrored = view.newest, view.mirrored
+        self._clearing = view.clearing_balance
+        if self._watched:
+            for transfer_id in view.transfers:
+                self._watched.pop(transfer_id, asyncio.Event()).set()
+
+
+def _open_box(
+    view: NodeView, item: AnyItem | ItemRefusalCode, box: str | None
+) -> bytes | None:
+    if not isinstance(item, TransferOffer):
+        return None
+    prepare = read_item(item.line.encode())
+    if not isinstance(prepare, TransferPrepare):
+        return None
+    return rules.open_content(view, prepare, box)
+
+
+def _decide_item(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Lead an item to its rule; what a hub may not send has no effect."""
+    match arrived.item:
+        case TransferOffer():
+            return rules.decide_offer(view, arrived, now)
+        case TransferAnswer():
+            return rules.decide_answer(view, arrived)
+        case TransferDecision() as decision:
+            return rules.decide_decision(view, decision, now)
+        case DirectoryDecision() as decision:
+            return rules.decide_directory(view, decision, arrived.line)
+        case LogDecision() as decision:
+            return rules.decide_log(decision)
+        case ItemRefused():
+            return rules.decide_item_refused(view, arrived)
+        case ItemRefusalCode() as code:
+            return Effects(None, (refuse_item(arrived, code),))
+        case _:
+            code = ItemRefusalCode.NOT_YOURS
+            return Effects(None, (refuse_item(arrived, code),))

@@ -1,0 +1,347 @@
+"""Paying: quotes, orders, and what became of them, as members see it.
+
+Between the API (and later the pages) and the clerk: it draws the chance that an
+order needs, asks the clerk, and words the answer. What may be paid is decided in
+``nodes.rules``.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from typing import Literal
+
+import msgspec
+
+from nodes import member_store
+from nodes.house import NodeHouse
+from nodes.rules import Answer, Order, OtherBody, read_content
+from protocol import address
+from protocol.address import HUB, Group
+from protocol.base64url import write_base64url
+from protocol.directory import GroupRecord
+from protocol.errors import RefusalCode
+from protocol.instant import write_instant
+from protocol.ledger import Account
+from protocol.peer import transfer_store
+from protocol.peer.access_store import Caller
+from protocol.peer.clerk import Clerk
+from protocol.peer.courier import Courier
+from protocol.peer.database import Database
+from protocol.peer.web.problems import Problem
+from protocol.sealing import NONCE_LENGTH, SALT_LENGTH
+from protocol.transfer import Role, State, Transfer
+from protocol.unit import Amount, Quote, quote, quote_for_payer
+
+_ENDED = (State.CLEARED, State.REFUSED)
+
+
+class UnitAnswer(msgspec.Struct, frozen=True):
+    """A unit, beside every amount."""
+
+    name: str
+    plural: str
+    symbol: str
+    decimals: int
+
+
+class AmountsAnswer(msgspec.Struct, frozen=True):
+    """One exact possibility: what she receives, the time, what I pay."""
+
+    payee_amount: int
+    milliseconds: int
+    payer_amount: int
+
+
+class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a payment would be.
+
+    ``nearest`` holds the two nearest exact amounts when the payer's own amount
+    was given; ``balance_after`` is the payer's, in minor units.
+    """
+
+    to: str
+    payee_amount: int
+    milliseconds: int
+    payer_amount: int
+    payee_unit: UnitAnswer
+    payer_unit: UnitAnswer
+    nearest: list[AmountsAnswer]
+    balance_after: int
+
+
+class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer as one of its two members sees it; times are RFC 3339.
+
+    ``amount`` is the member's own, minor units, signed; ``state`` is ordered,
+    sent, accepted, cleared or refused.
+    """
+
+    id: str
+    state: str
+    payer: str
+    payee: str
+    payee_amount: int | None
+    payer_amount: int | None
+    milliseconds: int
+    amount: int
+    unit: UnitAnswer
+    memo: str | None
+    deliver: str | None
+    code: str | None
+    ordered_at: str
+    decide_by: str
+    decided_at: str | None
+
+
+def unit_answer(record: GroupRecord) -> UnitAnswer:
+    """Give a group's unit as answers show it."""
+    unit = record.entry.unit
+    return UnitAnswer(unit.name, unit.plural, unit.symbol, unit.decimals)
+
+
+def refused(code: RefusalCode) -> Problem:
+    """Say a lawful no: nothing was booked."""
+    if code is RefusalCode.HUB_UNREACHABLE:
+        detail = "The hub cannot be reached now; try again, or pay when reachable."
+        return Problem(503, "refused", detail, code=code, headers={"Retry-After": "10"})
+    return Problem(422, "refused", f"Refused: {code}. Nothing was booked.", code=code)
+
+
+class Payments:
+    """A node's payments.
+
+    Args:
+        house: knows the directory.
+        clerk: books.
+        courier: knows whether the hub answers.
+        database: read only here.
+    """
+
+    def __init__(
+        self, house: NodeHouse, clerk: Clerk, courier: Courier, database: Database
+    ) -> None:
+        self._house = house
+        self._clerk = clerk
+        self._courier = courier
+        self._database = database
+
+    async def account(self, caller: Caller) -> member_store.Member:
+        """Give the caller's own account; 404 for someone who has none."""
+        async with self._database.readers.acquire() as connection:
+            found = await member_store.read_member(connection, caller.account_id or "")
+        if found is None:
+            raise Problem(404, "not-found", "You have no account in this group.")
+        return found
+
+    def own_record(self) -> GroupRecord:
+        """Give our own entry; 503 until the hub has sent it."""
+        return self._record(self._house.own)
+
+    def _record(self, group: Group) -> GroupRecord:
+        record = self._house.directory.get(group)
+        if record is not None:
+            return record
+        if group == self._house.own:
+            raise Problem(
+                503,
+                "not-joined-yet",
+                "This group waits for the hub's answer to its joining.",
+                headers={"Retry-After": "2"},
+            )
+        raise refused(RefusalCode.UNKNOWN_GROUP)
+
+    async def quote(
+        self, caller: Caller, to: str, amount: int, side: Literal["payee", "payer"]
+    ) -> QuoteAnswer:
+        """Say what a payment would be, without doing anything."""
+        payer = (await self.account(caller)).account
+        account, group = self._read_payee(payer, to)
+        own, other = self.own_record(), self._record(group)
+        nearest: list[Quote] = []
+        found: Quote | None
+        if side == "payee":
+            found = quote(Amount(amount), own.rate, other.rate)
+        else:
+            below, above = quote_for_payer(Amount(amount), own.rate, other.rate)
+            nearest = [one for one in (below, above) if one is not None]
+            if below is None and above is not None:
+                raise refused(RefusalCode.AMOUNT_TOO_SMALL)
+            found = below
+        if found is None:
+            raise refused(RefusalCode.AMOUNT_OUT_OF_RANGE)
+        return QuoteAnswer(
+            to=address.write_address(account, group),
+            payee_amount=found.payee_amount,
+            milliseconds=found.milliseconds,
+            payer_amount=found.payer_amount,
+            payee_unit=unit_answer(other),
+            payer_unit=unit_answer(own),
+            nearest=[
+                AmountsAnswer(one.payee_amount, one.milliseconds, one.payer_amount)
+                for one in nearest
+            ],
+            balance_after=payer.balance - payer.held_out - found.payer_amount,
+        )
+
+    def _read_payee(self, payer: Account, to: str) -> tuple[address.AccountName, Group]:
+        account, group = address.read_address(to)
+        if group == self._house.own:
+            if account == payer.account_id:
+                raise refused(RefusalCode.SAME_ACCOUNT)
+            raise Problem(
+                422,
+                "not-built-yet",
+                "Payments inside your own group are not possible here yet.",
+            )
+        return account, group
+
+    async def order(
+        self,
+        caller: Caller,
+        key: str,
+        asked: bytes,
+        to: str,
+        payee_amount: int,
+        payer_amount_max: int,
+        memo: str,
+        deliver: Literal["now", "when_reachable"],
+    ) -> Transfer:
+        """Order a payment; gives the transfer once it is durable.
+
+        Args:
+            caller: who pays.
+            key: the Idempotency-Key.
+            asked: the request's exact bytes, so that another body is noticed.
+            to: the payee's address.
+            payee_amount: P, minor units of the payee's unit.
+            payer_amount_max: most that the payer agreed to, minor units.
+            memo: for both members.
+            deliver: ``now`` or ``when_reachable``.
+
+        Raises:
+            Problem: refused (422), the key was used for another body (422).
+            OutageError: not known; ask again under the same key.
+        """
+        member = await self.account(caller)
+        key = address.read_idempotency_key(key)
+        memo = address.read_memo(memo)
+        account, group = self._read_payee(member.account, to)
+        self.own_record()
+        payer = address.AccountName(member.account.account_id)
+        payer_address = address.write_address(payer, self._house.own)
+        order = Order(
+            transfer_id=address.transfer_id(self._house.federation, payer_address, key),
+            payer=payer,
+            name=member.name,
+            payee=account,
+            payee_group=group,
+            payee_amount=Amount(payee_amount),
+            payer_amount_max=payer_amount_max,
+            memo=memo,
+            deliver=deliver,
+            salt=write_base64url(secrets.token_bytes(SALT_LENGTH)),
+            nonce=secrets.token_bytes(NONCE_LENGTH),
+            hub_now=self._clerk.peer_now(HUB),
+            is_hub_reachable=self._courier.is_reachable(),
+            caller=caller.person_id,
+            key=key,
+            body_hash=write_base64url(hashlib.sha256(asked).digest()),
+        )
+        outcome = await self._clerk.take(order)
+        return await self._transfer_of(outcome)
+
+    async def _transfer_of(self, outcome: object) -> Transfer:
+        match outcome:
+            case RefusalCode():
+                raise refused(outcome)
+            case OtherBody():
+                raise Problem(
+                    422,
+                    "idempotency-key-reused",
+                    "This Idempotency-Key was used for another payment.",
+                )
+            case Answer(code=RefusalCode() as code):
+                raise refused(code)
+            case Answer(transfer_id=str() as transfer_id):
+                transfer = await self._read(transfer_id)
+                assert transfer is not None, "an order that was kept has a transfer"
+                return transfer
+            case _:
+                raise AssertionError(f"an order cannot end in {outcome!r}")
+
+    async def _read(self, transfer_id: str) -> Transfer | None:
+        async with self._database.readers.acquire() as connection:
+            found = await transfer_store.read(connection, [transfer_id])
+        return found.get(transfer_id)
+
+    async def transfer(self, caller: Caller, transfer_id: str) -> Transfer:
+        """Give one of the caller's transfers; anyone else's is a 404."""
+        transfer = None
+        if _is_id(transfer_id):
+            transfer = await self._read(transfer_id)
+        if transfer is None or transfer.account != caller.account_id:
+            raise Problem(404, "not-found", "You have no such payment.")
+        return transfer
+
+    async def wait(self, transfer: Transfer, wait_s: int) -> Transfer:
+        """Wait until a transfer has ended, or for so many seconds."""
+        try:
+            async with asyncio.timeout(wait_s):
+                while transfer.state not in _ENDED:
+                    changed = self._house.watch(transfer.transfer_id)
+                    now = await self._read(transfer.transfer_id)
+                    transfer = now or transfer
+                    if transfer.state not in _ENDED:
+                        await changed.wait()
+        except TimeoutError:
+            pass
+        return transfer
+
+    async def answer(self, transfer: Transfer) -> TransferAnswer:
+        """Word a transfer for its member."""
+        async with self._database.readers.acquire() as connection:
+            line = await transfer_store.read_content(connection, transfer.content)
+        content = read_content(line)
+        sign = -1 if transfer.role is Role.PAYER else 1
+        return TransferAnswer(
+            id=transfer.transfer_id,
+            state=self._state(transfer),
+            payer=_party(content.payer if content else None, transfer.payer_group),
+            payee=_party(content.payee if content else None, transfer.payee_group),
+            payee_amount=content.payee_amount if content else None,
+            payer_amount=content.payer_amount if content else None,
+            milliseconds=transfer.milliseconds,
+            amount=sign * transfer.amount,
+            unit=unit_answer(self.own_record()),
+            memo=content.memo if content else None,
+            deliver=transfer.deliver or None,
+            code=transfer.code,
+            ordered_at=write_instant(transfer.taken_at),
+            decide_by=write_instant(transfer.decide_by),
+            decided_at=(
+                None
+                if transfer.decided_at is None
+                else write_instant(transfer.decided_at)
+            ),
+        )
+
+    def _state(self, transfer: Transfer) -> str:
+        """An order is *sent* once the hub has acknowledged its prepare."""
+        link = self._clerk.links[HUB]
+        number = transfer.item_number
+        if (
+            transfer.state is State.ORDERED
+            and number is not None
+            and number <= link.acknowledged
+        ):
+            return "sent"
+        return transfer.state.value
+
+
+def _party(account: str | None, group: str) -> str:
+    """Address a member; only the group once the content line is erased."""
+    return f"{account}@{group}" if account else f"@{group}"
+
+
+def _is_id(text: str) -> bool:
+    return address.UUID.fullmatch(text) is not None
