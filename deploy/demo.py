@@ -1,0 +1,402 @@
+"""A whole federation on this machine: hub, groups, members, PostgreSQL.
+
+Plays one story, checks every ledger, and then serves until Ctrl-C; started again
+it continues with the same data. It tells the story from outside: it starts the
+servers' own commands and speaks HTTP, and opens no database.
+"""
+
+import argparse
+import csv
+import io
+import os
+import shutil
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from servers import (
+    CLONE,
+    Api,
+    DemoError,
+    Postgres,
+    Server,
+    State,
+    choose_port,
+    data_folder,
+    new_password,
+    only_one,
+    wait_for,
+    write_secret,
+)
+
+FILES = CLONE / "deploy" / "demo-files"
+HUB_NAME = "vlaanderen"
+#: Group, its name for people, unit, plural, units per hour, floor and ceiling in hours.
+GROUPS = {
+    "oostende": ("LETS Oostende", "garnaal", "garnalen", 20, -10, 40),
+    "mechelen": ("LETS Mechelen", "blusser", "blussers", 20, -40, 40),
+}
+FIRST_PORT = 8400
+ENDED = ("cleared", "refused")
+
+
+class Federation:
+    """The servers of the demo and the people who sign in."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.state = State(data)
+        self.postgres = Postgres(data)
+        self.hub = self._server("clearing", "hub", 0)
+        self.nodes = {
+            group: self._server("nodes", group, place)
+            for place, group in enumerate(GROUPS, 1)
+        }
+        self._tokens: dict[str, str] = {}
+
+    def _server(self, module: str, name: str, place: int) -> Server:
+        port = self.state.get("ports", name)
+        if port is None:
+            port = self.state.put(choose_port(FIRST_PORT + place), "ports", name)
+        return Server(module, name, self.data / name, port)
+
+    @property
+    def servers(self) -> list[Server]:
+        """The hub and all nodes."""
+        return [self.hub, *self.nodes.values()]
+
+    def start(self) -> None:
+        """Start everything, making first what is not there yet."""
+        self.postgres.start()
+        with ThreadPoolExecutor() as together:
+            list(together.map(self._make, self.servers))
+            self.hub.start()
+            self.hub.wait_ready()
+            list(together.map(self._join, self.nodes.values()))
+            for node in self.nodes.values():
+                node.start()
+            list(together.map(Server.wait_ready, self.nodes.values()))
+        self._sign_everyone_in()
+        for group, node in self.nodes.items():
+            member = self.member(next(iter(self.state.get("people", group))), group)
+            wait_for(
+                lambda member=member: member.ask("GET", "/api/v1/account")[0] == 200,
+                f"{node.name} to know its own entry",
+                30,
+            )
+
+    def _make(self, server: Server) -> None:
+        """Give a server its database, settings and first sign-in, once."""
+        if self.state.get("made", server.name):
+            return
+        server.write_config(self.postgres.create(server.name))
+        arguments = (HUB_NAME,) if server is self.hub else ()
+        made = server.run("init", *arguments)
+        if "recovery_sheet" in made:
+            self._keep_sheet(server.name, made["recovery_sheet"])
+        self.state.put(made["sign_in"].partition("#")[2], "codes", server.name)
+        self.state.put(True, "made", server.name)
+
+    def _keep_sheet(self, name: str, sheet: str) -> None:
+        # A demo has nobody to hand the sheet to; real ones never lie on the server.
+        path = self.data / f"recovery-sheet-of-{name}.txt"
+        write_secret(path, sheet + "\n")
+
+    def _join(self, node: Server) -> None:
+        """Invite a group, let its node join, bring its members in; once."""
+        group = node.name
+        name, unit, plural, per_hour, floor, ceiling = GROUPS[group]
+        if not self.state.get("joined", group):
+            invited = self.hub.run(
+                "invite", group, f"--floor={floor}", f"--ceiling={ceiling}"
+            )
+            profile = ("--name", name, "--unit", unit, "--plural", plural)
+            rate = ("--per-hour", str(per_hour))
+            joined = node.run("join", "-", *profile, *rate, given=invited["invitation"])
+            if "recovery_sheet" in joined:
+                self._keep_sheet(group, joined["recovery_sheet"])
+            self.state.put(joined["digits"], "joined", group)
+        if not self.state.get("people", group):
+            people, text = members_of(group)
+            node.run("member", "import", "-", given=text)
+            self.state.put(people, "people", group)
+
+    def _sign_everyone_in(self) -> None:
+        for server in self.servers:
+            token = self.state.get("tokens", server.name)
+            if token is None:
+                code = self.state.get("codes", server.name)
+                token = self._token(server, {"code": code})
+                self.state.put(token, "tokens", server.name)
+            self._tokens[server.name] = token
+        lines = []
+        for group, people in self.state.get("people").items():
+            for account, password in people.items():
+                lines.append(
+                    f"{account}@{group}  {self.nodes[group].url}  {password}\n"
+                )
+        write_secret(self.data / "sign-ins.txt", "".join(lines))
+
+    def _token(self, server: Server, told: dict) -> str:
+        status, answer = Api(server.url).ask("POST", "/api/v1/tokens", told)
+        if status != 201:
+            raise DemoError(f"signing in at {server.name}: {status} {answer}")
+        return answer["token"]
+
+    def member(self, account: str, group: str) -> Api:
+        """Give the API as a member sees it."""
+        address = f"{account}@{group}"
+        if address not in self._tokens:
+            password = self.state.get("people", group, account)
+            told = {"name": account, "password": password}
+            self._tokens[address] = self._token(self.nodes[group], told)
+        return Api(self.nodes[group].url, self._tokens[address])
+
+    def staff(self, server: Server) -> Api:
+        """Give the API as a treasurer or the regional admin sees it."""
+        return Api(server.url, self._tokens[server.name])
+
+    def position(self, group: str) -> dict:
+        """Give a group's position at the hub."""
+        groups = self.staff(self.hub).get("/api/v1/groups")["groups"]
+        return next(one for one in groups if one["group"] == group)
+
+    def stop(self) -> None:
+        """Stop everything, PostgreSQL last."""
+        for server in reversed(self.servers):
+            server.stop()
+        self.postgres.stop()
+
+
+def members_of(group: str) -> tuple[dict[str, str], str]:
+    """Draw passwords for a group's members; gives them, and the file with them."""
+    rows = list(csv.DictReader((FILES / f"{group}.csv").open(newline="")))
+    for row in rows:
+        row["password"] = new_password()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return {row["account"]: row["password"] for row in rows}, text.getvalue()
+
+
+class Story:
+    """What the demo plays: each step is seen to happen, or it fails."""
+
+    def __init__(self, federation: Federation) -> None:
+        self.federation = federation
+        self.marie = federation.member("marie", "oostende")
+        self.lies = federation.member("lies", "oostende")
+        self.bob = federation.member("bob", "mechelen")
+        self._key = time.time_ns()
+
+    def play(self) -> None:
+        """Play the whole story."""
+        self.bob_pays_back()
+        self.marie_pays_bob()
+        self.refused_at_maries_floor()
+        self.refused_at_the_groups_floor()
+        self.mechelen_dies_and_comes_back()
+
+    def pay(self, payer: Api, to: str, amount: int, *, wait_s: int) -> tuple[int, dict]:
+        """Order a payment, with an own key; amounts are equal at equal rates."""
+        self._key += 1
+        body = {"to": to, "payee_amount": amount, "payer_amount_max": amount}
+        body["memo"] = "from the demo"
+        headers = {"Idempotency_Key": f"demo-{self._key}"}
+        if wait_s:
+            headers["Prefer"] = f"wait={wait_s}"
+        return payer.ask("POST", "/api/v1/transfers", body, **headers)
+
+    def bob_pays_back(self) -> None:
+        """Played only when an earlier story left Marie below zero."""
+        owed = -self.marie.get("/api/v1/account")["balance"]
+        if owed > 0:
+            answer = self.pay(self.bob, "marie@oostende", owed, wait_s=20)
+            expect(answer, 201, state="cleared")
+            say(f"Bob (Mechelen) pays Marie (Oostende) {owed} garnalen back: cleared")
+
+    def marie_pays_bob(self) -> None:
+        """An hour of help, from one group to another."""
+        before = self.bob.get("/api/v1/account")["balance"]
+        quoted = self.marie.ask(
+            "POST",
+            "/api/v1/quotes",
+            {"to": "bob@mechelen", "amount": 20, "in": "payee"},
+        )
+        expect(quoted, 200, payer_amount=20, milliseconds=3_600_000)
+        began = time.monotonic()
+        paid = self.pay(self.marie, "bob@mechelen", 20, wait_s=20)
+        took_ms = (time.monotonic() - began) * 1000
+        expect(paid, 201, state="cleared", payer_amount=20)
+        wait_for(
+            lambda: self.bob.get("/api/v1/account")["balance"] == before + 20,
+            "Bob's balance to rise by 20",
+            10,
+        )
+        entry = self.bob.get("/api/v1/entries?page_size=1")["entries"][0]
+        if (entry["amount"], entry["memo"]) != (20, "from the demo"):
+            raise DemoError(f"Bob's history shows {entry}")
+        told = f"cleared, {took_ms:.0f} ms"
+        say(f"Marie (Oostende) pays Bob (Mechelen) 20 blussers: {told}")
+
+    def refused_at_maries_floor(self) -> None:
+        """One unit more than Marie has."""
+        beyond = self.marie.get("/api/v1/account")["available"] + 1
+        answer = self.pay(self.marie, "bob@mechelen", beyond, wait_s=0)
+        expect(answer, 422, code="payer-floor")
+        say(f"Marie tries {beyond} blussers: refused at her floor")
+
+    def refused_at_the_groups_floor(self) -> None:
+        """Lies has no floor of her own, but her group has one at the hub."""
+        group = self.federation.position("oostende")
+        beyond = (group["position"] - group["floor"]) // 180_000 + 1
+        answer = self.pay(self.lies, "bob@mechelen", beyond, wait_s=20)
+        expect(answer, 201, state="refused", code="payer-group-floor")
+        say(f"Lies tries {beyond} blussers: refused at Oostende's floor, by the hub")
+
+    def mechelen_dies_and_comes_back(self) -> None:
+        """Kill -9 in the middle of a payment; it ends, and rightly."""
+        mechelen = self.federation.nodes["mechelen"]
+        mechelen.signal(signal.SIGSTOP)
+        status, answer = self.pay(self.marie, "bob@mechelen", 10, wait_s=0)
+        if status != 201:
+            raise DemoError(f"the fourth payment: {status} {answer}")
+        path = f"/api/v1/transfers/{answer['id']}"
+        wait_for(
+            lambda: self.marie.get(path)["state"] == "sent", "the hub to take it", 10
+        )
+        mechelen.signal(signal.SIGKILL)
+        if self.marie.get(path)["state"] in ENDED:
+            raise DemoError("the fourth payment was decided without Mechelen")
+        mechelen.start()
+        mechelen.wait_ready()
+        ended = self.marie.get(path, Prefer="wait=30")
+        if ended["state"] != "cleared":
+            raise DemoError(f"the fourth payment ended {ended}")
+        say(
+            "Mechelen is killed with -9 in the middle of a payment, comes back: cleared"
+        )
+
+    def audit(self) -> None:
+        """Every ledger sums to zero, and every mirror equals its position."""
+        federation = self.federation
+        hub = federation.staff(federation.hub)
+
+        def is_quiet() -> bool:
+            told = hub.get("/api/v1/groups")
+            return told["undecided"] == 0 and all(
+                group["is_mirrored"] for group in told["groups"]
+            )
+
+        wait_for(is_quiet, "every node to mirror its position", 20)
+        told = hub.get("/api/v1/groups")
+        if told["sum"] != 0:
+            raise DemoError(f"the hub's positions sum to {told['sum']}")
+        for group in told["groups"]:
+            node = federation.nodes[group["group"]]
+            ledger = federation.staff(node).get("/api/v1/group")
+            if (ledger["unit_sum"], ledger["time_sum"], ledger["undecided"]) != (
+                0,
+                0,
+                0,
+            ):
+                raise DemoError(f"{node.name}'s ledger: {ledger}")
+            if ledger["clearing"] != -group["position"]:
+                raise DemoError(f"{node.name}: {ledger} but at the hub {group}")
+            hours = group["position"] / 3_600_000
+            told = f"position {hours:+.2f} h, mirrored"
+            say(f"{group['name']}: ledger sums to zero, {told}")
+        say("positions sum to zero")
+        processes = {server.process.pid for server in federation.servers}
+        say(f"a process each: {', '.join(map(str, sorted(processes)))}")
+
+
+def expect(answer: tuple[int, dict], status: int, **fields) -> None:
+    """Compare an answer with what the story says; fails in words."""
+    found_status, found = answer
+    wrong = {
+        name: found.get(name) for name in fields if found.get(name) != fields[name]
+    }
+    if found_status != status or wrong:
+        raise DemoError(f"expected {status} {fields}, found {found_status} {found}")
+
+
+def say(text: str) -> None:
+    """Tell one thing that was seen to happen."""
+    print(f"  {text}", flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="deploy/demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="play the story and stop")
+    parser.add_argument("--reset", action="store_true", help="begin with no data")
+    parser.add_argument("--data", type=Path, help="where to keep the data")
+    return parser.parse_args()
+
+
+def reset(data: Path) -> None:
+    """Forget an earlier demo; only a folder that a demo made."""
+    if not data.exists():
+        return
+    if any(data.iterdir()) and not (data / "demo.lock").exists():
+        raise DemoError(f"{data} is not a demo's folder; I leave it alone")
+    if (data / "postgres").exists():
+        Postgres(data).stop()
+    shutil.rmtree(data)
+
+
+def serve(federation: Federation) -> None:
+    """Tell where everything is, then wait for Ctrl-C or SIGTERM."""
+    print("\nServing until Ctrl-C:")
+    print(f"  hub {HUB_NAME}: {federation.hub.url}")
+    for group, node in federation.nodes.items():
+        print(f"  {GROUPS[group][0]}: {node.url}")
+    print(f"  sign-ins: {federation.data / 'sign-ins.txt'}", flush=True)
+    while all(server.process.poll() is None for server in federation.servers):
+        time.sleep(0.5)
+    raise DemoError("a server has stopped; see server.log in its folder")
+
+
+def main() -> int:
+    """Play, and say how it went."""
+    chosen = arguments()
+    # A shell that starts us with "&" has made SIGINT ignored: SIGTERM must do too.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    data = data_folder(chosen.data)
+    federation = None
+    try:
+        if chosen.reset:
+            reset(data)
+        with only_one(data):
+            began = time.monotonic()
+            print(f"Interlets demo, data in {data}", flush=True)
+            try:
+                federation = Federation(data)
+                federation.start()
+                say(f"everything is up after {time.monotonic() - began:.1f} s")
+                story = Story(federation)
+                story.play()
+                story.audit()
+                print(f"All was seen to happen, in {time.monotonic() - began:.1f} s.")
+                if not chosen.once:
+                    serve(federation)
+            finally:
+                if federation is not None:
+                    federation.stop()
+    except DemoError as error:
+        print(f"The demo failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.")
+        return 0 if not chosen.once else 1
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.pop("PYTHONPATH", None)
+    sys.exit(main())
