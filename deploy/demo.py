@@ -88,10 +88,10 @@ class Federation:
             )
 
     def _make(self, server: Server) -> None:
-        """Give a server its database, settings and first sign-in, once."""
+        """Give a server its database and settings and, once, its first sign-in."""
+        server.write_config(self.postgres.create(server.name))
         if self.state.get("made", server.name):
             return
-        server.write_config(self.postgres.create(server.name))
         arguments = (HUB_NAME,) if server is self.hub else ()
         made = server.run("init", *arguments)
         if "recovery_sheet" in made:

@@ -171,7 +171,7 @@ class Server:
         self.process: subprocess.Popen | None = None
 
     def write_config(self, database: dict) -> None:
-        """Write its settings, once."""
+        """Write its settings; PostgreSQL may have moved to another port."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         quoted = json.dumps  # TOML's basic strings are JSON's
         self.config.write_text(
@@ -271,22 +271,36 @@ def wait_for(is_so, what: str, seconds: float) -> None:
 
 
 class Postgres:
-    """The demo's own PostgreSQL."""
+    """The databases: on the server named by INTERLETS_DATABASE_URL, else our own.
+
+    That address is a role's that may create roles and databases; its password
+    comes from libpq's password file.
+    """
 
     def __init__(self, data: Path) -> None:
         self._data = str(data / "postgres")
+        # Taken out, because each server would take it for its own database.
+        self._given = os.environ.pop("INTERLETS_DATABASE_URL", None)
 
-    def start(self) -> dict:
+    def _run(self, verb: str, *more: str) -> dict:
+        return command("protocol.peer.postgres", verb, "--data", self._data, *more)
+
+    def start(self) -> None:
         """Start it, or find it running."""
-        return command("protocol.peer.postgres", "start", "--data", self._data)
+        if self._given is None:
+            self._run("start")
+        else:
+            Path(self._data).mkdir(mode=0o755, exist_ok=True)
 
     def create(self, name: str) -> dict:
-        """Make a role with a database of its own."""
-        return command("protocol.peer.postgres", "create", "--data", self._data, name)
+        """Make a role with a database of its own, when they are not there."""
+        server = [] if self._given is None else ["--server", self._given]
+        return self._run("create", f"interlets_{name}", *server)
 
     def stop(self) -> None:
-        """Stop it."""
-        command("protocol.peer.postgres", "stop", "--data", self._data)
+        """Stop it, if it is ours."""
+        if self._given is None:
+            self._run("stop")
 
 
 def new_password() -> str:

@@ -218,7 +218,8 @@ def take_run(
     Args:
         link: after its cover was taken.
         envelopes: verified, from this peer.
-        known: by first number, those envelopes we already took.
+        known: by first number, envelopes we already took: at least those that
+            carried the numbers which arrive again.
 
     Returns:
         The link after it, and one ``Taking`` for each envelope.
@@ -274,7 +275,9 @@ def _judge(
 
 def _judge_old(envelope: Verified, known: Mapping[int, Sealed]) -> Taking:
     """Judge an envelope whose numbers we have already taken."""
-    found = known.get(envelope.payload.first)
+    # The one that carried this number, which another may have cut differently.
+    first = max((one for one in known if one <= envelope.payload.first), default=0)
+    found = known.get(first)
     if found is not None and found.payload_hash == envelope.payload_hash:
         return Taking.REPEATED
     if found is not None and found.life == envelope.payload.life:

@@ -94,7 +94,13 @@ def quote_for_payer(
         minor unit more (``None`` beyond the limits).
     """
     assert payer_amount > 0 and payer_rate > 0 and payee_rate > 0
-    most = Amount(payer_amount * payer_rate // payee_rate)
+    most = Amount(
+        min(
+            payer_amount * payer_rate // payee_rate,
+            AMOUNT_MAX,
+            MILLISECONDS_MAX // payee_rate,
+        )
+    )
     below = quote(most, payer_rate, payee_rate) if most > 0 else None
     return below, quote(Amount(most + 1), payer_rate, payee_rate)
 

@@ -63,6 +63,11 @@ class Stale:
     now: Instant
 
 
+@dataclass(frozen=True)
+class MoreTime:
+    """The clerk's own wish: let covers be dated a little further ahead."""
+
+
 class House(Protocol):
     """What hub and node each know; the clerk only knows when to ask them."""
 
@@ -126,6 +131,12 @@ class Work:
     wanted: object
     arrived: list[ArrivedItem] = field(default_factory=list)
     outcome: object = None
+
+    def for_house(self) -> Sequence[object]:
+        """Give what the house must decide of it."""
+        if isinstance(self.wanted, Arrival):
+            return self.arrived
+        return () if isinstance(self.wanted, MoreTime) else (self.wanted,)
 
 
 @dataclass
@@ -195,8 +206,7 @@ class Batch:
         """Say what must be read before this batch can be decided."""
         touched = Touched()
         for work in self.works:
-            wants = work.arrived if isinstance(work.wanted, Arrival) else [work.wanted]
-            for wanted in wants:
+            for wanted in work.for_house():
                 more = self.house.touches(self.view, wanted)
                 touched.accounts |= more.accounts
                 touched.transfers |= more.transfers
@@ -206,11 +216,8 @@ class Batch:
     def decide(self) -> None:
         """Decide everything in order, each decision on what those before it left."""
         for work in self.works:
-            if isinstance(work.wanted, Arrival):
-                for arrived in work.arrived:
-                    self._decide(work, arrived)
-            else:
-                self._decide(work, work.wanted)
+            for wanted in work.for_house():
+                self._decide(work, wanted)
 
     def _decide(self, work: Work, wanted: object) -> None:
         for effects in self.house.decide(self.view, wanted, self.now):

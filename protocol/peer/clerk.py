@@ -31,7 +31,7 @@ from protocol.instant import Instant, read_instant, write_instant
 from protocol.link import Link
 from protocol.messages import read_item
 from protocol.peer import directory_store, ledger_store, link_store, transfer_store
-from protocol.peer.batch import Arrival, Batch, House, Stale, Work
+from protocol.peer.batch import Arrival, Batch, House, MoreTime, Stale, Work
 from protocol.peer.clock import Clock
 from protocol.peer.database import AWAY, Connection, Database
 from protocol.peer.link_store import SealedEnvelope
@@ -45,6 +45,8 @@ _LOG = logging.getLogger(__name__)
 PEER_MIGRATIONS = ("peer", Path(__file__).parent / "migrations")
 _LIFE_LENGTH = 8
 _PAUSE_S = 0.5
+#: After a crash the covers of the next life may be dated so far ahead of the clock.
+_COVER_AHEAD_MS = 20_000
 #: How long a command waits for a server's lock before it gives up.
 _ALONE_S = 3.0
 
@@ -93,7 +95,12 @@ class Clerk:
         self._numbered: dict[str, int] = {}
         self._sequence = 0
         self._outbound: dict[str, list[SealedEnvelope]] = {}
+        #: Newest cover by peer; above every cover of former lives.
         self._cover_at: dict[str, Instant] = {}
+        self._cover_floor = Instant(0)
+        #: Durable: no cover of this life is dated later.
+        self._cover_limit = Instant(0)
+        self._renewal: asyncio.TimerHandle | None = None
         self._peer_offset_ms: dict[str, int] = {}
         self._news: dict[str, asyncio.Event] = {}
 
@@ -151,8 +158,13 @@ class Clerk:
 
     def _cover(self, link: Link) -> bytes:
         # Two covers of one millisecond would be one: the second must be later.
-        at = max(self._clock.now(), self._cover_at.get(link.peer, Instant(0)) + 1)
-        self._cover_at[link.peer] = Instant(at)
+        before = self._cover_at.get(link.peer, self._cover_floor)
+        at = Instant(max(self._clock.now(), before + 1))
+        if at > self._cover_limit:
+            # This process stood still for long, or its clock leapt.
+            self._renew_cover_limit()
+            raise OutageError("the time for covers is being renewed; try again")
+        self._cover_at[link.peer] = at
         payload = CoverPayload(
             federation=self.house.federation,
             from_=self.house.own,
@@ -161,7 +173,7 @@ class Clerk:
             first=link.sent + 1,
             root=NOTHING_ROOT,
             prev=link.sent_head,
-            at=write_instant(Instant(at)),
+            at=write_instant(at),
             ack=link.taken,
             ack_head=link.taken_head,
             peer_life=link.peer_life,
@@ -170,6 +182,13 @@ class Clerk:
         )
         line_1, _ = seal(payload, self.house.signing_key)
         return line_1
+
+    def _renew_cover_limit(self) -> None:
+        """Have the next batch move the limit; an idle server needs a batch for it."""
+        if self.is_ready and not self._queue.full():
+            answer: asyncio.Future[object]
+            answer = asyncio.get_running_loop().create_future()
+            self._queue.put_nowait(_Waiting(MoreTime(), answer))
 
     # The clerk's own day.
 
@@ -222,12 +241,17 @@ class Clerk:
             peer: await link_store.read_unacknowledged(connection, link)
             for peer, link in self.links.items()
         }
-        await self._carry_out([Work(wanted) for wanted in self.house.first_inputs()])
+        limit = await link_store.read_cover_limit(connection)
+        self._cover_at, self._cover_floor, self._cover_limit = {}, limit, limit
+        first = [MoreTime(), *self.house.first_inputs()]
+        await self._carry_out([Work(wanted) for wanted in first])
         self.is_ready = True
         _LOG.info("clerk of %s, life %s", self.house.own, self.life)
 
     async def _lose_role(self) -> None:
         self.is_ready = False
+        if self._renewal is not None:
+            self._renewal.cancel()
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
@@ -323,7 +347,11 @@ class Clerk:
 
     def _is_worth_writing(self, batch: Batch) -> bool:
         return bool(
-            batch.effects or batch.taken or batch.sealed or self._changed_links(batch)
+            batch.effects
+            or batch.taken
+            or batch.sealed
+            or self._changed_links(batch)
+            or any(isinstance(work.wanted, MoreTime) for work in batch.works)
         )
 
     async def _write(self, batch: Batch) -> None:
@@ -340,11 +368,25 @@ class Clerk:
             await link_store.write_outgoing(connection, batch.outgoing)
             await link_store.write_sealed(connection, batch.sealed)
             await self.house.write(connection, view, batch.effects, batch.now)
+            limit = await self._write_cover_limit(connection, batch.now)
             for step in batch.steps:
                 self._kill_switch.reach(step, "before")
         for step in batch.steps:
             self._kill_switch.reach(step, "after")
-        self._sequence = sequence
+        self._sequence, self._cover_limit = sequence, limit
+
+    async def _write_cover_limit(self, connection: Connection, now: Instant) -> Instant:
+        """Move the limit ahead when half of it is used up; gives the limit."""
+        if self._cover_limit - max(now, self._cover_floor) > _COVER_AHEAD_MS // 2:
+            return self._cover_limit
+        limit = Instant(max(now, self._cover_floor) + _COVER_AHEAD_MS)
+        await link_store.write_cover_limit(connection, limit)
+        if self._renewal is not None:
+            self._renewal.cancel()
+        self._renewal = asyncio.get_running_loop().call_later(
+            _COVER_AHEAD_MS / 2000 + 0.1, self._renew_cover_limit
+        )
+        return limit
 
     def _keep(self, batch: Batch) -> None:
         """Let memory follow what is now durable, and wake who waits for it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from protocol.envelope import Verified, write_sealed_line
-from protocol.instant import Instant, to_datetime
+from protocol.instant import Instant, from_datetime, to_datetime
 from protocol.link import Link, Sealed, Trouble
 from protocol.peer.database import AnyConnection, queries
 
@@ -227,11 +227,22 @@ async def read_unacknowledged(
 
 
 async def read_known(
-    connection: AnyConnection, peer: str, firsts: Sequence[int]
+    connection: AnyConnection, peer: str, numbers: Sequence[int]
 ) -> Mapping[int, Sealed]:
-    """Give, by first number, those envelopes of a peer that we took."""
-    rows = await connection.fetch(_SQL["read_known"], peer, list(firsts))
+    """Give, by first number, the envelopes that carried these items of a peer."""
+    rows = await connection.fetch(_SQL["read_known"], peer, list(numbers))
     return {row["first"]: Sealed(row["life"], row["payload_hash"]) for row in rows}
+
+
+async def read_cover_limit(connection: AnyConnection) -> Instant:
+    """Say until when covers of former lives may be dated."""
+    found = await connection.fetchval(_SQL["read_cover_limit"])
+    return Instant(0) if found is None else from_datetime(found)
+
+
+async def write_cover_limit(connection: AnyConnection, limit: Instant) -> None:
+    """Allow covers up to ``limit``."""
+    await connection.execute(_SQL["write_cover_limit"], to_datetime(limit))
 
 
 async def read_sent_line(

@@ -58,7 +58,19 @@ SELECT item.number, item.line, sealed_line.box
  ORDER BY item.number;
 
 -- read_known --
--- Which envelopes of a peer we took, by their first number.
-SELECT first, life, payload_hash
-  FROM envelope
- WHERE peer = $1 AND direction = 'in' AND first = ANY($2::bigint[]);
+-- Which envelopes of a peer carried these item numbers, by their first number.
+SELECT DISTINCT envelope.first, envelope.life, envelope.payload_hash
+  FROM unnest($2::bigint[]) AS wanted (number)
+ CROSS JOIN LATERAL (
+       SELECT first, life, payload_hash FROM envelope
+        WHERE peer = $1 AND direction = 'in' AND first <= wanted.number
+        ORDER BY first DESC LIMIT 1) AS envelope;
+
+-- read_cover_limit --
+-- Until when the covers of this server's former lives may be dated.
+SELECT not_after FROM cover_limit;
+
+-- write_cover_limit --
+-- Allow covers up to a time; a next life's covers begin above it.
+INSERT INTO cover_limit (not_after) VALUES ($1)
+    ON CONFLICT (single) DO UPDATE SET not_after = excluded.not_after;

@@ -22,8 +22,9 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -285,8 +286,23 @@ def stop(data: Path, forced: Path | None = None) -> bool:
 # A role and a database for each peer.
 
 
-def create(data: Path, name: str) -> Database:
+async def reach(server: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect to somebody's server; raises ``PostgresError`` in one sentence."""
+    try:
+        return await asyncpg.connect(server, timeout=10)
+    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+        place = urlsplit(server).netloc.rpartition("@")[2]
+        raise PostgresError(f"PostgreSQL at {place}: {error}") from None
+
+
+def create(data: Path, name: str, server: str | None = None) -> Database:
     """Make role ``name`` and a database of that name, when they are not there.
+
+    Args:
+        data: the data folder, which keeps the passwords.
+        name: of both.
+        server: address of another server and of a role that may create, without a
+            password (libpq's password file has it); ``None``: the server of ``data``.
 
     Raises:
         PostgresError: no server runs here, or the name will not do.
@@ -295,20 +311,28 @@ def create(data: Path, name: str) -> Database:
         raise PostgresError(f"A database's name is a-z, 0-9 and _, not {name!r}.")
     data = data.resolve()
     with locked(data):
-        port = live_port(data)
-        if port is None:
+        port = None if server else live_port(data)
+        if server:
+            place = urlsplit(server).netloc.rpartition("@")[2]
+        elif port is not None:
+            place = f"{HOST}:{port}"
+        else:
             raise PostgresError(f"No server runs on {data}; start it first.")
         folder = data / "passwords"
         folder.mkdir(mode=0o700, exist_ok=True)
         if not (folder / name).exists():
             write_whole(folder / name, secrets.token_urlsafe(32))
-        asyncio.run(create_role(data, port, name, (folder / name).read_text()))
-    return Database(f"postgresql://{name}@{HOST}:{port}/{name}", str(folder / name))
+        password = (folder / name).read_text()
+        superuser = reach(server) if server else connect(data, port or USUAL_PORT)
+        asyncio.run(create_role(superuser, name, password))
+    return Database(f"postgresql://{name}@{place}/{name}", str(folder / name))
 
 
-async def create_role(data: Path, port: int, name: str, password: str) -> None:
+async def create_role(
+    superuser: "Awaitable[asyncpg.Connection[asyncpg.Record]]", name: str, password: str
+) -> None:
     """Make role and database, and let nobody else connect to it."""
-    connection = await connect(data, port)
+    connection = await superuser
     try:
         if not await connection.fetchval(
             "SELECT 1 FROM pg_roles WHERE rolname = $1", name
@@ -355,6 +379,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         )
         one.add_argument("--data", type=Path, required=True, metavar="DIR")
     verbs.choices["create"].add_argument("name", metavar="NAME")
+    verbs.choices["create"].add_argument(
+        "--server", metavar="URL", help="another server than the one of DIR"
+    )
     return parser.parse_args(arguments)
 
 
@@ -372,7 +399,7 @@ def main(arguments: list[str] | None = None) -> int:
             case "stop":
                 answer = {"stopped": stop(options.data, forced)}
             case _:
-                answer = create(options.data, options.name)
+                answer = create(options.data, options.name, options.server)
     except PostgresError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_UNAVAILABLE

@@ -3,6 +3,10 @@
 from hypothesis import settings
 
 settings.register_profile(
-    "the same each time", derandomize=True, deadline=None, database=None
+    "the same each time",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=500,
 )
 settings.load_profile("the same each time")

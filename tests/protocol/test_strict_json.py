@@ -3,7 +3,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import messages, strict_json
@@ -201,6 +201,7 @@ def rebuilt_lines(draw: st.DrawFn) -> tuple[bytes, msgspec.json.Decoder[Any]]:
     return f"{{{text}}}".encode(), decoder
 
 
+@settings(max_examples=3_000)
 @given(st.one_of(spoiled_lines(), rebuilt_lines()))
 def test_the_fast_road_lets_nothing_pass_that_the_slow_one_refuses(
     case: tuple[bytes, msgspec.json.Decoder[Any]],

@@ -75,3 +75,10 @@ END $$;
 CREATE TRIGGER item_numbers_have_no_gaps AFTER INSERT ON item
     REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_gap();
+
+-- A sender's covers never go back in time, not even over a restart with a slower
+-- clock: one row, always a little ahead of the newest cover.
+CREATE TABLE cover_limit (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    not_after timestamptz NOT NULL
+) WITH (fillfactor = 50);
