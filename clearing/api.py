@@ -129,6 +129,7 @@ class Api:
     async def get_groups(self, request: web.Request) -> web.Response:
         """Give every group's position beside its node's mirror."""
         caller_of(request, "admin")
+        self._clerk.check_ready()
         async with (
             self._database.readers.acquire() as connection,
             connection.transaction(isolation="repeatable_read"),
@@ -147,7 +148,7 @@ class Api:
     def _position(self, position: Position) -> PositionAnswer:
         account = position.account
         record = self._house.directory[Group(account.account_id)]
-        link = self._clerk.links[account.account_id]
+        link = self._clerk.link(account.account_id)
         is_mirrored = (
             position.mirrored is not None
             and position.at_mirror is not None

@@ -134,6 +134,8 @@ class HubHouse:
             case ArrivedItem():
                 about = transfer_of(wanted.item)
                 return Touched(transfers={about} if about else set())
+            case OpenLog():
+                return Touched(accounts={rules.RESERVE})
             case Due():
                 return Touched(transfers=set(wanted.transfer_ids))
             case _:

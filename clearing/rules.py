@@ -160,9 +160,12 @@ def open_log(view: HubView, now: Instant) -> Effects:
         log=view.log, number=view.size, at=write_instant(now), former=None
     )
     line = write_line(decision)
+    reserve = Account(account_id=RESERVE, kind=AccountKind.SYSTEM, unit=TIME_UNIT)
+    opened = [] if RESERVE in view.accounts else [OpenAccount(reserve)]
     return Effects(
         None,
         (
+            *opened,
             AppendDecision(view.log, view.size, line),
             *(SendItem(group, line) for group in sorted(view.directory)),
         ),

@@ -14,6 +14,7 @@ from nodes import member_store
 from nodes.payments import Payments, UnitAnswer, unit_answer
 from nodes.rules import read_content
 from protocol import strict_json
+from protocol.address import HUB
 from protocol.errors import MalformedMessageError
 from protocol.instant import write_instant
 from protocol.ledger import GROUP_UNIT, TIME_UNIT, available
@@ -225,7 +226,7 @@ class Api:
     async def get_group(self, request: web.Request) -> web.Response:
         """Give the whole ledger's figures, for a treasurer."""
         caller_of(request, "treasurer")
-        house, link = self._clerk.house, self._clerk.links["hub"]
+        house, link = self._clerk.house, self._clerk.link(HUB)
         async with (
             self._database.readers.acquire() as connection,
             connection.transaction(isolation="repeatable_read"),

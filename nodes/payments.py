@@ -138,6 +138,7 @@ class Payments:
         return self._record(self._house.own)
 
     def _record(self, group: Group) -> GroupRecord:
+        self._clerk.check_ready()
         record = self._house.directory.get(group)
         if record is not None:
             return record
@@ -327,7 +328,7 @@ class Payments:
 
     def _state(self, transfer: Transfer) -> str:
         """An order is *sent* once the hub has acknowledged its prepare."""
-        link = self._clerk.links[HUB]
+        link = self._clerk.link(HUB)
         number = transfer.item_number
         if (
             transfer.state is State.ORDERED

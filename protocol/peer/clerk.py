@@ -113,8 +113,7 @@ class Clerk:
             OutageError: too much waits already, or the database went away; ask
                 again under the same key, for what became of it is not known.
         """
-        if not self.is_ready:
-            raise OutageError("the ledger is not open yet; try again in a moment")
+        self.check_ready()
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         try:
             self._queue.put_nowait(_Waiting(wanted, answer))
@@ -122,13 +121,25 @@ class Clerk:
             raise OutageError("too many wait for the ledger; try again") from None
         return await answer
 
+    def check_ready(self) -> None:
+        """Raise ``OutageError`` while this process is not the clerk."""
+        if not self.is_ready:
+            raise OutageError("the ledger is not open yet; try again in a moment")
+
+    def link(self, peer: str) -> Link:
+        """Give the link with a peer; raises ``OutageError`` when there is none yet."""
+        self.check_ready()
+        if peer not in self.links:
+            raise OutageError(f"the link with {peer} is not open yet; try again")
+        return self.links[peer]
+
     def speak(self, peer: str) -> bytes:
         """Write a request or an answer: a fresh cover, and what waits behind it.
 
         What was sealed is handed over only to a peer that has named our life:
         before that nobody could take it.
         """
-        link = self.links[peer]
+        link = self.link(peer)
         body = self._cover(link) + b"\n"
         if link.is_named:
             for envelope in self._outbound.get(peer, ()):
@@ -139,7 +150,7 @@ class Clerk:
 
     def has_news(self, peer: str) -> bool:
         """Say whether something sealed waits for a peer that could take it."""
-        return self.links[peer].is_named and bool(self._outbound.get(peer))
+        return self.link(peer).is_named and bool(self._outbound.get(peer))
 
     def news(self, peer: str) -> asyncio.Event:
         """Give the event that is set after the next batch that touches this link.

@@ -108,19 +108,23 @@ class Courier:
             if not self._has_something_to_say():
                 await news.wait()
                 continue
-            before = self._clerk.links[HUB].acknowledged
+            before = self._clerk.link(HUB).acknowledged
             is_done = await self._exchange(session, "push", 0)
-            moved = self._clerk.links[HUB].acknowledged > before
-            is_fine = is_done and (moved or not self._clerk.has_news(HUB))
+            is_fine = is_done and not self._is_stuck(before)
             pause_s = await self._pause(pause_s, is_fine=is_fine)
 
     def _has_something_to_say(self) -> bool:
         if not self._clerk.is_ready:
             return False
-        link = self._clerk.links[HUB]
+        link = self._clerk.link(HUB)
         return self._clerk.has_news(HUB) or (
             link.has_compared and link.taken > self._told
         )
+
+    def _is_stuck(self, acknowledged: int) -> bool:
+        """Say whether the hub, though it answered, has taken nothing of ours."""
+        link = self._clerk.links[HUB]
+        return link.acknowledged <= acknowledged and self._has_something_to_say()
 
     async def _pause(self, pause_s: float, *, is_fine: bool) -> float:
         """Back off with jitter after a failure; gives the next pause."""
@@ -152,7 +156,7 @@ class Courier:
         return is_taken
 
     async def _ask(self, session: aiohttp.ClientSession, wait_s: int) -> bool:
-        told = self._clerk.links[HUB].taken
+        told = self._clerk.link(HUB).taken
         request = self._clerk.speak(HUB)
         headers = {"Content-Type": MEDIA_TYPE}
         if wait_s:
@@ -175,6 +179,8 @@ class Courier:
     async def _take(self, answer: bytes) -> bool:
         house = self._clerk.house
         body = open_body(answer, house.keyring, house.federation, house.own)
+        if body.cover.payload.from_ != HUB:
+            raise PeerError(f"the hub's answer is signed by {body.cover.payload.from_}")
         outcome = await self._clerk.take(Arrival(HUB, body))
         return not isinstance(outcome, Stale)
 

@@ -97,8 +97,7 @@ class LinkEndpoint:
         house = self._clerk.house
         body = open_body(raw, house.keyring, house.federation, house.own)
         peer = Group(body.cover.payload.from_)
-        if peer not in self._clerk.links:
-            raise OutageError("this link is not open yet; try again in a moment")
+        self._clerk.link(peer)
         outcome = await self._clerk.take(Arrival(peer, body))
         if isinstance(outcome, Stale):
             raise Problem(
@@ -123,7 +122,7 @@ class LinkEndpoint:
             async with asyncio.timeout(wait_s):
                 while self._parked.get(peer) is mine and not self._is_closing:
                     news = self._clerk.news(peer)
-                    has_compared = self._clerk.links[peer].has_compared
+                    has_compared = self._clerk.link(peer).has_compared
                     if self._clerk.has_news(peer) or not has_compared:
                         return
                     await news.wait()

@@ -13,6 +13,7 @@ from protocol.errors import (
     OutageError,
     WeakKeyError,
 )
+from protocol.peer.database import AWAY
 from protocol.peer.metrics import Metrics
 
 _LOG = logging.getLogger(__name__)
@@ -103,6 +104,10 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return Problem(401, "not-signed", str(error)).response()
     except OutageError as error:
         return outage(error).response()
+    except (*AWAY, TimeoutError) as error:
+        _LOG.warning("%s %s: %s", request.method, request.path, error)
+        told = OutageError("the database is away; try again in a moment")
+        return outage(told).response()
     except web.HTTPException as error:
         return _of_http(error).response()
 
