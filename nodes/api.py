@@ -21,6 +21,7 @@ from protocol.ledger import GROUP_UNIT, TIME_UNIT, available
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.database import Database
+from protocol.peer.web.problems import language_of
 from protocol.peer.web.requests import (
     JSON_LENGTH_MAX,
     caller_of,
@@ -212,7 +213,8 @@ class Api:
         wait_s = wait_preference(request, _WAIT_S_MAX)
         if wait_s:
             transfer = await self._payments.wait(transfer, wait_s)
-        return json_response(await self._payments.answer(transfer), status=201)
+        answer = await self._payments.answer(transfer, language_of(request))
+        return json_response(answer, status=201)
 
     async def get_transfer(self, request: web.Request) -> web.Response:
         """Give one of the caller's payments as it stands."""
@@ -221,7 +223,9 @@ class Api:
         wait_s = wait_preference(request, _WAIT_S_MAX)
         if wait_s:
             transfer = await self._payments.wait(transfer, wait_s)
-        return json_response(await self._payments.answer(transfer))
+        return json_response(
+            await self._payments.answer(transfer, language_of(request))
+        )
 
     async def get_group(self, request: web.Request) -> web.Response:
         """Give the whole ledger's figures, for a treasurer."""

@@ -28,6 +28,7 @@ from protocol.peer.clerk import Clerk
 from protocol.peer.courier import Courier
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
+from protocol.peer.web.words import Language, refusal
 from protocol.sealing import NONCE_LENGTH, SALT_LENGTH
 from protocol.transfer import Role, State, Transfer
 from protocol.unit import Amount, Quote, quote, quote_for_payer
@@ -73,7 +74,7 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer as one of its two members sees it; times are RFC 3339.
 
     ``amount`` is the member's own, minor units, signed; ``state`` is ordered,
-    sent, accepted, cleared or refused.
+    sent, accepted, cleared or refused; ``told`` says why, and what to do.
     """
 
     id: str
@@ -88,6 +89,7 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     memo: str | None
     deliver: str | None
     code: str | None
+    told: str | None
     ordered_at: str
     decide_by: str
     decided_at: str | None
@@ -298,7 +300,7 @@ class Payments:
             pass
         return transfer
 
-    async def answer(self, transfer: Transfer) -> TransferAnswer:
+    async def answer(self, transfer: Transfer, language: Language) -> TransferAnswer:
         """Word a transfer for its member."""
         async with self._database.readers.acquire() as connection:
             line = await transfer_store.read_content(connection, transfer.content)
@@ -317,6 +319,7 @@ class Payments:
             memo=content.memo if content else None,
             deliver=transfer.deliver or None,
             code=transfer.code,
+            told=refusal(transfer.code, language) if transfer.code else None,
             ordered_at=write_instant(transfer.taken_at),
             decide_by=write_instant(transfer.decide_by),
             decided_at=(

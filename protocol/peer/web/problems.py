@@ -15,6 +15,7 @@ from protocol.errors import (
 )
 from protocol.peer.database import AWAY
 from protocol.peer.metrics import Metrics
+from protocol.peer.web.words import Language, preferred, refusal
 
 _LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -54,13 +55,16 @@ class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave e
         self.headers = headers or {}
         self.extra = extra or {}
 
-    def response(self) -> web.Response:
-        """Write it as RFC 9457 says."""
+    def response(self, language: Language = "en") -> web.Response:
+        """Write it as RFC 9457 says; a refusal in the reader's language."""
+        detail = self.detail
+        if self.code is not None:
+            detail = refusal(self.code, language)
         told: dict[str, object] = {
             "type": TYPE_PREFIX + self.kind,
             "title": self.kind.replace("-", " "),
             "status": self.status,
-            "detail": self.detail,
+            "detail": detail,
         }
         if self.code is not None:
             told["code"] = self.code
@@ -70,6 +74,11 @@ class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave e
             content_type=MEDIA_TYPE,
             headers=self.headers,
         )
+
+
+def language_of(request: web.Request) -> Language:
+    """Say in which language the caller wants to read."""
+    return preferred(request.headers.get("Accept-Language", ""))
 
 
 def outage(error: Exception) -> Problem:
@@ -95,7 +104,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Problem as problem:
-        return problem.response()
+        return problem.response(language_of(request))
     except MalformedMessageError as error:
         return Problem(400, "malformed", str(error)).response()
     except WeakKeyError as error:

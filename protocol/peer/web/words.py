@@ -1,0 +1,53 @@
+"""Sentences for people, in Dutch, French and English.
+
+Chosen by ``Accept-Language`` (RFC 9110, section 12.5.4). A code without three
+different sentences fails a test, so nobody meets a bare code.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Literal, get_args
+
+Language = Literal["nl", "fr", "en"]
+
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+_FOLDER = Path(__file__).parent / "words"
+_WORDS = {
+    language: tomllib.loads((_FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+    for language in LANGUAGES
+}
+_PARTS_MAX = 20
+
+
+def refusal(code: str, language: Language) -> str:
+    """Say why something was refused, and what to do.
+
+    Args:
+        code: a ``RefusalCode`` or ``ItemRefusalCode``.
+        language: the reader's.
+    """
+    sentence: str = _WORDS[language]["refusal"][code]
+    return sentence
+
+
+def preferred(accept_language: str) -> Language:
+    """Choose the language that the reader likes best; English when none of ours."""
+    best, best_weight = "en", 0.0
+    for part in accept_language.split(",")[:_PARTS_MAX]:
+        tag, _, parameter = part.strip().partition(";")
+        language = tag.strip().lower().partition("-")[0]
+        weight = _weight(parameter.strip())
+        if language in LANGUAGES and weight > best_weight:
+            best, best_weight = language, weight
+    return next(language for language in LANGUAGES if language == best)
+
+
+def _weight(parameter: str) -> float:
+    """Read ``q=0.8``; anything else counts as 1, and nonsense as 0."""
+    name, _, value = parameter.partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        return min(float(value), 1.0)
+    except ValueError:
+        return 0.0

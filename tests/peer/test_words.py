@@ -1,0 +1,32 @@
+"""Every refusal has three different sentences."""
+
+import pytest
+
+from protocol.errors import ItemRefusalCode, RefusalCode
+from protocol.peer.web.words import LANGUAGES, preferred, refusal
+
+
+@pytest.mark.parametrize("code", [*RefusalCode, *ItemRefusalCode])
+def test_every_refusal_says_what_to_do_in_three_languages(code: str) -> None:
+    sentences = {refusal(code, language) for language in LANGUAGES}
+    assert len(sentences) == 3
+    for sentence in sentences:
+        assert sentence.endswith(".")
+        assert len(sentence) > 30
+        assert code not in sentence.split()
+
+
+@pytest.mark.parametrize(
+    ("asked", "language"),
+    [
+        ("nl-BE,nl;q=0.9,en;q=0.5", "nl"),
+        ("fr;q=0.4, nl;q=0.8", "nl"),
+        ("de, fr-BE;q=0.7", "fr"),
+        ("de", "en"),
+        ("", "en"),
+        ("nl;q=nonsense, fr;q=0.1", "fr"),
+        ("nl;q=nan, fr;q=0.1", "fr"),
+    ],
+)
+def test_the_reader_gets_the_language_she_likes_best(asked: str, language: str) -> None:
+    assert preferred(asked) == language
