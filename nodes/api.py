@@ -11,23 +11,22 @@ from aiohttp import web
 from msgspec import Meta
 
 from nodes import member_store
-from nodes.payments import Payments, UnitAnswer, unit_answer
+from nodes.payments import Payments, UnitAnswer, as_ordered, party, unit_answer
 from nodes.rules import read_content
 from protocol import strict_json
 from protocol.address import HUB
 from protocol.errors import MalformedMessageError
-from protocol.instant import write_instant
+from protocol.instant import Instant, read_instant, write_instant
 from protocol.ledger import GROUP_UNIT, TIME_UNIT, available
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.database import Database
 from protocol.peer.web.problems import language_of
 from protocol.peer.web.requests import (
-    JSON_LENGTH_MAX,
     caller_of,
     json_response,
-    read_body,
     read_json,
+    read_json_bytes,
     wait_preference,
 )
 from protocol.peer.web.sign_in import Door
@@ -36,6 +35,7 @@ from protocol.unit import AMOUNT_MAX
 _PAGE_SIZE = 50
 _PAGE_SIZE_MAX = 200
 _WAIT_S_MAX = 30
+_TEXT_LENGTH_MAX = 100
 
 AmountField = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 
@@ -169,14 +169,17 @@ class Api:
     async def get_entries(self, request: web.Request) -> web.Response:
         """Give a page of the caller's history."""
         member = await self._payments.account(caller_of(request, "read"))
-        size = _read_page_size(request.query.get("page_size"))
-        before = _read_cursor(request.query.get("cursor"))
-        unknown = sorted(set(request.query) - {"page_size", "cursor"})
-        if unknown:
-            raise MalformedMessageError("query", unknown, "cursor or page_size")
+        query = _read_query(request)
+        size = _read_page_size(query.get("page_size"))
+        before = _read_cursor(query.get("cursor"))
+        search = ledger_store.Search(
+            since=_read_time(query, "since"),
+            until=_read_time(query, "until"),
+            text=_read_text(query.get("text")),
+        )
         async with self._database.readers.acquire() as connection:
             lines = await ledger_store.read_page(
-                connection, member.account.account_id, before, size
+                connection, member.account.account_id, before, size, search
             )
         full = len(lines) == size
         answer = EntriesAnswer(
@@ -198,7 +201,7 @@ class Api:
         """Order a payment under an Idempotency-Key."""
         caller = caller_of(request, "pay")
         key = request.headers.get("Idempotency-Key", "")
-        raw = await read_body(request, JSON_LENGTH_MAX)
+        raw = await read_json_bytes(request)
         asked = strict_json.read(raw, _transfer_decoder, "body")
         transfer = await self._payments.order(
             caller,
@@ -213,6 +216,8 @@ class Api:
         wait_s = wait_preference(request, _WAIT_S_MAX)
         if wait_s:
             transfer = await self._payments.wait(transfer, wait_s)
+        else:
+            transfer = as_ordered(transfer)
         answer = await self._payments.answer(transfer, language_of(request))
         return json_response(answer, status=201)
 
@@ -253,6 +258,37 @@ class Api:
         )
 
 
+def _read_query(request: web.Request) -> dict[str, str]:
+    """Read the query strictly: known names, each once."""
+    known = ("cursor", "page_size", "since", "text", "until")
+    names = list(request.query)
+    if len(names) != len(set(names)) or not set(names) <= set(known):
+        raise MalformedMessageError("query", names, f"each once of {', '.join(known)}")
+    return dict(request.query)
+
+
+def _read_time(query: dict[str, str], name: str) -> Instant | None:
+    text = query.get(name)
+    return None if text is None else read_instant(text, name)
+
+
+def _read_text(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if not 1 <= len(text) <= _TEXT_LENGTH_MAX or "\0" in text or not _is_text(text):
+        raise MalformedMessageError("text", text, "1 to 100 plain characters")
+    return text
+
+
+def _is_text(text: str) -> bool:
+    """A lone surrogate is no text that a database could look for."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _read_page_size(text: str | None) -> int:
     if text is None:
         return _PAGE_SIZE
@@ -280,8 +316,8 @@ def _entry_answer(line: ledger_store.Line) -> EntryAnswer:
         amount=line.amount,
         balance_after=line.balance_after,
         transfer=line.transfer_id,
-        payer=content.payer if content else None,
-        payee=content.payee if content else None,
+        payer=party(content.payer, line.payer_group) if content else None,
+        payee=party(content.payee, line.payee_group) if content else None,
         name=content.name if content else None,
         memo=content.memo if content else line.reason,
     )

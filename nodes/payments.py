@@ -14,7 +14,7 @@ import msgspec
 
 from nodes import member_store
 from nodes.house import NodeHouse
-from nodes.rules import Answer, Order, OtherBody, read_content
+from nodes.rules import Order, Ordered, OtherBody, read_content
 from protocol import address
 from protocol.address import HUB, Group
 from protocol.base64url import write_base64url
@@ -93,6 +93,16 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     ordered_at: str
     decide_by: str
     decided_at: str | None
+
+
+def as_ordered(transfer: Transfer) -> Transfer:
+    """Give a transfer as it was when it was ordered.
+
+    The same key gets the same answer each time, whatever has happened since.
+    """
+    return msgspec.structs.replace(
+        transfer, state=State.ORDERED, decided_at=None, code=None, item_number=None
+    )
 
 
 def unit_answer(record: GroupRecord) -> UnitAnswer:
@@ -246,30 +256,22 @@ class Payments:
             nonce=secrets.token_bytes(NONCE_LENGTH),
             hub_now=self._clerk.peer_now(HUB),
             is_hub_reachable=self._courier.is_reachable(),
-            caller=caller.person_id,
+            caller=payer,
             key=key,
             body_hash=write_base64url(hashlib.sha256(asked).digest()),
         )
-        outcome = await self._clerk.take(order)
-        return await self._transfer_of(outcome)
-
-    async def _transfer_of(self, outcome: object) -> Transfer:
-        match outcome:
-            case RefusalCode():
-                raise refused(outcome)
+        match await self._clerk.take(order):
+            case Ordered(transfer):
+                return transfer
+            case RefusalCode() as code:
+                raise refused(code)
             case OtherBody():
                 raise Problem(
                     422,
                     "idempotency-key-reused",
                     "This Idempotency-Key was used for another payment.",
                 )
-            case Answer(code=RefusalCode() as code):
-                raise refused(code)
-            case Answer(transfer_id=str() as transfer_id):
-                transfer = await self._read(transfer_id)
-                assert transfer is not None, "an order that was kept has a transfer"
-                return transfer
-            case _:
+            case outcome:
                 raise AssertionError(f"an order cannot end in {outcome!r}")
 
     async def _read(self, transfer_id: str) -> Transfer | None:
@@ -309,8 +311,8 @@ class Payments:
         return TransferAnswer(
             id=transfer.transfer_id,
             state=self._state(transfer),
-            payer=_party(content.payer if content else None, transfer.payer_group),
-            payee=_party(content.payee if content else None, transfer.payee_group),
+            payer=party(content.payer if content else None, transfer.payer_group),
+            payee=party(content.payee if content else None, transfer.payee_group),
             payee_amount=content.payee_amount if content else None,
             payer_amount=content.payer_amount if content else None,
             milliseconds=transfer.milliseconds,
@@ -342,9 +344,9 @@ class Payments:
         return transfer.state.value
 
 
-def _party(account: str | None, group: str) -> str:
+def party(account: str | None, group: str | None) -> str:
     """Address a member; only the group once the content line is erased."""
-    return f"{account}@{group}" if account else f"@{group}"
+    return f"{account or ''}@{group or ''}"
 
 
 def _is_id(text: str) -> bool:

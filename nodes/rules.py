@@ -126,7 +126,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         nonce: 24 bytes of chance for the box.
         hub_now: the hub's time, as its covers tell it.
         is_hub_reachable: no answer of the link is overdue.
-        caller: with ``key``, the order's name for retries.
+        caller: with ``key``, the order's name for retries: the paying account.
         key: the idempotency key.
         body_hash: hash of the request, so that another one is noticed.
     """
@@ -164,6 +164,12 @@ class KeepAnswer(HouseEffect, frozen=True):
     caller: str
     key: str
     answer: Answer
+
+
+class Ordered(msgspec.Struct, frozen=True):
+    """An order's transfer as it now stands: new, or found again under its key."""
+
+    transfer: Transfer
 
 
 class OtherBody(msgspec.Struct, frozen=True):
@@ -245,17 +251,18 @@ class NodeView(View):
 def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
     """Hold the payer's units and ask the hub, or refuse with the first reason.
 
-    The outcome is an ``Answer``, or ``OtherBody`` when the key was used before
-    for something else, or a code that is not kept because it may soon be gone.
+    The outcome is ``Ordered``, a ``RefusalCode``, or ``OtherBody`` when the key
+    was used before for something else.
     """
     before = view.answers.get((order.caller, order.key))
+    known = view.transfers.get(order.transfer_id)
     if before is not None:
-        same = before.body_hash == order.body_hash
-        return Effects(None, (), before if same else OtherBody())
-    if order.transfer_id in view.transfers:
+        if before.body_hash != order.body_hash:
+            return Effects(None, (), OtherBody())
+        return Effects(None, (), Ordered(known) if known else before.code)
+    if known is not None:
         # The key was lost (a restore), the transfer was not: never a second one.
-        kept = _keep(order, order.transfer_id, None, now)
-        return Effects(None, (kept,), kept.answer)
+        return Effects(None, (_keep(order, None, now),), Ordered(known))
     own = view.directory.get(view.group)
     other = view.directory.get(order.payee_group)
     assert own is not None, "a node that has joined has its own entry"
@@ -266,8 +273,7 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         # Not kept under the key: the same order may well succeed in a minute.
         return Effects(None, (), code)
     if code is not None:
-        kept = _keep(order, None, code, now)
-        return Effects(Step.ORDER, (kept,), kept.answer)
+        return Effects(Step.ORDER, (_keep(order, code, now),), code)
     assert quoted is not None and other is not None
     transfer, prepare, content = _write_prepare(view, order, quoted, own, other, now)
     box = sealing.outgoing(
@@ -277,7 +283,6 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         view.group,
         order.payee_group,
     ).seal(content, order.nonce, about_prepare(order.transfer_id))
-    kept = _keep(order, order.transfer_id, None, now)
     hold = PlaceHold(
         order.transfer_id,
         order.payer,
@@ -289,14 +294,13 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         SaveTransfer(transfer),
         SaveContent(transfer.content, content),
         SendItem("hub", prepare, box),
-        kept,
+        _keep(order, None, now),
     )
-    return Effects(Step.ORDER, wanted, kept.answer)
+    return Effects(Step.ORDER, wanted, Ordered(transfer))
 
 
-def _keep(
-    order: Order, transfer_id: str | None, code: RefusalCode | None, now: Instant
-) -> KeepAnswer:
+def _keep(order: Order, code: RefusalCode | None, now: Instant) -> KeepAnswer:
+    transfer_id = order.transfer_id if code is None else None
     answer = Answer(
         body_hash=order.body_hash, transfer_id=transfer_id, code=code, at=now
     )

@@ -43,6 +43,8 @@ class Line(msgspec.Struct, frozen=True):
         transfer_id: if a transfer caused it.
         reason: if a person gave one.
         content: the content line, while it is kept.
+        payer_group: of the transfer, if it was one.
+        payee_group: of the transfer, if it was one.
     """
 
     sequence: int
@@ -54,6 +56,22 @@ class Line(msgspec.Struct, frozen=True):
     transfer_id: str | None
     reason: str | None
     content: bytes | None
+    payer_group: str | None
+    payee_group: str | None
+
+
+class Search(msgspec.Struct, frozen=True):
+    """Which lines of a history are wanted; all of them when nothing is said.
+
+    Attributes:
+        since: booked then or later.
+        until: booked earlier.
+        text: stands in an account, name, memo or reason, whatever the case.
+    """
+
+    since: Instant | None = None
+    until: Instant | None = None
+    text: str | None = None
 
 
 class _Booking(NamedTuple):
@@ -98,7 +116,11 @@ async def read_sequence(connection: AnyConnection) -> int:
 
 
 async def read_page(
-    connection: AnyConnection, account_id: str, before: int, size: int
+    connection: AnyConnection,
+    account_id: str,
+    before: int,
+    size: int,
+    search: Search | None = None,
 ) -> list[Line]:
     """Read a page of an account's history, newest first.
 
@@ -107,8 +129,18 @@ async def read_page(
         account_id: whose.
         before: the sequence to stay below; ``NEWEST`` for the first page.
         size: most lines to give.
+        search: which lines are wanted.
     """
-    rows = await connection.fetch(_SQL["read_page"], account_id, before, size)
+    search = search or Search()
+    rows = await connection.fetch(
+        _SQL["read_page"],
+        account_id,
+        before,
+        size,
+        None if search.since is None else to_datetime(search.since),
+        None if search.until is None else to_datetime(search.until),
+        search.text,
+    )
     return [
         Line(
             sequence=row["sequence"],
@@ -120,6 +152,8 @@ async def read_page(
             transfer_id=str(row["transfer_id"]) if row["transfer_id"] else None,
             reason=row["reason"],
             content=row["line"],
+            payer_group=row["payer_group"],
+            payee_group=row["payee_group"],
         )
         for row in rows
     ]

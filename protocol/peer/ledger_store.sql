@@ -62,11 +62,21 @@ SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]);
 -- read_page --
 -- An account's postings before a place, newest first, with what they belong to.
 SELECT posting.sequence, posting.amount, posting.balance_after, entry.entry_id,
-       entry.at, entry.kind, entry.transfer_id, entry.reason, content.line
+       entry.at, entry.kind, entry.transfer_id, entry.reason, content.line,
+       transfer.payer_group, transfer.payee_group
   FROM posting
   JOIN entry USING (sequence)
   LEFT JOIN content ON content.content_id = entry.content_id
+  LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
  WHERE posting.account_id = $1 AND posting.sequence < $2
+   AND ($4::timestamptz IS NULL OR entry.at >= $4)
+   AND ($5::timestamptz IS NULL OR entry.at < $5)
+   AND ($6::text IS NULL
+        OR strpos(lower(entry.reason), lower($6)) > 0
+        OR EXISTS (
+               SELECT FROM json_each_text(convert_from(content.line, 'UTF8')::json)
+                WHERE key IN ('payer', 'payee', 'name', 'memo')
+                  AND strpos(lower(value), lower($6)) > 0))
  ORDER BY posting.account_id DESC, posting.sequence DESC
  LIMIT $3;
 

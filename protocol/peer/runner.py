@@ -113,8 +113,12 @@ async def serve(server: Server) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    # Nothing is ever unpacked; else aiohttp itself answers an encoding it lacks.
     runner = web.AppRunner(
-        _application(server), access_log=None, shutdown_timeout=_STOPPING_S
+        _application(server),
+        access_log=None,
+        shutdown_timeout=_STOPPING_S,
+        auto_decompress=False,
     )
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(server.clerk.run(), name="clerk")]

@@ -19,14 +19,18 @@ T = TypeVar("T")
 
 async def read_json(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
     """Read a JSON body strictly; every mistake is a 4xx that says what it is."""
+    return strict_json.read(await read_json_bytes(request), decoder, "body")
+
+
+async def read_json_bytes(request: web.Request) -> bytes:
+    """Give the exact bytes of a body that says it is JSON, without reading it."""
     if request.content_type != "application/json":
         raise Problem(
             415,
             "unsupported-media-type",
             f"Found {request.content_type}; expected application/json.",
         )
-    raw = await read_body(request, JSON_LENGTH_MAX)
-    return strict_json.read(raw, decoder, "body")
+    return await read_body(request, JSON_LENGTH_MAX)
 
 
 async def read_body(request: web.Request, length_max: int) -> bytes:
