@@ -121,6 +121,14 @@ def choose_port(usual: int) -> int:
         return probe.getsockname()[1]
 
 
+def read_json(raw: bytes) -> dict:
+    """Read an answer; one that is no JSON is kept as text, to be shown."""
+    try:
+        return json.loads(raw or b"{}")
+    except ValueError:
+        return {"text": raw[:300].decode(errors="replace")}
+
+
 class Api:
     """One caller of one server's HTTP API."""
 
@@ -145,10 +153,10 @@ class Api:
             request.add_header("Content-Type", "application/json")
         try:
             with self._opener.open(request, data, timeout=60) as answer:
-                return answer.status, json.loads(answer.read() or b"{}")
+                return answer.status, read_json(answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, json.loads(error.read() or b"{}")
+                return error.code, read_json(error.read())
 
     def get(self, path: str, **headers: str) -> dict:
         """Get what must be there."""

@@ -4,6 +4,7 @@ Amounts are integers of minor units with the unit beside them, or milliseconds.
 Errors are RFC 9457 with a stable ``type`` and, for a refusal, its code.
 """
 
+import asyncio
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,33 +12,40 @@ from aiohttp import web
 from msgspec import Meta
 
 from nodes import member_store
-from nodes.payments import Payments, UnitAnswer, as_ordered, party, unit_answer
+from nodes.payments import (
+    AmountField,
+    Payments,
+    TransferAnswer,
+    TransferRequest,
+    UnitAnswer,
+    as_ordered,
+    party,
+    unit_answer,
+)
 from nodes.rules import read_content
-from protocol import strict_json
 from protocol.address import HUB
-from protocol.errors import MalformedMessageError
+from protocol.errors import InterletsError, MalformedMessageError
 from protocol.instant import Instant, read_instant, write_instant
 from protocol.ledger import GROUP_UNIT, TIME_UNIT, available
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.database import Database
-from protocol.peer.web.problems import language_of
+from protocol.peer.web.problems import Problem, as_problem, language_of
 from protocol.peer.web.requests import (
     caller_of,
     json_response,
     read_json,
-    read_json_bytes,
     wait_preference,
 )
 from protocol.peer.web.sign_in import Door
-from protocol.unit import AMOUNT_MAX
+from protocol.peer.web.words import Language
 
 _PAGE_SIZE = 50
 _PAGE_SIZE_MAX = 200
 _WAIT_S_MAX = 30
 _TEXT_LENGTH_MAX = 100
-
-AmountField = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+#: Most orders in one request.
+BATCH_MAX = 100
 
 
 class QuoteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,14 +56,25 @@ class QuoteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_: Literal["payee", "payer"] = msgspec.field(name="in")
 
 
-class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Pay ``payee_amount`` minor units of the payee's unit to ``to``."""
+class BatchOrder(TransferRequest, frozen=True, kw_only=True):
+    """One order of a batch, under a key of its own."""
 
-    to: str
-    payee_amount: AmountField
-    payer_amount_max: AmountField
-    memo: str = ""
-    deliver: Literal["now", "when_reachable"] = "now"
+    key: str
+
+
+class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """1 to 100 orders, each decided for itself."""
+
+    orders: Annotated[list[BatchOrder], Meta(min_length=1, max_length=BATCH_MAX)]
+
+
+class BatchAnswer(msgspec.Struct, frozen=True):
+    """What became of one order of a batch: a status as it would have had alone."""
+
+    key: str
+    status: int
+    transfer: TransferAnswer | None
+    problem: dict[str, object] | None
 
 
 class AccountAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +134,7 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 _quote_decoder = msgspec.json.Decoder(QuoteRequest)
 _transfer_decoder = msgspec.json.Decoder(TransferRequest)
+_batch_decoder = msgspec.json.Decoder(BatchRequest)
 
 
 class Api:
@@ -143,6 +163,7 @@ class Api:
             web.get("/api/v1/entries", guard(self.get_entries)),
             web.post("/api/v1/quotes", guard(self.post_quote)),
             web.post("/api/v1/transfers", guard(self.post_transfer)),
+            web.post("/api/v1/transfers/batch", guard(self.post_batch)),
             web.get("/api/v1/transfers/{id}", guard(self.get_transfer)),
             web.get("/api/v1/group", guard(self.get_group)),
         ]
@@ -201,18 +222,9 @@ class Api:
         """Order a payment under an Idempotency-Key."""
         caller = caller_of(request, "pay")
         key = request.headers.get("Idempotency-Key", "")
-        raw = await read_json_bytes(request)
-        asked = strict_json.read(raw, _transfer_decoder, "body")
-        transfer = await self._payments.order(
-            caller,
-            key,
-            raw,
-            asked.to,
-            asked.payee_amount,
-            asked.payer_amount_max,
-            asked.memo,
-            asked.deliver,
-        )
+        asked = await read_json(request, _transfer_decoder)
+        member = await self._payments.account(caller)
+        transfer = await self._payments.order(member, key, asked)
         wait_s = wait_preference(request, _WAIT_S_MAX)
         if wait_s:
             transfer = await self._payments.wait(transfer, wait_s)
@@ -220,6 +232,47 @@ class Api:
             transfer = as_ordered(transfer)
         answer = await self._payments.answer(transfer, language_of(request))
         return json_response(answer, status=201)
+
+    async def post_batch(self, request: web.Request) -> web.Response:
+        """Order up to 100 payments; each is answered for itself."""
+        caller = caller_of(request, "batch")
+        asked = await read_json(request, _batch_decoder)
+        member = await self._payments.account(caller)
+        wait_s = wait_preference(request, _WAIT_S_MAX)
+        language = language_of(request)
+        answers = await asyncio.gather(
+            *(self._answer_one(member, one, wait_s, language) for one in asked.orders)
+        )
+        return json_response(answers)
+
+    async def _answer_one(
+        self,
+        member: member_store.Member,
+        asked: BatchOrder,
+        wait_s: int,
+        language: Language,
+    ) -> BatchAnswer:
+        # The same order alone and in a batch has the same body hash.
+        alone = TransferRequest(
+            asked.to,
+            asked.payee_amount,
+            asked.payer_amount_max,
+            asked.memo,
+            asked.deliver,
+        )
+        try:
+            transfer = await self._payments.order(member, asked.key, alone)
+        except (Problem, InterletsError) as error:
+            problem = as_problem(error)
+            return BatchAnswer(
+                asked.key, problem.status, None, problem.members(language)
+            )
+        if wait_s:
+            transfer = await self._payments.wait(transfer, wait_s)
+        else:
+            transfer = as_ordered(transfer)
+        answer = await self._payments.answer(transfer, language)
+        return BatchAnswer(asked.key, 201, answer, None)
 
     async def get_transfer(self, request: web.Request) -> web.Response:
         """Give one of the caller's payments as it stands."""

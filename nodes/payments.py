@@ -6,22 +6,23 @@ order needs, asks the clerk, and words the answer. What may be paid is decided i
 """
 
 import asyncio
-import hashlib
 import secrets
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from nodes import member_store
 from nodes.house import NodeHouse
 from nodes.rules import Order, Ordered, OtherBody, read_content
-from protocol import address
+from protocol import address, strict_json
 from protocol.address import HUB, Group
 from protocol.base64url import write_base64url
 from protocol.directory import GroupRecord
 from protocol.errors import RefusalCode
 from protocol.instant import write_instant
 from protocol.ledger import Account
+from protocol.messages import line_hash
 from protocol.peer import transfer_store
 from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk
@@ -31,9 +32,25 @@ from protocol.peer.web.problems import Problem
 from protocol.peer.web.words import Language, refusal
 from protocol.sealing import NONCE_LENGTH, SALT_LENGTH
 from protocol.transfer import Role, State, Transfer
-from protocol.unit import Amount, Quote, quote, quote_for_payer
+from protocol.unit import AMOUNT_MAX, Amount, Quote, quote, quote_for_payer
 
 _ENDED = (State.CLEARED, State.REFUSED)
+
+
+AmountField = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+
+
+class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pay ``payee_amount`` minor units of the payee's unit to ``to``.
+
+    ``payer_amount_max`` is the most that the payer agreed to, minor units.
+    """
+
+    to: str
+    payee_amount: AmountField
+    payer_amount_max: AmountField
+    memo: str = ""
+    deliver: Literal["now", "when_reachable"] = "now"
 
 
 class UnitAnswer(msgspec.Struct, frozen=True):
@@ -209,36 +226,22 @@ class Payments:
         return account, group
 
     async def order(
-        self,
-        caller: Caller,
-        key: str,
-        asked: bytes,
-        to: str,
-        payee_amount: int,
-        payer_amount_max: int,
-        memo: str,
-        deliver: Literal["now", "when_reachable"],
+        self, member: member_store.Member, key: str, asked: TransferRequest
     ) -> Transfer:
         """Order a payment; gives the transfer once it is durable.
 
         Args:
-            caller: who pays.
+            member: who pays.
             key: the Idempotency-Key.
-            asked: the request's exact bytes, so that another body is noticed.
-            to: the payee's address.
-            payee_amount: P, minor units of the payee's unit.
-            payer_amount_max: most that the payer agreed to, minor units.
-            memo: for both members.
-            deliver: ``now`` or ``when_reachable``.
+            asked: what she asks for.
 
         Raises:
-            Problem: refused (422), the key was used for another body (422).
+            Problem: refused (422), or the key was used for another body (422).
             OutageError: not known; ask again under the same key.
         """
-        member = await self.account(caller)
         key = address.read_idempotency_key(key)
-        memo = address.read_memo(memo)
-        account, group = self._read_payee(member.account, to)
+        memo = address.read_memo(asked.memo)
+        account, group = self._read_payee(member.account, asked.to)
         self.own_record()
         payer = address.AccountName(member.account.account_id)
         payer_address = address.write_address(payer, self._house.own)
@@ -248,17 +251,18 @@ class Payments:
             name=member.name,
             payee=account,
             payee_group=group,
-            payee_amount=Amount(payee_amount),
-            payer_amount_max=payer_amount_max,
+            payee_amount=Amount(asked.payee_amount),
+            payer_amount_max=asked.payer_amount_max,
             memo=memo,
-            deliver=deliver,
+            deliver=asked.deliver,
             salt=write_base64url(secrets.token_bytes(SALT_LENGTH)),
             nonce=secrets.token_bytes(NONCE_LENGTH),
             hub_now=self._clerk.peer_now(HUB),
             is_hub_reachable=self._courier.is_reachable(),
             caller=payer,
             key=key,
-            body_hash=write_base64url(hashlib.sha256(asked).digest()),
+            # Over what is meant: the same order in other white space is the same.
+            body_hash=line_hash(strict_json.write(asked)),
         )
         match await self._clerk.take(order):
             case Ordered(transfer):

@@ -8,7 +8,7 @@ decided is the clerk's business (protocol, sections 7 and 8).
 import msgspec
 
 from protocol import sealing
-from protocol.address import FederationId, Group
+from protocol.address import FederationId, Group, read_display_name, read_memo
 from protocol.directory import GroupRecord, fold
 from protocol.effects import (
     ArrivedItem,
@@ -414,13 +414,16 @@ def open_content(
 
 
 def read_content(line: bytes | None) -> Content | None:
-    """Read a content line; ``None`` when it is not one."""
+    """Read a content line; ``None`` when it is not one that people may see."""
     if line is None:
         return None
     try:
-        return read_strictly(line, content_decoder, "content")
+        content = read_strictly(line, content_decoder, "content")
+        read_display_name(content.name)
+        read_memo(content.memo)
     except MalformedMessageError:
         return None
+    return content
 
 
 def decide_offer(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:

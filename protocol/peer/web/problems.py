@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from protocol.errors import (
+    InterletsError,
     MalformedMessageError,
     NotSignedError,
     OutageError,
@@ -57,23 +58,24 @@ class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave e
 
     def response(self, language: Language = "en") -> web.Response:
         """Write it as RFC 9457 says; a refusal in the reader's language."""
-        detail = self.detail
-        if self.code is not None:
-            detail = refusal(self.code, language)
+        return web.Response(
+            status=self.status,
+            body=msgspec.json.encode(self.members(language)),
+            content_type=MEDIA_TYPE,
+            headers=self.headers,
+        )
+
+    def members(self, language: Language = "en") -> dict[str, object]:
+        """Give the members of the JSON object."""
         told: dict[str, object] = {
             "type": TYPE_PREFIX + self.kind,
             "title": self.kind.replace("-", " "),
             "status": self.status,
-            "detail": detail,
+            "detail": self.detail,
         }
         if self.code is not None:
-            told["code"] = self.code
-        return web.Response(
-            status=self.status,
-            body=msgspec.json.encode({**told, **self.extra}),
-            content_type=MEDIA_TYPE,
-            headers=self.headers,
-        )
+            told |= {"detail": refusal(self.code, language), "code": self.code}
+        return {**told, **self.extra}
 
 
 def language_of(request: web.Request) -> Language:
@@ -103,22 +105,32 @@ def middleware(metrics: Metrics) -> Middleware:
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except Problem as problem:
-        return problem.response(language_of(request))
-    except MalformedMessageError as error:
-        return Problem(400, "malformed", str(error)).response()
-    except WeakKeyError as error:
-        return Problem(400, "weak-key", str(error)).response()
-    except NotSignedError as error:
-        return Problem(401, "not-signed", str(error)).response()
-    except OutageError as error:
-        return outage(error).response()
-    except (*AWAY, TimeoutError) as error:
-        _LOG.warning("%s %s: %s", request.method, request.path, error)
-        told = OutageError("the database is away; try again in a moment")
-        return outage(told).response()
     except web.HTTPException as error:
         return _of_http(error).response()
+    except (Problem, InterletsError, TimeoutError, *AWAY) as error:
+        problem = as_problem(error)
+        if problem.status >= 500:
+            _LOG.warning("%s %s: %s", request.method, request.path, error)
+        return problem.response(language_of(request))
+
+
+def as_problem(error: BaseException) -> Problem:
+    """Say as a problem what a handler raised; what is our own bug is raised on."""
+    match error:
+        case Problem():
+            return error
+        case MalformedMessageError():
+            return Problem(400, "malformed", str(error))
+        case WeakKeyError():
+            return Problem(400, "weak-key", str(error))
+        case NotSignedError():
+            return Problem(401, "not-signed", str(error))
+        case OutageError():
+            return outage(error)
+        case _ if isinstance(error, (TimeoutError, *AWAY)):
+            return outage(OutageError("the database is away; try again in a moment"))
+        case _:
+            raise error
 
 
 def _of_http(error: web.HTTPException) -> Problem:

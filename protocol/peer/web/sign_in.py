@@ -6,6 +6,7 @@ wrong name takes as long, and is answered in the same words, as a wrong password
 
 import asyncio
 from collections import deque
+from typing import Literal
 
 import msgspec
 from aiohttp import web
@@ -25,11 +26,15 @@ MEMBER_SCOPES = ("pay", "read")
 
 
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Name and password, or a one-time code."""
+    """Name and password, or a one-time code.
+
+    ``scopes`` narrows what the token may do, or adds ``batch`` for a program.
+    """
 
     name: str = ""
     password: str = ""
     code: str = ""
+    scopes: list[Literal["batch", "pay", "read"]] = []
 
 
 class TokenAnswer(msgspec.Struct, frozen=True):
@@ -94,6 +99,8 @@ class Door:
                     "The name or the password is not right; or the code was used.",
                 )
             person_id, scopes = found
+            if asked.scopes and not asked.code:
+                scopes = frozenset(asked.scopes)
             token, until = await access_store.new_token(
                 connection, person_id, scopes, now
             )
