@@ -40,6 +40,21 @@ def parser() -> argparse.ArgumentParser:
     invite.add_argument(
         "--ceiling", type=int, default=100, help="highest position, hours (100)"
     )
+    group = verbs.add_parser("group", help="groups of the federation")
+    add_verb(
+        group.add_subparsers(required=True, metavar="VERB"),
+        "list",
+        commands.list_groups,
+        "list groups, their limits in hours, and the digits to compare by telephone",
+        "interlets-hub group list --config hub.toml",
+    )
+    add_verb(
+        verbs,
+        "sign-in",
+        commands.sign_in,
+        "make a new one-time link for the regional admin",
+        "interlets-hub sign-in --config hub.toml",
+    )
     return top
 
 

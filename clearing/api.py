@@ -44,6 +44,7 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     mirror: int | None
     position_at_mirror: int | None
     is_mirrored: bool
+    digits: str
 
 
 class GroupsAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,4 +168,5 @@ class Api:
             mirror=position.mirrored,
             position_at_mirror=position.at_mirror,
             is_mirrored=is_mirrored,
+            digits=check_digits(self._house.federation, record.entry),
         )

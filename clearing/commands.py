@@ -10,13 +10,18 @@ from clearing.log_store import Identity
 from clearing.rules import RESERVE, Invitation
 from protocol.address import HUB, FederationId, Group, federation_id, read_group
 from protocol.base64url import write_base64url
-from protocol.directory import public_keys, read_hub_statement, sign_hub_statement
+from protocol.directory import (
+    check_digits,
+    public_keys,
+    read_hub_statement,
+    sign_hub_statement,
+)
 from protocol.errors import InterletsError, MalformedMessageError
 from protocol.instant import Instant, write_instant
 from protocol.joining import InvitationLink, hash_code, write_invitation
 from protocol.keyring import SigningKey, key_hash
 from protocol.messages import HubStatement
-from protocol.peer import access_store
+from protocol.peer import access_store, directory_store
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, confirm_sheet
 from protocol.peer.database import Database
@@ -57,13 +62,13 @@ async def _init(settings: Settings, name: Group) -> Mapping[str, object]:
         identity = _make_identity(name, keys, root)
         async with database.desk.acquire() as connection:
             await log_store.write_identity(connection, identity)
-        code = await _first_admin(database)
+        link = await _sign_in_link(settings, database)
     finally:
         await database.close()
     return {
         "federation": identity.federation,
         "recovery_sheet": sheet,
-        "sign_in": f"{settings.server.public_url}/welcome#{code}",
+        "sign_in": link,
     }
 
 
@@ -81,16 +86,69 @@ def _make_identity(name: Group, keys: ServerKeys, root: SigningKey) -> Identity:
     return Identity(federation, signed)
 
 
-async def _first_admin(database: Database) -> str:
-    """Let the first regional admin in, by a one-time code."""
+async def _sign_in_link(settings: Settings, database: Database) -> str:
+    """Let the regional admin in, by a one-time link."""
     async with database.desk.acquire() as connection, connection.transaction():
-        await access_store.add_person(connection, "admin", None, None)
-        person = await access_store.read_person(connection, "admin")
-        assert person is not None, "it was added just now"
-        code, _ = await access_store.new_once(
-            connection, person.person_id, ADMIN_SCOPES, Clock().now()
+        code = await access_store.invite_person(
+            connection, "admin", ADMIN_SCOPES, _now(settings)
         )
-    return code
+    return f"{settings.server.public_url}/welcome#{code}"
+
+
+def _now(settings: Settings) -> Instant:
+    return Clock(settings.test.clock_offset_ms).now()
+
+
+def sign_in(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Make a new one-time link for the regional admin."""
+    return asyncio.run(_sign_in(settings))
+
+
+async def _sign_in(settings: Settings) -> Mapping[str, object]:
+    database = await Database.open(settings.database)
+    try:
+        await _read_identity(database)
+        return {"sign_in": await _sign_in_link(settings, database)}
+    finally:
+        await database.close()
+
+
+async def _read_identity(database: Database) -> Identity:
+    async with database.desk.acquire() as connection:
+        identity = await log_store.read_identity(connection)
+    if identity is None:
+        raise app.NotInitialisedError(
+            "this hub has no federation yet; run: interlets-hub init"
+        )
+    return identity
+
+
+def list_groups(
+    settings: Settings, _chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """List groups with their limits, hours, and the digits to compare by telephone."""
+    return asyncio.run(_list_groups(settings))
+
+
+async def _list_groups(settings: Settings) -> Mapping[str, object]:
+    database = await Database.open(settings.database)
+    try:
+        identity = await _read_identity(database)
+        federation = FederationId(identity.federation)
+        async with database.readers.acquire() as connection:
+            directory = await directory_store.read(connection, federation)
+    finally:
+        await database.close()
+    return {
+        group: {
+            "name": record.entry.name,
+            "state": record.state,
+            "floor_hours": record.floor // HOUR,
+            "ceiling_hours": record.ceiling // HOUR,
+            "digits": check_digits(federation, record.entry),
+        }
+        for group, record in sorted(directory.items())
+    }
 
 
 def invite(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
@@ -118,16 +176,11 @@ async def _invite(
     settings: Settings, group: Group, floor: int, ceiling: int
 ) -> Mapping[str, object]:
     database = await Database.open(settings.database)
-    now = Clock(settings.test.clock_offset_ms).now()
-    until = Instant(now + INVITATION_DAYS * _DAY_MS)
+    until = Instant(_now(settings) + INVITATION_DAYS * _DAY_MS)
     code = write_base64url(secrets.token_bytes(_CODE_BYTES))
     try:
+        identity = await _read_identity(database)
         async with database.desk.acquire() as connection:
-            identity = await log_store.read_identity(connection)
-            if identity is None:
-                raise app.NotInitialisedError(
-                    "this hub has no federation yet; run: interlets-hub init"
-                )
             invitation = Invitation(
                 code_hash=hash_code(code),
                 group=group,

@@ -11,7 +11,7 @@ from clearing import log_store, rules
 from clearing.log_store import Identity
 from clearing.rules import Admission, HubView
 from protocol.address import HUB, FederationId, Group
-from protocol.directory import Directory, keyring
+from protocol.directory import Directory, keyring, read_hub_statement
 from protocol.effects import (
     ArrivedItem,
     Effect,
@@ -26,6 +26,7 @@ from protocol.errors import ItemRefusalCode, LedgerBrokenError
 from protocol.instant import Instant
 from protocol.keyring import Keyring, SigningKey
 from protocol.messages import (
+    DirectoryPropose,
     ItemRefused,
     Mirror,
     TransferAccept,
@@ -65,6 +66,8 @@ class HubHouse:
         self.directory: Directory = {}
         self.keyring = Keyring()
         self._keys = keys
+        statement = read_hub_statement(identity.statement, self.federation)
+        self._own_keys = frozenset(key.key for key in statement.keys)
         self._size = 0
         self._history: list[bytes] = []
 
@@ -92,6 +95,7 @@ class HubHouse:
         view = HubView(life, self.federation)
         view.directory, view.keyring = self.directory, self.keyring
         view.size, view.history = self._size, self._history
+        view.own_keys = self._own_keys
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -197,6 +201,10 @@ def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
             return rules.decide_prepare(view, arrived, now)
         case TransferAccept() | TransferRefuse() | TransferCancel():
             return rules.decide_reply(view, arrived, now)
+        case DirectoryPropose():
+            # Nobody can approve one yet; an answer is owed all the same.
+            code = ItemRefusalCode.NOT_APPROVED
+            return Effects(None, (refuse_item(arrived, code),))
         case Mirror():
             return rules.decide_mirror(arrived)
         case ItemRefused():

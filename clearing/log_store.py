@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import asyncpg
 import msgspec
 
 from clearing.rules import AppendDecision, Invitation, NoteMirror, SpendInvitation
@@ -39,7 +40,11 @@ class Position(msgspec.Struct, frozen=True):
 
 async def read_identity(connection: AnyConnection) -> Identity | None:
     """Say who this hub is, once ``init`` has been run."""
-    row = await connection.fetchrow(_SQL["read_identity"])
+    try:
+        row = await connection.fetchrow(_SQL["read_identity"])
+    except asyncpg.UndefinedTableError:
+        # A new database, before init.
+        return None
     return None if row is None else Identity(*row)
 
 

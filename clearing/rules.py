@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from protocol.address import FederationId, Group
+from protocol.address import HUB, FederationId, Group
 from protocol.directory import GroupRecord, entry_key, fold
 from protocol.effects import (
     ArrivedItem,
@@ -43,6 +43,7 @@ from protocol.ledger import (
     may_credit,
     may_debit,
 )
+from protocol.link import Trouble
 from protocol.messages import (
     DirectoryDecision,
     GroupEntry,
@@ -114,6 +115,7 @@ class HubView(View):
         size: decisions in it so far.
         history: lines of all directory decisions, for a new group.
         invitations: by the hash of their code.
+        own_keys: the hub's public keys, as entries write keys.
     """
 
     def __init__(self, life: str, federation: FederationId) -> None:
@@ -124,6 +126,7 @@ class HubView(View):
         self.size = 0
         self.history: list[bytes] = []
         self.invitations: dict[str, Invitation] = {}
+        self.own_keys: frozenset[str] = frozenset()
 
     def apply_house(self, effect: Effect) -> None:
         """Let the next decision see what only the hub knows."""
@@ -144,9 +147,17 @@ class HubView(View):
             self.history = [*self.history, effect.record.line]
 
     def may_decide(self, *groups: str) -> bool:
-        """Say whether all these groups have compared since the hub's start."""
+        """Say whether all these groups have compared since the hub's start.
+
+        A group whose link is frozen counts as frozen and holds nobody up; but a
+        hub that is behind on any link may have forgotten what it decided, and
+        decides nothing (protocol, section 11).
+        """
+        if any(link.trouble is Trouble.WE_ARE_BEHIND for link in self.links.values()):
+            return False
         return all(
-            (link := self.links.get(group)) is not None and link.has_compared
+            (link := self.links.get(group)) is not None
+            and (link.has_compared or link.trouble is not None)
             for group in groups
         )
 
@@ -261,9 +272,12 @@ def _why_not(
         return "This invitation has been used; ask the regional admin for another."
     if now >= invitation.until:
         return "This invitation has expired; ask the regional admin for another."
+    if entry.group in (HUB, RESERVE):
+        return f"{entry.group!r} is a name of the hub's own."
     if Group(entry.group) in view.directory or entry.version != 1:
         return f"A group {entry.group!r} is already there; names are given once."
     used = {key.key for record in view.directory.values() for key in record.entry.keys}
+    used |= view.own_keys
     if any(key.key in used for key in entry.keys):
         return "One of these keys is already in use; make new ones."
     return None
@@ -374,6 +388,8 @@ def decide_reply(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
     transfer = view.transfers.get(reply.id)
     if transfer is None:
         return _refuse_unknown(view, arrived.peer, reply.id, now)
+    if not transfer.prepare:
+        return Effects(None, ())
     is_cancel = isinstance(reply, TransferCancel)
     party = transfer.payer_group if is_cancel else transfer.payee_group
     if party != arrived.peer:
@@ -421,9 +437,27 @@ def _refuse_unknown(view: HubView, peer: str, id_: str, now: Instant) -> Effects
         code=RefusalCode.UNKNOWN_TRANSFER,
     )
     line = write_line(decision)
-    return Effects(
-        Step.REFUSE, (AppendDecision(view.log, view.size, line), SendItem(peer, line))
+    # Kept, so that no prepare can ever clear under an id that was once refused.
+    refused = Transfer(
+        transfer_id=id_,
+        role=Role.HUB,
+        state=State.REFUSED,
+        payer_group=peer,
+        payee_group=peer,
+        milliseconds=0,
+        payer_rate=0,
+        payee_rate=0,
+        decide_by=now,
+        prepare="",
+        content="",
+        taken_at=now,
+        decided_at=now,
+        log=view.log,
+        number=view.size,
+        code=RefusalCode.UNKNOWN_TRANSFER.value,
     )
+    appended = AppendDecision(view.log, view.size, line)
+    return Effects(Step.REFUSE, (appended, SaveTransfer(refused), SendItem(peer, line)))
 
 
 def _refuse_or_wait(
@@ -435,6 +469,9 @@ def _refuse_or_wait(
     now: Instant,
 ) -> Effects:
     """Refuse now, or keep the reason until both groups have compared."""
+    if transfer.waiting_code is not None:
+        # The first reason stays, whatever came since.
+        return decide_due(view, transfer, now)
     is_new = transfer.transfer_id not in view.transfers
     state = None if is_new else transfer.state
     if move(Role.HUB, state, Event.REFUSE) is Move.KEEP:

@@ -158,6 +158,11 @@ class Api:
             with error:
                 return error.code, read_json(error.read())
 
+    def text(self, path: str) -> str:
+        """Get a text that must be there."""
+        with self._opener.open(self.url + path, timeout=60) as answer:
+            return answer.read().decode()
+
     def get(self, path: str, **headers: str) -> dict:
         """Get what must be there."""
         status, answer = self.ask("GET", path, **headers)
@@ -289,6 +294,7 @@ class Postgres:
         self._data = str(data / "postgres")
         # Taken out, because each server would take it for its own database.
         self._given = os.environ.pop("INTERLETS_DATABASE_URL", None)
+        self._started: dict = {}
 
     def _run(self, verb: str, *more: str) -> dict:
         return command("protocol.peer.postgres", verb, "--data", self._data, *more)
@@ -296,9 +302,15 @@ class Postgres:
     def start(self) -> None:
         """Start it, or find it running."""
         if self._given is None:
-            self._run("start")
+            self._started = self._run("start")
         else:
             Path(self._data).mkdir(mode=0o755, exist_ok=True)
+
+    def programs(self) -> Path:
+        """Say where the programs of our own server are."""
+        if self._given is not None:
+            raise DemoError("this needs a PostgreSQL of its own; unset the address")
+        return Path(self._started["bin"])
 
     def create(self, name: str) -> dict:
         """Make a role with a database of its own, when they are not there."""

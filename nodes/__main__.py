@@ -27,6 +27,13 @@ def parser() -> argparse.ArgumentParser:
         "interlets-node serve --config node.toml",
     )
     _add_member(verbs)
+    add_verb(
+        verbs,
+        "sign-in",
+        commands.sign_in,
+        "make a new one-time link for the treasurer",
+        "interlets-node sign-in --config node.toml",
+    )
     return top
 
 

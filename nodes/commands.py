@@ -43,18 +43,38 @@ def init(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object
 async def _init(settings: Settings) -> Mapping[str, object]:
     database = await prepare_database(settings, app.MIGRATIONS)
     try:
-        async with database.desk.acquire() as connection, connection.transaction():
+        async with database.desk.acquire() as connection:
             if await access_store.read_person(connection, "treasurer") is not None:
-                raise AlreadyThereError("this node has its first treasurer already")
-            await access_store.add_person(connection, "treasurer", None, None)
-            person = await access_store.read_person(connection, "treasurer")
-            assert person is not None, "it was added just now"
-            code, _ = await access_store.new_once(
-                connection, person.person_id, TREASURER_SCOPES, Clock().now()
-            )
+                raise AlreadyThereError(
+                    "this node has its first treasurer already; for a new link run: "
+                    "interlets-node sign-in"
+                )
+        return {"sign_in": await _sign_in_link(settings, database)}
     finally:
         await database.close()
-    return {"sign_in": f"{settings.server.public_url}/welcome#{code}"}
+
+
+async def _sign_in_link(settings: Settings, database: Database) -> str:
+    """Let the treasurer in, by a one-time link."""
+    now = Clock(settings.test.clock_offset_ms).now()
+    async with database.desk.acquire() as connection, connection.transaction():
+        code = await access_store.invite_person(
+            connection, "treasurer", TREASURER_SCOPES, now
+        )
+    return f"{settings.server.public_url}/welcome#{code}"
+
+
+def sign_in(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Make a new one-time link for the treasurer."""
+    return asyncio.run(_sign_in(settings))
+
+
+async def _sign_in(settings: Settings) -> Mapping[str, object]:
+    database = await Database.open(settings.database)
+    try:
+        return {"sign_in": await _sign_in_link(settings, database)}
+    finally:
+        await database.close()
 
 
 def join(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
@@ -136,6 +156,7 @@ async def _list_members(settings: Settings) -> Mapping[str, object]:
     database = await Database.open(settings.database)
     try:
         async with database.readers.acquire() as connection:
+            await app.read_membership(connection)
             members = await member_store.read_members(connection)
     finally:
         await database.close()

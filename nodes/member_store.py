@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import asyncpg
 import msgspec
 
 from nodes.rules import Answer, KeepAnswer, NoteDecision, Order, SaveMember
@@ -42,7 +43,11 @@ class Member(msgspec.Struct, frozen=True):
 
 async def read_membership(connection: AnyConnection) -> Membership | None:
     """Say what this node has joined, if anything."""
-    row = await connection.fetchrow(_SQL["read_membership"])
+    try:
+        row = await connection.fetchrow(_SQL["read_membership"])
+    except asyncpg.UndefinedTableError:
+        # A new database, before init or join.
+        return None
     return None if row is None else Membership(*row)
 
 

@@ -325,11 +325,11 @@ def _first_local_refusal(
         return RefusalCode.UNKNOWN_GROUP
     if quoted is None:
         return RefusalCode.AMOUNT_OUT_OF_RANGE
-    if quoted.payer_amount > order.payer_amount_max:
-        return RefusalCode.RATE_CHANGED
     code = may_debit(payer, quoted.payer_amount)
     if code is None and order.deliver == "now" and not order.is_hub_reachable:
         return RefusalCode.HUB_UNREACHABLE
+    if code is None and quoted.payer_amount > order.payer_amount_max:
+        return RefusalCode.RATE_CHANGED
     return code
 
 
@@ -573,7 +573,9 @@ def decide_decision(
     if isinstance(target, Contradiction) or transfer is None:
         text = f"transfer {decision.id}: decided {decision.outcome}, but here {state}"
         return Effects(None, (note, CallPeople("transfer", text)))
-    if decision.prepare != transfer.prepare:
+    # A refusal may name no prepare: the hub does not know the id, and never will.
+    is_forgotten = event is Event.REFUSE and decision.prepare is None
+    if decision.prepare != transfer.prepare and not is_forgotten:
         return Effects(None, (note, _doubt(transfer, "decided for another prepare")))
     assert isinstance(target, State)
     if event is Event.CLEAR and not _is_answered(transfer, decision):

@@ -42,8 +42,9 @@ def read_members(text: str, name: str) -> list[MemberLine]:
     try:
         header = next(rows, [])
         if header != COLUMNS:
+            # Not repeated: without a header the first line holds a password.
             raise DataError(
-                f"{name}, line 1: found {','.join(header)[:80]!r}; "
+                f"{name}, line 1: found {len(header)} columns with other names; "
                 f"expected {','.join(COLUMNS)}"
             )
         for row in rows:

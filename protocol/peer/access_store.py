@@ -9,11 +9,13 @@ import secrets
 import uuid
 from collections.abc import Collection
 
+import asyncpg
 import msgspec
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from protocol.base64url import write_base64url
+from protocol.errors import OutageError
 from protocol.instant import Instant, to_datetime
 from protocol.peer.database import AnyConnection, queries
 
@@ -83,10 +85,17 @@ async def add_person(
     account_id: str | None,
     password_hash: str | None,
 ) -> None:
-    """Keep a person who may sign in; one that is there keeps what she has."""
-    await connection.execute(
-        _SQL["insert_person"], uuid.uuid4(), name, account_id, password_hash
-    )
+    """Keep a person who may sign in; one that is there keeps what she has.
+
+    Raises:
+        OutageError: this database has no tables yet.
+    """
+    try:
+        await connection.execute(
+            _SQL["insert_person"], uuid.uuid4(), name, account_id, password_hash
+        )
+    except asyncpg.UndefinedTableError:
+        raise OutageError("this database has no tables yet; run init first") from None
 
 
 async def read_person(connection: AnyConnection, name: str) -> Person | None:
@@ -109,6 +118,17 @@ async def new_once(
 ) -> tuple[str, Instant]:
     """Make a one-time code for someone who has no password yet."""
     return await _grant(connection, person_id, "once", scopes, now, ONCE_DAYS)
+
+
+async def invite_person(
+    connection: AnyConnection, name: str, scopes: Collection[str], now: Instant
+) -> str:
+    """Give someone who runs this server a one-time code, known before or not."""
+    await add_person(connection, name, None, None)
+    person = await read_person(connection, name)
+    assert person is not None, "it was added just now"
+    code, _ = await new_once(connection, person.person_id, scopes, now)
+    return code
 
 
 async def _grant(

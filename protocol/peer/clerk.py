@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.base64url import write_base64url
-from protocol.effects import CallPeople, Touched, transfer_of
+from protocol.effects import CallPeople, SaveTransfer, Touched, transfer_of
 from protocol.envelope import (
     BODY_LENGTH_MAX,
     NOTHING_ROOT,
@@ -33,7 +33,7 @@ from protocol.messages import read_item
 from protocol.peer import directory_store, ledger_store, link_store, transfer_store
 from protocol.peer.batch import Arrival, Batch, House, MoreTime, Stale, Work
 from protocol.peer.clock import Clock
-from protocol.peer.database import AWAY, Connection, Database
+from protocol.peer.database import AWAY, AnyConnection, Connection, Database
 from protocol.peer.link_store import SealedEnvelope
 from protocol.peer.metrics import Metrics
 from protocol.peer.migration_store import migrate
@@ -46,7 +46,9 @@ PEER_MIGRATIONS = ("peer", Path(__file__).parent / "migrations")
 _LIFE_LENGTH = 8
 _PAUSE_S = 0.5
 #: After a crash the covers of the next life may be dated so far ahead of the clock.
-_COVER_AHEAD_MS = 20_000
+_COVER_AHEAD_MS = 4_000
+#: How many covers of a millisecond each may be written while the clock is behind them.
+_COVERS_AHEAD = 1000
 #: How long a command waits for a server's lock before it gives up.
 _ALONE_S = 3.0
 
@@ -100,7 +102,6 @@ class Clerk:
         self._cover_floor = Instant(0)
         #: Durable: no cover of this life is dated later.
         self._cover_limit = Instant(0)
-        self._renewal: asyncio.TimerHandle | None = None
         self._peer_offset_ms: dict[str, int] = {}
         self._news: dict[str, asyncio.Event] = {}
 
@@ -167,14 +168,24 @@ class Clerk:
         """Give the time on the peer's clock, as its newest cover tells it."""
         return Instant(self._clock.now() + self._peer_offset_ms.get(peer, 0))
 
-    def _cover(self, link: Link) -> bytes:
+    async def may_speak(self, peer: str) -> None:
+        """Wait, if need be, until a cover for ``peer`` may be dated now.
+
+        Raises:
+            OutageError: this process is not the clerk, or the database is away.
+        """
+        if self._next_cover_at(peer) > self._cover_limit:
+            await self.take(MoreTime())
+
+    def _next_cover_at(self, peer: str) -> Instant:
         # Two covers of one millisecond would be one: the second must be later.
-        before = self._cover_at.get(link.peer, self._cover_floor)
-        at = Instant(max(self._clock.now(), before + 1))
+        before = self._cover_at.get(peer, self._cover_floor)
+        return Instant(max(self._clock.now(), before + 1))
+
+    def _cover(self, link: Link) -> bytes:
+        at = self._next_cover_at(link.peer)
         if at > self._cover_limit:
-            # This process stood still for long, or its clock leapt.
-            self._renew_cover_limit()
-            raise OutageError("the time for covers is being renewed; try again")
+            raise OutageError("no cover may be dated so late yet; ask may_speak first")
         self._cover_at[link.peer] = at
         payload = CoverPayload(
             federation=self.house.federation,
@@ -193,13 +204,6 @@ class Clerk:
         )
         line_1, _ = seal(payload, self.house.signing_key)
         return line_1
-
-    def _renew_cover_limit(self) -> None:
-        """Have the next batch move the limit; an idle server needs a batch for it."""
-        if self.is_ready and not self._queue.full():
-            answer: asyncio.Future[object]
-            answer = asyncio.get_running_loop().create_future()
-            self._queue.put_nowait(_Waiting(MoreTime(), answer))
 
     # The clerk's own day.
 
@@ -240,6 +244,7 @@ class Clerk:
     async def _start(self) -> None:
         """Get the lock, bring the tables up to date, begin a new life."""
         self._connection = connection = await self._database.become_clerk()
+        connection.add_termination_listener(self._notice_loss)
         now = self._clock.now()
         packages = [PEER_MIGRATIONS, self._migrations]
         for name in await migrate(connection, packages, now):
@@ -257,12 +262,25 @@ class Clerk:
         first = [MoreTime(), *self.house.first_inputs()]
         await self._carry_out([Work(wanted) for wanted in first])
         self.is_ready = True
+        for peer in self.links:
+            self.ring(peer)
         _LOG.info("clerk of %s, life %s", self.house.own, self.life)
+
+    def _notice_loss(self, connection: AnyConnection) -> None:
+        """Fall silent at once when the lock is gone, though nobody asks anything.
+
+        A standby may already speak: a former life after it would be a fork.
+        """
+        if connection is self._connection:
+            self.is_ready = False
+            # Wakes a clerk that waits for work, so that it sees its loss.
+            answer: asyncio.Future[object] = asyncio.Future()
+            answer.add_done_callback(asyncio.Future.exception)
+            if not self._queue.full():
+                self._queue.put_nowait(_Waiting(MoreTime(), answer))
 
     async def _lose_role(self) -> None:
         self.is_ready = False
-        if self._renewal is not None:
-            self._renewal.cancel()
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
@@ -388,15 +406,17 @@ class Clerk:
 
     async def _write_cover_limit(self, connection: Connection, now: Instant) -> Instant:
         """Move the limit ahead when half of it is used up; gives the limit."""
-        if self._cover_limit - max(now, self._cover_floor) > _COVER_AHEAD_MS // 2:
+        newest = max(self._cover_at.values(), default=self._cover_floor)
+        if (
+            self._cover_limit - now > _COVER_AHEAD_MS // 2
+            and self._cover_limit - newest > _COVERS_AHEAD // 2
+        ):
             return self._cover_limit
-        limit = Instant(max(now, self._cover_floor) + _COVER_AHEAD_MS)
+        # Counted from the clock: reckoned from the former limit, every start in a
+        # row of quick ones would date its covers further ahead, until they are
+        # too far from the peers' clocks and no link opens any more.
+        limit = Instant(max(now + _COVER_AHEAD_MS, newest + _COVERS_AHEAD))
         await link_store.write_cover_limit(connection, limit)
-        if self._renewal is not None:
-            self._renewal.cancel()
-        self._renewal = asyncio.get_running_loop().call_later(
-            _COVER_AHEAD_MS / 2000 + 0.1, self._renew_cover_limit
-        )
         return limit
 
     def _keep(self, batch: Batch) -> None:
@@ -422,6 +442,8 @@ class Clerk:
         for effect in batch.effects:
             if isinstance(effect, CallPeople):
                 _LOG.error("for people: %s", effect.text)
+            elif isinstance(effect, SaveTransfer) and effect.transfer.code is not None:
+                self._metrics.refusals.labels(effect.transfer.code).inc()
         for peer in touched:
             self.ring(peer)
 
@@ -437,6 +459,8 @@ class Clerk:
 
     def _writer(self) -> Connection:
         assert self._connection is not None, "only a clerk with the lock works"
+        if self._connection.is_closed():
+            raise OutageError("the connection that held the lock is gone")
         return self._connection
 
 

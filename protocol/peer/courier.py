@@ -60,14 +60,21 @@ class Courier:
         #: When each request that is open should have been answered, monotonic.
         self._due: dict[str, float] = {}
         self._failing_since: float | None = None
+        #: Since when the hub answers but takes nothing of what we push.
+        self._stuck_since: float | None = None
         #: Highest item of the hub's that a cover of ours has acknowledged.
         self._told = -1
+        #: Our life that the hub was last told.
+        self._greeted = ""
 
     def is_reachable(self) -> bool:
         """Say whether no answer of the hub is overdue; a poll that waits is not."""
+        link = self._clerk.links.get(HUB)
+        if link is None or link.trouble is not None:
+            return False
         now = self._clock.monotonic_s()
-        begun = [self._failing_since] if self._failing_since is not None else []
-        return all(now - due < OVERDUE_S for due in (*self._due.values(), *begun))
+        since = (*self._due.values(), self._failing_since, self._stuck_since)
+        return all(now - one < OVERDUE_S for one in since if one is not None)
 
     async def run(self) -> None:
         """Push and poll for as long as the node lives."""
@@ -110,12 +117,17 @@ class Courier:
                 continue
             before = self._clerk.link(HUB).acknowledged
             is_done = await self._exchange(session, "push", 0)
-            is_fine = is_done and not self._is_stuck(before)
+            is_stuck = self._is_stuck(before)
+            self._note_stuck(is_stuck=is_stuck)
+            is_fine = is_done and not is_stuck
             pause_s = await self._pause(pause_s, is_fine=is_fine)
 
     def _has_something_to_say(self) -> bool:
         if not self._clerk.is_ready:
             return False
+        if self._greeted != self._clerk.life:
+            # A poll of our former life may wait at the hub: do not wait with it.
+            return True
         link = self._clerk.link(HUB)
         return self._clerk.has_news(HUB) or (
             link.has_compared and link.taken > self._told
@@ -125,6 +137,12 @@ class Courier:
         """Say whether the hub, though it answered, has taken nothing of ours."""
         link = self._clerk.links[HUB]
         return link.acknowledged <= acknowledged and self._has_something_to_say()
+
+    def _note_stuck(self, *, is_stuck: bool) -> None:
+        if not is_stuck:
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = self._clock.monotonic_s()
 
     async def _pause(self, pause_s: float, *, is_fine: bool) -> float:
         """Back off with jitter after a failure; gives the next pause."""
@@ -147,7 +165,7 @@ class Courier:
             is_taken = False
             # Whether the hub has read our thanks is not known: say it again.
             self._told = -1
-            if not isinstance(error, PeerError) and self._failing_since is None:
+            if self._failing_since is None:
                 self._failing_since = began
         else:
             self._failing_since = None
@@ -156,8 +174,10 @@ class Courier:
         return is_taken
 
     async def _ask(self, session: aiohttp.ClientSession, wait_s: int) -> bool:
+        await self._clerk.may_speak(HUB)
         told = self._clerk.link(HUB).taken
         request = self._clerk.speak(HUB)
+        self._greeted = self._clerk.life
         headers = {"Content-Type": MEDIA_TYPE}
         if wait_s:
             headers["Prefer"] = f"wait={wait_s}"

@@ -22,7 +22,16 @@ from protocol.peer.web.requests import json_response, read_body, wait_preference
 
 #: Longest that an answer is held back, seconds.
 WAIT_S_MAX = 25
+#: The code stands behind the "#", where no server sees it.
+_WELCOME = """Welcome to Interlets.
+
+What stands behind the # in this link is your one-time code. Pages to sign in are
+not built yet; a program trades the code for a token, once:
+
+    POST /api/v1/tokens   {"code": "..."}
+"""
 _LOOPBACK = ("127.0.0.1", "::1")
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "Via")
 
 
 class Endpoint:
@@ -45,7 +54,12 @@ class Endpoint:
             web.get("/healthz", self.get_health),
             web.get("/readyz", self.get_readiness),
             web.get("/metrics", self.get_metrics),
+            web.get("/welcome", self.get_welcome),
         ]
+
+    async def get_welcome(self, _request: web.Request) -> web.Response:
+        """Tell whoever follows a one-time link what to do with it."""
+        return web.Response(text=_WELCOME)
 
     async def get_health(self, _request: web.Request) -> web.Response:
         """Say that the process is alive."""
@@ -65,7 +79,9 @@ class Endpoint:
 
     async def get_metrics(self, request: web.Request) -> web.Response:
         """Show the metrics, to this machine only."""
-        if request.remote not in _LOOPBACK:
+        # A proxy on this machine speaks for strangers, and says so.
+        is_forwarded = any(name in request.headers for name in _FORWARDED)
+        if request.remote not in _LOOPBACK or is_forwarded:
             raise web.HTTPNotFound
         return web.Response(
             body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE}
@@ -109,6 +125,7 @@ class LinkEndpoint:
         wait_s = wait_preference(request, WAIT_S_MAX)
         if wait_s:
             await self._park(peer, wait_s)
+        await self._clerk.may_speak(peer)
         return web.Response(body=self._clerk.speak(peer), content_type=MEDIA_TYPE)
 
     async def _park(self, peer: str, wait_s: int) -> None:

@@ -110,9 +110,10 @@ def read_sheet(text: str) -> bytes:
         octets = base64.b32decode(letters + "=" * (-len(letters) % 8))
     except ValueError:
         octets = b""
-    seed, checksum = octets[:KEY_LENGTH], octets[KEY_LENGTH:]
-    expected = hashlib.sha256(seed).digest()[:_CHECKSUM_LENGTH]
-    if len(seed) != KEY_LENGTH or not secrets.compare_digest(checksum, expected):
+    seed = octets[:KEY_LENGTH]
+    # Written anew, since the last letter holds two bits that no octet has.
+    expected = "".join(write_sheet(seed).split())
+    if len(seed) != KEY_LENGTH or not secrets.compare_digest(letters, expected):
         raise MalformedMessageError(
             "sheet", f"{len(letters)} letters", "the sheet's letters, all of them"
         )
