@@ -1,0 +1,32 @@
+"""Which durable steps were killed, and where: the table that a test run ends with."""
+
+from protocol.steps import Step
+
+#: Whose process died; what a command line does is a process of its own.
+PLACES = ("payer's node", "hub", "payee's node", "command")
+
+done: set[tuple[Step, str, str]] = set()
+
+
+def note(step: Step, when: str, place: str) -> None:
+    """Note a kill that was seen to happen."""
+    assert place in PLACES
+    done.add((step, when, place))
+
+
+def table() -> list[str]:
+    """Write one line a step, one column a place."""
+    lines = [f"{'step':20}" + "".join(f"{place:18}" for place in PLACES)]
+    for step in Step:
+        cells = [
+            " ".join(
+                when for when in ("before", "after") if (step, when, place) in done
+            )
+            for place in PLACES
+        ]
+        if any(cells):
+            lines.append(f"{step:20}" + "".join(f"{cell or '-':18}" for cell in cells))
+        else:
+            lines.append(f"{step:20}not killed in this run")
+    lines.append(f"{len(done)} kills seen, each by SIGKILL at its step")
+    return [line.rstrip() for line in lines]

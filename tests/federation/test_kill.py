@@ -1,0 +1,293 @@
+"""kill -9 just before and just after every durable step, on real processes.
+
+Each test restarts one server so that it kills itself at a step, has a member do
+what leads there, sees it die of SIGKILL at that step, and starts it again. The
+member's program asks again under its key, as a real one would. In the end the
+payment has ended, exactly once, on ledgers that sum to zero: ``Federation.audit``.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from protocol.messages import TransferCancel, write_line
+from protocol.steps import Step
+from tests.federation import kills
+from tests.federation.conftest import Databases
+from tests.federation.servers import Server, wait_for
+from tests.federation.world import Federation, Group, Node, Ordered
+
+BEFORE_AND_AFTER = pytest.mark.parametrize("when", ["before", "after"])
+PLACES = {"oostende": "payer's node", "hub": "hub", "mechelen": "payee's node"}
+#: Steps that nothing can lead to yet, and why; to be emptied.
+UNREACHED: dict[Step, str] = {}
+
+
+@dataclass(frozen=True)
+class Play:
+    """A payment, and how it must end whoever dies on the way."""
+
+    payer: str
+    to: str
+    amount: int
+    state: str
+    code: str | None
+
+
+CLEARS = Play("rik@oostende", "tom@mechelen", 3, "cleared", None)
+TOO_MUCH = Play("lies@oostende", "mia@mechelen", 30_000, "refused", "payer-group-floor")
+TO_NOBODY = Play("rik@oostende", "nobody@mechelen", 3, "refused", "unknown-account")
+
+STRAIGHT = [
+    (Step.ORDER, "oostende", CLEARS),
+    (Step.PREPARE, "hub", CLEARS),
+    (Step.PREPARE_REFUSED, "hub", TOO_MUCH),
+    (Step.OFFER, "mechelen", CLEARS),
+    (Step.OFFER_REFUSED, "mechelen", TO_NOBODY),
+    (Step.ACCEPT, "hub", CLEARS),
+    (Step.REFUSE, "hub", TO_NOBODY),
+    (Step.DECISION_CLEARED, "oostende", CLEARS),
+    (Step.DECISION_CLEARED, "mechelen", CLEARS),
+    (Step.DECISION_REFUSED, "oostende", TOO_MUCH),
+]
+AT_START = [
+    (step, victim)
+    for victim in PLACES
+    for step in (Step.COMPARE, Step.SEAL, Step.SEND)
+    if (step, victim) != (Step.SEND, "hub")  # The hub only answers.
+]
+OTHERS = [
+    *((Step.EXPIRE, "hub"), (Step.DECISION_REFUSED, "mechelen"), (Step.CANCEL, "hub")),
+    *((Step.ADMIT, "hub"), (Step.JOIN, "command"), (Step.MEMBER, "command")),
+]
+
+
+@pytest.fixture(autouse=True)
+def audited(federation: Federation) -> None:
+    """Begin each test with everything running, quiet and right."""
+    federation.wait_compared()
+
+
+def see_killed(federation: Federation, step: Step, when: str, victim: str) -> None:
+    """Wait until the victim has really died at its step, and start it again."""
+    server = federation.server(victim)
+    assert server.kill_at == f"{step}:{when}"
+    server.wait_killed()
+    kills.note(step, when, PLACES[victim])
+    server.start()
+
+
+def check(federation: Federation, ordered: Ordered, play: Play) -> None:
+    """The payment ended as it must, and so did everything before it."""
+    ended = federation.end_of(ordered)
+    assert (ended["state"], ended["code"]) == (play.state, play.code)
+    # The same order once more is no second one.
+    federation.wait_ready()
+    assert ordered.payer.pay(ordered.order) == ordered.answer
+    assert ordered.payer.pay(ordered.order, wait_s=5) == (201, ended)
+    federation.audit()
+
+
+@BEFORE_AND_AFTER
+@pytest.mark.parametrize(("step", "victim", "play"), STRAIGHT)
+def test_killed_on_the_way(
+    federation: Federation, step: Step, victim: str, play: Play, when: str
+) -> None:
+    federation.server(victim).restart(kill_at=f"{step}:{when}")
+    if victim == "hub":
+        # Before that it keeps a refusal for later, which is another step.
+        federation.wait_compared()
+    with ThreadPoolExecutor() as client:
+        paying = client.submit(federation.pay, play.payer, play.to, play.amount)
+        see_killed(federation, step, when, victim)
+        check(federation, paying.result(), play)
+
+
+@BEFORE_AND_AFTER
+@pytest.mark.parametrize(("step", "victim"), AT_START)
+def test_killed_while_a_payment_waits_for_it(
+    federation: Federation, step: Step, victim: str, when: str
+) -> None:
+    hub, oostende = federation.hub, federation.server("oostende")
+    mechelen, play = federation.server("mechelen"), CLEARS
+    kill_at = {victim: f"{step}:{when}"}
+    # Whoever compares must meet a life that is new to it, so two begin anew.
+    hub.kill()
+    if victim == "mechelen":
+        mechelen.kill()
+    else:
+        oostende.restart(kill_at=kill_at.get("oostende", ""))
+    ordered = federation.pay(play.payer, play.to, play.amount)
+    hub.start(kill_at=kill_at.get("hub", ""))
+    if victim == "mechelen":
+        mechelen.start(kill_at=kill_at[victim])
+    see_killed(federation, step, when, victim)
+    check(federation, ordered, play)
+
+
+def wait_sent(federation: Federation, ordered: Ordered) -> None:
+    """Wait until the hub has taken an order's prepare."""
+    payer, transfer_id = ordered.payer, ordered.transfer_id
+    assert transfer_id is not None
+    wait_for(
+        lambda: payer.transfer(transfer_id)["state"] == "sent", "the hub's thanks", 20
+    )
+
+
+def put_clock_forward(hub: Server, ordered: Ordered) -> None:
+    """Have the hub's clock begin after a deadline, instead of waiting for it."""
+    decide_by = datetime.fromisoformat(ordered.answer.told["decide_by"])
+    ahead = decide_by - datetime.now(UTC) + timedelta(seconds=0.5)
+    # Peers take covers of up to five minutes ahead: all tests together need less.
+    hub.clock_offset_ms = max(hub.clock_offset_ms, ahead // timedelta(milliseconds=1))
+
+
+LATE = Play("rik@oostende", "tom@mechelen", 3, "refused", "payee-unreachable")
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_it_decides_that_time_is_up(
+    federation: Federation, when: str
+) -> None:
+    hub, mechelen = federation.hub, federation.server("mechelen")
+    mechelen.kill()
+    ordered = federation.pay(LATE.payer, LATE.to, LATE.amount, deliver="now")
+    wait_sent(federation, ordered)
+    hub.kill()
+    put_clock_forward(hub, ordered)
+    hub.start(kill_at=f"{Step.EXPIRE}:{when}")
+    # The hub decides nothing, not even this, before both have compared.
+    mechelen.start()
+    see_killed(federation, Step.EXPIRE, when, "hub")
+    check(federation, ordered, LATE)
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_the_payee_s_node_gives_a_hold_back(
+    federation: Federation, when: str
+) -> None:
+    hub, mechelen = federation.hub, federation.server("mechelen")
+    mechelen.restart(kill_at=f"{Step.OFFER}:after")
+    federation.wait_compared("mechelen")
+    ordered = federation.pay(LATE.payer, LATE.to, LATE.amount, deliver="now")
+    # It has accepted, and nobody has heard of it yet.
+    mechelen.wait_killed()
+    hub.kill()
+    put_clock_forward(hub, ordered)
+    hub.start()
+    hub.wait_ready()
+    mechelen.start(kill_at=f"{Step.DECISION_REFUSED}:{when}")
+    see_killed(federation, Step.DECISION_REFUSED, when, "mechelen")
+    check(federation, ordered, LATE)
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_it_takes_a_wish_to_cancel(
+    federation: Federation, databases: Databases, when: str
+) -> None:
+    hub, oostende = federation.hub, federation.server("oostende")
+    hub.restart(kill_at=f"{Step.CANCEL}:{when}")
+    federation.wait_compared()
+    federation.server("mechelen").kill()
+    play = Play("rik@oostende", "tom@mechelen", 3, "refused", "cancelled")
+    ordered = federation.pay(play.payer, play.to, play.amount)
+    wait_sent(federation, ordered)
+    # No page and no API cancels yet, so the wish is laid into the node's outbox.
+    oostende.kill()
+    assert ordered.transfer_id is not None
+    cancel = write_line(TransferCancel(id=ordered.transfer_id))
+    databases.run("oostende", _lay_into_outbox, cancel)
+    oostende.start()
+    see_killed(federation, Step.CANCEL, when, "hub")
+    federation.wait_compared("oostende")
+    federation.server("mechelen").start()
+    check(federation, ordered, play)
+
+
+async def _lay_into_outbox(connection: "asyncpg.Connection", line: bytes) -> None:
+    await connection.execute(
+        """
+        INSERT INTO item (peer, direction, number, line)
+        SELECT 'hub', 'out', max(number) + 1, $1 FROM item
+         WHERE peer = 'hub' AND direction = 'out'
+        """,
+        line,
+    )
+
+
+def found(federation: Federation, name: str) -> Node:
+    """Make a group's node that has joined nothing yet."""
+    members: dict[str, tuple[int | None, int | None]] = {"els": (None, None)}
+    return federation.new_node(Group(name, "stropke", 60, -10, 10, members))
+
+
+def check_member(federation: Federation, node: Node) -> None:
+    """The new group trades like any other; then it goes to sleep."""
+    name = node.group.name
+    try:
+        federation.open(node)
+        federation.wait_compared(name)
+        assert federation.groups()[name]["floor"] == -10 * 3_600_000
+        paid = federation.pay("rik@oostende", f"els@{name}", 3)
+        assert federation.end_of(paid)["state"] == "cleared"
+        federation.audit()
+    finally:
+        federation.nodes.pop(name, None)
+        node.server.kill()
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_it_admits_a_group(federation: Federation, when: str) -> None:
+    federation.hub.restart(kill_at=f"{Step.ADMIT}:{when}")
+    node = found(federation, f"admitted-{when}")
+    invitation = federation.invite(node.group)
+    refused = node.server.command(*federation.joining(node.group), given=invitation)
+    # "Try again", as sysexits has it.
+    assert refused.returncode == 75, refused
+    see_killed(federation, Step.ADMIT, when, "hub")
+    federation.hub.wait_ready()
+    node.server.run(*federation.joining(node.group), given=invitation)
+    node.server.run("member", "import", "-", given=federation.members_file(node.group))
+    check_member(federation, node)
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_it_notes_what_it_has_joined(
+    federation: Federation, when: str
+) -> None:
+    node = found(federation, f"joined-{when}")
+    words, invitation = federation.joining(node.group), federation.invite(node.group)
+    killed = node.server.command(
+        *words, given=invitation, kill_at=f"{Step.JOIN}:{when}"
+    )
+    assert killed.returncode == -9, killed
+    kills.note(Step.JOIN, when, "command")
+    again = node.server.command(*words, given=invitation)
+    assert again.returncode == (0 if when == "before" else 1), again
+    node.server.run("member", "import", "-", given=federation.members_file(node.group))
+    check_member(federation, node)
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_it_admits_members(federation: Federation, when: str) -> None:
+    node = found(federation, f"members-{when}")
+    invitation = federation.invite(node.group)
+    node.server.run(*federation.joining(node.group), given=invitation)
+    members = federation.members_file(node.group)
+    words = ("member", "import", "-")
+    killed = node.server.command(*words, given=members, kill_at=f"{Step.MEMBER}:{when}")
+    assert killed.returncode == -9, killed
+    kills.note(Step.MEMBER, when, "command")
+    again = node.server.run(*words, given=members)
+    assert again["added"] == (1 if when == "before" else 0)
+    # That she can sign in is seen when the group trades.
+    check_member(federation, node)
+
+
+def test_every_step_is_killed_or_the_reason_is_told() -> None:
+    tried = {step for step, *_ in (*STRAIGHT, *AT_START, *OTHERS)}
+    assert tried | set(UNREACHED) == set(Step)
+    assert not tried & set(UNREACHED)
