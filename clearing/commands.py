@@ -25,7 +25,13 @@ from protocol.peer import access_store, directory_store
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, confirm_sheet
 from protocol.peer.database import Database
-from protocol.peer.key_files import ServerKeys, ensure_keys, new_recovery_key
+from protocol.peer.key_files import (
+    ServerKeys,
+    ensure_keys,
+    keep_sheet,
+    new_recovery_key,
+    take_sheet,
+)
 from protocol.peer.runner import prepare_database, run
 from protocol.peer.settings import Settings
 from protocol.unit import HOUR, MILLISECONDS_MAX
@@ -54,14 +60,15 @@ async def _init(settings: Settings, name: Group) -> Mapping[str, object]:
     database = await prepare_database(settings, app.MIGRATIONS)
     try:
         async with database.desk.acquire() as connection:
-            if await log_store.read_identity(connection) is not None:
-                raise AlreadyThereError("this hub has its federation already")
-        root, sheet = new_recovery_key()
-        confirm_sheet(sheet)
-        keys = ensure_keys(app.keys_folder(settings))
-        identity = _make_identity(name, keys, root)
-        async with database.desk.acquire() as connection:
-            await log_store.write_identity(connection, identity)
+            identity = await log_store.read_identity(connection)
+        if identity is None:
+            identity = await _new_identity(settings, database, name)
+        sheet = take_sheet(app.keys_folder(settings))
+        if sheet is None:
+            raise AlreadyThereError(
+                f"this hub has its federation already, {identity.federation}; for a "
+                "new link to sign in run: interlets-hub sign-in"
+            )
         link = await _sign_in_link(settings, database)
     finally:
         await database.close()
@@ -70,6 +77,20 @@ async def _init(settings: Settings, name: Group) -> Mapping[str, object]:
         "recovery_sheet": sheet,
         "sign_in": link,
     }
+
+
+async def _new_identity(
+    settings: Settings, database: Database, name: Group
+) -> Identity:
+    """Make the federation; its root key is kept only until its sheet is shown."""
+    root, sheet = new_recovery_key()
+    confirm_sheet(sheet)
+    folder = app.keys_folder(settings)
+    keep_sheet(folder, sheet)
+    identity = _make_identity(name, ensure_keys(folder), root)
+    async with database.desk.acquire() as connection:
+        await log_store.write_identity(connection, identity)
+    return identity
 
 
 def _make_identity(name: Group, keys: ServerKeys, root: SigningKey) -> Identity:

@@ -12,12 +12,24 @@ import msgspec
 
 from nodes import app, member_store
 from nodes.member_store import Membership
-from protocol.directory import check_digits, public_keys, read_hub_statement
+from protocol.address import FederationId
+from protocol.directory import (
+    check_digits,
+    public_keys,
+    read_entry,
+    read_hub_statement,
+)
 from protocol.errors import InterletsError, OutageError, PeerError
 from protocol.joining import InvitationLink, read_request, write_request
 from protocol.messages import EntryRate, EntryUnit, GroupEntry
 from protocol.peer.command_line import confirm_sheet
-from protocol.peer.key_files import ensure_keys, new_recovery_key, write_secret
+from protocol.peer.key_files import (
+    ensure_keys,
+    keep_sheet,
+    new_recovery_key,
+    take_sheet,
+    write_secret,
+)
 from protocol.peer.runner import prepare_database
 from protocol.peer.settings import Settings, read_secret
 from protocol.peer.steps import KillSwitch
@@ -67,10 +79,11 @@ class Joining:
         database = await prepare_database(self._settings, app.MIGRATIONS)
         try:
             async with database.desk.acquire() as connection:
-                if await member_store.read_membership(connection) is not None:
-                    raise JoiningError("this node has joined a federation already")
+                joined = await member_store.read_membership(connection)
+            if joined is not None:
+                return self._tell_again(joined)
             statement = await self._ask_who_the_hub_is()
-            sheet = self._write_request()
+            self._write_request()
             request = read_secret(self._request_file)
             stated = read_request(request.encode(), self._link.federation)
             await self._post("/federation/v1/join", request.encode())
@@ -87,12 +100,27 @@ class Joining:
             self._kill_switch.reach(Step.JOIN, "after")
         finally:
             await database.close()
+        return self._tell(joined)
+
+    def _tell(self, joined: Membership) -> Mapping[str, object]:
+        federation = FederationId(joined.federation)
         answer: dict[str, object] = {
-            "group": stated.entry.group,
-            "federation": self._link.federation,
-            "digits": check_digits(self._link.federation, stated.entry),
+            "group": joined.group,
+            "federation": federation,
+            "digits": check_digits(federation, read_entry(joined.entry, federation)),
         }
+        sheet = take_sheet(app.keys_folder(self._settings))
         return answer if sheet is None else {**answer, "recovery_sheet": sheet}
+
+    def _tell_again(self, joined: Membership) -> Mapping[str, object]:
+        """Tell what an earlier try, cut off at its very end, could not tell."""
+        answer = self._tell(joined)
+        if "recovery_sheet" not in answer:
+            raise JoiningError(
+                f"this node has joined {joined.federation} already, as {joined.group}; "
+                f"digits to compare: {answer['digits']}"
+            )
+        return answer
 
     async def _ask_who_the_hub_is(self) -> str:
         """Get the hub's statement, and check it against the invitation."""
@@ -109,12 +137,13 @@ class Joining:
         read_hub_statement(found.statement, self._link.federation)
         return found.statement
 
-    def _write_request(self) -> str | None:
-        """Make the keys and the request, unless an earlier try has; gives the sheet."""
+    def _write_request(self) -> None:
+        """Make the keys and the request, unless an earlier try has."""
         if self._request_file.exists():
-            return None
+            return
         recovery, sheet = new_recovery_key()
         confirm_sheet(sheet)
+        keep_sheet(app.keys_folder(self._settings), sheet)
         keys = ensure_keys(app.keys_folder(self._settings))
         entry = GroupEntry(
             v=1,
@@ -129,7 +158,6 @@ class Joining:
         request = write_request(entry, self._link.code, keys.signing, recovery)
         read_request(request.encode(), self._link.federation)
         write_secret(self._request_file, request)
-        return sheet
 
     async def _get(self, path: str) -> bytes:
         return await self._ask("GET", path, None)

@@ -1,7 +1,7 @@
 """A server's private keys, each in a file of its own, readable by nobody else.
 
 The recovery key is not among them: it is shown once, as a sheet to keep on
-paper, and is never stored on the server (protocol, section 3).
+paper, and lies on the server only until then (protocol, section 3).
 """
 
 import base64
@@ -20,6 +20,7 @@ from protocol.sealing import SealingKey
 
 _CHECKSUM_LENGTH = 4
 _GROUP_LENGTH = 4
+_SHEET = "recovery-sheet.txt"
 
 
 class KeyFileError(InterletsError):
@@ -86,6 +87,22 @@ def new_recovery_key() -> tuple[SigningKey, str]:
     """Make a recovery key; gives it and the text for its sheet of paper."""
     seed = secrets.token_bytes(KEY_LENGTH)
     return SigningKey(seed), write_sheet(seed)
+
+
+def keep_sheet(folder: Path, sheet: str) -> None:
+    """Keep a sheet until it has been shown: a command may be cut off before that."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / _SHEET).unlink(missing_ok=True)
+    write_secret(folder / _SHEET, sheet)
+
+
+def take_sheet(folder: Path) -> str | None:
+    """Give the sheet that has not been shown yet, and keep it no longer."""
+    if not (folder / _SHEET).exists():
+        return None
+    sheet = read_secret(folder / _SHEET)
+    (folder / _SHEET).unlink()
+    return sheet
 
 
 def write_sheet(seed: bytes) -> str:
