@@ -1,0 +1,270 @@
+"""The hub decides: cleared or refused, once and for ever."""
+
+from typing import Literal
+
+import msgspec
+
+from clearing.rules.view import AppendDecision, HubView
+from protocol.address import Group
+from protocol.effects import (
+    ArrivedItem,
+    CallPeople,
+    Effect,
+    Effects,
+    EndHold,
+    PostEntry,
+    SaveTransfer,
+    SendItem,
+    refuse_item,
+    transfer_of,
+)
+from protocol.errors import ItemRefusalCode, RefusalCode
+from protocol.instant import Instant, write_instant
+from protocol.ledger import (
+    Entry,
+    HoldState,
+    Posting,
+)
+from protocol.messages import (
+    ItemRefused,
+    TransferAccept,
+    TransferAnswer,
+    TransferCancel,
+    TransferDecision,
+    TransferOffer,
+    TransferRefuse,
+    line_hash,
+    read_item,
+    write_line,
+)
+from protocol.steps import Step
+from protocol.transfer import (
+    Event,
+    Move,
+    Role,
+    State,
+    Transfer,
+    move,
+)
+
+
+def decide_reply(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Decide on the payee's accept or refuse, or on the payer's cancel."""
+    reply = arrived.item
+    assert isinstance(reply, TransferAccept | TransferRefuse | TransferCancel)
+    transfer = view.transfers.get(reply.id)
+    if transfer is None:
+        return _refuse_unknown(view, arrived.peer, reply.id, now)
+    if not transfer.prepare:
+        return Effects(None, ())
+    is_cancel = isinstance(reply, TransferCancel)
+    party = transfer.payer_group if is_cancel else transfer.payee_group
+    if party != arrived.peer:
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
+    if not isinstance(reply, TransferCancel) and reply.prepare != transfer.prepare:
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
+    if isinstance(reply, TransferAccept):
+        return _decide_accept(view, transfer, arrived, now)
+    code = RefusalCode.CANCELLED if is_cancel else reply.code  # type: ignore[union-attr]
+    step = Step.CANCEL if is_cancel else Step.REFUSE
+    answer = None if is_cancel else line_hash(arrived.line)
+    return refuse_or_wait(view, transfer, answer, code, step, now)
+
+
+def _decide_accept(
+    view: HubView, transfer: Transfer, arrived: ArrivedItem, now: Instant
+) -> Effects:
+    if move(Role.HUB, transfer.state, Event.CLEAR) is Move.KEEP:
+        return Effects(None, ())
+    assert arrived.proof is not None
+    proof = arrived.proof
+    answer = TransferAnswer(
+        line=proof.line, index=proof.index, path=proof.path, envelope=proof.envelope
+    )
+    waiting = msgspec.structs.replace(
+        transfer,
+        answer=line_hash(arrived.line),
+        waiting=write_line(answer).decode(),
+    )
+    if not view.may_decide(transfer.payer_group, transfer.payee_group):
+        return Effects(None, (SaveTransfer(waiting),))
+    return decide_due(view, waiting, now)
+
+
+def _refuse_unknown(view: HubView, peer: str, id_: str, now: Instant) -> Effects:
+    """Answer an id that the hub does not know with a refusal to its sender."""
+    decision = TransferDecision(
+        log=view.log,
+        number=view.size,
+        at=write_instant(now),
+        id=id_,
+        prepare=None,
+        answer=None,
+        outcome="refused",
+        code=RefusalCode.UNKNOWN_TRANSFER,
+    )
+    line = write_line(decision)
+    # Kept, so that no prepare can ever clear under an id that was once refused.
+    refused = Transfer(
+        transfer_id=id_,
+        role=Role.HUB,
+        state=State.REFUSED,
+        payer_group=peer,
+        payee_group=peer,
+        milliseconds=0,
+        payer_rate=0,
+        payee_rate=0,
+        decide_by=now,
+        prepare="",
+        content="",
+        taken_at=now,
+        decided_at=now,
+        log=view.log,
+        number=view.size,
+        code=RefusalCode.UNKNOWN_TRANSFER.value,
+    )
+    appended = AppendDecision(view.log, view.size, line)
+    return Effects(Step.REFUSE, (appended, SaveTransfer(refused), SendItem(peer, line)))
+
+
+def refuse_or_wait(
+    view: HubView,
+    transfer: Transfer,
+    answer: str | None,
+    code: RefusalCode,
+    step: Step,
+    now: Instant,
+) -> Effects:
+    """Refuse now, or keep the reason until both groups have compared."""
+    if transfer.waiting_code is not None:
+        # The first reason stays, whatever came since.
+        return decide_due(view, transfer, now)
+    is_new = transfer.transfer_id not in view.transfers
+    state = None if is_new else transfer.state
+    if move(Role.HUB, state, Event.REFUSE) is Move.KEEP:
+        return Effects(None, ())
+    groups = [
+        group
+        for group in (transfer.payer_group, transfer.payee_group)
+        if Group(group) in view.directory
+    ]
+    if view.may_decide(*groups):
+        return _decide(view, transfer, "refused", answer, code, step, now)
+    target = move(Role.HUB, state, Event.WAIT)
+    assert isinstance(target, State) or target is Move.KEEP
+    kept = msgspec.structs.replace(
+        transfer,
+        state=target if isinstance(target, State) else transfer.state,
+        answer=answer,
+        waiting_code=code.value,
+    )
+    return Effects(None, (SaveTransfer(kept),))
+
+
+def decide_due(view: HubView, transfer: Transfer, now: Instant) -> Effects:
+    """Decide an undecided transfer: its answer came, or its time is up.
+
+    Expiry is compared here only, on the hub's clock: at or past ``decide_by``,
+    or earlier than when the prepare was taken (a clock set back). Refusing is
+    always safe.
+    """
+    undecided = transfer.state in (State.TAKEN, State.OFFERED)
+    if not undecided or not view.may_decide(
+        *(
+            group
+            for group in (transfer.payer_group, transfer.payee_group)
+            if Group(group) in view.directory
+        )
+    ):
+        return Effects(None, ())
+    if transfer.waiting_code is not None:
+        code = RefusalCode(transfer.waiting_code)
+        return _decide(
+            view, transfer, "refused", transfer.answer, code, Step.REFUSE, now
+        )
+    if now >= transfer.decide_by or now < transfer.taken_at:
+        code = RefusalCode.PAYEE_UNREACHABLE
+        return _decide(view, transfer, "refused", None, code, Step.EXPIRE, now)
+    if transfer.waiting is not None:
+        return _decide(
+            view, transfer, "cleared", transfer.answer, None, Step.ACCEPT, now
+        )
+    return Effects(None, ())
+
+
+def _decide(
+    view: HubView,
+    transfer: Transfer,
+    outcome: Literal["cleared", "refused"],
+    answer: str | None,
+    code: RefusalCode | None,
+    step: Step,
+    now: Instant,
+) -> Effects:
+    """Write the one decision, and all that hangs on it."""
+    decision = TransferDecision(
+        log=view.log,
+        number=view.size,
+        at=write_instant(now),
+        id=transfer.transfer_id,
+        prepare=transfer.prepare,
+        answer=answer,
+        outcome=outcome,
+        code=code,
+    )
+    line = write_line(decision)
+    cleared = outcome == "cleared"
+    decided = msgspec.structs.replace(
+        transfer,
+        state=State.CLEARED if cleared else State.REFUSED,
+        decided_at=now,
+        log=view.log,
+        number=view.size,
+        code=code.value if code else None,
+        answer=answer,
+        waiting=None,
+        waiting_code=None,
+    )
+    wanted: list[Effect] = [AppendDecision(view.log, view.size, line)]
+    is_held = transfer.transfer_id in view.holds
+    if is_held:
+        state = HoldState.POSTED if cleared else HoldState.VOIDED
+        wanted.append(EndHold(transfer.transfer_id, state))
+    if cleared:
+        assert is_held and transfer.waiting is not None
+        wanted.append(PostEntry(_entry_of(transfer, now)))
+        wanted.append(SendItem(transfer.payer_group, transfer.waiting.encode()))
+    wanted.append(SaveTransfer(decided))
+    wanted.append(SendItem(transfer.payer_group, line))
+    if is_held:
+        # Before an offer the payee's node knows nothing, and is told nothing.
+        wanted.append(SendItem(transfer.payee_group, line))
+    return Effects(step, wanted)
+
+
+def _entry_of(transfer: Transfer, now: Instant) -> Entry:
+    return Entry(
+        entry_id=transfer.transfer_id,
+        at=now,
+        kind="transfer",
+        postings=(
+            Posting(transfer.payer_group, -transfer.milliseconds),
+            Posting(transfer.payee_group, transfer.milliseconds),
+        ),
+        transfer_id=transfer.transfer_id,
+        content_id=transfer.content,
+    )
+
+
+def decide_item_refused(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Refuse a transfer whose offer the payee's node could not take."""
+    refused = arrived.item
+    assert isinstance(refused, ItemRefused)
+    line = view.sent_lines.get((arrived.peer, refused.number), b"")
+    transfer = view.transfers.get(transfer_of(read_item(line)) or "")
+    is_offer = isinstance(read_item(line), TransferOffer)
+    if not is_offer or transfer is None or line_hash(line) != refused.hash:
+        text = f"{arrived.peer} refused our item {refused.number}: {refused.code}"
+        return Effects(None, (CallPeople("item", text),))
+    code = RefusalCode.PAYEE_UNREACHABLE
+    return refuse_or_wait(view, transfer, None, code, Step.REFUSE, now)

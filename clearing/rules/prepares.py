@@ -1,0 +1,134 @@
+"""A payer's node asks for a transfer: hold both positions and offer it, or refuse."""
+
+import msgspec
+
+from clearing.rules.decisions import refuse_or_wait
+from clearing.rules.view import HubView
+from protocol.address import Group
+from protocol.directory import GroupRecord
+from protocol.effects import (
+    ArrivedItem,
+    Effects,
+    PlaceHold,
+    SaveTransfer,
+    SendItem,
+    refuse_item,
+)
+from protocol.errors import ItemRefusalCode, RefusalCode
+from protocol.instant import Instant, read_instant
+from protocol.ledger import (
+    may_credit,
+    may_debit,
+)
+from protocol.messages import (
+    ItemProof,
+    TransferOffer,
+    TransferPrepare,
+    line_hash,
+    write_line,
+)
+from protocol.steps import Step
+from protocol.transfer import (
+    DEADLINE_SLACK_MS,
+    REACHABLE_MS,
+    Event,
+    Role,
+    State,
+    Transfer,
+    move,
+)
+from protocol.unit import MILLISECONDS_MAX
+
+
+def decide_prepare(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Hold both positions and offer it, or refuse with the first reason."""
+    prepare = arrived.item
+    assert isinstance(prepare, TransferPrepare) and arrived.proof is not None
+    if prepare.payer_group != arrived.peer:
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
+    prepare_hash = line_hash(arrived.line)
+    known = view.transfers.get(prepare.id)
+    if known is not None:
+        if known.prepare == prepare_hash:
+            return Effects(None, ())
+        # Kept as proof in the stream; never a second decision.
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
+    transfer = Transfer(
+        transfer_id=prepare.id,
+        role=Role.HUB,
+        state=State.TAKEN,
+        payer_group=prepare.payer_group,
+        payee_group=prepare.payee_group,
+        milliseconds=prepare.milliseconds,
+        payer_rate=prepare.payer_rate,
+        payee_rate=prepare.payee_rate,
+        decide_by=read_instant(prepare.decide_by),
+        prepare=prepare_hash,
+        item_number=view.next_number(prepare.payee_group),
+        content=prepare.content,
+        taken_at=now,
+    )
+    code = _first_refusal(view, prepare, now)
+    if code is None:
+        return _offer(transfer, arrived.proof, arrived.box)
+    return refuse_or_wait(view, transfer, None, code, Step.PREPARE_REFUSED, now)
+
+
+def _offer(transfer: Transfer, proof: ItemProof, box: str | None) -> Effects:
+    state = move(Role.HUB, None, Event.HOLD)
+    assert state is State.OFFERED
+    offer = TransferOffer(
+        line=proof.line, index=proof.index, path=proof.path, envelope=proof.envelope
+    )
+    return Effects(
+        Step.PREPARE,
+        (
+            PlaceHold(
+                transfer.transfer_id,
+                transfer.payer_group,
+                transfer.payee_group,
+                transfer.milliseconds,
+            ),
+            SaveTransfer(msgspec.structs.replace(transfer, state=state)),
+            SendItem(transfer.payee_group, write_line(offer), box),
+        ),
+    )
+
+
+def _first_refusal(
+    view: HubView, prepare: TransferPrepare, now: Instant
+) -> RefusalCode | None:
+    """Give the first reason, in ``RefusalCode`` order, or ``None``."""
+    payer = view.directory.get(Group(prepare.payer_group))
+    payee = view.directory.get(Group(prepare.payee_group))
+    if payer is None or payee is None or payer is payee:
+        return RefusalCode.UNKNOWN_GROUP
+    if not _may_trade(view, payer) or not _may_trade(view, payee):
+        return RefusalCode.GROUP_FROZEN
+    if not 1 <= prepare.milliseconds <= MILLISECONDS_MAX:
+        return RefusalCode.AMOUNT_OUT_OF_RANGE
+    latest = now + REACHABLE_MS + DEADLINE_SLACK_MS
+    if not now < read_instant(prepare.decide_by) <= latest:
+        return RefusalCode.DEADLINE_OUT_OF_RANGE
+    versions = (payer.rate_version, payee.rate_version)
+    if (prepare.payer_rate, prepare.payee_rate) != versions:
+        return RefusalCode.RATE_CHANGED
+    if prepare.refund_of is not None:
+        return RefusalCode.REFUND_UNKNOWN
+    return _refusal_by_limits(view, prepare)
+
+
+def _refusal_by_limits(view: HubView, prepare: TransferPrepare) -> RefusalCode | None:
+    amount = prepare.milliseconds
+    if may_debit(view.accounts[prepare.payer_group], amount) is not None:
+        return RefusalCode.PAYER_GROUP_FLOOR
+    if not may_credit(view.accounts[prepare.payee_group], amount):
+        return RefusalCode.PAYEE_GROUP_CEILING
+    return None
+
+
+def _may_trade(view: HubView, record: GroupRecord) -> bool:
+    """A group whose link has forked counts as frozen (protocol, section 5)."""
+    link = view.links.get(record.entry.group)
+    is_frozen_link = link is not None and link.trouble is not None
+    return record.state == "active" and not is_frozen_link

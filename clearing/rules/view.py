@@ -1,0 +1,113 @@
+"""What the hub knows while it decides a batch."""
+
+import msgspec
+
+from protocol.address import FederationId
+from protocol.effects import (
+    Effect,
+    HouseEffect,
+    SaveGroup,
+    View,
+)
+from protocol.instant import Instant
+from protocol.keyring import Keyring
+from protocol.link import Trouble
+
+#: The hub's own account, for charges and shared losses; no group may be so named.
+RESERVE = "reserve"
+
+
+class AppendDecision(HouseEffect, frozen=True):
+    """Keep a decision as the next leaf of the log."""
+
+    log: str
+    number: int
+    line: bytes
+
+
+class NoteMirror(HouseEffect, frozen=True):
+    """Keep what a node says its clearing balance is."""
+
+    group: str
+    log: str
+    number: int
+    balance: int
+
+
+class SpendInvitation(HouseEffect, frozen=True):
+    """Use up an invitation, for this very request."""
+
+    code_hash: str
+    request_hash: str
+    at: Instant
+
+
+class Invitation(msgspec.Struct, frozen=True, kw_only=True):
+    """The regional admin's consent to admit one group, once.
+
+    ``floor`` and ``ceiling`` bound its position, in milliseconds.
+    """
+
+    code_hash: str
+    group: str
+    floor: int
+    ceiling: int
+    until: Instant
+    request_hash: str | None
+
+
+class HubView(View):
+    """What the hub knows while it decides a batch.
+
+    Attributes:
+        federation: the federation's whole id.
+        keyring: keys of all groups.
+        log: the log of this start, named by its life.
+        size: decisions in it so far.
+        history: lines of all directory decisions, for a new group.
+        invitations: by the hash of their code.
+        own_keys: the hub's public keys, as entries write keys.
+    """
+
+    def __init__(self, life: str, federation: FederationId) -> None:
+        super().__init__(life)
+        self.federation = federation
+        self.keyring = Keyring()
+        self.log = life
+        self.size = 0
+        self.history: list[bytes] = []
+        self.invitations: dict[str, Invitation] = {}
+        self.own_keys: frozenset[str] = frozenset()
+
+    def apply_house(self, effect: Effect) -> None:
+        """Let the next decision see what only the hub knows."""
+        match effect:
+            case AppendDecision():
+                assert effect.log == self.log and effect.number == self.size
+                self.size += 1
+            case SpendInvitation():
+                self.invitations[effect.code_hash] = msgspec.structs.replace(
+                    self.invitations[effect.code_hash],
+                    request_hash=effect.request_hash,
+                )
+
+    def apply(self, effect: Effect) -> None:
+        """Let the next decision see ``effect``."""
+        super().apply(effect)
+        if isinstance(effect, SaveGroup):
+            self.history = [*self.history, effect.record.line]
+
+    def may_decide(self, *groups: str) -> bool:
+        """Say whether all these groups have compared since the hub's start.
+
+        A group whose link is frozen counts as frozen and holds nobody up; but a
+        hub that is behind on any link may have forgotten what it decided, and
+        decides nothing (protocol, section 11).
+        """
+        if any(link.trouble is Trouble.WE_ARE_BEHIND for link in self.links.values()):
+            return False
+        return all(
+            (link := self.links.get(group)) is not None
+            and (link.has_compared or link.trouble is not None)
+            for group in groups
+        )

@@ -1,0 +1,104 @@
+"""The group itself: its entry, its members, its mirror at the hub."""
+
+import msgspec
+
+from nodes.rules.view import NodeView, NoteDecision, accounts_of
+from protocol.address import Group
+from protocol.directory import fold
+from protocol.effects import (
+    CallPeople,
+    Effect,
+    Effects,
+    HouseEffect,
+    OpenAccount,
+    SaveGroup,
+    SendItem,
+)
+from protocol.errors import (
+    PeerError,
+)
+from protocol.ledger import (
+    GROUP_UNIT,
+    Account,
+    AccountKind,
+)
+from protocol.messages import (
+    DirectoryDecision,
+    LogDecision,
+    Mirror,
+    write_line,
+)
+from protocol.steps import Step
+
+
+class NewMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A treasurer's order to open a member's account.
+
+    ``floor`` and ``ceiling`` are minor units; ``None``: no limit.
+    """
+
+    account_id: str
+    name: str
+    floor: int | None
+    ceiling: int | None
+
+
+class SaveMember(HouseEffect, frozen=True):
+    """Keep who an account belongs to."""
+
+    account_id: str
+    name: str
+
+
+def decide_directory(
+    view: NodeView, decision: DirectoryDecision, line: bytes
+) -> Effects:
+    """Take a group's entry; our own brings the accounts of its rates."""
+    note = NoteDecision(decision.log, decision.number)
+    try:
+        directory = fold(view.directory, decision, line, view.federation)
+    except PeerError as error:
+        text = f"directory decision {decision.log}/{decision.number}: {error}"
+        return Effects(None, (note, CallPeople("directory", text)))
+    record = directory[Group(decision.group)]
+    opened: list[Effect] = []
+    if decision.group == view.group:
+        opened = [
+            OpenAccount(account)
+            for account in accounts_of(record)
+            if account.account_id not in view.accounts
+        ]
+    return Effects(None, (note, SaveGroup(record), *opened))
+
+
+def decide_log(decision: LogDecision) -> Effects:
+    """Note that the hub began a new log."""
+    return Effects(None, (NoteDecision(decision.log, decision.number),))
+
+
+def decide_mirror(view: NodeView) -> Effects:
+    """Tell the hub our clearing balance after the newest decision taken."""
+    if view.newest is None or view.newest == view.mirrored:
+        return Effects(None, ())
+    log, number = view.newest
+    view.mirrored = view.newest
+    mirror = Mirror(log=log, number=number, balance=view.clearing_balance)
+    return Effects(None, (SendItem("hub", write_line(mirror)),))
+
+
+def decide_member(view: NodeView, member: NewMember) -> Effects:
+    """Open a member's account; one that is there already stays as it is.
+
+    The outcome says whether the account is new.
+    """
+    if member.account_id in view.accounts:
+        return Effects(None, (), False)
+    account = Account(
+        account_id=member.account_id,
+        kind=AccountKind.MEMBER,
+        unit=GROUP_UNIT,
+        floor=member.floor,
+        ceiling=member.ceiling,
+    )
+    saved = SaveMember(member.account_id, member.name)
+    return Effects(Step.MEMBER, (OpenAccount(account), saved), True)

@@ -1,0 +1,148 @@
+"""The hub offers a transfer to one of our members: hold, or refuse."""
+
+from nodes.rules.content import read_content
+from nodes.rules.view import NodeView, conversion
+from protocol.address import Group
+from protocol.effects import (
+    ArrivedItem,
+    Effects,
+    PlaceHold,
+    SaveContent,
+    SaveTransfer,
+    SendItem,
+    refuse_item,
+)
+from protocol.envelope import check_proof
+from protocol.errors import (
+    ItemRefusalCode,
+    PeerError,
+    RefusalCode,
+)
+from protocol.instant import Instant, read_instant
+from protocol.ledger import (
+    AccountKind,
+    may_credit,
+)
+from protocol.messages import (
+    Content,
+    ItemProof,
+    TransferAccept,
+    TransferOffer,
+    TransferPrepare,
+    TransferRefuse,
+    line_hash,
+    read_item,
+    write_line,
+)
+from protocol.steps import Step
+from protocol.transfer import (
+    Event,
+    Role,
+    State,
+    Transfer,
+    move,
+)
+from protocol.unit import Amount, quote
+
+
+def decide_offer(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Hold the payee's credit, or refuse with the first reason that applies."""
+    offer = arrived.item
+    assert isinstance(offer, TransferOffer)
+    prepare = read_item(offer.line.encode())
+    if not isinstance(prepare, TransferPrepare):
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.UNREADABLE),))
+    if prepare.payee_group != view.group:
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
+    prepare_hash = line_hash(offer.line.encode())
+    known = view.transfers.get(prepare.id)
+    if known is not None:
+        if known.prepare == prepare_hash:
+            return Effects(None, ())
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
+    content = read_content(arrived.content_line)
+    code = _first_payee_refusal(view, offer, prepare, content)
+    transfer = Transfer(
+        transfer_id=prepare.id,
+        role=Role.PAYEE,
+        state=State.REFUSED if code else State.ACCEPTED,
+        payer_group=prepare.payer_group,
+        payee_group=prepare.payee_group,
+        milliseconds=prepare.milliseconds,
+        payer_rate=prepare.payer_rate,
+        payee_rate=prepare.payee_rate,
+        decide_by=read_instant(prepare.decide_by),
+        prepare=prepare_hash,
+        content=prepare.content,
+        taken_at=now,
+        account=content.payee if content else "",
+        amount=content.payee_amount if content else 0,
+        code=code,
+    )
+    if code is not None:
+        refuse = TransferRefuse(id=prepare.id, prepare=prepare_hash, code=code)
+        return Effects(
+            Step.OFFER_REFUSED,
+            (SaveTransfer(transfer), SendItem("hub", write_line(refuse))),
+        )
+    assert content is not None and arrived.content_line is not None
+    assert move(Role.PAYEE, None, Event.HOLD) is State.ACCEPTED
+    accept = TransferAccept(id=prepare.id, prepare=prepare_hash)
+    return Effects(
+        Step.OFFER,
+        (
+            PlaceHold(
+                prepare.id,
+                conversion(prepare.payee_rate),
+                content.payee,
+                content.payee_amount,
+            ),
+            SaveTransfer(transfer),
+            SaveContent(prepare.content, arrived.content_line),
+            SendItem("hub", write_line(accept)),
+        ),
+    )
+
+
+def _first_payee_refusal(
+    view: NodeView,
+    offer: TransferOffer,
+    prepare: TransferPrepare,
+    content: Content | None,
+) -> RefusalCode | None:
+    proof = ItemProof(
+        line=offer.line, index=offer.index, path=offer.path, envelope=offer.envelope
+    )
+    try:
+        check_proof(proof, view.keyring, view.federation, Group(prepare.payer_group))
+    except PeerError:
+        return RefusalCode.NOT_SIGNED_BY_PAYER_GROUP
+    if content is None:
+        return RefusalCode.CONTENT_UNREADABLE
+    if not _amounts_agree(view, prepare, content):
+        return RefusalCode.AMOUNT_MISMATCH
+    payee = view.accounts.get(content.payee)
+    if payee is None or payee.kind is not AccountKind.MEMBER:
+        return RefusalCode.UNKNOWN_ACCOUNT
+    if not may_credit(payee, content.payee_amount):
+        return RefusalCode.PAYEE_CANNOT_RECEIVE
+    return None
+
+
+def _amounts_agree(view: NodeView, prepare: TransferPrepare, content: Content) -> bool:
+    """Say whether P, S and Y belong together under both rate versions."""
+    rates = []
+    for group, version in (
+        (prepare.payer_group, prepare.payer_rate),
+        (prepare.payee_group, prepare.payee_rate),
+    ):
+        record = view.directory.get(Group(group))
+        if record is None or version > len(record.entry.rates):
+            return False
+        rates.append(record.entry.rates[version - 1].milliseconds)
+    quoted = quote(Amount(content.payee_amount), rates[0], rates[1])
+    return (
+        quoted is not None
+        and quoted.milliseconds == prepare.milliseconds
+        and quoted.payer_amount == content.payer_amount
+    )

@@ -1,0 +1,230 @@
+"""A member orders a payment to another group: hold, and ask the hub."""
+
+import msgspec
+
+from nodes.rules.content import about_prepare
+from nodes.rules.view import Answer, KeepAnswer, NodeView, conversion
+from protocol import sealing
+from protocol.address import Group
+from protocol.directory import GroupRecord
+from protocol.effects import (
+    Effects,
+    PlaceHold,
+    SaveContent,
+    SaveTransfer,
+    SendItem,
+)
+from protocol.errors import (
+    RefusalCode,
+)
+from protocol.instant import Instant, write_instant
+from protocol.ledger import (
+    Account,
+    may_debit,
+)
+from protocol.messages import (
+    Content,
+    TransferPrepare,
+    line_hash,
+    write_line,
+)
+from protocol.steps import Step
+from protocol.transfer import (
+    NOW_MS,
+    REACHABLE_MS,
+    Event,
+    Role,
+    State,
+    Transfer,
+    move,
+)
+from protocol.unit import Amount, Quote, quote
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's instruction to pay someone in another group.
+
+    Attributes:
+        transfer_id: from federation, payer and idempotency key.
+        payer: the paying member's account.
+        name: the payer's display name, for the payee.
+        payee: the receiving member's account.
+        payee_group: and her group.
+        payee_amount: P, minor units of the payee's unit.
+        payer_amount_max: the most that the member agreed to pay, minor units.
+        memo: for both members.
+        deliver: ``now`` or ``when_reachable``.
+        salt: 16 bytes of chance in base64url.
+        nonce: 24 bytes of chance for the box.
+        hub_now: the hub's time, as its covers tell it.
+        is_hub_reachable: no answer of the link is overdue.
+        caller: with ``key``, the order's name for retries: the paying account.
+        key: the idempotency key.
+        body_hash: hash of the request, so that another one is noticed.
+    """
+
+    transfer_id: str
+    payer: str
+    name: str
+    payee: str
+    payee_group: Group
+    payee_amount: Amount
+    payer_amount_max: int
+    memo: str
+    deliver: str
+    salt: str
+    nonce: bytes
+    hub_now: Instant
+    is_hub_reachable: bool
+    caller: str
+    key: str
+    body_hash: str
+
+
+class Ordered(msgspec.Struct, frozen=True):
+    """An order's transfer as it now stands: new, or found again under its key."""
+
+    transfer: Transfer
+
+
+class OtherBody(msgspec.Struct, frozen=True):
+    """The key was used before, for another order."""
+
+
+def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
+    """Hold the payer's units and ask the hub, or refuse with the first reason.
+
+    The outcome is ``Ordered``, a ``RefusalCode``, or ``OtherBody`` when the key
+    was used before for something else.
+    """
+    before = view.answers.get((order.caller, order.key))
+    known = view.transfers.get(order.transfer_id)
+    if before is not None:
+        if before.body_hash != order.body_hash:
+            return Effects(None, (), OtherBody())
+        return Effects(None, (), Ordered(known) if known else before.code)
+    if known is not None:
+        # The key was lost (a restore), the transfer was not: never a second one.
+        return Effects(None, (_keep(order, None, now),), Ordered(known))
+    own = view.directory.get(view.group)
+    other = view.directory.get(order.payee_group)
+    assert own is not None, "a node that has joined has its own entry"
+    quoted = quote(order.payee_amount, own.rate, other.rate) if other else None
+    payer = view.accounts[order.payer]
+    code = _first_local_refusal(payer, order, own, other, quoted)
+    if code is RefusalCode.HUB_UNREACHABLE:
+        # Not kept under the key: the same order may well succeed in a minute.
+        return Effects(None, (), code)
+    if code is not None:
+        return Effects(Step.ORDER, (_keep(order, code, now),), code)
+    assert quoted is not None and other is not None
+    transfer, prepare, content = _write_prepare(view, order, quoted, own, other, now)
+    box = sealing.outgoing(
+        view.sealing_key,
+        other.key("sealing"),
+        view.federation,
+        view.group,
+        order.payee_group,
+    ).seal(content, order.nonce, about_prepare(order.transfer_id))
+    hold = PlaceHold(
+        order.transfer_id,
+        order.payer,
+        conversion(own.rate_version),
+        quoted.payer_amount,
+    )
+    wanted = (
+        hold,
+        SaveTransfer(transfer),
+        SaveContent(transfer.content, content),
+        SendItem("hub", prepare, box),
+        _keep(order, None, now),
+    )
+    return Effects(Step.ORDER, wanted, Ordered(transfer))
+
+
+def _keep(order: Order, code: RefusalCode | None, now: Instant) -> KeepAnswer:
+    transfer_id = order.transfer_id if code is None else None
+    answer = Answer(
+        body_hash=order.body_hash, transfer_id=transfer_id, code=code, at=now
+    )
+    return KeepAnswer(order.caller, order.key, answer)
+
+
+def _first_local_refusal(
+    payer: Account,
+    order: Order,
+    own: GroupRecord,
+    other: GroupRecord | None,
+    quoted: Quote | None,
+) -> RefusalCode | None:
+    if payer.frozen:
+        return RefusalCode.ACCOUNT_FROZEN
+    if other is None or other is own:
+        return RefusalCode.UNKNOWN_GROUP
+    if quoted is None:
+        return RefusalCode.AMOUNT_OUT_OF_RANGE
+    code = may_debit(payer, quoted.payer_amount)
+    if code is None and order.deliver == "now" and not order.is_hub_reachable:
+        return RefusalCode.HUB_UNREACHABLE
+    if code is None and quoted.payer_amount > order.payer_amount_max:
+        return RefusalCode.RATE_CHANGED
+    return code
+
+
+def _write_prepare(
+    view: NodeView,
+    order: Order,
+    quoted: Quote,
+    own: GroupRecord,
+    other: GroupRecord,
+    now: Instant,
+) -> tuple[Transfer, bytes, bytes]:
+    """Write the transfer, the prepare's line and the content line."""
+    content = write_line(
+        Content(
+            payer=order.payer,
+            payee=order.payee,
+            name=order.name,
+            memo=order.memo,
+            payee_amount=quoted.payee_amount,
+            payer_amount=quoted.payer_amount,
+            salt=order.salt,
+        )
+    )
+    within = NOW_MS if order.deliver == "now" else REACHABLE_MS
+    decide_by = Instant(order.hub_now + within)
+    prepare = write_line(
+        TransferPrepare(
+            id=order.transfer_id,
+            payer_group=view.group,
+            payee_group=order.payee_group,
+            milliseconds=quoted.milliseconds,
+            payer_rate=own.rate_version,
+            payee_rate=other.rate_version,
+            decide_by=write_instant(decide_by),
+            refund_of=None,
+            checkpoint=None,
+            content=line_hash(content),
+        )
+    )
+    state = move(Role.PAYER, None, Event.ORDER)
+    assert isinstance(state, State)
+    transfer = Transfer(
+        transfer_id=order.transfer_id,
+        role=Role.PAYER,
+        state=state,
+        payer_group=view.group,
+        payee_group=order.payee_group,
+        milliseconds=quoted.milliseconds,
+        payer_rate=own.rate_version,
+        payee_rate=other.rate_version,
+        decide_by=decide_by,
+        prepare=line_hash(prepare),
+        item_number=view.next_number("hub"),
+        content=line_hash(content),
+        taken_at=now,
+        account=order.payer,
+        amount=quoted.payer_amount,
+        deliver=order.deliver,
+    )
+    return transfer, prepare, content

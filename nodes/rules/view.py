@@ -1,0 +1,140 @@
+"""What a node knows while it decides a batch, and the accounts of its own."""
+
+import msgspec
+
+from protocol import sealing
+from protocol.address import FederationId, Group
+from protocol.directory import GroupRecord
+from protocol.effects import (
+    Effect,
+    HouseEffect,
+    View,
+)
+from protocol.errors import (
+    RefusalCode,
+)
+from protocol.instant import Instant
+from protocol.keyring import Keyring
+from protocol.ledger import (
+    GROUP_UNIT,
+    TIME_UNIT,
+    Account,
+    AccountKind,
+)
+
+CLEARING = "clearing"
+
+
+SETTLEMENT = "settlement"
+
+
+SUSPENSE = "suspense"
+
+
+FUND = "fund"
+
+
+#: The node's own accounts; conversion accounts come with each rate version.
+_FIXED_ACCOUNTS = {
+    CLEARING: TIME_UNIT,
+    SETTLEMENT: TIME_UNIT,
+    SUSPENSE: GROUP_UNIT,
+    FUND: GROUP_UNIT,
+}
+
+
+def conversion(version: int) -> str:
+    """Name the conversion account of a rate version, in the group's unit."""
+    return f"conversion.{version}"
+
+
+def conversion_time(version: int) -> str:
+    """Name the conversion account of a rate version, in milliseconds."""
+    return f"conversion.{version}.time"
+
+
+def is_reserved(account: str) -> bool:
+    """Say whether an account name is the node's own, not for a member."""
+    return account in _FIXED_ACCOUNTS or account.startswith("conversion.")
+
+
+def accounts_of(record: GroupRecord) -> list[Account]:
+    """List the node's own accounts under an entry of ours."""
+    named = dict(_FIXED_ACCOUNTS)
+    for rate in record.entry.rates:
+        named[conversion(rate.version)] = GROUP_UNIT
+        named[conversion_time(rate.version)] = TIME_UNIT
+    return [
+        Account(account_id=name, kind=AccountKind.SYSTEM, unit=unit)
+        for name, unit in named.items()
+    ]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order was answered, kept for ever under its caller and key."""
+
+    body_hash: str
+    transfer_id: str | None
+    code: RefusalCode | None
+    at: Instant
+
+
+class KeepAnswer(HouseEffect, frozen=True):
+    """Remember for ever how an order under this key was answered."""
+
+    caller: str
+    key: str
+    answer: Answer
+
+
+class NoteDecision(HouseEffect, frozen=True):
+    """Remember the newest decision taken, for the mirror."""
+
+    log: str
+    number: int
+
+
+class NodeView(View):
+    """What a node knows while it decides a batch.
+
+    Attributes:
+        federation: the federation's whole id.
+        group: our own name.
+        keyring: keys of the hub and of all groups.
+        sealing_key: ours.
+        answers: by caller and key, how orders were answered.
+        clearing: the clearing account's balance when the batch began.
+        newest: log and number of the newest decision taken.
+        mirrored: the newest that a mirror item told the hub.
+    """
+
+    def __init__(
+        self,
+        life: str,
+        federation: FederationId,
+        group: Group,
+        sealing_key: sealing.SealingKey,
+    ) -> None:
+        super().__init__(life)
+        self.federation = federation
+        self.group = group
+        self.sealing_key = sealing_key
+        self.keyring = Keyring()
+        self.answers: dict[tuple[str, str], Answer] = {}
+        self.clearing = 0
+        self.newest: tuple[str, int] | None = None
+        self.mirrored: tuple[str, int] | None = None
+
+    def apply_house(self, effect: Effect) -> None:
+        """Let the next decision see what only nodes know."""
+        match effect:
+            case NoteDecision():
+                self.newest = (effect.log, effect.number)
+            case KeepAnswer():
+                self.answers[effect.caller, effect.key] = effect.answer
+
+    @property
+    def clearing_balance(self) -> int:
+        """Balance of the clearing account, milliseconds, as it stands now."""
+        account = self.accounts.get(CLEARING)
+        return self.clearing if account is None else account.balance
