@@ -165,6 +165,7 @@ class Api:
             web.post("/api/v1/transfers", guard(self.post_transfer)),
             web.post("/api/v1/transfers/batch", guard(self.post_batch)),
             web.get("/api/v1/transfers/{id}", guard(self.get_transfer)),
+            web.delete("/api/v1/transfers/{id}", guard(self.delete_transfer)),
             web.get("/api/v1/group", guard(self.get_group)),
         ]
 
@@ -284,6 +285,16 @@ class Api:
         return json_response(
             await self._payments.answer(transfer, language_of(request))
         )
+
+    async def delete_transfer(self, request: web.Request) -> web.Response:
+        """Wish to cancel; what became of it, the transfer's state tells."""
+        caller = caller_of(request, "pay")
+        transfer = await self._payments.cancel(caller, request.match_info["id"])
+        wait_s = wait_preference(request, _WAIT_S_MAX)
+        if wait_s:
+            transfer = await self._payments.wait(transfer, wait_s)
+        answer = await self._payments.answer(transfer, language_of(request))
+        return json_response(answer, status=202)
 
     async def get_group(self, request: web.Request) -> web.Response:
         """Give the whole ledger's figures, for a treasurer."""

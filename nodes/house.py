@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from nodes import member_store, rules
 from nodes.member_store import Membership
-from nodes.rules import NewMember, NodeView, Order
+from nodes.rules import CancelWish, NewMember, NodeView, Order
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, entry_key, fold, keyring, read_hub_statement
 from protocol.effects import (
@@ -128,6 +128,8 @@ class NodeHouse:
         match wanted:
             case Order():
                 return Touched(accounts={wanted.payer}, transfers={wanted.transfer_id})
+            case CancelWish():
+                return Touched(transfers={wanted.transfer_id})
             case NewMember():
                 return Touched(accounts={wanted.account_id})
             case ArrivedItem(item=ItemRefused() as item):
@@ -158,6 +160,8 @@ class NodeHouse:
         match wanted:
             case Order():
                 yield rules.decide_order(view, wanted, now)
+            case CancelWish():
+                yield rules.decide_cancel(view, wanted)
             case NewMember():
                 yield rules.decide_member(view, wanted)
             case ArrivedItem():

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from nodes import member_store
 from nodes.house import NodeHouse
-from nodes.rules import Order, Ordered, OtherBody, read_content
+from nodes.rules import CancelWish, Order, Ordered, OtherBody, read_content
 from protocol import address, strict_json
 from protocol.address import HUB, Group
 from protocol.base64url import write_base64url
@@ -291,6 +291,17 @@ class Payments:
         if transfer is None or transfer.account != caller.account_id:
             raise Problem(404, "not-found", "You have no such payment.")
         return transfer
+
+    async def cancel(self, caller: Caller, transfer_id: str) -> Transfer:
+        """Ask the hub to call one of the caller's own payments off."""
+        transfer = await self.transfer(caller, transfer_id)
+        if transfer.role is not Role.PAYER:
+            raise Problem(
+                403, "not-yours-to-cancel", "Only the one who pays can call it off."
+            )
+        outcome = await self._clerk.take(CancelWish(transfer_id=transfer_id))
+        assert isinstance(outcome, Ordered), "it was there just now"
+        return outcome.transfer
 
     async def wait(self, transfer: Transfer, wait_s: int) -> Transfer:
         """Wait until a transfer has ended, or for so many seconds."""

@@ -14,6 +14,9 @@ class Step(StrEnum):
     ORDER = "order"
     """The payer's node books a member's order: hold and transfer."""
 
+    CANCEL_WISH = "cancel-wish"
+    """The payer's node asks the hub to call a transfer off."""
+
     PREPARE = "prepare"
     """The hub takes a prepare: hold on two positions, offer to the payee's node."""
 

@@ -153,6 +153,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
         waiting: at the hub, the line that its decision will need: an accept's
             ``transfer.answer``, kept until both groups have compared.
         waiting_code: at the hub, a refusal kept until both have compared.
+        is_cancel_sent: at the payer's node, the wish to cancel is on its way.
     """
 
     transfer_id: str
@@ -178,3 +179,4 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     answer: str | None = None
     waiting: str | None = None
     waiting_code: str | None = None
+    is_cancel_sent: bool = False

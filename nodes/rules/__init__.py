@@ -16,7 +16,14 @@ from nodes.rules.group import (
     decide_mirror,
 )
 from nodes.rules.offers import decide_offer
-from nodes.rules.orders import Order, Ordered, OtherBody, decide_order
+from nodes.rules.orders import (
+    CancelWish,
+    Order,
+    Ordered,
+    OtherBody,
+    decide_cancel,
+    decide_order,
+)
 from nodes.rules.view import (
     CLEARING,
     FUND,
@@ -38,6 +45,7 @@ __all__ = [
     "SETTLEMENT",
     "SUSPENSE",
     "Answer",
+    "CancelWish",
     "KeepAnswer",
     "NewMember",
     "NodeView",
@@ -51,6 +59,7 @@ __all__ = [
     "conversion",
     "conversion_time",
     "decide_answer",
+    "decide_cancel",
     "decide_decision",
     "decide_directory",
     "decide_item_refused",

@@ -24,6 +24,7 @@ from protocol.ledger import (
 )
 from protocol.messages import (
     Content,
+    TransferCancel,
     TransferPrepare,
     line_hash,
     write_line,
@@ -89,6 +90,12 @@ class Ordered(msgspec.Struct, frozen=True):
 
 class OtherBody(msgspec.Struct, frozen=True):
     """The key was used before, for another order."""
+
+
+class CancelWish(msgspec.Struct, frozen=True, kw_only=True):
+    """The payer's wish to call a transfer off, or the node's own when it is late."""
+
+    transfer_id: str
 
 
 def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
@@ -228,3 +235,20 @@ def _write_prepare(
         deliver=order.deliver,
     )
     return transfer, prepare, content
+
+
+def decide_cancel(view: NodeView, wish: CancelWish) -> Effects:
+    """Ask the hub to call a transfer off; it counts only while it is undecided.
+
+    The hold stays until the hub has answered: neither a member nor a timeout here
+    moves it (protocol, section 7). The outcome is the transfer, or ``None``.
+    """
+    transfer = view.transfers.get(wish.transfer_id)
+    if transfer is None or transfer.role is not Role.PAYER:
+        return Effects(None, ())
+    if transfer.state is not State.ORDERED or transfer.is_cancel_sent:
+        return Effects(None, (), Ordered(transfer))
+    asked = msgspec.structs.replace(transfer, is_cancel_sent=True)
+    cancel = write_line(TransferCancel(id=transfer.transfer_id))
+    wanted = (SaveTransfer(asked), SendItem("hub", cancel))
+    return Effects(Step.CANCEL_WISH, wanted, Ordered(asked))

@@ -34,6 +34,7 @@ _COLUMNS = (
     "answer",
     "waiting",
     "waiting_code",
+    "is_cancel_sent",
 )
 
 
@@ -58,6 +59,23 @@ async def read(
 async def read_due(connection: AnyConnection, now: Instant, most: int) -> list[str]:
     """Give ids of transfers that the hub may now have to decide, oldest first."""
     rows = await connection.fetch(_SQL["read_due"], to_datetime(now), most)
+    return [str(row["transfer_id"]) for row in rows]
+
+
+async def read_late(
+    connection: AnyConnection, now: Instant, acknowledged: int, most: int
+) -> list[str]:
+    """Give ids of payments *now* that did not reach the hub in time, oldest first.
+
+    Args:
+        connection: any.
+        now: the hub's time.
+        acknowledged: highest of our items that the hub has taken.
+        most: how many at once.
+    """
+    rows = await connection.fetch(
+        _SQL["read_late"], to_datetime(now), acknowledged, most
+    )
     return [str(row["transfer_id"]) for row in rows]
 
 

@@ -3,7 +3,7 @@
 SELECT transfer_id, role, state, payer_group, payee_group, milliseconds,
        payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
        account, amount, deliver, decided_at, log, number, code, answer,
-       waiting, waiting_code
+       waiting, waiting_code, is_cancel_sent
   FROM transfer
  WHERE transfer_id = ANY($1::uuid[]);
 
@@ -16,6 +16,15 @@ SELECT transfer_id
  ORDER BY decide_by
  LIMIT $2;
 
+-- read_late --
+-- Payments *now* of our members that did not even reach the hub in time.
+SELECT transfer_id
+  FROM transfer
+ WHERE state = 'ordered' AND deliver = 'now' AND NOT is_cancel_sent
+   AND decide_by <= $1 AND item_number > $2
+ ORDER BY decide_by
+ LIMIT $3;
+
 -- read_undecided --
 -- How many transfers are not yet decided here.
 SELECT count(*) FROM transfer
@@ -27,17 +36,18 @@ INSERT INTO transfer (
        transfer_id, role, state, payer_group, payee_group, milliseconds,
        payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
        account, amount, deliver, decided_at, log, number, code, answer,
-       waiting, waiting_code)
+       waiting, waiting_code, is_cancel_sent)
 SELECT * FROM unnest(
        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
        $7::bigint[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[],
        $12::timestamptz[], $13::bigint[], $14::text[], $15::bigint[], $16::text[],
        $17::timestamptz[], $18::text[], $19::bigint[], $20::text[], $21::text[],
-       $22::text[], $23::text[])
+       $22::text[], $23::text[], $24::boolean[])
     ON CONFLICT (transfer_id) DO UPDATE
    SET state = excluded.state, decided_at = excluded.decided_at, log = excluded.log,
        number = excluded.number, code = excluded.code, answer = excluded.answer,
-       waiting = excluded.waiting, waiting_code = excluded.waiting_code;
+       waiting = excluded.waiting, waiting_code = excluded.waiting_code,
+       is_cancel_sent = excluded.is_cancel_sent;
 
 -- write_contents --
 -- Keep content lines under their hash.

@@ -133,6 +133,20 @@ class Member(Caller):
             assert time.monotonic() < until, f"{order} was never answered: {told}"
             time.sleep(0.05)
 
+    def cancel_surely(self, transfer_id: str, *, within_s: float = 60) -> Answer:
+        """Wish to cancel, again and again until the node has answered."""
+        until = time.monotonic() + within_s
+        told: object = None
+        while time.monotonic() < until:
+            try:
+                told = answer = self.ask("DELETE", f"/api/v1/transfers/{transfer_id}")
+                if answer.status != 503:
+                    return answer
+            except AwayError as error:
+                told = error
+            time.sleep(0.05)
+        raise AssertionError(f"cancelling was never answered: {told}")
+
     def transfer(self, transfer_id: str, *, wait_s: int = 0) -> dict[str, Any]:
         headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
         return self.get(f"/api/v1/transfers/{transfer_id}", **headers)

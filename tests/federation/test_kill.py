@@ -10,13 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 
-from protocol.messages import TransferCancel, write_line
 from protocol.steps import Step
 from tests.federation import kills
-from tests.federation.conftest import Databases
 from tests.federation.servers import Server, wait_for
 from tests.federation.world import Federation, Group, Node, Ordered
 
@@ -60,7 +57,8 @@ AT_START = [
     if (step, victim) != (Step.SEND, "hub")  # The hub only answers.
 ]
 OTHERS = [
-    *((Step.EXPIRE, "hub"), (Step.DECISION_REFUSED, "mechelen"), (Step.CANCEL, "hub")),
+    *((Step.EXPIRE, "hub"), (Step.DECISION_REFUSED, "mechelen")),
+    *((Step.CANCEL_WISH, "oostende"), (Step.CANCEL, "hub")),
     *((Step.ADMIT, "hub"), (Step.JOIN, "command"), (Step.MEMBER, "command")),
 ]
 
@@ -185,37 +183,26 @@ def test_killed_while_the_payee_s_node_gives_a_hold_back(
 
 
 @BEFORE_AND_AFTER
-def test_killed_while_it_takes_a_wish_to_cancel(
-    federation: Federation, databases: Databases, when: str
+@pytest.mark.parametrize(
+    ("step", "victim"), [(Step.CANCEL_WISH, "oostende"), (Step.CANCEL, "hub")]
+)
+def test_killed_while_a_payment_is_called_off(
+    federation: Federation, step: Step, victim: str, when: str
 ) -> None:
-    hub, oostende = federation.hub, federation.server("oostende")
-    hub.restart(kill_at=f"{Step.CANCEL}:{when}")
+    federation.server(victim).restart(kill_at=f"{step}:{when}")
     federation.wait_compared()
     federation.server("mechelen").kill()
     play = Play("rik@oostende", "tom@mechelen", 3, "refused", "cancelled")
     ordered = federation.pay(play.payer, play.to, play.amount)
     wait_sent(federation, ordered)
-    # No page and no API cancels yet, so the wish is laid into the node's outbox.
-    oostende.kill()
     assert ordered.transfer_id is not None
-    cancel = write_line(TransferCancel(id=ordered.transfer_id))
-    databases.run("oostende", _lay_into_outbox, cancel)
-    oostende.start()
-    see_killed(federation, Step.CANCEL, when, "hub")
+    with ThreadPoolExecutor() as client:
+        cancelling = client.submit(ordered.payer.cancel_surely, ordered.transfer_id)
+        see_killed(federation, step, when, victim)
+        assert cancelling.result().status == 202
     federation.wait_compared("oostende")
     federation.server("mechelen").start()
     check(federation, ordered, play)
-
-
-async def _lay_into_outbox(connection: "asyncpg.Connection", line: bytes) -> None:
-    await connection.execute(
-        """
-        INSERT INTO item (peer, direction, number, line)
-        SELECT 'hub', 'out', max(number) + 1, $1 FROM item
-         WHERE peer = 'hub' AND direction = 'out'
-        """,
-        line,
-    )
 
 
 def found(federation: Federation, name: str) -> Node:

@@ -39,6 +39,7 @@ from protocol.messages import (
     ItemRefused,
     Mirror,
     TransferAccept,
+    TransferCancel,
     TransferPrepare,
     TransferRefuse,
     line_hash,
@@ -1047,3 +1048,31 @@ def test_a_transfer_knows_whose_it_is() -> None:
         Role.PAYEE,
         "bob",
     )
+
+
+def test_a_wish_to_cancel_asks_the_hub_once_and_keeps_the_hold() -> None:
+    view, prepare = with_order()
+    wish = rules.CancelWish(transfer_id=ID)
+    effects = carried(view, rules.decide_cancel(view, wish))
+    ((to, item),) = sent(effects)
+    assert (to, item) == ("hub", TransferCancel(id=prepare.id))
+    assert is_held(view)
+    assert view.transfers[ID].state is State.ORDERED
+    assert sent(rules.decide_cancel(view, wish)) == []
+
+
+@pytest.mark.parametrize("state", [State.CLEARED, State.REFUSED])
+def test_what_has_ended_is_not_called_off(state: State) -> None:
+    view, _ = with_order()
+    view.transfers[ID] = msgspec.structs.replace(view.transfers[ID], state=state)
+    effects = rules.decide_cancel(view, rules.CancelWish(transfer_id=ID))
+    assert sent(effects) == []
+    assert isinstance(effects.outcome, Ordered)
+    assert effects.outcome.transfer.state is state
+
+
+def test_a_payee_cannot_call_a_payment_off() -> None:
+    view = mechelen()
+    carried(view, rules.decide_offer(view, offered(view), NOW))
+    effects = rules.decide_cancel(view, rules.CancelWish(transfer_id=ID))
+    assert (list(effects.wanted), effects.outcome) == ([], None)

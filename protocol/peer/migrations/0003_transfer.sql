@@ -23,6 +23,7 @@ CREATE TABLE transfer (
     answer text,
     waiting text,
     waiting_code text,
+    is_cancel_sent boolean NOT NULL,
     CONSTRAINT transfer_role_is_known CHECK (role IN ('payer', 'hub', 'payee')),
     CONSTRAINT transfer_state_is_known CHECK (
         state IN ('ordered', 'taken', 'offered', 'accepted', 'cleared', 'refused'))
