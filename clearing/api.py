@@ -140,7 +140,12 @@ class Api:
             undecided = await transfer_store.count_undecided(connection)
         answer = GroupsAnswer(
             federation=self._house.federation,
-            groups=[self._position(position) for position in positions],
+            groups=[
+                self._position(position)
+                for position in positions
+                # One that is being admitted just now is shown next time.
+                if Group(position.account.account_id) in self._house.directory
+            ],
             sum=sums.get(TIME_UNIT, 0),
             undecided=undecided,
         )

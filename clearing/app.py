@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from clearing import log_store
 from clearing.api import Api
 from clearing.house import Due, HubHouse
 from protocol.errors import InterletsError, OutageError
+from protocol.link import Link
 from protocol.peer import runner, transfer_store
 from protocol.peer.database import AWAY, Database
 from protocol.peer.endpoint import LinkEndpoint
@@ -60,6 +62,13 @@ async def serve(settings: Settings) -> None:
         await database.close()
 
 
+def silent_groups(links: Iterable[Link]) -> list[str]:
+    """Name the groups that have not compared: what is theirs cannot be decided."""
+    return [
+        link.peer for link in links if not link.has_compared and link.trouble is None
+    ]
+
+
 async def sweep(server: Server) -> None:
     """Ask the clerk again and again to decide what is due.
 
@@ -73,7 +82,10 @@ async def sweep(server: Server) -> None:
         try:
             async with server.database.readers.acquire() as connection:
                 due = await transfer_store.read_due(
-                    connection, server.clock.now(), _SWEEP_MOST
+                    connection,
+                    server.clock.now(),
+                    _SWEEP_MOST,
+                    silent_groups(server.clerk.links.values()),
                 )
             if due:
                 await server.clerk.take(Due(due))

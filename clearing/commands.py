@@ -39,6 +39,8 @@ from protocol.unit import HOUR, MILLISECONDS_MAX
 _DAY_MS = 86_400_000
 INVITATION_DAYS = 7
 _CODE_BYTES = 16
+#: No member can have this name, since no account begins with "@".
+_STAFF = "@admin"
 ADMIN_SCOPES = ("admin", "read")
 
 
@@ -63,13 +65,13 @@ async def _init(settings: Settings, name: Group) -> Mapping[str, object]:
             identity = await log_store.read_identity(connection)
         if identity is None:
             identity = await _new_identity(settings, database, name)
+        link = await _sign_in_link(settings, database)
         sheet = take_sheet(app.keys_folder(settings))
         if sheet is None:
             raise AlreadyThereError(
                 f"this hub has its federation already, {identity.federation}; for a "
                 "new link to sign in run: interlets-hub sign-in"
             )
-        link = await _sign_in_link(settings, database)
     finally:
         await database.close()
     return {
@@ -111,7 +113,7 @@ async def _sign_in_link(settings: Settings, database: Database) -> str:
     """Let the regional admin in, by a one-time link."""
     async with database.desk.acquire() as connection, connection.transaction():
         code = await access_store.invite_person(
-            connection, "admin", ADMIN_SCOPES, _now(settings)
+            connection, _STAFF, ADMIN_SCOPES, _now(settings)
         )
     return f"{settings.server.public_url}/welcome#{code}"
 

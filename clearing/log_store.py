@@ -98,7 +98,7 @@ async def read_positions(connection: AnyConnection) -> list[Position]:
             found = await connection.fetchval(
                 _SQL["read_position_at"], account.account_id, log, number
             )
-            at_mirror = found or 0
+            at_mirror = found
         where = None if log is None else (log, number)
         positions.append(Position(account, where, mirrored, at_mirror))
     return positions

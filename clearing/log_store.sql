@@ -46,13 +46,16 @@ SELECT account.account_id, account.balance, account.held_out, account.held_in,
  ORDER BY account.account_id;
 
 -- read_position_at --
--- A group's position just after a decision: its newest posting up to there.
-SELECT posting.balance_after
-  FROM posting JOIN entry USING (sequence)
-  JOIN transfer ON transfer.transfer_id = entry.transfer_id
-  JOIN decision ON decision.log = transfer.log AND decision.number = transfer.number
- WHERE posting.account_id = $1
-   AND decision.sequence <= (SELECT sequence FROM decision
-                              WHERE log = $2 AND number = $3)
- ORDER BY posting.sequence DESC
- LIMIT 1;
+-- A group's position just after a decision: its newest posting up to there, 0 before
+-- the first; no row for a decision that the hub has not made.
+SELECT coalesce(
+           (SELECT posting.balance_after
+              FROM posting JOIN entry USING (sequence)
+              JOIN transfer ON transfer.transfer_id = entry.transfer_id
+              JOIN decision ON decision.log = transfer.log
+                           AND decision.number = transfer.number
+             WHERE posting.account_id = $1 AND decision.sequence <= named.sequence
+             ORDER BY posting.sequence DESC
+             LIMIT 1), 0)
+  FROM decision AS named
+ WHERE named.log = $2 AND named.number = $3;

@@ -338,15 +338,21 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def reset(data: Path) -> None:
-    """Forget an earlier demo; only a folder that a demo made."""
-    if not data.exists():
-        return
-    if any(data.iterdir()) and not (data / "demo.lock").exists():
+def check_folder(data: Path) -> None:
+    """Refuse to empty a folder that no demo made."""
+    if data.exists() and any(data.iterdir()) and not (data / "demo.lock").exists():
         raise DemoError(f"{data} is not a demo's folder; I leave it alone")
+
+
+def reset(data: Path) -> None:
+    """Forget an earlier demo; its lock, which we hold, stays."""
     if (data / "postgres").exists():
         Postgres(data).stop()
-    shutil.rmtree(data)
+    for path in data.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "demo.lock":
+            path.unlink()
 
 
 def serve(federation: Federation) -> None:
@@ -371,8 +377,10 @@ def main() -> int:
     federation = None
     try:
         if chosen.reset:
-            reset(data)
+            check_folder(data)
         with only_one(data):
+            if chosen.reset:
+                reset(data)
             began = time.monotonic()
             print(f"Interlets demo, data in {data}", flush=True)
             try:

@@ -41,8 +41,12 @@ def data_folder(given: Path | None) -> Path:
 @contextlib.contextmanager
 def only_one(data: Path):
     """Keep a second demo out of the same folder."""
-    data.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with (data / "demo.lock").open("w") as file:
+    try:
+        data.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lock = (data / "demo.lock").open("w")
+    except OSError as error:
+        raise DemoError(f"{data} cannot hold the demo's data: {error}") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -29,7 +29,7 @@ from protocol.instant import Instant, read_instant, write_instant
 from protocol.ledger import GROUP_UNIT, TIME_UNIT, available
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.clerk import Clerk, link_state
-from protocol.peer.database import Database
+from protocol.peer.database import AWAY, Database
 from protocol.peer.web.problems import Problem, as_problem, language_of
 from protocol.peer.web.requests import (
     caller_of,
@@ -222,16 +222,20 @@ class Api:
     async def post_transfer(self, request: web.Request) -> web.Response:
         """Order a payment under an Idempotency-Key."""
         caller = caller_of(request, "pay")
-        key = request.headers.get("Idempotency-Key", "")
+        keys = request.headers.getall("Idempotency-Key", [])
+        if len(keys) != 1:
+            raise MalformedMessageError("Idempotency-Key", keys, "one such header")
         asked = await read_json(request, _transfer_decoder)
         member = await self._payments.account(caller)
-        transfer = await self._payments.order(member, key, asked)
+        ordered = await self._payments.order(member, keys[0], asked)
+        transfer = ordered.transfer
         wait_s = wait_preference(request, _WAIT_S_MAX)
         if wait_s:
             transfer = await self._payments.wait(transfer, wait_s)
         else:
             transfer = as_ordered(transfer)
-        answer = await self._payments.answer(transfer, language_of(request))
+        language = language_of(request)
+        answer = await self._payments.answer(transfer, language, ordered.content)
         return json_response(answer, status=201)
 
     async def post_batch(self, request: web.Request) -> web.Response:
@@ -262,17 +266,18 @@ class Api:
             asked.deliver,
         )
         try:
-            transfer = await self._payments.order(member, asked.key, alone)
-        except (Problem, InterletsError) as error:
+            ordered = await self._payments.order(member, asked.key, alone)
+        except (Problem, InterletsError, TimeoutError, *AWAY) as error:
             problem = as_problem(error)
             return BatchAnswer(
                 asked.key, problem.status, None, problem.members(language)
             )
+        transfer = ordered.transfer
         if wait_s:
             transfer = await self._payments.wait(transfer, wait_s)
         else:
             transfer = as_ordered(transfer)
-        answer = await self._payments.answer(transfer, language)
+        answer = await self._payments.answer(transfer, language, ordered.content)
         return BatchAnswer(asked.key, 201, answer, None)
 
     async def get_transfer(self, request: web.Request) -> web.Response:
@@ -325,7 +330,7 @@ class Api:
 def _read_query(request: web.Request) -> dict[str, str]:
     """Read the query strictly: known names, each once."""
     known = ("cursor", "page_size", "since", "text", "until")
-    names = list(request.query)
+    names = [name for name, _ in request.query.items()]
     if len(names) != len(set(names)) or not set(names) <= set(known):
         raise MalformedMessageError("query", names, f"each once of {', '.join(known)}")
     return dict(request.query)

@@ -22,6 +22,8 @@ from protocol.peer.runner import prepare_database
 from protocol.peer.settings import Settings
 from protocol.unit import DECIMALS_MAX
 
+#: No member can have this name, since no account begins with "@".
+_STAFF = "@treasurer"
 TREASURER_SCOPES = ("read", "treasurer")
 _PER_HOUR_MAX = 100_000
 
@@ -44,7 +46,7 @@ async def _init(settings: Settings) -> Mapping[str, object]:
     database = await prepare_database(settings, app.MIGRATIONS)
     try:
         async with database.desk.acquire() as connection:
-            if await access_store.read_person(connection, "treasurer") is not None:
+            if await access_store.read_person(connection, _STAFF) is not None:
                 raise AlreadyThereError(
                     "this node has its first treasurer already; for a new link run: "
                     "interlets-node sign-in"
@@ -59,7 +61,7 @@ async def _sign_in_link(settings: Settings, database: Database) -> str:
     now = Clock(settings.test.clock_offset_ms).now()
     async with database.desk.acquire() as connection, connection.transaction():
         code = await access_store.invite_person(
-            connection, "treasurer", TREASURER_SCOPES, now
+            connection, _STAFF, TREASURER_SCOPES, now
         )
     return f"{settings.server.public_url}/welcome#{code}"
 

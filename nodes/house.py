@@ -5,7 +5,9 @@ kind of input is led to its rule.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Sequence
+from weakref import WeakValueDictionary
 
 from nodes import member_store, rules
 from nodes.member_store import Membership
@@ -39,6 +41,7 @@ from protocol.messages import (
 from protocol.peer import directory_store
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
+from protocol.transfer import Transfer
 
 
 class NodeHouse:
@@ -60,11 +63,21 @@ class NodeHouse:
         self._newest: tuple[str, int] | None = None
         self._mirrored: tuple[str, int] | None = None
         self._clearing = 0
-        self._watched: dict[str, asyncio.Event] = {}
+        #: Kept only as long as somebody waits for it.
+        self._watched: WeakValueDictionary[str, asyncio.Future[Transfer]]
+        self._watched = WeakValueDictionary()
 
-    def watch(self, transfer_id: str) -> asyncio.Event:
-        """Give the event that is set when this transfer next changes."""
-        return self._watched.setdefault(transfer_id, asyncio.Event())
+    def watch(self, transfer_id: str) -> "asyncio.Future[Transfer]":
+        """Give what will hold this transfer when it has next changed.
+
+        Take it before looking how the transfer stands, so that no change falls
+        between the two; shield it, for others may wait for the same.
+        """
+        found = self._watched.get(transfer_id)
+        if found is None:
+            found = asyncio.get_running_loop().create_future()
+            self._watched[transfer_id] = found
+        return found
 
     @property
     def signing_key(self) -> SigningKey:
@@ -89,7 +102,8 @@ class NodeHouse:
     def begin(self, life: str) -> NodeView:
         """Make the view of a batch."""
         view = NodeView(life, self.federation, self.own, self._keys.sealing)
-        view.directory, view.keyring = self.directory, self.keyring
+        view.directory = view.ahead = self.directory
+        view.hub_key, view.keyring = self._hub_key, self.keyring
         view.newest, view.mirrored = self._newest, self._mirrored
         view.clearing = self._clearing
         return view
@@ -101,7 +115,9 @@ class NodeHouse:
         for number, line in enumerate(envelope.lines, envelope.payload.first):
             item = read_item(line)
             if isinstance(item, DirectoryDecision):
-                self._look_ahead(view, item, line)
+                # Only to open boxes behind it; it is decided in its turn.
+                with contextlib.suppress(PeerError):
+                    view.ahead = fold(view.ahead, item, line, view.federation)
             box = envelope.boxes.get(number)
             arrived.append(
                 ArrivedItem(
@@ -114,14 +130,6 @@ class NodeHouse:
                 )
             )
         return arrived
-
-    def _look_ahead(self, view: NodeView, item: DirectoryDecision, line: bytes) -> None:
-        # An offer behind it in the same batch needs the group's keys already.
-        try:
-            directory = fold(view.directory, item, line, view.federation)
-        except PeerError:
-            return
-        view.directory, view.keyring = directory, keyring(directory, [self._hub_key])
 
     def touches(self, view: View, wanted: object) -> Touched:
         """Say what must be read before this can be decided."""
@@ -188,12 +196,14 @@ class NodeHouse:
         """Remember what the batch has changed."""
         assert isinstance(view, NodeView)
         if view.directory is not self.directory:
-            self._know(view.directory)
+            self.directory, self.keyring = view.directory, view.keyring
         self._newest, self._mirrored = view.newest, view.mirrored
         self._clearing = view.clearing_balance
         if self._watched:
-            for transfer_id in view.transfers:
-                self._watched.pop(transfer_id, asyncio.Event()).set()
+            for transfer_id, transfer in view.transfers.items():
+                watched = self._watched.pop(transfer_id, None)
+                if watched is not None and not watched.done():
+                    watched.set_result(transfer)
 
 
 def _open_box(

@@ -20,7 +20,12 @@ from protocol.directory import (
     read_hub_statement,
 )
 from protocol.errors import InterletsError, OutageError, PeerError
-from protocol.joining import InvitationLink, read_request, write_request
+from protocol.joining import (
+    InvitationLink,
+    hash_code,
+    read_request,
+    write_request,
+)
 from protocol.messages import EntryRate, EntryUnit, GroupEntry
 from protocol.peer.command_line import confirm_sheet
 from protocol.peer.key_files import (
@@ -139,7 +144,7 @@ class Joining:
 
     def _write_request(self) -> None:
         """Make the keys and the request, unless an earlier try has."""
-        if self._request_file.exists():
+        if self._is_asked_already():
             return
         recovery, sheet = new_recovery_key()
         confirm_sheet(sheet)
@@ -157,7 +162,26 @@ class Joining:
         )
         request = write_request(entry, self._link.code, keys.signing, recovery)
         read_request(request.encode(), self._link.federation)
-        write_secret(self._request_file, request)
+        write_secret(self._request_file, request, replace=True)
+
+    def _is_asked_already(self) -> bool:
+        """Say whether an earlier try, cut off, has asked for just this."""
+        if not self._request_file.exists():
+            return False
+        raw = read_secret(self._request_file).encode()
+        try:
+            stated = read_request(raw, self._link.federation)
+        except PeerError:
+            return False
+        entry = stated.entry
+        asked = (stated.code_hash, entry.group, entry.name, entry.unit)
+        link, profile = self._link, self._profile
+        return asked == (
+            hash_code(link.code),
+            link.group,
+            profile.name,
+            profile.unit,
+        ) and entry.rates == [EntryRate(1, profile.rate)]
 
     async def _get(self, path: str) -> bytes:
         return await self._ask("GET", path, None)
@@ -175,7 +199,7 @@ class Joining:
                     method, url, data=body, allow_redirects=False
                 ) as response,
             ):
-                raw = await response.content.read(_ANSWER_LENGTH_MAX)
+                raw = await _read_whole(response)
                 status = response.status
         except (
             aiohttp.ClientError,
@@ -188,6 +212,16 @@ class Joining:
         if status >= 300:
             raise JoiningError(f"the hub says: {_told(raw, status)}")
         return raw
+
+
+async def _read_whole(response: aiohttp.ClientResponse) -> bytes:
+    """Read a whole answer; ``read(n)`` alone gives whatever came first."""
+    raw = bytearray()
+    async for chunk in response.content.iter_any():
+        raw += chunk
+        if len(raw) > _ANSWER_LENGTH_MAX:
+            raise PeerError("the hub's answer is too long")
+    return bytes(raw)
 
 
 def _told(raw: bytes, status: int) -> str:

@@ -227,7 +227,7 @@ class Payments:
 
     async def order(
         self, member: member_store.Member, key: str, asked: TransferRequest
-    ) -> Transfer:
+    ) -> Ordered:
         """Order a payment; gives the transfer once it is durable.
 
         Args:
@@ -265,8 +265,8 @@ class Payments:
             body_hash=line_hash(strict_json.write(asked)),
         )
         match await self._clerk.take(order):
-            case Ordered(transfer):
-                return transfer
+            case Ordered() as ordered:
+                return ordered
             case RefusalCode() as code:
                 raise refused(code)
             case OtherBody():
@@ -305,22 +305,34 @@ class Payments:
 
     async def wait(self, transfer: Transfer, wait_s: int) -> Transfer:
         """Wait until a transfer has ended, or for so many seconds."""
+        if transfer.state in _ENDED:
+            return transfer
         try:
             async with asyncio.timeout(wait_s):
+                # It may have changed since it was given: look once, then be told.
+                changed = self._house.watch(transfer.transfer_id)
+                transfer = await self._read(transfer.transfer_id) or transfer
                 while transfer.state not in _ENDED:
-                    changed = self._house.watch(transfer.transfer_id)
-                    now = await self._read(transfer.transfer_id)
-                    transfer = now or transfer
+                    transfer = await asyncio.shield(changed)
                     if transfer.state not in _ENDED:
-                        await changed.wait()
+                        changed = self._house.watch(transfer.transfer_id)
         except TimeoutError:
             pass
         return transfer
 
-    async def answer(self, transfer: Transfer, language: Language) -> TransferAnswer:
-        """Word a transfer for its member."""
-        async with self._database.readers.acquire() as connection:
-            line = await transfer_store.read_content(connection, transfer.content)
+    async def answer(
+        self, transfer: Transfer, language: Language, line: bytes | None = None
+    ) -> TransferAnswer:
+        """Word a transfer for its member.
+
+        Args:
+            transfer: as it stands.
+            language: the member's.
+            line: its content line, where that is at hand.
+        """
+        if line is None:
+            async with self._database.readers.acquire() as connection:
+                line = await transfer_store.read_content(connection, transfer.content)
         content = read_content(line)
         sign = -1 if transfer.role is Role.PAYER else 1
         return TransferAnswer(

@@ -88,6 +88,19 @@ class RefusalCode(StrEnum):
     PAYEE_CANNOT_RECEIVE = "payee-cannot-receive"
 
 
+#: What a payee's node may say no with; the other codes are not its to say.
+PAYEE_CODES = frozenset(
+    {
+        RefusalCode.NOT_SIGNED_BY_PAYER_GROUP,
+        RefusalCode.HISTORY_DIFFERS,
+        RefusalCode.CONTENT_UNREADABLE,
+        RefusalCode.AMOUNT_MISMATCH,
+        RefusalCode.UNKNOWN_ACCOUNT,
+        RefusalCode.PAYEE_CANNOT_RECEIVE,
+    }
+)
+
+
 class ItemRefusalCode(StrEnum):
     """Why one item of a good envelope has no effect (protocol, section 6)."""
 

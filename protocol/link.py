@@ -32,6 +32,8 @@ from protocol.messages import NOTHING_HASH
 
 #: A cover's time may differ from ours by so much (protocol, section 4).
 SKEW_MAX_MS = 5 * 60 * 1000
+#: How many former lives of the peer are remembered, to notice one that returns.
+LIVES_KEPT = 100
 
 
 class Trouble(StrEnum):
@@ -155,7 +157,8 @@ def take_cover(link: Link, cover: CoverPayload) -> Link:
         # Replaced once and back again: two servers hold one key.
         return freeze(link, Trouble.FORK)
     if not link.lives or cover.life != link.lives[-1]:
-        link = msgspec.structs.replace(link, lives=(*link.lives, cover.life))
+        lives = (*link.lives, cover.life)[-LIVES_KEPT:]
+        link = msgspec.structs.replace(link, lives=lives)
     trouble = _trouble_with_ours(link, cover) or _trouble_with_theirs(link, cover)
     if trouble is not None:
         return freeze(link, trouble)

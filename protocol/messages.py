@@ -52,6 +52,10 @@ SignedField = Annotated[
 ]
 AmountField = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 MillisecondsField = Annotated[int, Meta(ge=1, le=MILLISECONDS_MAX)]
+#: Base64url only: a box is passed on as it came, so nothing in it may be escaped.
+BoxField = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=SEALED_LINE_LENGTH_MAX)
+]
 PathField = Annotated[list[HashField], Meta(max_length=PATH_LENGTH_MAX)]
 
 
@@ -319,7 +323,7 @@ class SealedLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Content for the other group, behind the envelope of the item it is for."""
 
     for_: NumberField = msgspec.field(name="for")
-    box: str
+    box: BoxField
 
 
 class _Kind(msgspec.Struct):

@@ -6,6 +6,8 @@ sealing ``kid`` (12 bytes each), 24 bytes of nonce, ciphertext. Chance is the
 caller's to give: nothing here draws any.
 """
 
+from functools import lru_cache
+
 import nacl.bindings
 import nacl.exceptions
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -22,6 +24,8 @@ SALT_LENGTH = 16
 PADDED_LENGTHS = (512, 1024, 2048, 4096)
 _KID_BYTES = 12
 _TAG_LENGTH = 16
+#: Deriving a channel costs more than a box; the same keys always give the same one.
+_CHANNELS_KEPT = 4096
 #: ISO/IEC 7816-4 padding: one such byte, then zeros.
 _PADDING_MARK = b"\x80"
 
@@ -92,6 +96,7 @@ class Channel:
         return _unpad(padded)
 
 
+@lru_cache(maxsize=_CHANNELS_KEPT)
 def outgoing(
     own: SealingKey, other: bytes, federation: FederationId, sender: Group, to: Group
 ) -> Channel:
@@ -101,6 +106,7 @@ def outgoing(
     return Channel(key, own.kid, receiver_kid)
 
 
+@lru_cache(maxsize=_CHANNELS_KEPT)
 def incoming(
     own: SealingKey, other: bytes, federation: FederationId, sender: Group, to: Group
 ) -> Channel:

@@ -27,6 +27,7 @@ from protocol.ledger import (
     AccountKind,
 )
 from protocol.messages import (
+    ITEM_LENGTH_MAX,
     DirectoryDecision,
     GroupEntry,
     KeySpan,
@@ -75,6 +76,8 @@ def decide_admission(view: HubView, admission: Admission, now: Instant) -> Effec
         keys=[KeySpan(_signing_kid(admission.entry), 1, None)],
     )
     line = write_line(decision)
+    if len(line) > ITEM_LENGTH_MAX:
+        return Effects(None, (), AdmissionRefused("The group's entry is too long."))
     directory = fold(view.directory, decision, line, view.federation)
     position = Account(
         account_id=group,
@@ -112,8 +115,10 @@ def _why_not(
         return "This invitation has expired; ask the regional admin for another."
     if entry.group in (HUB, RESERVE):
         return f"{entry.group!r} is a name of the hub's own."
-    if Group(entry.group) in view.directory or entry.version != 1:
+    if Group(entry.group) in view.directory:
         return f"A group {entry.group!r} is already there; names are given once."
+    if entry.version != 1 or len(entry.rates) != 1:
+        return "A new group's entry has version 1 and one rate."
     used = {key.key for record in view.directory.values() for key in record.entry.keys}
     used |= view.own_keys
     if any(key.key in used for key in entry.keys):

@@ -5,7 +5,6 @@ from typing import Literal
 import msgspec
 
 from clearing.rules.view import AppendDecision, HubView
-from protocol.address import Group
 from protocol.effects import (
     ArrivedItem,
     CallPeople,
@@ -18,7 +17,7 @@ from protocol.effects import (
     refuse_item,
     transfer_of,
 )
-from protocol.errors import ItemRefusalCode, RefusalCode
+from protocol.errors import PAYEE_CODES, ItemRefusalCode, RefusalCode
 from protocol.instant import Instant, write_instant
 from protocol.ledger import (
     Entry,
@@ -65,10 +64,13 @@ def decide_reply(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
     if isinstance(reply, TransferAccept):
         return _decide_accept(view, transfer, arrived, now)
-    code = RefusalCode.CANCELLED if is_cancel else reply.code  # type: ignore[union-attr]
-    step = Step.CANCEL if is_cancel else Step.REFUSE
-    answer = None if is_cancel else line_hash(arrived.line)
-    return refuse_or_wait(view, transfer, answer, code, step, now)
+    if isinstance(reply, TransferCancel):
+        code = RefusalCode.CANCELLED
+        return refuse_or_wait(view, transfer, None, code, Step.CANCEL, now)
+    if reply.code not in PAYEE_CODES:
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
+    answer = line_hash(arrived.line)
+    return refuse_or_wait(view, transfer, answer, reply.code, Step.REFUSE, now)
 
 
 def _decide_accept(
@@ -86,29 +88,21 @@ def _decide_accept(
         answer=line_hash(arrived.line),
         waiting=write_line(answer).decode(),
     )
-    if not view.may_decide(transfer.payer_group, transfer.payee_group):
+    if not view.may_decide_on(transfer):
         return Effects(None, (SaveTransfer(waiting),))
     return decide_due(view, waiting, now)
 
 
 def _refuse_unknown(view: HubView, peer: str, id_: str, now: Instant) -> Effects:
-    """Answer an id that the hub does not know with a refusal to its sender."""
-    decision = TransferDecision(
-        log=view.log,
-        number=view.size,
-        at=write_instant(now),
-        id=id_,
-        prepare=None,
-        answer=None,
-        outcome="refused",
-        code=RefusalCode.UNKNOWN_TRANSFER,
-    )
-    line = write_line(decision)
-    # Kept, so that no prepare can ever clear under an id that was once refused.
-    refused = Transfer(
+    """Answer an id that the hub does not know with a refusal to its sender.
+
+    It is kept as a transfer without a prepare, so that no prepare of that group
+    can ever clear under an id that was once refused.
+    """
+    unknown = Transfer(
         transfer_id=id_,
         role=Role.HUB,
-        state=State.REFUSED,
+        state=State.TAKEN,
         payer_group=peer,
         payee_group=peer,
         milliseconds=0,
@@ -118,13 +112,9 @@ def _refuse_unknown(view: HubView, peer: str, id_: str, now: Instant) -> Effects
         prepare="",
         content="",
         taken_at=now,
-        decided_at=now,
-        log=view.log,
-        number=view.size,
-        code=RefusalCode.UNKNOWN_TRANSFER.value,
     )
-    appended = AppendDecision(view.log, view.size, line)
-    return Effects(Step.REFUSE, (appended, SaveTransfer(refused), SendItem(peer, line)))
+    code = RefusalCode.UNKNOWN_TRANSFER
+    return refuse_or_wait(view, unknown, None, code, Step.REFUSE, now)
 
 
 def refuse_or_wait(
@@ -143,12 +133,7 @@ def refuse_or_wait(
     state = None if is_new else transfer.state
     if move(Role.HUB, state, Event.REFUSE) is Move.KEEP:
         return Effects(None, ())
-    groups = [
-        group
-        for group in (transfer.payer_group, transfer.payee_group)
-        if Group(group) in view.directory
-    ]
-    if view.may_decide(*groups):
+    if view.may_decide_on(transfer):
         return _decide(view, transfer, "refused", answer, code, step, now)
     target = move(Role.HUB, state, Event.WAIT)
     assert isinstance(target, State) or target is Move.KEEP
@@ -168,14 +153,8 @@ def decide_due(view: HubView, transfer: Transfer, now: Instant) -> Effects:
     or earlier than when the prepare was taken (a clock set back). Refusing is
     always safe.
     """
-    undecided = transfer.state in (State.TAKEN, State.OFFERED)
-    if not undecided or not view.may_decide(
-        *(
-            group
-            for group in (transfer.payer_group, transfer.payee_group)
-            if Group(group) in view.directory
-        )
-    ):
+    is_undecided = transfer.state in (State.TAKEN, State.OFFERED)
+    if not is_undecided or not view.may_decide_on(transfer):
         return Effects(None, ())
     if transfer.waiting_code is not None:
         code = RefusalCode(transfer.waiting_code)
@@ -207,7 +186,7 @@ def _decide(
         number=view.size,
         at=write_instant(now),
         id=transfer.transfer_id,
-        prepare=transfer.prepare,
+        prepare=transfer.prepare or None,
         answer=answer,
         outcome=outcome,
         code=code,

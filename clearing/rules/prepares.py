@@ -48,6 +48,10 @@ def decide_prepare(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
     prepare_hash = line_hash(arrived.line)
     known = view.transfers.get(prepare.id)
+    if known is not None and not known.prepare:
+        # Only a group's own word about an id that nobody knew binds it.
+        groups = (prepare.payer_group, prepare.payee_group)
+        known = known if known.payer_group in groups else None
     if known is not None:
         if known.prepare == prepare_hash:
             return Effects(None, ())

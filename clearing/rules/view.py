@@ -2,7 +2,7 @@
 
 import msgspec
 
-from protocol.address import FederationId
+from protocol.address import FederationId, Group
 from protocol.effects import (
     Effect,
     HouseEffect,
@@ -11,7 +11,8 @@ from protocol.effects import (
 )
 from protocol.instant import Instant
 from protocol.keyring import Keyring
-from protocol.link import Trouble
+from protocol.link import Link, Trouble
+from protocol.transfer import State, Transfer
 
 #: The hub's own account, for charges and shared losses; no group may be so named.
 RESERVE = "reserve"
@@ -97,17 +98,36 @@ class HubView(View):
         if isinstance(effect, SaveGroup):
             self.history = [*self.history, effect.record.line]
 
-    def may_decide(self, *groups: str) -> bool:
-        """Say whether all these groups have compared since the hub's start.
+    def may_decide_on(self, transfer: Transfer) -> bool:
+        """Say whether a transfer's groups have compared since the hub's start.
 
-        A group whose link is frozen counts as frozen and holds nobody up; but a
-        hub that is behind on any link may have forgotten what it decided, and
-        decides nothing (protocol, section 11).
+        A group whose link is frozen counts as frozen and holds nobody up: what
+        was never offered may be refused. But where the group says that the hub is
+        behind, the hub may have forgotten what it decided on an offer, and waits.
+        Only that group's transfers wait: the word of one node stops no other
+        (see docs/decisions/0012).
         """
-        if any(link.trouble is Trouble.WE_ARE_BEHIND for link in self.links.values()):
+        if not transfer.prepare and self.is_told_behind:
+            # Whose transfer it may have been is not known: any group's.
             return False
+        was_offered = transfer.state is not State.TAKEN
         return all(
-            (link := self.links.get(group)) is not None
-            and (link.has_compared or link.trouble is not None)
-            for group in groups
+            _may_decide(self.links.get(group), was_offered=was_offered)
+            for group in (transfer.payer_group, transfer.payee_group)
+            if Group(group) in self.directory
         )
+
+    @property
+    def is_told_behind(self) -> bool:
+        """Some group says that it has more of the hub's than the hub knows."""
+        return any(
+            link.trouble is Trouble.WE_ARE_BEHIND for link in self.links.values()
+        )
+
+
+def _may_decide(link: Link | None, *, was_offered: bool) -> bool:
+    if link is None:
+        return False
+    if link.trouble is Trouble.WE_ARE_BEHIND:
+        return not was_offered
+    return link.has_compared or link.trouble is not None

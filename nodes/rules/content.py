@@ -25,7 +25,8 @@ def open_content(
     view: NodeView, prepare: TransferPrepare, box: str | None
 ) -> bytes | None:
     """Open the box of an offered prepare; ``None`` when it is not readable."""
-    payer = view.directory.get(Group(prepare.payer_group))
+    group = Group(prepare.payer_group)
+    payer = view.ahead.get(group) or view.directory.get(group)
     if box is None or payer is None:
         return None
     channel = sealing.incoming(

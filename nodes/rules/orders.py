@@ -83,9 +83,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ordered(msgspec.Struct, frozen=True):
-    """An order's transfer as it now stands: new, or found again under its key."""
+    """An order's transfer as it now stands: new, or found again under its key.
+
+    ``content`` is its content line when it is new.
+    """
 
     transfer: Transfer
+    content: bytes | None = None
 
 
 class OtherBody(msgspec.Struct, frozen=True):
@@ -110,6 +114,9 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         if before.body_hash != order.body_hash:
             return Effects(None, (), OtherBody())
         return Effects(None, (), Ordered(known) if known else before.code)
+    if known is not None and (known.role, known.account) != (Role.PAYER, order.payer):
+        # Another group has used this id, from a key that it could guess.
+        return Effects(None, (), OtherBody())
     if known is not None:
         # The key was lost (a restore), the transfer was not: never a second one.
         return Effects(None, (_keep(order, None, now),), Ordered(known))
@@ -146,7 +153,7 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         SendItem("hub", prepare, box),
         _keep(order, None, now),
     )
-    return Effects(Step.ORDER, wanted, Ordered(transfer))
+    return Effects(Step.ORDER, wanted, Ordered(transfer, content))
 
 
 def _keep(order: Order, code: RefusalCode | None, now: Instant) -> KeepAnswer:

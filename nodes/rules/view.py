@@ -4,7 +4,7 @@ import msgspec
 
 from protocol import sealing
 from protocol.address import FederationId, Group
-from protocol.directory import GroupRecord
+from protocol.directory import Directory, GroupRecord, keyring
 from protocol.effects import (
     Effect,
     HouseEffect,
@@ -14,7 +14,7 @@ from protocol.errors import (
     RefusalCode,
 )
 from protocol.instant import Instant
-from protocol.keyring import Keyring
+from protocol.keyring import KeyPeriod, Keyring
 from protocol.ledger import (
     GROUP_UNIT,
     TIME_UNIT,
@@ -100,8 +100,9 @@ class NodeView(View):
     Attributes:
         federation: the federation's whole id.
         group: our own name.
-        keyring: keys of the hub and of all groups.
+        hub_key: the hub's signing key.
         sealing_key: ours.
+        ahead: the directory as this batch will leave it; only to open boxes.
         answers: by caller and key, how orders were answered.
         clearing: the clearing account's balance when the batch began.
         newest: log and number of the newest decision taken.
@@ -119,7 +120,9 @@ class NodeView(View):
         self.federation = federation
         self.group = group
         self.sealing_key = sealing_key
-        self.keyring = Keyring()
+        self.hub_key: KeyPeriod | None = None
+        self.ahead: Directory = {}
+        self._keyring: tuple[Directory, Keyring] | None = None
         self.answers: dict[tuple[str, str], Answer] = {}
         self.clearing = 0
         self.newest: tuple[str, int] | None = None
@@ -132,6 +135,19 @@ class NodeView(View):
                 self.newest = (effect.log, effect.number)
             case KeepAnswer():
                 self.answers[effect.caller, effect.key] = effect.answer
+
+    @property
+    def keyring(self) -> Keyring:
+        """Keys of the hub and of all groups, as the directory stands now."""
+        if self._keyring is None or self._keyring[0] is not self.directory:
+            others = [] if self.hub_key is None else [self.hub_key]
+            self._keyring = (self.directory, keyring(self.directory, others))
+        return self._keyring[1]
+
+    @keyring.setter
+    def keyring(self, known: Keyring) -> None:
+        """Take the keyring that belongs to the directory as it stands."""
+        self._keyring = (self.directory, known)
 
     @property
     def clearing_balance(self) -> int:

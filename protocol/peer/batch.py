@@ -271,6 +271,8 @@ class Batch:
             at=write_instant(self.now),
         )
         line_1, payload_hash = seal(payload, self.house.signing_key)
+        wire = wire_of(line_1, items)
+        assert len(wire) <= _ITEMS_LENGTH_MAX + LINE_1_LENGTH_MAX, "it must fit a body"
         self.view.links[peer] = after_sealing(link, payload, payload_hash)
         self.steps.append(Step.SEAL)
         self.sealed.append(
@@ -282,7 +284,7 @@ class Batch:
                 payload_hash=payload_hash,
                 life=link.life,
                 at=self.now,
-                wire=wire_of(line_1, items),
+                wire=wire,
             )
         )
 

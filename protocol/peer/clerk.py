@@ -28,7 +28,7 @@ from protocol.envelope import (
 )
 from protocol.errors import OutageError
 from protocol.instant import Instant, read_instant, write_instant
-from protocol.link import Link
+from protocol.link import SKEW_MAX_MS, Link
 from protocol.messages import read_item
 from protocol.peer import directory_store, ledger_store, link_store, transfer_store
 from protocol.peer.batch import Arrival, Batch, House, MoreTime, Stale, Work
@@ -37,7 +37,7 @@ from protocol.peer.database import AWAY, AnyConnection, Connection, Database
 from protocol.peer.link_store import SealedEnvelope
 from protocol.peer.metrics import Metrics
 from protocol.peer.migration_store import migrate
-from protocol.peer.settings import LimitSettings
+from protocol.peer.settings import LimitSettings, SettingsError
 from protocol.peer.steps import KillSwitch
 
 _LOG = logging.getLogger(__name__)
@@ -180,7 +180,10 @@ class Clerk:
     def _next_cover_at(self, peer: str) -> Instant:
         # Two covers of one millisecond would be one: the second must be later.
         before = self._cover_at.get(peer, self._cover_floor)
-        return Instant(max(self._clock.now(), before + 1))
+        now = self._clock.now()
+        # No peer has taken a cover dated further ahead than this, so a clock that
+        # leapt and was put right does not silence us until it gets there again.
+        return Instant(max(now, min(before, now + SKEW_MAX_MS) + 1))
 
     def _cover(self, link: Link) -> bytes:
         at = self._next_cover_at(link.peer)
@@ -219,7 +222,10 @@ class Clerk:
                 await self._start()
                 while True:
                     await self._work_once()
-            except (OutageError, *AWAY) as error:
+            except (OutageError, SettingsError, *AWAY) as error:
+                if isinstance(error, SettingsError) and not self.life:
+                    # At the first start nobody waits yet: say it and stop.
+                    raise
                 _LOG.warning("the database is away: %s", error)
                 await self._lose_role()
                 await asyncio.sleep(_PAUSE_S)

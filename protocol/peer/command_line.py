@@ -21,6 +21,7 @@ from protocol.errors import (
 )
 from protocol.peer.settings import Settings, SettingsError, environment, load
 
+_BYTE_ORDER_MARK = "\ufeff"
 EXIT_NO = 1
 EXIT_DATA = 65
 EXIT_TRY_AGAIN = 75
@@ -88,9 +89,12 @@ def show(answer: Mapping[str, object], to: TextIO, *, as_json: bool) -> None:
         to.write(msgspec.json.encode(answer).decode() + "\n")
         return
     for name, value in answer.items():
-        lines = value if isinstance(value, list) else [value]
-        to.write(f"{name.replace('_', ' ')}: ")
-        to.write("\n  ".join(str(line) for line in lines) + "\n")
+        if isinstance(value, Mapping):
+            parts = [f"{of.replace('_', ' ')} {one}" for of, one in value.items()]
+            told = ", ".join(parts)
+            to.write(f"{name}: {told}\n")
+        else:
+            to.write(f"{name.replace('_', ' ')}: {value}\n")
 
 
 def _fail(parser: argparse.ArgumentParser, error: Exception, code: int) -> int:
@@ -105,9 +109,10 @@ def read_given(source: str) -> str:
         DataError: no such file, or not text.
     """
     if source == "-":
-        return sys.stdin.read().strip()
+        return sys.stdin.read().strip().removeprefix(_BYTE_ORDER_MARK)
     try:
-        return Path(source).read_text(encoding="utf-8").strip()
+        # Spreadsheets begin a file with a mark that no column is named after.
+        return Path(source).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{source}: cannot be read: {error}") from None
 

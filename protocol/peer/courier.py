@@ -92,10 +92,13 @@ class Courier:
     async def _poll(self, session: aiohttp.ClientSession) -> None:
         pause_s = _PAUSE_MIN_S
         while True:
+            news = self._clerk.news(HUB)
+            if not self._clerk.is_ready:
+                # Rung when this process becomes the clerk.
+                await news.wait()
+                continue
             before, began = self._clerk.links.get(HUB), self._clock.monotonic_s()
-            is_done = self._clerk.is_ready and await self._exchange(
-                session, "poll", _POLL_WAIT_S
-            )
+            is_done = await self._exchange(session, "poll", _POLL_WAIT_S)
             # A hub that cannot compare answers at once: without any progress, do
             # not spin on it.
             after, took_s = (

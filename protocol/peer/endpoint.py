@@ -31,7 +31,7 @@ not built yet; a program trades the code for a token, once:
     POST /api/v1/tokens   {"code": "..."}
 """
 _LOOPBACK = ("127.0.0.1", "::1")
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "Via")
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
 class Endpoint:

@@ -74,13 +74,22 @@ def _read_key(path: Path) -> bytes:
     return key
 
 
-def write_secret(path: Path, text: str) -> None:
-    """Write a new file that only its owner may read; never overwrites one."""
+def write_secret(path: Path, text: str, *, replace: bool = False) -> None:
+    """Write a file that only its owner may read, whole or not at all.
+
+    Raises:
+        FileExistsError: there is one already, and it is not to be replaced.
+    """
+    if path.exists() and not replace:
+        raise FileExistsError(path)
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(draft, flags, 0o600), "w", encoding="utf-8") as file:
         file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
+    draft.replace(path)
 
 
 def new_recovery_key() -> tuple[SigningKey, str]:
@@ -92,8 +101,7 @@ def new_recovery_key() -> tuple[SigningKey, str]:
 def keep_sheet(folder: Path, sheet: str) -> None:
     """Keep a sheet until it has been shown: a command may be cut off before that."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / _SHEET).unlink(missing_ok=True)
-    write_secret(folder / _SHEET, sheet)
+    write_secret(folder / _SHEET, sheet, replace=True)
 
 
 def take_sheet(folder: Path) -> str | None:

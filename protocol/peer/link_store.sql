@@ -35,9 +35,13 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[], $5::te
                      $6::text[], $7::text[], $8::timestamptz[]);
 
 -- read_waiting --
--- Items for a peer that are not sealed yet, with their boxes, oldest first.
-SELECT item.number, item.line, sealed_line.box
-  FROM item LEFT JOIN sealed_line USING (peer, direction, number)
+-- Items for a peer that are not sealed yet, with their boxes, oldest first. A join
+-- here would walk through every box that was ever sent.
+SELECT item.number, item.line,
+       (SELECT box FROM sealed_line
+         WHERE sealed_line.peer = $1 AND sealed_line.direction = 'out'
+           AND sealed_line.number = item.number) AS box
+  FROM item
  WHERE item.peer = $1 AND item.direction = 'out' AND item.number > $2
  ORDER BY item.number
  LIMIT $3;
@@ -52,8 +56,11 @@ SELECT first, count, line_1, payload_hash, life
 
 -- read_lines --
 -- Items of one direction by number, with their boxes, oldest first.
-SELECT item.number, item.line, sealed_line.box
-  FROM item LEFT JOIN sealed_line USING (peer, direction, number)
+SELECT item.number, item.line,
+       (SELECT box FROM sealed_line
+         WHERE sealed_line.peer = $1 AND sealed_line.direction = $2
+           AND sealed_line.number = item.number) AS box
+  FROM item
  WHERE item.peer = $1 AND item.direction = $2 AND item.number BETWEEN $3 AND $4
  ORDER BY item.number;
 

@@ -54,9 +54,7 @@ class Metrics:
         self.inputs = counter("inputs", "Inputs that the clerk decided.", "kind")
         self.refusals = counter("refusals", "Lawful noes.", "code")
         self.waiting = gauge("waiting", "Inputs that wait for the clerk.")
-        self.envelopes = counter(
-            "envelopes", "Envelopes sent, taken or dropped.", "outcome"
-        )
+        self.envelopes = counter("envelopes", "Envelopes taken and sealed.", "outcome")
         self.requests = counter(
             "http_requests", "HTTP requests answered.", "route", "status"
         )

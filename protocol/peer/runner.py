@@ -24,7 +24,7 @@ from protocol.peer.database import Database
 from protocol.peer.endpoint import Endpoint
 from protocol.peer.metrics import Metrics
 from protocol.peer.migration_store import migrate
-from protocol.peer.settings import Settings
+from protocol.peer.settings import Settings, SettingsError
 from protocol.peer.steps import KillSwitch
 from protocol.peer.web import problems
 from protocol.peer.web.sign_in import Door
@@ -124,7 +124,13 @@ async def serve(server: Server) -> None:
         running = [group.create_task(server.clerk.run(), name="clerk")]
         await runner.setup()
         host, port = server.settings.server.address()
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise SettingsError(
+                f"server.listen is {server.settings.server.listen}, where this machine "
+                f"does not let us listen: {error.strerror or error}."
+            ) from None
         _LOG.info("listening on %s", server.settings.server.listen)
         running += [group.create_task(task()) for task in server.tasks]
         await stop.wait()

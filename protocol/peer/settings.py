@@ -252,6 +252,8 @@ def _find_problem(name: str, value: object) -> str | None:
     """Say what is wrong with a value of the right shape; it may raise ValueError."""
     if name == "server.listen" and int(str(value).rpartition(":")[2]) > _PORT_MAX:
         return f"{_show(value)}; expected a port of at most {_PORT_MAX}"
+    if name in ("database.url", "server.public_url") and not _has_port(str(value)):
+        return f"a port that is none; expected one of 1 to {_PORT_MAX}"
     if name == "database.url":
         parts = urlsplit(str(value))
         secrets = {"password", "sslpassword"} & parse_qs(parts.query).keys()
@@ -293,3 +295,11 @@ def _show(value: object) -> str:
     if len(shown) > _FOUND_LENGTH_MAX:
         shown = shown[:_FOUND_LENGTH_MAX] + "..."
     return shown
+
+
+def _has_port(url: str) -> bool:
+    """Say whether a URL's port, if it names one, can be one."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False

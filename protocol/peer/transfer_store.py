@@ -1,6 +1,6 @@
 """Stored transfers and content lines; the only writer of their tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from protocol.effects import Effect, SaveContent, SaveTransfer, View
 from protocol.instant import Instant, from_datetime, to_datetime
@@ -56,9 +56,20 @@ async def read(
     return found
 
 
-async def read_due(connection: AnyConnection, now: Instant, most: int) -> list[str]:
-    """Give ids of transfers that the hub may now have to decide, oldest first."""
-    rows = await connection.fetch(_SQL["read_due"], to_datetime(now), most)
+async def read_due(
+    connection: AnyConnection, now: Instant, most: int, without: Collection[str]
+) -> list[str]:
+    """Give ids of transfers that the hub may now have to decide, oldest first.
+
+    Args:
+        connection: any.
+        now: the hub's time.
+        most: how many at once.
+        without: groups whose transfers cannot be decided now.
+    """
+    rows = await connection.fetch(
+        _SQL["read_due"], to_datetime(now), most, list(without)
+    )
     return [str(row["transfer_id"]) for row in rows]
 
 

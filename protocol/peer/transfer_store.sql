@@ -8,11 +8,13 @@ SELECT transfer_id, role, state, payer_group, payee_group, milliseconds,
  WHERE transfer_id = ANY($1::uuid[]);
 
 -- read_due --
--- Undecided transfers whose time is up, or whose decision waits for a comparison.
+-- Undecided transfers whose time is up, or whose decision waits for a comparison;
+-- none of groups that cannot be decided on, for they would hide the others.
 SELECT transfer_id
   FROM transfer
  WHERE state IN ('taken', 'offered')
    AND (decide_by <= $1 OR waiting IS NOT NULL OR waiting_code IS NOT NULL)
+   AND payer_group <> ALL($3::text[]) AND payee_group <> ALL($3::text[])
  ORDER BY decide_by
  LIMIT $2;
 
@@ -44,7 +46,12 @@ SELECT * FROM unnest(
        $17::timestamptz[], $18::text[], $19::bigint[], $20::text[], $21::text[],
        $22::text[], $23::text[], $24::boolean[])
     ON CONFLICT (transfer_id) DO UPDATE
-   SET state = excluded.state, decided_at = excluded.decided_at, log = excluded.log,
+   SET payer_group = excluded.payer_group, payee_group = excluded.payee_group,
+       milliseconds = excluded.milliseconds, payer_rate = excluded.payer_rate,
+       payee_rate = excluded.payee_rate, decide_by = excluded.decide_by,
+       prepare = excluded.prepare, content = excluded.content,
+       taken_at = excluded.taken_at, item_number = excluded.item_number,
+       state = excluded.state, decided_at = excluded.decided_at, log = excluded.log,
        number = excluded.number, code = excluded.code, answer = excluded.answer,
        waiting = excluded.waiting, waiting_code = excluded.waiting_code,
        is_cancel_sent = excluded.is_cancel_sent;

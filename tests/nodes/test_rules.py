@@ -106,7 +106,8 @@ def test_an_order_holds_the_payers_units_and_asks_the_hub() -> None:
     assert (prepare.payer_group, prepare.payee_group) == (OOSTENDE, MECHELEN)
     assert (prepare.milliseconds, prepare.payer_rate, prepare.payee_rate) == (S, 1, 1)
     assert view.transfers[ID].state is State.ORDERED
-    assert effects.outcome == Ordered(view.transfers[ID])
+    assert isinstance(effects.outcome, Ordered)
+    assert effects.outcome.transfer == view.transfers[ID]
     (kept,) = of_kind(effects, KeepAnswer)
     assert (kept.answer.transfer_id, kept.answer.code) == (ID, None)
 
@@ -253,7 +254,20 @@ def test_the_same_order_again_gets_the_first_answer_and_books_nothing() -> None:
     first = carried(view, rules.decide_order(view, order(), NOW))
     again = rules.decide_order(view, order(nonce=bytes(range(24))), later(5))
     assert again.wanted == ()
-    assert again.outcome == first.outcome
+    assert isinstance(again.outcome, Ordered)
+    assert isinstance(first.outcome, Ordered)
+    assert again.outcome.transfer == first.outcome.transfer
+
+
+def test_an_id_that_another_group_has_used_is_not_answered_with_its_payment() -> None:
+    view = oostende()
+    carried(view, rules.decide_order(view, order(), NOW))
+    view.answers.clear()
+    view.transfers[ID] = msgspec.structs.replace(
+        view.transfers[ID], role=Role.PAYEE, account="pieter"
+    )
+    effects = rules.decide_order(view, order(), later(5))
+    assert isinstance(effects.outcome, OtherBody)
 
 
 def test_a_refusal_is_kept_under_its_key_even_when_its_reason_is_gone() -> None:
@@ -562,7 +576,7 @@ def test_the_second_offer_of_a_batch_sees_the_hold_of_the_first() -> None:
     effects = rules.decide_offer(view, offered(view, id=OTHER_ID), NOW)
     ((_, refuse),) = sent(effects)
     assert isinstance(refuse, TransferRefuse)
-    assert refuse.code is RefusalCode.PAYEE_CANNOT_RECEIVE
+    assert refuse.code == RefusalCode.PAYEE_CANNOT_RECEIVE
 
 
 def item_code(effects: Effects) -> ItemRefusalCode:

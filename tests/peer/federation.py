@@ -223,7 +223,9 @@ class Federation:
     async def sweep(self) -> None:
         """Let the hub look at what is due, as its sweeper does."""
         async with self.hub.database.readers.acquire() as connection:
-            due = await transfer_store.read_due(connection, self.hub.clock.now(), 1000)
+            due = await transfer_store.read_due(
+                connection, self.hub.clock.now(), 1000, []
+            )
         if due:
             await self.hub.clerk.take(Due(due))
 
@@ -277,7 +279,7 @@ async def _start_hub(new_database: NewDatabase) -> Server:
     return server
 
 
-async def _start_node(
+async def start_node(
     new_database: NewDatabase, group: Group, members: list[NewMember]
 ) -> Server:
     url = await new_database()
@@ -338,7 +340,7 @@ async def federation(new_database: NewDatabase) -> AsyncIterator[Federation]:
             member = NewMember(
                 account_id=name, name=name.capitalize(), floor=-1000, ceiling=3000
             )
-            nodes[group] = await _start_node(new_database, group, [member])
+            nodes[group] = await start_node(new_database, group, [member])
             stack.push_async_callback(nodes[group].stop)
         made = Federation(hub, nodes)
         await made.quiet()

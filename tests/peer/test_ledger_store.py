@@ -230,7 +230,6 @@ async def test_a_hold_cannot_be_what_no_rule_allows(new_database: NewDatabase) -
         ("marie", "bob", -1, "held"): "hold_sets_something_aside",
         ("marie", "marie", 1, "held"): "hold_is_on_two_accounts",
         ("marie", "bob", 1, "settled"): "hold_state_is_known",
-        ("marie", "nobody", 1, "held"): "hold_credit_account_fkey",
     }
     sql = "INSERT INTO hold VALUES ($1, $2, $3, $4, $5)"
     async with books(new_database) as made:
@@ -257,13 +256,19 @@ async def test_what_was_booked_is_never_edited(new_database: NewDatabase) -> Non
         assert {sql: await refused_by(made.connection, sql) for sql in rules} == rules
 
 
-async def test_an_account_with_postings_cannot_be_removed(
+async def test_an_account_is_never_removed(new_database: NewDatabase) -> None:
+    async with books(new_database) as made:
+        for sql in ("DELETE FROM account", "TRUNCATE account CASCADE"):
+            told = await refused_by(made.connection, sql)
+            assert told == "account_is_never_removed"
+
+
+async def test_a_posting_is_on_an_account_that_is_there(
     new_database: NewDatabase,
 ) -> None:
     async with books(new_database) as made:
-        await made.post(entry(1, ("marie", -2), ("bob", 2)))
-        sql = "DELETE FROM account WHERE account_id = 'bob'"
-        assert await refused_by(made.connection, sql) == "posting_account_id_fkey"
+        sql = "INSERT INTO posting VALUES ('marie', 1, -2, -2), ('nobody', 1, 2, 2)"
+        assert await refused_by(made.connection, sql) == "entry_sums_to_zero"
 
 
 async def test_a_search_finds_by_reason_and_time(new_database: NewDatabase) -> None:

@@ -57,6 +57,8 @@ def test_every_step_may_be_named(step: Step) -> None:
     "setting", ["offer", "offer:", "offer:during", "Offer:before", "pay:after", " "]
 )
 def test_a_wrong_place_is_refused_and_the_known_names_are_told(setting: str) -> None:
-    with pytest.raises(SettingsError, match="a NAME of order, prepare, ") as refused:
+    with pytest.raises(
+        SettingsError, match="a NAME of order, cancel-wish, "
+    ) as refused:
         KillSwitch(setting)
     assert repr(setting) in str(refused.value)

@@ -104,7 +104,7 @@ async def test_what_may_have_to_be_decided_is_due(new_database: NewDatabase) -> 
     async with tables(new_database) as connection:
         for changes, now, is_due in cases:
             await keep(connection, Transfer(**(TAKEN | changes)))
-            due = await transfer_store.read_due(connection, Instant(now), 10)
+            due = await transfer_store.read_due(connection, Instant(now), 10, [])
             assert due == [ID] * is_due
 
 

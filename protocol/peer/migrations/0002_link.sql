@@ -13,7 +13,7 @@ CREATE TABLE link (
 ) WITH (fillfactor = 50);
 
 CREATE TABLE envelope (
-    peer text NOT NULL REFERENCES link,
+    peer text NOT NULL,
     direction text NOT NULL,
     first bigint NOT NULL,
     count integer NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE envelope (
 );
 
 CREATE TABLE item (
-    peer text NOT NULL REFERENCES link,
+    peer text NOT NULL,
     direction text NOT NULL,
     number bigint NOT NULL,
     line bytea NOT NULL,
@@ -42,8 +42,7 @@ CREATE TABLE sealed_line (
     direction text NOT NULL,
     number bigint NOT NULL,
     box text NOT NULL,
-    PRIMARY KEY (peer, direction, number),
-    FOREIGN KEY (peer, direction, number) REFERENCES item
+    PRIMARY KEY (peer, direction, number)
 );
 
 CREATE TRIGGER envelope_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON envelope
@@ -60,10 +59,10 @@ BEGIN
                    count(*) AS many
               FROM added GROUP BY peer, direction) AS run
      WHERE many <> high - low + 1
-        OR (low > 1 AND NOT EXISTS (
-                SELECT FROM item
+        OR (low > 1 AND (
+                SELECT number FROM item
                  WHERE item.peer = run.peer AND item.direction = run.direction
-                   AND item.number = run.low - 1))
+                   AND item.number = run.low - 1) IS NULL)
      LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'items % of % leave a gap at %',

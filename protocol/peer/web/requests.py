@@ -1,5 +1,6 @@
 """Bodies read strictly, and who is asking."""
 
+import asyncio
 from typing import TypeVar
 
 import msgspec
@@ -11,6 +12,8 @@ from protocol.peer.web.problems import Problem
 
 #: Largest body of the people's API, bytes.
 JSON_LENGTH_MAX = 64 * 1024
+#: A body must be here within so many seconds, or its sender is only holding us up.
+BODY_S_MAX = 30
 #: Under this name a request carries who asks, once that is known.
 CALLER = web.RequestKey("caller", Caller)
 
@@ -42,12 +45,17 @@ async def read_body(request: web.Request, length_max: int) -> bytes:
     if (request.content_length or 0) > length_max:
         raise Problem(413, "too-large", f"A body here is at most {length_max} bytes.")
     raw = bytearray()
-    async for chunk in request.content.iter_any():
-        raw += chunk
-        if len(raw) > length_max:
-            raise Problem(
-                413, "too-large", f"A body here is at most {length_max} bytes."
-            )
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            async for chunk in request.content.iter_any():
+                raw += chunk
+                if len(raw) > length_max:
+                    raise Problem(
+                        413, "too-large", f"A body here is at most {length_max} bytes."
+                    )
+    except TimeoutError:
+        told = f"The body did not come within {BODY_S_MAX} seconds."
+        raise Problem(408, "too-slow", told) from None
     return bytes(raw)
 
 
@@ -67,8 +75,8 @@ def caller_of(request: web.Request, scope: str) -> Caller:
 
 def wait_preference(request: web.Request, most: int) -> int:
     """Read ``Prefer: wait=N`` (RFC 7240, section 4.3), seconds; 0 when absent."""
-    for preference in request.headers.get("Prefer", "").split(","):
-        name, _, value = preference.strip().partition("=")
+    for preference in ",".join(request.headers.getall("Prefer", [])).split(","):
+        name, _, value = preference.partition(";")[0].strip().partition("=")
         if name.lower() == "wait" and value.isdecimal() and len(value) <= 4:
             return min(int(value), most)
     return 0

@@ -5,11 +5,13 @@ wrong name takes as long, and is answered in the same words, as a wrong password
 """
 
 import asyncio
+import re
 from collections import deque
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from protocol.instant import Instant, write_instant
 from protocol.peer import access_store
@@ -22,6 +24,7 @@ _TRIES_PER_PAIR = 10
 _TRIES_PER_ADDRESS = 60
 _WINDOW_S = 300.0
 _KEPT_MAX = 10_000
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 MEMBER_SCOPES = ("pay", "read")
 
 
@@ -31,9 +34,9 @@ class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``scopes`` narrows what the token may do, or adds ``batch`` for a program.
     """
 
-    name: str = ""
-    password: str = ""
-    code: str = ""
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9._-]{0,32}\Z")] = ""
+    password: Annotated[str, Meta(max_length=1000)] = ""
+    code: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,100}\Z")] = ""
     scopes: list[Literal["batch", "pay", "read"]] = []
 
 
@@ -110,8 +113,8 @@ class Door:
     def _check_pace(self, request: web.Request, asked: SignIn) -> None:
         address = request.remote or ""
         wait_s = self._throttle.wait_s(
-            (asked.name, address), _TRIES_PER_PAIR
-        ) or self._throttle.wait_s(address, _TRIES_PER_ADDRESS)
+            address, _TRIES_PER_ADDRESS
+        ) or self._throttle.wait_s((asked.name, address), _TRIES_PER_PAIR)
         if wait_s:
             raise Problem(
                 429,
@@ -143,7 +146,7 @@ class Door:
         async def guarded(request: web.Request) -> web.StreamResponse:
             kind, _, token = request.headers.get("Authorization", "").partition(" ")
             caller = None
-            if kind.lower() == "bearer" and token:
+            if kind.lower() == "bearer" and _TOKEN.fullmatch(token):
                 async with self._database.readers.acquire() as connection:
                     caller = await access_store.read_caller(
                         connection, token, self._clock.now()
