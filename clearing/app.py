@@ -1,7 +1,5 @@
 """The hub put together: the house's rules, the clerk, its end of the links."""
 
-import asyncio
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,10 +8,10 @@ from aiohttp import web
 from clearing import log_store
 from clearing.api import Api
 from clearing.house import Due, HubHouse
-from protocol.errors import InterletsError, OutageError
+from protocol.errors import InterletsError
 from protocol.link import Link
 from protocol.peer import runner, transfer_store
-from protocol.peer.database import AWAY, Database
+from protocol.peer.database import Database
 from protocol.peer.endpoint import LinkEndpoint
 from protocol.peer.key_files import load_keys
 from protocol.peer.runner import Server
@@ -21,7 +19,6 @@ from protocol.peer.settings import Settings
 
 MIGRATIONS = ("clearing", Path(__file__).parent / "migrations")
 
-_LOG = logging.getLogger(__name__)
 #: How often the hub looks for transfers whose time is up.
 _SWEEP_S = 0.5
 _SWEEP_MOST = 1000
@@ -49,14 +46,16 @@ async def serve(settings: Settings) -> None:
         house = HubHouse(load_keys(keys_folder(settings)), identity)
         runner.configure_log(settings, identity.federation.partition("#")[0])
         server = runner.build(settings, database, house, MIGRATIONS)
-        links = LinkEndpoint(server.clerk)
+        links = LinkEndpoint(server.clerk, server.clock, house.must_wait)
         api = Api(house, server.clerk, database, server.door, identity)
         server.routes += [
             *api.routes(),
             web.post("/federation/v1/link", links.post_link),
         ]
         server.on_shutdown.append(links.close)
-        server.tasks.append(lambda: sweep(server))
+        server.tasks.append(
+            lambda: runner.every(server, _SWEEP_S, lambda: sweep(server))
+        )
         await runner.serve(server)
     finally:
         await database.close()
@@ -70,24 +69,13 @@ def silent_groups(links: Iterable[Link]) -> list[str]:
 
 
 async def sweep(server: Server) -> None:
-    """Ask the clerk again and again to decide what is due.
-
-    Only the process that holds the clerk's lock does: in a standby the clerk is
-    not ready, and refuses.
-    """
-    while True:
-        await asyncio.sleep(_SWEEP_S)
-        if not server.clerk.is_ready:
-            continue
-        try:
-            async with server.database.readers.acquire() as connection:
-                due = await transfer_store.read_due(
-                    connection,
-                    server.clock.now(),
-                    _SWEEP_MOST,
-                    silent_groups(server.clerk.links.values()),
-                )
-            if due:
-                await server.clerk.take(Due(due))
-        except (OutageError, TimeoutError, *AWAY) as error:
-            _LOG.warning("sweep: %s", error)
+    """Ask the clerk to decide what is due."""
+    async with server.database.readers.acquire() as connection:
+        due = await transfer_store.read_due(
+            connection,
+            server.clock.now(),
+            _SWEEP_MOST,
+            silent_groups(server.clerk.links.values()),
+        )
+    if due:
+        await server.clerk.take(Due(due))

@@ -4,6 +4,7 @@ The rules are in ``clearing.rules`` and know nothing of batches or tables; here
 each kind of input is led to its rule.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,9 @@ from protocol.messages import (
 from protocol.peer import directory_store
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
+from protocol.steps import Step
+from protocol.transfer import REFUSED_PREPARES_MAX
+from protocol.unit import HOUR
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,33 @@ class Due:
     """Look whether these transfers can now be decided."""
 
     transfer_ids: Sequence[str]
+
+
+class Quota:
+    """Counts each group's refused prepares of the running hour.
+
+    A node that asks for what cannot be would fill log and disk for ever
+    (protocol, section 7). Kept in memory: a restart only forgives.
+    """
+
+    def __init__(self) -> None:
+        self._hour = 0
+        self._refused: Counter[str] = Counter()
+
+    def note(self, group: str, now: Instant) -> None:
+        """Count one refused prepare."""
+        self._turn(now)
+        self._refused[group] += 1
+
+    def is_used_up(self, group: str, now: Instant) -> bool:
+        """Say whether nothing of this group is to be taken before the hour is over."""
+        self._turn(now)
+        return self._refused[group] >= REFUSED_PREPARES_MAX
+
+    def _turn(self, now: Instant) -> None:
+        if now // HOUR != self._hour:
+            self._hour = now // HOUR
+            self._refused.clear()
 
 
 class HubHouse:
@@ -70,6 +101,11 @@ class HubHouse:
         self._own_keys = frozenset(key.key for key in statement.keys)
         self._size = 0
         self._history: list[bytes] = []
+        self._quota = Quota()
+
+    def must_wait(self, group: str, now: Instant) -> bool:
+        """Say whether a group has had too many prepares refused in this hour."""
+        return self._quota.is_used_up(group, now)
 
     @property
     def signing_key(self) -> SigningKey:
@@ -168,7 +204,10 @@ class HubHouse:
                     if transfer is not None:
                         yield rules.decide_due(view, transfer, now)
             case ArrivedItem():
-                yield _decide_item(view, wanted, now)
+                effects = _decide_item(view, wanted, now)
+                if effects.step is Step.PREPARE_REFUSED:
+                    self._quota.note(wanted.peer, now)
+                yield effects
             case _:
                 raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
 

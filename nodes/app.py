@@ -1,7 +1,5 @@
 """A node put together: the house's rules, the clerk, the courier, the API."""
 
-import asyncio
-import logging
 from pathlib import Path
 
 from nodes import member_store
@@ -10,10 +8,10 @@ from nodes.house import NodeHouse
 from nodes.payments import Payments
 from nodes.rules import CancelWish
 from protocol.address import HUB
-from protocol.errors import InterletsError, OutageError
+from protocol.errors import InterletsError
 from protocol.peer import runner, transfer_store
 from protocol.peer.courier import Courier
-from protocol.peer.database import AWAY, AnyConnection, Database
+from protocol.peer.database import AnyConnection, Database
 from protocol.peer.key_files import load_keys
 from protocol.peer.runner import Server
 from protocol.peer.settings import Settings
@@ -21,7 +19,6 @@ from protocol.peer.settings import Settings
 MIGRATIONS = ("nodes", Path(__file__).parent / "migrations")
 
 
-_LOG = logging.getLogger(__name__)
 #: How often a node looks for payments *now* that did not reach the hub in time.
 _SWEEP_S = 1.0
 _SWEEP_MOST = 100
@@ -65,7 +62,10 @@ async def serve(settings: Settings) -> None:
         payments = Payments(house, server.clerk, courier, database)
         api = Api(payments, server.clerk, database, server.door)
         server.routes += api.routes()
-        server.tasks += [courier.run, lambda: sweep(server)]
+        server.tasks += [
+            courier.run,
+            lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
+        ]
         await runner.serve(server)
     finally:
         await database.close()
@@ -76,19 +76,12 @@ async def sweep(server: Server) -> None:
 
     The hub's time decides what is late, as its covers tell it.
     """
-    while True:
-        await asyncio.sleep(_SWEEP_S)
-        if not server.clerk.is_ready:
-            continue
-        try:
-            async with server.database.readers.acquire() as connection:
-                late = await transfer_store.read_late(
-                    connection,
-                    server.clerk.peer_now(HUB),
-                    server.clerk.link(HUB).acknowledged,
-                    _SWEEP_MOST,
-                )
-            for transfer_id in late:
-                await server.clerk.take(CancelWish(transfer_id=transfer_id))
-        except (OutageError, TimeoutError, *AWAY) as error:
-            _LOG.warning("sweep: %s", error)
+    async with server.database.readers.acquire() as connection:
+        late = await transfer_store.read_late(
+            connection,
+            server.clerk.peer_now(HUB),
+            server.clerk.link(HUB).acknowledged,
+            _SWEEP_MOST,
+        )
+    for transfer_id in late:
+        await server.clerk.take(CancelWish(transfer_id=transfer_id))

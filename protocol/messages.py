@@ -7,7 +7,7 @@ protocol may add types; an unknown one is answered, never guessed at.
 """
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta
@@ -99,22 +99,33 @@ class ItemProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     envelope: str
 
 
-class TransferOffer(Item, frozen=True, kw_only=True, tag="transfer.offer"):
+class CarryingItem(Item, frozen=True, kw_only=True):
+    """An item that carries another group's signed item: its portable proof."""
+
+    line: str
+    index: CountField
+    path: PathField
+    envelope: str
+
+    @classmethod
+    def of(cls, proof: ItemProof) -> Self:
+        """Carry what a proof proves."""
+        return cls(**msgspec.structs.asdict(proof))
+
+    @property
+    def proof(self) -> ItemProof:
+        """The proof that is carried."""
+        return ItemProof(
+            line=self.line, index=self.index, path=self.path, envelope=self.envelope
+        )
+
+
+class TransferOffer(CarryingItem, frozen=True, kw_only=True, tag="transfer.offer"):
     """The hub offers the payee's node a prepare, with the payer's signature."""
 
-    line: str
-    index: CountField
-    path: PathField
-    envelope: str
 
-
-class TransferAnswer(Item, frozen=True, kw_only=True, tag="transfer.answer"):
+class TransferAnswer(CarryingItem, frozen=True, kw_only=True, tag="transfer.answer"):
     """The hub shows the payer's node the accept that clears its transfer."""
-
-    line: str
-    index: CountField
-    path: PathField
-    envelope: str
 
 
 class TransferAccept(Item, frozen=True, kw_only=True, tag="transfer.accept"):

@@ -11,12 +11,15 @@ from enum import StrEnum
 
 import msgspec
 
-from protocol.instant import Instant
+from protocol.instant import Instant, read_instant
+from protocol.messages import TransferPrepare, line_hash
 
 #: A payment *now* is decided within so much, hub's time.
 NOW_MS = 30_000
 #: A payment *when reachable* may wait so long.
 REACHABLE_MS = 72 * 3_600_000
+#: Prepares of one group that the hub refuses in an hour before it makes it wait.
+REFUSED_PREPARES_MAX = 1000
 #: What clocks and queues may add before the hub calls a deadline too far.
 DEADLINE_SLACK_MS = 5 * 60_000
 
@@ -180,3 +183,31 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     waiting: str | None = None
     waiting_code: str | None = None
     is_cancel_sent: bool = False
+
+
+def transfer_of_prepare(
+    prepare: TransferPrepare, line: bytes, role: Role, state: State, now: Instant
+) -> Transfer:
+    """Begin to keep the transfer that a prepare asks for.
+
+    Args:
+        prepare: what ``line`` says.
+        line: its exact bytes, which name it.
+        role: which of the three servers this is.
+        state: where it stands here.
+        now: this server's time.
+    """
+    return Transfer(
+        transfer_id=prepare.id,
+        role=role,
+        state=state,
+        payer_group=prepare.payer_group,
+        payee_group=prepare.payee_group,
+        milliseconds=prepare.milliseconds,
+        payer_rate=prepare.payer_rate,
+        payee_rate=prepare.payee_rate,
+        decide_by=read_instant(prepare.decide_by),
+        prepare=line_hash(line),
+        content=prepare.content,
+        taken_at=now,
+    )

@@ -79,10 +79,7 @@ def _decide_accept(
     if move(Role.HUB, transfer.state, Event.CLEAR) is Move.KEEP:
         return Effects(None, ())
     assert arrived.proof is not None
-    proof = arrived.proof
-    answer = TransferAnswer(
-        line=proof.line, index=proof.index, path=proof.path, envelope=proof.envelope
-    )
+    answer = TransferAnswer.of(arrived.proof)
     waiting = msgspec.structs.replace(
         transfer,
         answer=line_hash(arrived.line),

@@ -36,6 +36,7 @@ from protocol.transfer import (
     State,
     Transfer,
     move,
+    transfer_of_prepare,
 )
 from protocol.unit import MILLISECONDS_MAX
 
@@ -57,46 +58,30 @@ def decide_prepare(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects
             return Effects(None, ())
         # Kept as proof in the stream; never a second decision.
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
-    transfer = Transfer(
-        transfer_id=prepare.id,
-        role=Role.HUB,
-        state=State.TAKEN,
-        payer_group=prepare.payer_group,
-        payee_group=prepare.payee_group,
-        milliseconds=prepare.milliseconds,
-        payer_rate=prepare.payer_rate,
-        payee_rate=prepare.payee_rate,
-        decide_by=read_instant(prepare.decide_by),
-        prepare=prepare_hash,
-        item_number=view.next_number(prepare.payee_group),
-        content=prepare.content,
-        taken_at=now,
-    )
+    transfer = transfer_of_prepare(prepare, arrived.line, Role.HUB, State.TAKEN, now)
     code = _first_refusal(view, prepare, now)
     if code is None:
-        return _offer(transfer, arrived.proof, arrived.box)
+        return _offer(view, transfer, arrived.proof, arrived.box)
     return refuse_or_wait(view, transfer, None, code, Step.PREPARE_REFUSED, now)
 
 
-def _offer(transfer: Transfer, proof: ItemProof, box: str | None) -> Effects:
+def _offer(
+    view: HubView, transfer: Transfer, proof: ItemProof, box: str | None
+) -> Effects:
     state = move(Role.HUB, None, Event.HOLD)
     assert state is State.OFFERED
-    offer = TransferOffer(
-        line=proof.line, index=proof.index, path=proof.path, envelope=proof.envelope
+    offered = msgspec.structs.replace(
+        transfer, state=state, item_number=view.next_number(transfer.payee_group)
     )
-    return Effects(
-        Step.PREPARE,
-        (
-            PlaceHold(
-                transfer.transfer_id,
-                transfer.payer_group,
-                transfer.payee_group,
-                transfer.milliseconds,
-            ),
-            SaveTransfer(msgspec.structs.replace(transfer, state=state)),
-            SendItem(transfer.payee_group, write_line(offer), box),
-        ),
+    hold = PlaceHold(
+        transfer.transfer_id,
+        transfer.payer_group,
+        transfer.payee_group,
+        transfer.milliseconds,
     )
+    offer = write_line(TransferOffer.of(proof))
+    wanted = (hold, SaveTransfer(offered), SendItem(transfer.payee_group, offer, box))
+    return Effects(Step.PREPARE, wanted)
 
 
 def _first_refusal(

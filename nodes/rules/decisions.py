@@ -32,7 +32,6 @@ from protocol.ledger import (
     Posting,
 )
 from protocol.messages import (
-    ItemProof,
     ItemRefused,
     TransferAccept,
     TransferAnswer,
@@ -63,11 +62,10 @@ def decide_answer(view: NodeView, arrived: ArrivedItem) -> Effects:
     transfer = view.transfers.get(accept.id)
     if transfer is None or transfer.role is not Role.PAYER:
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
-    proof = ItemProof(
-        line=answer.line, index=answer.index, path=answer.path, envelope=answer.envelope
-    )
     try:
-        check_proof(proof, view.keyring, view.federation, Group(transfer.payee_group))
+        check_proof(
+            answer.proof, view.keyring, view.federation, Group(transfer.payee_group)
+        )
     except PeerError as error:
         return Effects(
             None, (_doubt(transfer, f"its answer does not verify: {error}"),)

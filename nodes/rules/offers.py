@@ -1,5 +1,7 @@
 """The hub offers a transfer to one of our members: hold, or refuse."""
 
+import msgspec
+
 from nodes.rules.content import read_content
 from nodes.rules.view import NodeView, conversion
 from protocol.address import Group
@@ -18,14 +20,13 @@ from protocol.errors import (
     PeerError,
     RefusalCode,
 )
-from protocol.instant import Instant, read_instant
+from protocol.instant import Instant
 from protocol.ledger import (
     AccountKind,
     may_credit,
 )
 from protocol.messages import (
     Content,
-    ItemProof,
     TransferAccept,
     TransferOffer,
     TransferPrepare,
@@ -39,8 +40,8 @@ from protocol.transfer import (
     Event,
     Role,
     State,
-    Transfer,
     move,
+    transfer_of_prepare,
 )
 from protocol.unit import Amount, quote
 
@@ -62,19 +63,9 @@ def decide_offer(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
     content = read_content(arrived.content_line)
     code = _first_payee_refusal(view, offer, prepare, content)
-    transfer = Transfer(
-        transfer_id=prepare.id,
-        role=Role.PAYEE,
-        state=State.REFUSED if code else State.ACCEPTED,
-        payer_group=prepare.payer_group,
-        payee_group=prepare.payee_group,
-        milliseconds=prepare.milliseconds,
-        payer_rate=prepare.payer_rate,
-        payee_rate=prepare.payee_rate,
-        decide_by=read_instant(prepare.decide_by),
-        prepare=prepare_hash,
-        content=prepare.content,
-        taken_at=now,
+    state = State.REFUSED if code else State.ACCEPTED
+    transfer = msgspec.structs.replace(
+        transfer_of_prepare(prepare, offer.line.encode(), Role.PAYEE, state, now),
         account=content.payee if content else "",
         amount=content.payee_amount if content else 0,
         code=code,
@@ -110,11 +101,10 @@ def _first_payee_refusal(
     prepare: TransferPrepare,
     content: Content | None,
 ) -> RefusalCode | None:
-    proof = ItemProof(
-        line=offer.line, index=offer.index, path=offer.path, envelope=offer.envelope
-    )
     try:
-        check_proof(proof, view.keyring, view.federation, Group(prepare.payer_group))
+        check_proof(
+            offer.proof, view.keyring, view.federation, Group(prepare.payer_group)
+        )
     except PeerError:
         return RefusalCode.NOT_SIGNED_BY_PAYER_GROUP
     if content is None:

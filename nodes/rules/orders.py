@@ -38,6 +38,7 @@ from protocol.transfer import (
     State,
     Transfer,
     move,
+    transfer_of_prepare,
 )
 from protocol.unit import Amount, Quote, quote
 
@@ -206,42 +207,29 @@ def _write_prepare(
         )
     )
     within = NOW_MS if order.deliver == "now" else REACHABLE_MS
-    decide_by = Instant(order.hub_now + within)
-    prepare = write_line(
-        TransferPrepare(
-            id=order.transfer_id,
-            payer_group=view.group,
-            payee_group=order.payee_group,
-            milliseconds=quoted.milliseconds,
-            payer_rate=own.rate_version,
-            payee_rate=other.rate_version,
-            decide_by=write_instant(decide_by),
-            refund_of=None,
-            checkpoint=None,
-            content=line_hash(content),
-        )
-    )
-    state = move(Role.PAYER, None, Event.ORDER)
-    assert isinstance(state, State)
-    transfer = Transfer(
-        transfer_id=order.transfer_id,
-        role=Role.PAYER,
-        state=state,
+    prepare = TransferPrepare(
+        id=order.transfer_id,
         payer_group=view.group,
         payee_group=order.payee_group,
         milliseconds=quoted.milliseconds,
         payer_rate=own.rate_version,
         payee_rate=other.rate_version,
-        decide_by=decide_by,
-        prepare=line_hash(prepare),
-        item_number=view.next_number("hub"),
+        decide_by=write_instant(Instant(order.hub_now + within)),
+        refund_of=None,
+        checkpoint=None,
         content=line_hash(content),
-        taken_at=now,
+    )
+    line = write_line(prepare)
+    state = move(Role.PAYER, None, Event.ORDER)
+    assert isinstance(state, State)
+    transfer = msgspec.structs.replace(
+        transfer_of_prepare(prepare, line, Role.PAYER, state, now),
+        item_number=view.next_number("hub"),
         account=order.payer,
         amount=quoted.payer_amount,
         deliver=order.deliver,
     )
-    return transfer, prepare, content
+    return transfer, line, content
 
 
 def decide_cancel(view: NodeView, wish: CancelWish) -> Effects:

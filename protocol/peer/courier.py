@@ -222,7 +222,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         raw += chunk
         if len(raw) > BODY_LENGTH_MAX:
             raise PeerError("the hub's answer is larger than 1 MiB")
-    if response.status == 200:
+    # A 429 carries a cover too: it says that nothing was taken, and so we wait.
+    if response.status in (200, 429):
         return bytes(raw)
     told = f"the hub answered {response.status}: {bytes(raw[:300])!r}"
     raise OutageError(told) if response.status >= 500 else PeerError(told)

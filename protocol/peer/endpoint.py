@@ -6,15 +6,17 @@ verified envelopes do (protocol, section 5).
 """
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
 from protocol.address import Group
 from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, open_body
 from protocol.errors import OutageError
-from protocol.instant import write_instant
+from protocol.instant import Instant, write_instant
 from protocol.peer.batch import Arrival, Stale
 from protocol.peer.clerk import Clerk
+from protocol.peer.clock import Clock
 from protocol.peer.database import AWAY, Database
 from protocol.peer.metrics import CONTENT_TYPE, Metrics
 from protocol.peer.web.problems import Problem
@@ -93,10 +95,16 @@ class LinkEndpoint:
 
     Args:
         clerk: takes what arrives and speaks for us.
+        clock: the wall clock.
+        must_wait: whether a group has used up its quota.
     """
 
-    def __init__(self, clerk: Clerk) -> None:
+    def __init__(
+        self, clerk: Clerk, clock: Clock, must_wait: Callable[[str, Instant], bool]
+    ) -> None:
         self._clerk = clerk
+        self._clock = clock
+        self._must_wait = must_wait
         #: By peer, the one request that waits; a newer one sends it home.
         self._parked: dict[str, object] = {}
         self._is_closing = False
@@ -114,6 +122,15 @@ class LinkEndpoint:
         body = open_body(raw, house.keyring, house.federation, house.own)
         peer = Group(body.cover.payload.from_)
         self._clerk.link(peer)
+        if body.envelopes and self._must_wait(peer, self._clock.now()):
+            # Nothing is taken, so the cover acknowledges none of it (section 7).
+            await self._clerk.may_speak(peer)
+            return web.Response(
+                status=429,
+                body=self._clerk.speak(peer),
+                content_type=MEDIA_TYPE,
+                headers={"Retry-After": "600"},
+            )
         outcome = await self._clerk.take(Arrival(peer, body))
         if isinstance(outcome, Stale):
             raise Problem(

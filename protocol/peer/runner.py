@@ -20,7 +20,7 @@ from protocol.peer import log
 from protocol.peer.batch import House
 from protocol.peer.clerk import PEER_MIGRATIONS, Clerk
 from protocol.peer.clock import Clock
-from protocol.peer.database import Database
+from protocol.peer.database import AWAY, Database
 from protocol.peer.endpoint import Endpoint
 from protocol.peer.metrics import Metrics
 from protocol.peer.migration_store import migrate
@@ -151,6 +151,21 @@ def _application(server: Server) -> web.Application:
     for callback in server.on_shutdown:
         application.on_shutdown.append(callback)
     return application
+
+
+async def every(server: Server, pause_s: float, look: Task) -> None:
+    """Look again and again for what is due, while this process is the clerk.
+
+    In a standby the clerk is not ready, and nothing is looked for.
+    """
+    while True:
+        await asyncio.sleep(pause_s)
+        if not server.clerk.is_ready:
+            continue
+        try:
+            await look()
+        except (OutageError, TimeoutError, *AWAY) as error:
+            _LOG.warning("looking for what is due: %s", error)
 
 
 def configure_log(settings: Settings, name: str) -> None:
