@@ -37,6 +37,7 @@ HUB_NAME = "vlaanderen"
 GROUPS = {
     "oostende": ("LETS Oostende", "garnaal", "garnalen", 20, -10, 40),
     "mechelen": ("LETS Mechelen", "blusser", "blussers", 20, -40, 40),
+    "brussel": ("LETS Brussel", "ketje", "ketjes", 60, -40, 40),
 }
 FIRST_PORT = 8400
 ENDED = ("cleared", "refused")
@@ -172,14 +173,15 @@ class Federation:
 
 def members_of(group: str) -> tuple[dict[str, str], str]:
     """Draw passwords for a group's members; gives them, and the file with them."""
-    rows = list(csv.DictReader((FILES / f"{group}.csv").open(newline="")))
+    text = (FILES / f"{group}.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     for row in rows:
         row["password"] = new_password()
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    filled = io.StringIO()
+    writer = csv.DictWriter(filled, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return {row["account"]: row["password"] for row in rows}, text.getvalue()
+    return {row["account"]: row["password"] for row in rows}, filled.getvalue()
 
 
 class Story:
@@ -190,33 +192,55 @@ class Story:
         self.marie = federation.member("marie", "oostende")
         self.lies = federation.member("lies", "oostende")
         self.bob = federation.member("bob", "mechelen")
+        self.jef = federation.member("jef", "brussel")
+        self.leila = federation.member("leila", "brussel")
         self._key = time.time_ns()
 
     def play(self) -> None:
         """Play the whole story."""
-        self.bob_pays_back()
+        self.pay_back()
         self.marie_pays_bob()
         self.refused_at_maries_floor()
         self.refused_at_the_groups_floor()
+        self.refused_for_nobody()
+        self.jef_pays_in_another_unit()
         self.mechelen_dies_and_comes_back()
+        self.marie_calls_a_payment_off()
+        self.brussel_sleeps_and_wakes()
 
-    def pay(self, payer: Api, to: str, amount: int, *, wait_s: int) -> tuple[int, dict]:
-        """Order a payment, with an own key; amounts are equal at equal rates."""
+    def pay(
+        self, payer: Api, to: str, amount: int, *, wait_s: int, **more: object
+    ) -> tuple[int, dict]:
+        """Order a payment under an own key; ``amount`` is in the payee's unit."""
         self._key += 1
         body = {"to": to, "payee_amount": amount, "payer_amount_max": amount}
-        body["memo"] = "from the demo"
+        body |= {"memo": "from the demo", **more}
         headers = {"Idempotency_Key": f"demo-{self._key}"}
         if wait_s:
             headers["Prefer"] = f"wait={wait_s}"
         return payer.ask("POST", "/api/v1/transfers", body, **headers)
 
-    def bob_pays_back(self) -> None:
-        """Played only when an earlier story left Marie below zero."""
-        owed = -self.marie.get("/api/v1/account")["balance"]
-        if owed > 0:
-            answer = self.pay(self.bob, "marie@oostende", owed, wait_s=20)
+    def pay_back(self) -> None:
+        """Played only when an earlier story left someone below or above zero."""
+
+        def balance(member: Api) -> int:
+            return member.get("/api/v1/account")["balance"]
+
+        for payer, who, to, amount in (
+            # A ketje is a third of a garnaal or a blusser.
+            (self.leila, "Leïla (Brussel)", "marie@oostende", balance(self.leila) // 3),
+            (self.bob, "Bob (Mechelen)", "jef@brussel", -balance(self.jef)),
+        ):
+            self._return(payer, who, to, amount)
+        owed = -balance(self.marie)
+        self._return(self.bob, "Bob (Mechelen)", "marie@oostende", owed)
+
+    def _return(self, payer: Api, who: str, to: str, amount: int) -> None:
+        if amount > 0:
+            most = {"payer_amount_max": 3 * amount}
+            answer = self.pay(payer, to, amount, wait_s=20, **most)
             expect(answer, 201, state="cleared")
-            say(f"Bob (Mechelen) pays Marie (Oostende) {owed} garnalen back: cleared")
+            say(f"{who} pays {to} {amount} back: cleared")
 
     def marie_pays_bob(self) -> None:
         """An hour of help, from one group to another."""
@@ -257,6 +281,28 @@ class Story:
         expect(answer, 201, state="refused", code="payer-group-floor")
         say(f"Lies tries {beyond} blussers: refused at Oostende's floor, by the hub")
 
+    def refused_for_nobody(self) -> None:
+        """The other group says that nobody has this address."""
+        answer = self.pay(self.marie, "nobody@mechelen", 1, wait_s=20)
+        expect(answer, 201, state="refused", code="unknown-account")
+        say("Marie tries nobody@mechelen: refused, nobody has this address")
+
+    def jef_pays_in_another_unit(self) -> None:
+        """60 ketjes an hour, 20 blussers an hour: nothing is gained or lost."""
+        asked = {"to": "bob@mechelen", "amount": 5, "in": "payer"}
+        quoted = self.jef.ask("POST", "/api/v1/quotes", asked)
+        expect(quoted, 200, payee_amount=1, payer_amount=3)
+        nearest = [one["payer_amount"] for one in quoted[1]["nearest"]]
+        if nearest != [3, 6]:
+            raise DemoError(f"5 ketjes: the nearest exact amounts are {nearest}")
+        asked["amount"] = 1
+        quoted = self.jef.ask("POST", "/api/v1/quotes", asked)
+        expect(quoted, 422, code="amount-too-small")
+        most = {"payer_amount_max": 3}
+        paid = self.pay(self.jef, "bob@mechelen", 1, wait_s=20, **most)
+        expect(paid, 201, state="cleared", payer_amount=3, milliseconds=180_000)
+        say("Jef (Brussel) pays Bob 1 blusser for 3 ketjes: cleared")
+
     def mechelen_dies_and_comes_back(self) -> None:
         """Kill -9 in the middle of a payment; it ends, and rightly."""
         mechelen = self.federation.nodes["mechelen"]
@@ -279,6 +325,41 @@ class Story:
         say(
             "Mechelen is killed with -9 in the middle of a payment, comes back: cleared"
         )
+
+    def marie_calls_a_payment_off(self) -> None:
+        """While nothing is decided, the payer may call her payment off."""
+        mechelen = self.federation.nodes["mechelen"]
+        mechelen.signal(signal.SIGSTOP)
+        status, answer = self.pay(self.marie, "bob@mechelen", 5, wait_s=0)
+        if status != 201:
+            raise DemoError(f"the payment to call off: {status} {answer}")
+        path = f"/api/v1/transfers/{answer['id']}"
+        ended = self.marie.ask("DELETE", path, Prefer="wait=20")
+        mechelen.signal(signal.SIGCONT)
+        expect(ended, 202, state="refused", code="cancelled")
+        held = self.marie.get("/api/v1/account")["held"]
+        if held != 0:
+            raise DemoError(f"Marie still has {held} held")
+        say("Marie calls a payment off while Mechelen stands still: nothing is booked")
+
+    def brussel_sleeps_and_wakes(self) -> None:
+        """A payment *when reachable* waits for a group that is away."""
+        brussel = self.federation.nodes["brussel"]
+        brussel.stop()
+        more = {"deliver": "when_reachable", "payer_amount_max": 2}
+        status, answer = self.pay(self.marie, "leila@brussel", 6, wait_s=0, **more)
+        if status != 201:
+            raise DemoError(f"the payment when reachable: {status} {answer}")
+        path = f"/api/v1/transfers/{answer['id']}"
+        wait_for(
+            lambda: self.marie.get(path)["state"] == "sent", "the hub to take it", 10
+        )
+        brussel.start()
+        brussel.wait_ready()
+        ended = self.marie.get(path, Prefer="wait=30")
+        if ended["state"] != "cleared":
+            raise DemoError(f"the payment when reachable ended {ended}")
+        say("Brussel is stopped, paid when reachable, started: cleared")
 
     def audit(self) -> None:
         """Every ledger sums to zero, and every mirror equals its position."""
