@@ -28,6 +28,7 @@ from protocol.errors import InterletsError, MalformedMessageError
 from protocol.instant import Instant, read_instant, write_instant
 from protocol.ledger import GROUP_UNIT, TIME_UNIT, available
 from protocol.peer import ledger_store, transfer_store
+from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.database import AWAY, Database
 from protocol.peer.web.problems import Problem, as_problem, language_of
@@ -235,7 +236,9 @@ class Api:
         else:
             transfer = as_ordered(transfer)
         language = language_of(request)
-        answer = await self._payments.answer(transfer, language, ordered.content)
+        answer = await self._payments.answer(
+            caller, transfer, language, ordered.content
+        )
         return json_response(answer, status=201)
 
     async def post_batch(self, request: web.Request) -> web.Response:
@@ -246,12 +249,16 @@ class Api:
         wait_s = wait_preference(request, _WAIT_S_MAX)
         language = language_of(request)
         answers = await asyncio.gather(
-            *(self._answer_one(member, one, wait_s, language) for one in asked.orders)
+            *(
+                self._answer_one(caller, member, one, wait_s, language)
+                for one in asked.orders
+            )
         )
         return json_response(answers)
 
     async def _answer_one(
         self,
+        caller: Caller,
         member: member_store.Member,
         asked: BatchOrder,
         wait_s: int,
@@ -277,7 +284,9 @@ class Api:
             transfer = await self._payments.wait(transfer, wait_s)
         else:
             transfer = as_ordered(transfer)
-        answer = await self._payments.answer(transfer, language, ordered.content)
+        answer = await self._payments.answer(
+            caller, transfer, language, ordered.content
+        )
         return BatchAnswer(asked.key, 201, answer, None)
 
     async def get_transfer(self, request: web.Request) -> web.Response:
@@ -288,7 +297,7 @@ class Api:
         if wait_s:
             transfer = await self._payments.wait(transfer, wait_s)
         return json_response(
-            await self._payments.answer(transfer, language_of(request))
+            await self._payments.answer(caller, transfer, language_of(request))
         )
 
     async def delete_transfer(self, request: web.Request) -> web.Response:
@@ -298,7 +307,7 @@ class Api:
         wait_s = wait_preference(request, _WAIT_S_MAX)
         if wait_s:
             transfer = await self._payments.wait(transfer, wait_s)
-        answer = await self._payments.answer(transfer, language_of(request))
+        answer = await self._payments.answer(caller, transfer, language_of(request))
         return json_response(answer, status=202)
 
     async def get_group(self, request: web.Request) -> web.Response:

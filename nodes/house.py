@@ -135,7 +135,10 @@ class NodeHouse:
         """Say what must be read before this can be decided."""
         match wanted:
             case Order():
-                return Touched(accounts={wanted.payer}, transfers={wanted.transfer_id})
+                accounts = {wanted.payer}
+                if wanted.payee_group == self.own:
+                    accounts.add(wanted.payee)
+                return Touched(accounts=accounts, transfers={wanted.transfer_id})
             case CancelWish():
                 return Touched(transfers={wanted.transfer_id})
             case NewMember():

@@ -115,8 +115,11 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
 def as_ordered(transfer: Transfer) -> Transfer:
     """Give a transfer as it was when it was ordered.
 
-    The same key gets the same answer each time, whatever has happened since.
+    The same key gets the same answer each time, whatever has happened since. What
+    stays inside the group has ended by then.
     """
+    if transfer.payer_group == transfer.payee_group:
+        return transfer
     return msgspec.structs.replace(
         transfer, state=State.ORDERED, decided_at=None, code=None, item_number=None
     )
@@ -215,14 +218,8 @@ class Payments:
 
     def _read_payee(self, payer: Account, to: str) -> tuple[address.AccountName, Group]:
         account, group = address.read_address(to)
-        if group == self._house.own:
-            if account == payer.account_id:
-                raise refused(RefusalCode.SAME_ACCOUNT)
-            raise Problem(
-                422,
-                "not-built-yet",
-                "Payments inside your own group are not possible here yet.",
-            )
+        if (account, group) == (payer.account_id, self._house.own):
+            raise refused(RefusalCode.SAME_ACCOUNT)
         return account, group
 
     async def order(
@@ -288,14 +285,25 @@ class Payments:
         transfer = None
         if _is_id(transfer_id):
             transfer = await self._read(transfer_id)
-        if transfer is None or transfer.account != caller.account_id:
+        if transfer is None or not await self._is_party(caller, transfer):
             raise Problem(404, "not-found", "You have no such payment.")
         return transfer
+
+    async def _is_party(self, caller: Caller, transfer: Transfer) -> bool:
+        if transfer.account == caller.account_id:
+            return True
+        if transfer.payer_group != transfer.payee_group:
+            return False
+        # Inside the group one row stands for both members.
+        async with self._database.readers.acquire() as connection:
+            line = await transfer_store.read_content(connection, transfer.content)
+        content = read_content(line)
+        return content is not None and content.payee == caller.account_id
 
     async def cancel(self, caller: Caller, transfer_id: str) -> Transfer:
         """Ask the hub to call one of the caller's own payments off."""
         transfer = await self.transfer(caller, transfer_id)
-        if transfer.role is not Role.PAYER:
+        if (transfer.role, transfer.account) != (Role.PAYER, caller.account_id):
             raise Problem(
                 403, "not-yours-to-cancel", "Only the one who pays can call it off."
             )
@@ -321,11 +329,16 @@ class Payments:
         return transfer
 
     async def answer(
-        self, transfer: Transfer, language: Language, line: bytes | None = None
+        self,
+        caller: Caller,
+        transfer: Transfer,
+        language: Language,
+        line: bytes | None = None,
     ) -> TransferAnswer:
         """Word a transfer for its member.
 
         Args:
+            caller: the member, payer or payee.
             transfer: as it stands.
             language: the member's.
             line: its content line, where that is at hand.
@@ -334,7 +347,8 @@ class Payments:
             async with self._database.readers.acquire() as connection:
                 line = await transfer_store.read_content(connection, transfer.content)
         content = read_content(line)
-        sign = -1 if transfer.role is Role.PAYER else 1
+        mine = (Role.PAYER, caller.account_id)
+        sign = -1 if (transfer.role, transfer.account) == mine else 1
         return TransferAnswer(
             id=transfer.transfer_id,
             state=self._state(transfer),

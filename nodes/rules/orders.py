@@ -1,4 +1,4 @@
-"""A member orders a payment to another group: hold, and ask the hub."""
+"""A member orders a payment: inside the group at once, else hold and ask the hub."""
 
 import msgspec
 
@@ -10,6 +10,7 @@ from protocol.directory import GroupRecord
 from protocol.effects import (
     Effects,
     PlaceHold,
+    PostEntry,
     SaveContent,
     SaveTransfer,
     SendItem,
@@ -20,6 +21,10 @@ from protocol.errors import (
 from protocol.instant import Instant, write_instant
 from protocol.ledger import (
     Account,
+    AccountKind,
+    Entry,
+    Posting,
+    may_credit,
     may_debit,
 )
 from protocol.messages import (
@@ -122,8 +127,10 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         # The key was lost (a restore), the transfer was not: never a second one.
         return Effects(None, (_keep(order, None, now),), Ordered(known))
     own = view.directory.get(view.group)
-    other = view.directory.get(order.payee_group)
     assert own is not None, "a node that has joined has its own entry"
+    if order.payee_group == view.group:
+        return _decide_inside(view, order, own, now)
+    other = view.directory.get(order.payee_group)
     quoted = quote(order.payee_amount, own.rate, other.rate) if other else None
     payer = view.accounts[order.payer]
     code = _first_local_refusal(payer, order, own, other, quoted)
@@ -155,6 +162,95 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         _keep(order, None, now),
     )
     return Effects(Step.ORDER, wanted, Ordered(transfer, content))
+
+
+def _decide_inside(
+    view: NodeView, order: Order, own: GroupRecord, now: Instant
+) -> Effects:
+    """Book a payment inside the group at once: no other server has a say in it.
+
+    It is kept as a transfer too, cleared from the start, so that a member finds
+    all her payments in one place.
+    """
+    quoted = quote(order.payee_amount, own.rate, own.rate)
+    code = _first_refusal_inside(view, order, quoted)
+    if code is not None:
+        return Effects(Step.ORDER, (_keep(order, code, now),), code)
+    assert quoted is not None
+    content = _write_content(order, order.payee_amount)
+    transfer = Transfer(
+        transfer_id=order.transfer_id,
+        role=Role.PAYER,
+        state=State.CLEARED,
+        payer_group=view.group,
+        payee_group=view.group,
+        milliseconds=quoted.milliseconds,
+        payer_rate=own.rate_version,
+        payee_rate=own.rate_version,
+        decide_by=now,
+        prepare="",
+        content=line_hash(content),
+        taken_at=now,
+        account=order.payer,
+        amount=order.payee_amount,
+        deliver=order.deliver,
+        decided_at=now,
+    )
+    entry = Entry(
+        entry_id=order.transfer_id,
+        at=now,
+        kind="local",
+        postings=(
+            Posting(order.payer, -order.payee_amount),
+            Posting(order.payee, order.payee_amount),
+        ),
+        transfer_id=order.transfer_id,
+        content_id=transfer.content,
+    )
+    wanted = (
+        PostEntry(entry),
+        SaveTransfer(transfer),
+        SaveContent(transfer.content, content),
+        _keep(order, None, now),
+    )
+    return Effects(Step.ORDER, wanted, Ordered(transfer, content))
+
+
+def _first_refusal_inside(
+    view: NodeView, order: Order, quoted: Quote | None
+) -> RefusalCode | None:
+    """Give the first reason, as ``_first_local_refusal`` does, or ``None``."""
+    payer, payee = view.accounts[order.payer], view.accounts.get(order.payee)
+    if payer.frozen:
+        return RefusalCode.ACCOUNT_FROZEN
+    if order.payer == order.payee:
+        return RefusalCode.SAME_ACCOUNT
+    if quoted is None:
+        return RefusalCode.AMOUNT_OUT_OF_RANGE
+    code = may_debit(payer, order.payee_amount)
+    if code is not None:
+        return code
+    if order.payee_amount > order.payer_amount_max:
+        return RefusalCode.RATE_CHANGED
+    if payee is None or payee.kind is not AccountKind.MEMBER:
+        return RefusalCode.UNKNOWN_ACCOUNT
+    if not may_credit(payee, order.payee_amount):
+        return RefusalCode.PAYEE_CANNOT_RECEIVE
+    return None
+
+
+def _write_content(order: Order, payer_amount: int) -> bytes:
+    return write_line(
+        Content(
+            payer=order.payer,
+            payee=order.payee,
+            name=order.name,
+            memo=order.memo,
+            payee_amount=order.payee_amount,
+            payer_amount=payer_amount,
+            salt=order.salt,
+        )
+    )
 
 
 def _keep(order: Order, code: RefusalCode | None, now: Instant) -> KeepAnswer:
@@ -195,17 +291,7 @@ def _write_prepare(
     now: Instant,
 ) -> tuple[Transfer, bytes, bytes]:
     """Write the transfer, the prepare's line and the content line."""
-    content = write_line(
-        Content(
-            payer=order.payer,
-            payee=order.payee,
-            name=order.name,
-            memo=order.memo,
-            payee_amount=quoted.payee_amount,
-            payer_amount=quoted.payer_amount,
-            salt=order.salt,
-        )
-    )
+    content = _write_content(order, quoted.payer_amount)
     within = NOW_MS if order.deliver == "now" else REACHABLE_MS
     prepare = TransferPrepare(
         id=order.transfer_id,

@@ -213,9 +213,52 @@ def test_of_two_reasons_the_node_says_the_first(
     assert code_of(rules.decide_order(view, order(**fields), NOW)) is first[0]
 
 
-def test_a_member_does_not_pay_inside_her_group_through_the_hub() -> None:
-    effects = rules.decide_order(oostende(), order(payee_group=OOSTENDE), NOW)
-    assert code_of(effects) is RefusalCode.UNKNOWN_GROUP
+def with_lies(**lies: Any) -> NodeView:
+    """Marie's group, with Lies in it."""
+    view = oostende(floor=-5)
+    fields = {"kind": AccountKind.MEMBER, "unit": GROUP_UNIT, "ceiling": 5} | lies
+    view.accounts["lies"] = Account(account_id="lies", **fields)
+    return view
+
+
+def inside(payee: str = "lies", amount: int = 5, **fields: Any) -> Any:
+    usual = {"payee": payee, "payee_group": OOSTENDE, "payee_amount": Amount(amount)}
+    return order(**(usual | {"payer_amount_max": amount} | fields))
+
+
+def test_a_payment_inside_the_group_is_booked_at_once() -> None:
+    view = with_lies()
+    effects = carried(view, rules.decide_order(view, inside(), NOW))
+    assert sent(effects) == []
+    assert view.holds == {}
+    assert (view.accounts["marie"].balance, view.accounts["lies"].balance) == (-5, 5)
+    assert view.transfers[ID].state is State.CLEARED
+    again = rules.decide_order(view, inside(), later(5))
+    assert list(again.wanted) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "lies", "code"),
+    [
+        (inside(amount=6), {"ceiling": 6}, RefusalCode.PAYER_FLOOR),
+        (inside(), {"ceiling": 4}, RefusalCode.PAYEE_CANNOT_RECEIVE),
+        (inside(), {"held_in": 1}, RefusalCode.PAYEE_CANNOT_RECEIVE),
+        (inside(), {"frozen": True}, RefusalCode.PAYEE_CANNOT_RECEIVE),
+        (inside(payee="nobody"), {}, RefusalCode.UNKNOWN_ACCOUNT),
+        (inside(payee="clearing"), {}, RefusalCode.UNKNOWN_ACCOUNT),
+        (inside(payee="marie"), {}, RefusalCode.SAME_ACCOUNT),
+        (inside(amount=10**12), {}, RefusalCode.AMOUNT_OUT_OF_RANGE),
+        (inside(payer_amount_max=4), {}, RefusalCode.RATE_CHANGED),
+    ],
+)
+def test_a_payment_inside_the_group_that_may_not_be_books_nothing(
+    asked: Any, lies: dict[str, Any], code: RefusalCode
+) -> None:
+    view = with_lies(**lies)
+    effects = carried(view, rules.decide_order(view, asked, NOW))
+    assert code_of(effects) is code
+    assert view.accounts["marie"].balance == 0
+    assert view.transfers == {}
 
 
 @pytest.mark.parametrize(
