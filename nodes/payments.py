@@ -374,15 +374,11 @@ class Payments:
 
     def _state(self, transfer: Transfer) -> str:
         """An order is *sent* once the hub has acknowledged its prepare."""
-        link = self._clerk.link(HUB)
         number = transfer.item_number
-        if (
-            transfer.state is State.ORDERED
-            and number is not None
-            and number <= link.acknowledged
-        ):
-            return "sent"
-        return transfer.state.value
+        if transfer.state is not State.ORDERED or number is None:
+            return transfer.state.value
+        is_sent = number <= self._clerk.link(HUB).acknowledged
+        return "sent" if is_sent else transfer.state.value
 
 
 def party(account: str | None, group: str | None) -> str:

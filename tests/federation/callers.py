@@ -65,6 +65,9 @@ class Caller:
     def get(self, path: str, **headers: str) -> dict[str, Any]:
         """Get what must be there."""
         status, told = self.ask("GET", path, headers=headers)
+        if status == 503:
+            # A server that has just started says "ask again", as it should.
+            raise AwayError(f"GET {path}: {told}")
         assert status == 200, f"GET {path}: {status} {told}"
         return told
 
