@@ -81,23 +81,20 @@ def test_a_payment_clears_and_both_see_it(federation: Federation) -> None:
 
 
 def test_a_payment_inside_a_group_is_booked_at_once(federation: Federation) -> None:
-    marie, lies = (
-        federation.member("marie@oostende"),
-        federation.member("lies@oostende"),
-    )
-    before = marie.account()["balance"], lies.account()["balance"]
-    paid = federation.pay("marie@oostende", "lies@oostende", 2, memo="Soep")
+    lies, rik = federation.member("lies@oostende"), federation.member("rik@oostende")
+    before = lies.account()["balance"], rik.account()["balance"]
+    paid = federation.pay("lies@oostende", "rik@oostende", 2, memo="Soep")
     ended = federation.end_of(paid)
     assert (ended["state"], ended["amount"]) == ("cleared", -2)
-    assert marie.account()["balance"] == before[0] - 2
-    assert lies.account()["balance"] == before[1] + 2
+    assert lies.account()["balance"] == before[0] - 2
+    assert rik.account()["balance"] == before[1] + 2
     # One row stands for both: the payee sees it too, and nobody else does.
     assert paid.transfer_id is not None
-    assert lies.transfer(paid.transfer_id)["amount"] == 2
+    assert rik.transfer(paid.transfer_id)["amount"] == 2
     path = f"/api/v1/transfers/{paid.transfer_id}"
-    assert federation.member("rik@oostende").ask("GET", path).status == 404
-    assert lies.ask("DELETE", path).status == 403
-    assert lies.entries()[0]["memo"] == "Soep"
+    assert federation.member("marie@oostende").ask("GET", path).status == 404
+    assert rik.ask("DELETE", path).status == 403
+    assert rik.entries()[0]["memo"] == "Soep"
 
 
 def test_who_rounds_pays_the_rest(federation: Federation) -> None:
