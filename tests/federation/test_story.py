@@ -223,6 +223,34 @@ def test_who_has_no_token_learns_nothing(
     assert_is_problem(answer.told, 401)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        b'{"name":"a\\u0000b","password":"x"}',
+        b'{"code":"\\u0000"}',
+        b'{"name":"\\ud83d\\ude00","password":"x"}',
+        b'{"name":"marie","password":"x","more":1}',
+    ],
+)
+def test_signing_in_with_what_is_no_name_is_the_callers_mistake(
+    federation: Federation, told: bytes
+) -> None:
+    port = federation.server("oostende").port
+    answer = Caller(port).ask("POST", "/api/v1/tokens", raw=told)
+    assert answer.status == 400
+    assert_is_problem(answer.told, 400)
+
+
+@pytest.mark.parametrize("token", ["\xe9", "\xff\xfe", "a" * 200, "a b"])
+def test_bytes_that_are_no_token_let_nobody_in(
+    federation: Federation, token: str
+) -> None:
+    port = federation.server("oostende").port
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = Caller(port).ask("GET", "/api/v1/account", headers=headers)
+    assert answer.status in (400, 401)
+
+
 def test_a_token_counts_only_where_and_for_what_it_was_given(
     federation: Federation,
 ) -> None:

@@ -108,6 +108,23 @@ async def test_what_may_have_to_be_decided_is_due(new_database: NewDatabase) -> 
             assert due == [ID] * is_due
 
 
+async def test_what_cannot_be_decided_hides_nothing_that_can(
+    new_database: NewDatabase,
+) -> None:
+    async with tables(new_database) as connection:
+        silent = Transfer(**(TAKEN | {"payee_group": "gent", "waiting_code": "x"}))
+        other = msgspec.structs.replace(
+            silent,
+            transfer_id="1f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b",
+            payee_group="mechelen",
+            decide_by=Instant(silent.decide_by + 1),
+        )
+        await keep(connection, silent, other)
+        for without, due in (([], ID), (["gent"], other.transfer_id)):
+            found = await transfer_store.read_due(connection, Instant(NOW), 1, without)
+            assert found == [due]
+
+
 async def test_content_is_kept_under_its_hash_until_it_is_erased(
     new_database: NewDatabase,
 ) -> None:
