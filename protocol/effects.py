@@ -282,6 +282,28 @@ def refuse_item(arrived: ArrivedItem, code: ItemRefusalCode) -> SendItem:
     return SendItem(arrived.peer, write_line(refused))
 
 
+def refused_transfer(
+    view: View, arrived: ArrivedItem, kind: type[TransferPrepare | TransferOffer]
+) -> Transfer | None:
+    """Give the transfer that an ``item.refused`` ends.
+
+    Args:
+        view: with the lines of ours that were refused.
+        arrived: the ``item.refused``.
+        kind: what kind of item of ours such a refusal may end.
+
+    Returns:
+        ``None`` when it names another kind, another line, or nothing of ours.
+    """
+    refused = arrived.item
+    assert isinstance(refused, ItemRefused)
+    line = view.sent_lines.get((arrived.peer, refused.number), b"")
+    item = read_item(line)
+    if not isinstance(item, kind) or line_hash(line) != refused.hash:
+        return None
+    return view.transfers.get(transfer_of(item) or "")
+
+
 def transfer_of(item: AnyItem | ItemRefusalCode) -> str | None:
     """Say which transfer an item of any type is about, if any."""
     match item:

@@ -15,7 +15,7 @@ from protocol.effects import (
     SaveTransfer,
     SendItem,
     refuse_item,
-    transfer_of,
+    refused_transfer,
 )
 from protocol.errors import PAYEE_CODES, ItemRefusalCode, RefusalCode
 from protocol.instant import Instant, write_instant
@@ -33,7 +33,6 @@ from protocol.messages import (
     TransferOffer,
     TransferRefuse,
     line_hash,
-    read_item,
     write_line,
 )
 from protocol.steps import Step
@@ -236,10 +235,8 @@ def decide_item_refused(view: HubView, arrived: ArrivedItem, now: Instant) -> Ef
     """Refuse a transfer whose offer the payee's node could not take."""
     refused = arrived.item
     assert isinstance(refused, ItemRefused)
-    line = view.sent_lines.get((arrived.peer, refused.number), b"")
-    transfer = view.transfers.get(transfer_of(read_item(line)) or "")
-    is_offer = isinstance(read_item(line), TransferOffer)
-    if not is_offer or transfer is None or line_hash(line) != refused.hash:
+    transfer = refused_transfer(view, arrived, TransferOffer)
+    if transfer is None:
         text = f"{arrived.peer} refused our item {refused.number}: {refused.code}"
         return Effects(None, (CallPeople("item", text),))
     code = RefusalCode.PAYEE_UNREACHABLE

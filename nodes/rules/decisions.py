@@ -18,7 +18,7 @@ from protocol.effects import (
     PostEntry,
     SaveTransfer,
     refuse_item,
-    transfer_of,
+    refused_transfer,
 )
 from protocol.envelope import check_proof
 from protocol.errors import (
@@ -164,10 +164,8 @@ def decide_item_refused(view: NodeView, arrived: ArrivedItem) -> Effects:
     """End a transfer whose prepare the hub could not take; else call people."""
     refused = arrived.item
     assert isinstance(refused, ItemRefused)
-    line = view.sent_lines.get((arrived.peer, refused.number), b"")
-    transfer = view.transfers.get(transfer_of(read_item(line)) or "")
-    is_prepare = isinstance(read_item(line), TransferPrepare)
-    if not is_prepare or transfer is None or line_hash(line) != refused.hash:
+    transfer = refused_transfer(view, arrived, TransferPrepare)
+    if transfer is None:
         text = f"the hub refused our item {refused.number}: {refused.code}"
         return Effects(None, (CallPeople("item", text),))
     if move(Role.PAYER, transfer.state, Event.REFUSE) is not State.REFUSED:
