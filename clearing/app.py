@@ -47,9 +47,10 @@ async def serve(settings: Settings) -> None:
         runner.configure_log(settings, identity.federation.partition("#")[0])
         server = runner.build(settings, database, house, MIGRATIONS)
         links = LinkEndpoint(server.clerk, server.clock, house.must_wait)
-        api = Api(house, server.clerk, database, server.door, identity)
+        api = Api(house, server.clerk, database, identity)
+        server.api += api.routes()
         server.routes += [
-            *api.routes(),
+            *api.federation_routes(),
             web.post("/federation/v1/link", links.post_link),
         ]
         server.on_shutdown.append(links.close)

@@ -32,6 +32,7 @@ from protocol.peer.key_files import (
     new_recovery_key,
     take_sheet,
 )
+from protocol.peer.own_server import Staff
 from protocol.peer.runner import prepare_database, run
 from protocol.peer.settings import Settings
 from protocol.unit import HOUR, MILLISECONDS_MAX
@@ -40,8 +41,7 @@ _DAY_MS = 86_400_000
 INVITATION_DAYS = 7
 _CODE_BYTES = 16
 #: No member can have this name, since no account begins with "@".
-_STAFF = "@admin"
-ADMIN_SCOPES = ("admin", "read")
+STAFF = Staff("@admin", ("admin", "read"))
 
 
 class AlreadyThereError(InterletsError):
@@ -112,9 +112,7 @@ def _make_identity(name: Group, keys: ServerKeys, root: SigningKey) -> Identity:
 async def _sign_in_link(settings: Settings, database: Database) -> str:
     """Let the regional admin in, by a one-time link."""
     async with database.desk.acquire() as connection, connection.transaction():
-        code = await access_store.invite_person(
-            connection, _STAFF, ADMIN_SCOPES, _now(settings)
-        )
+        code = await access_store.invite_person(connection, *STAFF, _now(settings))
     return f"{settings.server.public_url}/welcome#{code}"
 
 

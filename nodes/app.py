@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from nodes import member_store
-from nodes.api import Api
+from nodes.api.account import AccountApi
+from nodes.api.group import GroupApi
+from nodes.api.payments import PaymentApi
 from nodes.house import NodeHouse
 from nodes.payments import Payments
 from nodes.rules import CancelWish
@@ -60,8 +62,11 @@ async def serve(settings: Settings) -> None:
             server.kill_switch,
         )
         payments = Payments(house, server.clerk, courier, database)
-        api = Api(payments, server.clerk, database, server.door)
-        server.routes += api.routes()
+        server.api += [
+            *AccountApi(payments, database).routes(),
+            *PaymentApi(payments).routes(),
+            *GroupApi(server.clerk, database).routes(),
+        ]
         server.tasks += [
             courier.run,
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),

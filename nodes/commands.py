@@ -18,13 +18,13 @@ from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, read_given
 from protocol.peer.database import Database
 from protocol.peer.key_files import load_keys
+from protocol.peer.own_server import Staff
 from protocol.peer.runner import prepare_database
 from protocol.peer.settings import Settings
 from protocol.unit import DECIMALS_MAX
 
 #: No member can have this name, since no account begins with "@".
-_STAFF = "@treasurer"
-TREASURER_SCOPES = ("read", "treasurer")
+STAFF = Staff("@treasurer", ("read", "treasurer"))
 _PER_HOUR_MAX = 100_000
 
 
@@ -46,7 +46,7 @@ async def _init(settings: Settings) -> Mapping[str, object]:
     database = await prepare_database(settings, app.MIGRATIONS)
     try:
         async with database.desk.acquire() as connection:
-            if await access_store.read_person(connection, _STAFF) is not None:
+            if await access_store.read_person(connection, STAFF.name) is not None:
                 raise AlreadyThereError(
                     "this node has its first treasurer already; for a new link run: "
                     "interlets-node sign-in"
@@ -60,9 +60,7 @@ async def _sign_in_link(settings: Settings, database: Database) -> str:
     """Let the treasurer in, by a one-time link."""
     now = Clock(settings.test.clock_offset_ms).now()
     async with database.desk.acquire() as connection, connection.transaction():
-        code = await access_store.invite_person(
-            connection, _STAFF, TREASURER_SCOPES, now
-        )
+        code = await access_store.invite_person(connection, *STAFF, now)
     return f"{settings.server.public_url}/welcome#{code}"
 
 

@@ -23,6 +23,7 @@ _SQL = queries(__file__)
 _DAY_MS = 86_400_000
 TOKEN_DAYS = 90
 ONCE_DAYS = 7
+_ERRAND_MS = 120_000
 PASSWORD_LENGTH_MIN = 10
 PASSWORD_LENGTH_MAX = 200
 
@@ -110,14 +111,16 @@ async def new_token(
     connection: AnyConnection, person_id: str, scopes: Collection[str], now: Instant
 ) -> tuple[str, Instant]:
     """Make a bearer token; gives it, for the only time, and until when it counts."""
-    return await _grant(connection, person_id, "token", scopes, now, TOKEN_DAYS)
+    return await _grant(
+        connection, person_id, "token", scopes, now, TOKEN_DAYS * _DAY_MS
+    )
 
 
 async def new_once(
     connection: AnyConnection, person_id: str, scopes: Collection[str], now: Instant
 ) -> tuple[str, Instant]:
     """Make a one-time code for someone who has no password yet."""
-    return await _grant(connection, person_id, "once", scopes, now, ONCE_DAYS)
+    return await _grant(connection, person_id, "once", scopes, now, ONCE_DAYS * _DAY_MS)
 
 
 async def invite_person(
@@ -131,16 +134,41 @@ async def invite_person(
     return code
 
 
+async def new_errand(
+    connection: AnyConnection, name: str, scopes: Collection[str], now: Instant
+) -> str:
+    """Make a token for one request of a command; it counts for two minutes.
+
+    Raises:
+        OutageError: nobody of that name runs this server yet.
+    """
+    try:
+        person = await read_person(connection, name)
+    except asyncpg.UndefinedTableError:
+        person = None
+    if person is None:
+        raise OutageError("nobody runs this server yet; run init first")
+    token, _ = await _grant(
+        connection, person.person_id, "token", scopes, now, _ERRAND_MS
+    )
+    return token
+
+
+async def end_token(connection: AnyConnection, token: str) -> None:
+    """Let a token count no more."""
+    await connection.execute(_SQL["end_token"], _hash_secret(token))
+
+
 async def _grant(
     connection: AnyConnection,
     person_id: str,
     kind: str,
     scopes: Collection[str],
     now: Instant,
-    days: int,
+    within_ms: int,
 ) -> tuple[str, Instant]:
     secret = secrets.token_urlsafe(32)
-    until = Instant(now + days * _DAY_MS)
+    until = Instant(now + within_ms)
     await connection.execute(
         _SQL["insert_access"],
         _hash_secret(secret),

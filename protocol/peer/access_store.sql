@@ -24,3 +24,7 @@ SELECT person_id, account_id, scopes
 DELETE FROM access
  WHERE secret_hash = $1 AND kind = 'once' AND until > $2
 RETURNING person_id, scopes;
+
+-- end_token --
+-- Let a token count no more.
+DELETE FROM access WHERE secret_hash = $1 AND kind = 'token';

@@ -26,7 +26,8 @@ from protocol.peer.metrics import Metrics
 from protocol.peer.migration_store import migrate
 from protocol.peer.settings import Settings, SettingsError
 from protocol.peer.steps import KillSwitch
-from protocol.peer.web import problems
+from protocol.peer.web import openapi, problems
+from protocol.peer.web.routes import Route, definitions, token_route
 from protocol.peer.web.sign_in import Door
 
 _LOG = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ class Server:
         kill_switch: where a trial wants this process to die.
         door: signs people in.
         tasks: what runs beside the clerk, such as the courier.
-        routes: what the house answers.
+        api: what the house answers to people and their programs.
+        routes: what the house answers to other servers.
         on_shutdown: called when the server stops taking requests.
     """
 
@@ -61,6 +63,7 @@ class Server:
     kill_switch: KillSwitch
     door: Door
     tasks: list[Task] = field(default_factory=list)
+    api: list[Route] = field(default_factory=list)
     routes: list[web.RouteDef] = field(default_factory=list)
     on_shutdown: list[Callable[[web.Application], Coroutine[None, None, None]]] = field(
         default_factory=list
@@ -146,8 +149,15 @@ def _application(server: Server) -> web.Application:
         client_max_size=BODY_LENGTH_MAX,
     )
     endpoint = Endpoint(server.clerk, server.database, server.metrics)
-    door = web.post("/api/v1/tokens", server.door.post_token)
-    application.add_routes([*endpoint.routes(), door, *server.routes])
+    table = [token_route(server.door), *server.api]
+    application.add_routes(
+        [
+            *endpoint.routes(),
+            *definitions(table, server.door),
+            openapi.definition(f"Interlets: {server.clerk.house.own}", table),
+            *server.routes,
+        ]
+    )
     for callback in server.on_shutdown:
         application.on_shutdown.append(callback)
     return application

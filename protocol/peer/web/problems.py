@@ -26,6 +26,19 @@ TYPE_PREFIX = "urn:interlets:problem:"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class ProblemAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer that is not the one asked for (RFC 9457).
+
+    ``code`` is the protocol's refusal code, where one applies.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = ""
+
+
 class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave early
     """An answer that is not the one asked for.
 
@@ -58,24 +71,23 @@ class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave e
 
     def response(self, language: Language = "en") -> web.Response:
         """Write it as RFC 9457 says; a refusal in the reader's language."""
+        told = msgspec.to_builtins(self.answer(language))
         return web.Response(
             status=self.status,
-            body=msgspec.json.encode(self.members(language)),
+            body=msgspec.json.encode({**told, **self.extra}),
             content_type=MEDIA_TYPE,
             headers=self.headers,
         )
 
-    def members(self, language: Language = "en") -> dict[str, object]:
-        """Give the members of the JSON object."""
-        told: dict[str, object] = {
-            "type": TYPE_PREFIX + self.kind,
-            "title": self.kind.replace("-", " "),
-            "status": self.status,
-            "detail": self.detail,
-        }
-        if self.code is not None:
-            told |= {"detail": refusal(self.code, language), "code": self.code}
-        return {**told, **self.extra}
+    def answer(self, language: Language = "en") -> ProblemAnswer:
+        """Give the members of the JSON object but for ``extra``."""
+        return ProblemAnswer(
+            type=TYPE_PREFIX + self.kind,
+            title=self.kind.replace("-", " "),
+            status=self.status,
+            detail=refusal(self.code, language) if self.code else self.detail,
+            code=self.code or "",
+        )
 
 
 def language_of(request: web.Request) -> Language:

@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from protocol import strict_json
+from protocol.errors import MalformedMessageError
 from protocol.peer.access_store import Caller
 from protocol.peer.web.problems import Problem
 
@@ -14,6 +15,8 @@ from protocol.peer.web.problems import Problem
 JSON_LENGTH_MAX = 64 * 1024
 #: A body must be here within so many seconds, or its sender is only holding us up.
 BODY_S_MAX = 30
+#: Longest that a person or program may have us wait with an answer, seconds.
+WAIT_S_MAX = 30
 #: Under this name a request carries who asks, once that is known.
 CALLER = web.RequestKey("caller", Caller)
 
@@ -59,21 +62,35 @@ async def read_body(request: web.Request, length_max: int) -> bytes:
     return bytes(raw)
 
 
-def caller_of(request: web.Request, scope: str) -> Caller:
-    """Give who asks, when that person may do this.
+def read_query(request: web.Request, kind: type[T]) -> T:
+    """Read what stands behind the ``?`` strictly: known names, each once.
+
+    Args:
+        request: any.
+        kind: a struct that forbids unknown fields; numbers are read from text.
 
     Raises:
-        Problem: 403 when the token lacks ``scope``.
+        MalformedMessageError: what was found, and what was expected.
     """
-    caller = request[CALLER]
-    if scope not in caller.scopes:
-        raise Problem(
-            403, "scope-missing", f"This token may not do that; it lacks {scope!r}."
-        )
-    return caller
+    names = [name for name, _ in request.query.items()]
+    if len(names) != len(set(names)):
+        raise MalformedMessageError("query", names, "each name once")
+    # A lone surrogate is no text that anyone could look for.
+    for name, value in request.query.items():
+        if not (name + value).isprintable():
+            raise MalformedMessageError("query", name, "printable characters")
+    try:
+        return msgspec.convert(dict(request.query), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise MalformedMessageError("query", str(error)) from None
 
 
-def wait_preference(request: web.Request, most: int) -> int:
+def caller_of(request: web.Request) -> Caller:
+    """Give who asks, as the door let them in."""
+    return request[CALLER]
+
+
+def wait_preference(request: web.Request, most: int = WAIT_S_MAX) -> int:
     """Read ``Prefer: wait=N`` (RFC 7240, section 4.3), seconds; 0 when absent."""
     for preference in ",".join(request.headers.getall("Prefer", [])).split(","):
         name, _, value = preference.partition(";")[0].strip().partition("=")

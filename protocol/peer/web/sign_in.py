@@ -140,8 +140,8 @@ class Door:
             return None
         return person.person_id, frozenset(MEMBER_SCOPES)
 
-    def guard(self, handler: Handler) -> Handler:
-        """Let a handler be reached only by someone with a token that counts."""
+    def guard(self, handler: Handler, scope: str) -> Handler:
+        """Let a handler be reached only with a token that counts and allows this."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             kind, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -158,6 +158,9 @@ class Door:
                     "Sign in first; this needs a bearer token that counts.",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
+            if scope not in caller.scopes:
+                told = f"This token may not do that; it lacks {scope!r}."
+                raise Problem(403, "scope-missing", told)
             request[CALLER] = caller
             return await handler(request)
 

@@ -1,0 +1,173 @@
+"""A member's own account and its history."""
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from nodes.payments import Payments, UnitAnswer, party, unit_answer
+from nodes.rules import read_content
+from protocol.instant import Instant, read_instant, write_instant
+from protocol.ledger import available
+from protocol.peer import ledger_store
+from protocol.peer.database import Database
+from protocol.peer.web.requests import caller_of, json_response, read_query
+from protocol.peer.web.routes import Route
+
+_PAGE_SIZE = 50
+_PAGE_SIZE_MAX = 200
+
+#: A place in a history, as an answer gave it.
+CursorField = Annotated[str, Meta(pattern=r"^[0-9]{1,18}\Z")]
+PageSizeField = Annotated[int, Meta(ge=1, le=_PAGE_SIZE_MAX)]
+TextField = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class EntriesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which lines of a history: newest first, before ``cursor``.
+
+    ``since`` and ``until`` are RFC 3339 with milliseconds; ``text`` stands in an
+    address, name, memo or reason.
+    """
+
+    cursor: CursorField | None = None
+    page_size: PageSizeField = _PAGE_SIZE
+    since: str | None = None
+    until: str | None = None
+    text: TextField | None = None
+
+
+class AccountAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller's account, minor units."""
+
+    account: str
+    group: str
+    name: str
+    balance: int
+    held: int
+    held_in: int
+    available: int | None
+    floor: int | None
+    ceiling: int | None
+    unit: UnitAnswer
+
+
+class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an account's history; ``amount`` is signed, minor units."""
+
+    id: str
+    at: str
+    kind: str
+    amount: int
+    balance_after: int
+    transfer: str | None
+    payer: str | None
+    payee: str | None
+    name: str | None
+    memo: str | None
+
+
+class EntriesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of history, newest first; ``cursor`` gives the next one."""
+
+    entries: list[EntryAnswer]
+    unit: UnitAnswer
+    cursor: str | None
+
+
+class AccountApi:
+    """A member's own account.
+
+    Args:
+        payments: knows members and the own unit.
+        database: read only here.
+    """
+
+    def __init__(self, payments: Payments, database: Database) -> None:
+        self._payments = payments
+        self._database = database
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        return [
+            Route(
+                method="GET",
+                path="/api/v1/account",
+                handler=self.get_account,
+                told="Balance, holds, limits and unit of the caller's account.",
+                scope="read",
+                answer=AccountAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/entries",
+                handler=self.get_entries,
+                told="A page of the caller's history, newest first.",
+                scope="read",
+                query=EntriesQuery,
+                answer=EntriesAnswer,
+            ),
+        ]
+
+    async def get_account(self, request: web.Request) -> web.Response:
+        """Give balance, holds and limits of the caller's account."""
+        member = await self._payments.account(caller_of(request))
+        own, account = self._payments.own_record(), member.account
+        return json_response(
+            AccountAnswer(
+                account=account.account_id,
+                group=own.entry.group,
+                name=member.name,
+                balance=account.balance,
+                held=account.held_out,
+                held_in=account.held_in,
+                available=available(account),
+                floor=account.floor,
+                ceiling=account.ceiling,
+                unit=unit_answer(own),
+            )
+        )
+
+    async def get_entries(self, request: web.Request) -> web.Response:
+        """Give a page of the caller's history."""
+        member = await self._payments.account(caller_of(request))
+        query = read_query(request, EntriesQuery)
+        size = query.page_size
+        before = ledger_store.NEWEST if query.cursor is None else int(query.cursor)
+        search = ledger_store.Search(
+            since=_read_time(query.since, "since"),
+            until=_read_time(query.until, "until"),
+            text=query.text,
+        )
+        async with self._database.readers.acquire() as connection:
+            lines = await ledger_store.read_page(
+                connection, member.account.account_id, before, size, search
+            )
+        full = len(lines) == size
+        answer = EntriesAnswer(
+            entries=[_entry_answer(line) for line in lines],
+            unit=unit_answer(self._payments.own_record()),
+            cursor=str(lines[-1].sequence) if full else None,
+        )
+        return json_response(answer)
+
+
+def _read_time(text: str | None, name: str) -> Instant | None:
+    return None if text is None else read_instant(text, name)
+
+
+def _entry_answer(line: ledger_store.Line) -> EntryAnswer:
+    content = read_content(line.content)
+    return EntryAnswer(
+        id=line.entry_id,
+        at=write_instant(line.at),
+        kind=line.kind,
+        amount=line.amount,
+        balance_after=line.balance_after,
+        transfer=line.transfer_id,
+        payer=party(content.payer, line.payer_group) if content else None,
+        payee=party(content.payee, line.payee_group) if content else None,
+        name=content.name if content else None,
+        memo=content.memo if content else line.reason,
+    )

@@ -1,0 +1,80 @@
+"""What a treasurer sees of the whole ledger."""
+
+import msgspec
+from aiohttp import web
+
+from nodes import member_store
+from protocol.address import HUB
+from protocol.ledger import GROUP_UNIT, TIME_UNIT
+from protocol.peer import ledger_store, transfer_store
+from protocol.peer.clerk import Clerk, link_state
+from protocol.peer.database import Database
+from protocol.peer.web.requests import json_response
+from protocol.peer.web.routes import Route
+
+
+class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a treasurer sees of the whole ledger; sums are zero.
+
+    ``clearing`` is the clearing account's balance in milliseconds: minus the
+    group's position at the hub.
+    """
+
+    group: str
+    federation: str
+    unit_sum: int
+    time_sum: int
+    clearing: int
+    undecided: int
+    link: str
+    newest_decision: tuple[str, int] | None
+
+
+class GroupApi:
+    """The group as its treasurer sees it.
+
+    Args:
+        clerk: for the state of the link.
+        database: read only here.
+    """
+
+    def __init__(self, clerk: Clerk, database: Database) -> None:
+        self._clerk = clerk
+        self._database = database
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        return [
+            Route(
+                method="GET",
+                path="/api/v1/group",
+                handler=self.get_group,
+                told="The whole ledger's figures; its sums are zero.",
+                scope="treasurer",
+                answer=GroupAnswer,
+            ),
+        ]
+
+    async def get_group(self, _request: web.Request) -> web.Response:
+        """Give the whole ledger's figures, for a treasurer."""
+        house, link = self._clerk.house, self._clerk.link(HUB)
+        async with (
+            self._database.readers.acquire() as connection,
+            connection.transaction(isolation="repeatable_read"),
+        ):
+            sums = await ledger_store.read_sums(connection)
+            clearing = await member_store.read_clearing(connection)
+            newest = await member_store.read_newest(connection)
+            undecided = await transfer_store.count_undecided(connection)
+        return json_response(
+            GroupAnswer(
+                group=house.own,
+                federation=house.federation,
+                unit_sum=sums.get(GROUP_UNIT, 0),
+                time_sum=sums.get(TIME_UNIT, 0),
+                clearing=clearing,
+                undecided=undecided,
+                link=link_state(link),
+                newest_decision=newest,
+            )
+        )

@@ -1,0 +1,78 @@
+"""The people's API as a table: the server is built from it, and so is its description.
+
+A route says who may ask, what is sent and what is answered. ``openapi`` describes
+the same table, so that what is written about the API cannot drift from it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+
+from protocol.peer.web.problems import Handler
+from protocol.peer.web.sign_in import Door, SignIn, TokenAnswer
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One method at one path.
+
+    Attributes:
+        method: of HTTP; a GET answers HEAD too.
+        path: with names in braces, as ``/api/v1/transfers/{id}``.
+        handler: answers; has a caller when ``scope`` is set.
+        told: what it does, one sentence for programmers.
+        scope: what a token must allow; ``None``: open to everyone.
+        query: what may stand behind the ``?``, if anything.
+        body: what JSON is sent, if any.
+        answer: what JSON is answered with ``status``; ``None``: no JSON.
+        status: when all went well.
+        media_type: of the answer.
+        is_keyed: needs an ``Idempotency-Key``.
+        may_wait: obeys ``Prefer: wait=N`` (RFC 7240).
+    """
+
+    method: Method
+    path: str
+    handler: Handler
+    told: str
+    scope: str | None
+    answer: object
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    status: int = 200
+    media_type: str = "application/json"
+    is_keyed: bool = False
+    may_wait: bool = False
+
+
+def definitions(table: Iterable[Route], door: Door) -> list[web.RouteDef]:
+    """Give the table as aiohttp takes it, each route behind the door it needs."""
+    return [_definition(route, door) for route in table]
+
+
+def _definition(route: Route, door: Door) -> web.RouteDef:
+    handler = route.handler
+    if route.scope is not None:
+        handler = door.guard(handler, route.scope)
+    if route.method == "GET":
+        return web.get(route.path, handler)
+    return web.route(route.method, route.path, handler)
+
+
+def token_route(door: Door) -> Route:
+    """Give the one route that every server has: signing in."""
+    return Route(
+        method="POST",
+        path="/api/v1/tokens",
+        handler=door.post_token,
+        told="Trade name and password, or a one-time code, for a bearer token.",
+        scope=None,
+        body=SignIn,
+        answer=TokenAnswer,
+        status=201,
+    )
