@@ -43,6 +43,9 @@ from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
 from protocol.transfer import Transfer
 
+#: Transfers of several full batches.
+_RECENT_MAX = 4096
+
 
 class NodeHouse:
     """A node's part in every batch.
@@ -63,6 +66,9 @@ class NodeHouse:
         self._newest: tuple[str, int] | None = None
         self._mirrored: tuple[str, int] | None = None
         self._clearing = 0
+        #: Transfers as the newest batches left them, oldest first: whoever waits
+        #: for one need not ask the database how it stands.
+        self._recent: dict[str, Transfer] = {}
         #: Kept only as long as somebody waits for it.
         self._watched: WeakValueDictionary[str, asyncio.Future[Transfer]]
         self._watched = WeakValueDictionary()
@@ -79,6 +85,10 @@ class NodeHouse:
             self._watched[transfer_id] = found
         return found
 
+    def recent(self, transfer_id: str) -> Transfer | None:
+        """Give a transfer as it is stored, if a recent batch touched it."""
+        return self._recent.get(transfer_id)
+
     @property
     def signing_key(self) -> SigningKey:
         """The key that signs our envelopes and covers."""
@@ -89,6 +99,7 @@ class NodeHouse:
         self._know(await directory_store.read(connection, self.federation))
         self._newest = await member_store.read_newest(connection)
         self._mirrored = None
+        self._recent = {}
         self._clearing = await member_store.read_clearing(connection)
 
     def _know(self, directory: Directory) -> None:
@@ -202,6 +213,13 @@ class NodeHouse:
             self.directory, self.keyring = view.directory, view.keyring
         self._newest, self._mirrored = view.newest, view.mirrored
         self._clearing = view.clearing_balance
+        for transfer_id, transfer in view.transfers.items():
+            self._recent.pop(transfer_id, None)
+            self._recent[transfer_id] = transfer
+        for transfer_id in list(self._recent)[
+            : max(0, len(self._recent) - _RECENT_MAX)
+        ]:
+            del self._recent[transfer_id]
         if self._watched:
             for transfer_id, transfer in view.transfers.items():
                 watched = self._watched.pop(transfer_id, None)

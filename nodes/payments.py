@@ -319,7 +319,7 @@ class Payments:
             async with asyncio.timeout(wait_s):
                 # It may have changed since it was given: look once, then be told.
                 changed = self._house.watch(transfer.transfer_id)
-                transfer = await self._read(transfer.transfer_id) or transfer
+                transfer = await self._newest(transfer)
                 while transfer.state not in _ENDED:
                     transfer = await asyncio.shield(changed)
                     if transfer.state not in _ENDED:
@@ -327,6 +327,10 @@ class Payments:
         except TimeoutError:
             pass
         return transfer
+
+    async def _newest(self, transfer: Transfer) -> Transfer:
+        recent = self._house.recent(transfer.transfer_id)
+        return recent or await self._read(transfer.transfer_id) or transfer
 
     async def answer(
         self,

@@ -7,6 +7,7 @@ before it is parsed; nothing is ever written anew to verify it.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -38,6 +39,8 @@ MEDIA_TYPE = "application/interlets-envelope"
 TYP = "interlets-envelope"
 LINE_1_LENGTH_MAX = 2 * 1024
 BODY_LENGTH_MAX = 1024 * 1024
+#: Line 1s that proofs named last: an envelope of offers has one of each payer.
+_PROVEN_KEPT = 256
 ITEMS_MAX = 1000
 NOTHING_ROOT = NOTHING_HASH
 
@@ -303,6 +306,16 @@ def prove(
     ]
 
 
+@lru_cache(_PROVEN_KEPT)
+def _open_proven(text: str, keyring: Keyring) -> tuple[EnvelopePayload, KeyPeriod]:
+    """Open the line 1 of a proof; the items of one envelope share it.
+
+    A keyring never changes, and what does not verify is not remembered.
+    """
+    line_1 = text.encode("ascii", "replace")
+    return _open_line_1(line_1, _envelope_decoder, keyring)
+
+
 def check_proof(
     proof: ItemProof, keyring: Keyring, federation: FederationId, signer: Group
 ) -> EnvelopePayload:
@@ -315,9 +328,7 @@ def check_proof(
         MalformedMessageError: not a proof.
         NotSignedError: it proves nothing, or another signer's word.
     """
-    payload, period = _open_line_1(
-        proof.envelope.encode("ascii", "replace"), _envelope_decoder, keyring
-    )
+    payload, period = _open_proven(proof.envelope, keyring)
     _check_parties(payload, period, federation, HUB)
     if payload.from_ != signer:
         raise NotSignedError(f"proof: signed by {payload.from_}, not by {signer}")
