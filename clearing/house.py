@@ -20,7 +20,7 @@ from protocol.effects import (
     Touched,
     View,
     refuse_item,
-    transfer_of,
+    transfers_of,
 )
 from protocol.envelope import Verified, prove
 from protocol.errors import ItemRefusalCode, LedgerBrokenError
@@ -167,13 +167,13 @@ class HubHouse:
         match wanted:
             case ArrivedItem(item=TransferPrepare() as item):
                 return Touched(
-                    accounts={item.payer_group, item.payee_group}, transfers={item.id}
+                    accounts={item.payer_group, item.payee_group},
+                    transfers=transfers_of(item),
                 )
             case ArrivedItem(item=ItemRefused() as item):
                 return Touched(sent_items={(wanted.peer, item.number)})
             case ArrivedItem():
-                about = transfer_of(wanted.item)
-                return Touched(transfers={about} if about else set())
+                return Touched(transfers=transfers_of(wanted.item))
             case OpenLog():
                 return Touched(accounts={rules.RESERVE})
             case Due():

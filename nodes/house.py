@@ -21,7 +21,7 @@ from protocol.effects import (
     Touched,
     View,
     refuse_item,
-    transfer_of,
+    transfers_of,
 )
 from protocol.envelope import Verified
 from protocol.errors import ItemRefusalCode, LedgerBrokenError, PeerError
@@ -149,7 +149,10 @@ class NodeHouse:
                 accounts = {wanted.payer}
                 if wanted.payee_group == self.own:
                     accounts.add(wanted.payee)
-                return Touched(accounts=accounts, transfers={wanted.transfer_id})
+                transfers = {wanted.transfer_id}
+                if wanted.refund_of is not None:
+                    transfers.add(wanted.refund_of)
+                return Touched(accounts=accounts, transfers=transfers)
             case CancelWish():
                 return Touched(transfers={wanted.transfer_id})
             case NewMember():
@@ -162,8 +165,7 @@ class NodeHouse:
                 content = rules.read_content(wanted.content_line)
                 if content is not None:
                     accounts.add(content.payee)
-                about = transfer_of(wanted.item)
-                return Touched(accounts=accounts, transfers={about} if about else set())
+                return Touched(accounts=accounts, transfers=transfers_of(wanted.item))
             case _:
                 return Touched()
 

@@ -304,6 +304,21 @@ def refused_transfer(
     return view.transfers.get(transfer_of(item) or "")
 
 
+def transfers_of(item: AnyItem | ItemRefusalCode) -> set[str]:
+    """Name the transfers that must be known to decide an item of any type.
+
+    They are the one that it is about and, if it asks for a refund, the original.
+    """
+    match item:
+        case TransferOffer() | TransferAnswer():
+            return transfers_of(read_item(item.line.encode()))
+        case TransferPrepare(refund_of=str() as original):
+            return {item.id, original}
+        case _:
+            about = transfer_of(item)
+            return set() if about is None else {about}
+
+
 def transfer_of(item: AnyItem | ItemRefusalCode) -> str | None:
     """Say which transfer an item of any type is about, if any."""
     match item:

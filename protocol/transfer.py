@@ -157,6 +157,9 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
             ``transfer.answer``, kept until both groups have compared.
         waiting_code: at the hub, a refusal kept until both have compared.
         is_cancel_sent: at the payer's node, the wish to cancel is on its way.
+        refund_of: id of the transfer that this one gives back, wholly or in part.
+        refunded: milliseconds of the refunds of this one that are held or cleared
+            here (see ``protocol.refund``).
     """
 
     transfer_id: str
@@ -183,6 +186,8 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     waiting: str | None = None
     waiting_code: str | None = None
     is_cancel_sent: bool = False
+    refund_of: str | None = None
+    refunded: int = 0
 
 
 def transfer_of_prepare(
@@ -210,4 +215,5 @@ def transfer_of_prepare(
         prepare=line_hash(line),
         content=prepare.content,
         taken_at=now,
+        refund_of=prepare.refund_of,
     )

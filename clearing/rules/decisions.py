@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from clearing.rules.view import AppendDecision, HubView
+from protocol import refund
 from protocol.effects import (
     ArrivedItem,
     CallPeople,
@@ -205,6 +206,8 @@ def _decide(
     if is_held:
         state = HoldState.POSTED if cleared else HoldState.VOIDED
         wanted.append(EndHold(transfer.transfer_id, state))
+    if is_held and not cleared:
+        wanted += refund.give_back(view, transfer)
     if cleared:
         assert is_held and transfer.waiting is not None
         wanted.append(PostEntry(_entry_of(transfer, now)))

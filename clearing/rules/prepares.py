@@ -4,6 +4,7 @@ import msgspec
 
 from clearing.rules.decisions import refuse_or_wait
 from clearing.rules.view import HubView
+from protocol import refund
 from protocol.address import Group
 from protocol.directory import GroupRecord
 from protocol.effects import (
@@ -80,7 +81,12 @@ def _offer(
         transfer.milliseconds,
     )
     offer = write_line(TransferOffer.of(proof))
-    wanted = (hold, SaveTransfer(offered), SendItem(transfer.payee_group, offer, box))
+    wanted = (
+        hold,
+        SaveTransfer(offered),
+        *refund.count(view, offered),
+        SendItem(transfer.payee_group, offer, box),
+    )
     return Effects(Step.PREPARE, wanted)
 
 
@@ -102,9 +108,19 @@ def _first_refusal(
     versions = (payer.rate_version, payee.rate_version)
     if (prepare.payer_rate, prepare.payee_rate) != versions:
         return RefusalCode.RATE_CHANGED
-    if prepare.refund_of is not None:
-        return RefusalCode.REFUND_UNKNOWN
-    return _refusal_by_limits(view, prepare)
+    code = _refusal_of_refund(view, prepare)
+    return _refusal_by_limits(view, prepare) if code is None else code
+
+
+def _refusal_of_refund(view: HubView, prepare: TransferPrepare) -> RefusalCode | None:
+    if prepare.refund_of is None:
+        return None
+    return refund.first_refusal(
+        view.transfers.get(prepare.refund_of),
+        prepare.payer_group,
+        prepare.payee_group,
+        prepare.milliseconds,
+    )
 
 
 def _refusal_by_limits(view: HubView, prepare: TransferPrepare) -> RefusalCode | None:

@@ -9,6 +9,7 @@ from nodes.rules.view import (
     conversion,
     conversion_time,
 )
+from protocol import refund
 from protocol.address import Group
 from protocol.effects import (
     ArrivedItem,
@@ -119,6 +120,7 @@ def decide_decision(
                 note,
                 EndHold(transfer.transfer_id, HoldState.VOIDED),
                 SaveTransfer(decided),
+                *refund.give_back(view, transfer),
             ),
         )
     return Effects(
@@ -175,5 +177,9 @@ def decide_item_refused(view: NodeView, arrived: ArrivedItem) -> Effects:
     )
     return Effects(
         Step.DECISION_REFUSED,
-        (EndHold(transfer.transfer_id, HoldState.VOIDED), SaveTransfer(ended)),
+        (
+            EndHold(transfer.transfer_id, HoldState.VOIDED),
+            SaveTransfer(ended),
+            *refund.give_back(view, transfer),
+        ),
     )

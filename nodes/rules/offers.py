@@ -4,6 +4,7 @@ import msgspec
 
 from nodes.rules.content import read_content
 from nodes.rules.view import NodeView, conversion
+from protocol import refund
 from protocol.address import Group
 from protocol.effects import (
     ArrivedItem,
@@ -89,6 +90,7 @@ def decide_offer(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
                 content.payee_amount,
             ),
             SaveTransfer(transfer),
+            *refund.count(view, transfer),
             SaveContent(prepare.content, arrived.content_line),
             SendItem("hub", write_line(accept)),
         ),
@@ -111,11 +113,32 @@ def _first_payee_refusal(
         return RefusalCode.CONTENT_UNREADABLE
     if not _amounts_agree(view, prepare, content):
         return RefusalCode.AMOUNT_MISMATCH
+    code = _refusal_of_refund(view, prepare, content)
+    if code is not None:
+        return code
     payee = view.accounts.get(content.payee)
     if payee is None or payee.kind is not AccountKind.MEMBER:
         return RefusalCode.UNKNOWN_ACCOUNT
     if not may_credit(payee, content.payee_amount):
         return RefusalCode.PAYEE_CANNOT_RECEIVE
+    return None
+
+
+def _refusal_of_refund(
+    view: NodeView, prepare: TransferPrepare, content: Content
+) -> RefusalCode | None:
+    """Only a member who paid gets something back, and the hub must count rightly."""
+    if prepare.refund_of is None:
+        return None
+    original = view.transfers.get(prepare.refund_of)
+    code = refund.first_refusal(
+        original, prepare.payer_group, prepare.payee_group, prepare.milliseconds
+    )
+    if code is RefusalCode.REFUND_TOO_LARGE:
+        # Both codes of refunds are the hub's to say, and it did not.
+        return RefusalCode.AMOUNT_MISMATCH
+    if code is not None or original is None or original.account != content.payee:
+        return RefusalCode.UNKNOWN_ACCOUNT
     return None
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from nodes.rules.content import about_prepare
 from nodes.rules.view import Answer, KeepAnswer, NodeView, conversion
-from protocol import sealing
+from protocol import refund, sealing
 from protocol.address import Group
 from protocol.directory import GroupRecord
 from protocol.effects import (
@@ -29,6 +29,7 @@ from protocol.ledger import (
 )
 from protocol.messages import (
     Content,
+    EntryRate,
     TransferCancel,
     TransferPrepare,
     line_hash,
@@ -68,6 +69,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         caller: with ``key``, the order's name for retries: the paying account.
         key: the idempotency key.
         body_hash: hash of the request, so that another one is noticed.
+        refund_of: id of the transfer that this gives back, if it is a refund.
+        original: what that transfer's content line says, while it is kept.
     """
 
     transfer_id: str
@@ -86,6 +89,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     caller: str
     key: str
     body_hash: str
+    refund_of: str | None = None
+    original: Content | None = None
 
 
 class Ordered(msgspec.Struct, frozen=True):
@@ -134,6 +139,8 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
     quoted = quote(order.payee_amount, own.rate, other.rate) if other else None
     payer = view.accounts[order.payer]
     code = _first_local_refusal(payer, order, own, other, quoted)
+    if code is None and quoted is not None:
+        code = _refusal_of_refund(view, order, quoted)
     if code is RefusalCode.HUB_UNREACHABLE:
         # Not kept under the key: the same order may well succeed in a minute.
         return Effects(None, (), code)
@@ -157,6 +164,7 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
     wanted = (
         hold,
         SaveTransfer(transfer),
+        *refund.count(view, transfer),
         SaveContent(transfer.content, content),
         SendItem("hub", prepare, box),
         _keep(order, None, now),
@@ -172,7 +180,8 @@ def _decide_inside(
     It is kept as a transfer too, cleared from the start, so that a member finds
     all her payments in one place.
     """
-    quoted = quote(order.payee_amount, own.rate, own.rate)
+    rate = _rate_inside(view, order, own)
+    quoted = quote(order.payee_amount, rate.milliseconds, rate.milliseconds)
     code = _first_refusal_inside(view, order, quoted)
     if code is not None:
         return Effects(Step.ORDER, (_keep(order, code, now),), code)
@@ -185,8 +194,8 @@ def _decide_inside(
         payer_group=view.group,
         payee_group=view.group,
         milliseconds=quoted.milliseconds,
-        payer_rate=own.rate_version,
-        payee_rate=own.rate_version,
+        payer_rate=rate.version,
+        payee_rate=rate.version,
         decide_by=now,
         prepare="",
         content=line_hash(content),
@@ -195,6 +204,7 @@ def _decide_inside(
         amount=order.payee_amount,
         deliver=order.deliver,
         decided_at=now,
+        refund_of=order.refund_of,
     )
     entry = Entry(
         entry_id=order.transfer_id,
@@ -210,10 +220,40 @@ def _decide_inside(
     wanted = (
         PostEntry(entry),
         SaveTransfer(transfer),
+        *refund.count(view, transfer),
         SaveContent(transfer.content, content),
         _keep(order, None, now),
     )
     return Effects(Step.ORDER, wanted, Ordered(transfer, content))
+
+
+def _rate_inside(view: NodeView, order: Order, own: GroupRecord) -> EntryRate:
+    """Give the rate by which a payment inside the group is written in milliseconds.
+
+    It moves no time. A refund is reckoned by the original's rate, so that exactly
+    what was paid can be given back, whatever a unit is worth by now.
+    """
+    original = view.transfers.get(order.refund_of or "")
+    if original is None or original.payer_group != original.payee_group:
+        return own.entry.rates[-1]
+    return own.entry.rates[original.payee_rate - 1]
+
+
+def _refusal_of_refund(
+    view: NodeView, order: Order, quoted: Quote
+) -> RefusalCode | None:
+    """Only who was paid gives back, and only to who paid her."""
+    if order.refund_of is None:
+        return None
+    said = order.original
+    if said is None or (said.payee, said.payer) != (order.payer, order.payee):
+        return RefusalCode.REFUND_UNKNOWN
+    return refund.first_refusal(
+        view.transfers.get(order.refund_of),
+        view.group,
+        order.payee_group,
+        quoted.milliseconds,
+    )
 
 
 def _first_refusal_inside(
@@ -232,6 +272,9 @@ def _first_refusal_inside(
         return code
     if order.payee_amount > order.payer_amount_max:
         return RefusalCode.RATE_CHANGED
+    code = _refusal_of_refund(view, order, quoted)
+    if code is not None:
+        return code
     if payee is None or payee.kind is not AccountKind.MEMBER:
         return RefusalCode.UNKNOWN_ACCOUNT
     if not may_credit(payee, order.payee_amount):
@@ -301,7 +344,7 @@ def _write_prepare(
         payer_rate=own.rate_version,
         payee_rate=other.rate_version,
         decide_by=write_instant(Instant(order.hub_now + within)),
-        refund_of=None,
+        refund_of=order.refund_of,
         checkpoint=None,
         content=line_hash(content),
     )

@@ -39,6 +39,7 @@ from protocol.peer.metrics import Metrics
 from protocol.peer.migration_store import migrate
 from protocol.peer.settings import LimitSettings, SettingsError
 from protocol.peer.steps import KillSwitch
+from protocol.transfer import Transfer
 
 _LOG = logging.getLogger(__name__)
 #: What every server's database holds.
@@ -344,7 +345,7 @@ class Clerk:
         await self._read_sent(batch, touched)
         view = batch.view
         if touched.transfers:
-            view.transfers = await transfer_store.read(connection, touched.transfers)
+            view.transfers = await self._read_transfers(touched.transfers)
         held = await ledger_store.read(connection, view, set(view.transfers))
         if touched.accounts or held:
             accounts = await ledger_store.read_accounts(
@@ -353,6 +354,18 @@ class Clerk:
             view.accounts = {account.account_id: account for account in accounts}
         orders = [work.wanted for work in batch.works]
         await self.house.read(connection, view, orders)
+
+    async def _read_transfers(self, ids: set[str]) -> dict[str, Transfer]:
+        """Read transfers and, where they are refunds, what they give back.
+
+        Whatever is decided about a refund is counted on its original.
+        """
+        found = await transfer_store.read(self._writer(), ids)
+        refunded = {transfer.refund_of for transfer in found.values()}
+        originals = {id_ for id_ in refunded if id_ is not None and id_ not in found}
+        if originals:
+            found |= await transfer_store.read(self._writer(), originals)
+        return found
 
     async def _read_sent(self, batch: Batch, touched: Touched) -> None:
         """Read the items of ours that a peer refused, and what they were about."""

@@ -35,6 +35,8 @@ _COLUMNS = (
     "waiting",
     "waiting_code",
     "is_cancel_sent",
+    "refund_of",
+    "refunded",
 )
 
 
@@ -47,6 +49,8 @@ async def read(
     for row in rows:
         fields = dict(row)
         fields["transfer_id"] = str(fields["transfer_id"])
+        if fields["refund_of"] is not None:
+            fields["refund_of"] = str(fields["refund_of"])
         fields["role"] = Role(fields["role"])
         fields["state"] = State(fields["state"])
         for name in _INSTANTS:

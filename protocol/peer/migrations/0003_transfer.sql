@@ -24,9 +24,13 @@ CREATE TABLE transfer (
     waiting text,
     waiting_code text,
     is_cancel_sent boolean NOT NULL,
+    refund_of uuid,
+    refunded bigint NOT NULL,
     CONSTRAINT transfer_role_is_known CHECK (role IN ('payer', 'hub', 'payee')),
     CONSTRAINT transfer_state_is_known CHECK (
-        state IN ('ordered', 'taken', 'offered', 'accepted', 'cleared', 'refused'))
+        state IN ('ordered', 'taken', 'offered', 'accepted', 'cleared', 'refused')),
+    CONSTRAINT refunds_never_exceed_the_original CHECK (
+        refunded BETWEEN 0 AND milliseconds)
 ) WITH (fillfactor = 70);
 -- What is not yet decided: few rows, looked through by the hub's clock.
 CREATE INDEX transfer_undecided ON transfer (decide_by)
