@@ -146,13 +146,7 @@ class NodeHouse:
         """Say what must be read before this can be decided."""
         match wanted:
             case Order():
-                accounts = {wanted.payer}
-                if wanted.payee_group == self.own:
-                    accounts.add(wanted.payee)
-                transfers = {wanted.transfer_id}
-                if wanted.refund_of is not None:
-                    transfers.add(wanted.refund_of)
-                return Touched(accounts=accounts, transfers=transfers)
+                return self._touched_by(wanted)
             case CancelWish():
                 return Touched(transfers={wanted.transfer_id})
             case NewMember():
@@ -168,6 +162,14 @@ class NodeHouse:
                 return Touched(accounts=accounts, transfers=transfers_of(wanted.item))
             case _:
                 return Touched()
+
+    def _touched_by(self, order: Order) -> Touched:
+        touched = Touched(accounts={order.payer}, transfers={order.transfer_id})
+        if order.payee_group == self.own:
+            touched.accounts.add(order.payee)
+        if order.refund_of is not None:
+            touched.transfers.add(order.refund_of)
+        return touched
 
     async def read(
         self, connection: Connection, view: View, orders: Sequence[object]

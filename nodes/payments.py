@@ -15,15 +15,15 @@ from msgspec import Meta
 from nodes import member_store
 from nodes.house import NodeHouse
 from nodes.rules import CancelWish, Order, Ordered, OtherBody, read_content
-from protocol import address, strict_json
+from protocol import address, refund, strict_json
 from protocol.address import HUB, Group
 from protocol.base64url import write_base64url
 from protocol.directory import GroupRecord
 from protocol.errors import RefusalCode
-from protocol.instant import write_instant
+from protocol.instant import Instant, write_instant
 from protocol.ledger import Account
-from protocol.messages import line_hash
-from protocol.peer import transfer_store
+from protocol.messages import Content, IdField, line_hash
+from protocol.peer import ledger_store, link_store, transfer_store
 from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk
 from protocol.peer.courier import Courier
@@ -43,7 +43,8 @@ AmountField = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Pay ``payee_amount`` minor units of the payee's unit to ``to``.
 
-    ``payer_amount_max`` is the most that the payer agreed to, minor units.
+    ``payer_amount_max`` is the most that the payer agreed to, minor units. With
+    ``refund_of`` it gives a payment back, wholly or in part: ``to`` is who paid it.
     """
 
     to: str
@@ -51,6 +52,7 @@ class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payer_amount_max: AmountField
     memo: str = ""
     deliver: Literal["now", "when_reachable"] = "now"
+    refund_of: IdField | None = None
 
 
 class UnitAnswer(msgspec.Struct, frozen=True):
@@ -92,6 +94,10 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``amount`` is the member's own, minor units, signed; ``state`` is ordered,
     sent, accepted, cleared or refused; ``told`` says why, and what to do.
+    ``refund_of`` is the transfer that this one gives back. ``refunded`` is how much
+    of this one is given back or on its way back: milliseconds, for they are exact.
+    ``refundable`` is for the payee alone: the largest ``payee_amount`` that a refund
+    by her may have, minor units of who paid; ``null`` where she cannot refund.
     """
 
     id: str
@@ -110,6 +116,32 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     ordered_at: str
     decide_by: str
     decided_at: str | None
+    refund_of: str | None
+    refunded: int
+    refundable: int | None
+
+
+StepName = Literal["ordered", "sent", "accepted", "decided", "booked"]
+
+
+class StepAnswer(msgspec.Struct, frozen=True):
+    """A step that a transfer took, and when (RFC 3339).
+
+    ``decided`` is by the clock of whoever decides: the hub, or this node for what
+    stays inside the group. All others are by this node's clock.
+    """
+
+    step: StepName
+    at: str
+
+
+class TransferStepsAnswer(TransferAnswer, frozen=True, kw_only=True):
+    """A transfer with the steps that it took as this node saw them, in order.
+
+    The payer's node sees ``ordered`` and ``sent``, the payee's ``accepted``.
+    """
+
+    steps: list[StepAnswer]
 
 
 def as_ordered(transfer: Transfer) -> Transfer:
@@ -119,10 +151,26 @@ def as_ordered(transfer: Transfer) -> Transfer:
     stays inside the group has ended by then.
     """
     if transfer.payer_group == transfer.payee_group:
-        return transfer
+        return msgspec.structs.replace(transfer, refunded=0)
     return msgspec.structs.replace(
-        transfer, state=State.ORDERED, decided_at=None, code=None, item_number=None
+        transfer,
+        state=State.ORDERED,
+        decided_at=None,
+        code=None,
+        item_number=None,
+        refunded=0,
     )
+
+
+def body_hash(asked: TransferRequest) -> str:
+    """Hash what is meant: the same order in other white space is the same.
+
+    What is no refund is hashed without that field, as it was before there were any.
+    """
+    body = msgspec.structs.asdict(asked)
+    if asked.refund_of is None:
+        del body["refund_of"]
+    return line_hash(strict_json.write(body))
 
 
 def unit_answer(record: GroupRecord) -> UnitAnswer:
@@ -258,8 +306,9 @@ class Payments:
             is_hub_reachable=self._courier.is_reachable(),
             caller=payer,
             key=key,
-            # Over what is meant: the same order in other white space is the same.
-            body_hash=line_hash(strict_json.write(asked)),
+            body_hash=body_hash(asked),
+            refund_of=asked.refund_of,
+            original=await self._content(asked.refund_of),
         )
         match await self._clerk.take(order):
             case Ordered() as ordered:
@@ -274,6 +323,15 @@ class Payments:
                 )
             case outcome:
                 raise AssertionError(f"an order cannot end in {outcome!r}")
+
+    async def _content(self, transfer_id: str | None) -> Content | None:
+        """Read what a transfer of ours was for; for the rule, which looks whose."""
+        transfer = None if transfer_id is None else await self._read(transfer_id)
+        return None if transfer is None else read_content(await self._line(transfer))
+
+    async def _line(self, transfer: Transfer) -> bytes | None:
+        async with self._database.readers.acquire() as connection:
+            return await transfer_store.read_content(connection, transfer.content)
 
     async def _read(self, transfer_id: str) -> Transfer | None:
         async with self._database.readers.acquire() as connection:
@@ -295,9 +353,7 @@ class Payments:
         if transfer.payer_group != transfer.payee_group:
             return False
         # Inside the group one row stands for both members.
-        async with self._database.readers.acquire() as connection:
-            line = await transfer_store.read_content(connection, transfer.content)
-        content = read_content(line)
+        content = read_content(await self._line(transfer))
         return content is not None and content.payee == caller.account_id
 
     async def cancel(self, caller: Caller, transfer_id: str) -> Transfer:
@@ -348,8 +404,7 @@ class Payments:
             line: its content line, where that is at hand.
         """
         if line is None:
-            async with self._database.readers.acquire() as connection:
-                line = await transfer_store.read_content(connection, transfer.content)
+            line = await self._line(transfer)
         content = read_content(line)
         mine = (Role.PAYER, caller.account_id)
         sign = -1 if (transfer.role, transfer.account) == mine else 1
@@ -374,7 +429,55 @@ class Payments:
                 if transfer.decided_at is None
                 else write_instant(transfer.decided_at)
             ),
+            refund_of=transfer.refund_of,
+            refunded=transfer.refunded,
+            refundable=self._refundable(caller, transfer, content),
         )
+
+    def _refundable(
+        self, caller: Caller, transfer: Transfer, content: Content | None
+    ) -> int | None:
+        """Say how much the caller may still give back of what she was paid."""
+        payer = self._house.directory.get(Group(transfer.payer_group))
+        if (
+            transfer.state is not State.CLEARED
+            or transfer.payee_group != self._house.own
+            or content is None
+            or content.payee != caller.account_id
+            or payer is None
+        ):
+            return None
+        if transfer.payer_group == transfer.payee_group:
+            # Counted in units: what is left of the original at its own rate.
+            rate = payer.entry.rates[transfer.payee_rate - 1].milliseconds
+            return refund.largest(transfer, rate, rate)
+        return refund.largest(transfer, self.own_record().rate, payer.rate)
+
+    async def steps(self, transfer: Transfer) -> list[StepAnswer]:
+        """Say when a transfer took which step, as this node saw it, in order.
+
+        It reads two rows more, so only whoever looks at one transfer asks for it.
+        """
+        number, sent = transfer.item_number, None
+        async with self._database.readers.acquire() as connection:
+            if number is not None and number <= self._clerk.link(HUB).acknowledged:
+                sent = await link_store.read_sealed_at(connection, HUB, number)
+            booked = await ledger_store.read_booked_at(connection, transfer.transfer_id)
+        is_payer = transfer.role is Role.PAYER
+        # What a payee's node refused itself, it never accepted; nor was it decided.
+        was_accepted = transfer.state is not State.REFUSED or transfer.decided_at
+        times: dict[StepName, Instant | None] = {
+            "ordered": transfer.taken_at if is_payer else None,
+            "sent": sent,
+            "accepted": transfer.taken_at if not is_payer and was_accepted else None,
+            "decided": transfer.decided_at,
+            "booked": booked,
+        }
+        return [
+            StepAnswer(step, write_instant(at))
+            for step, at in times.items()
+            if at is not None
+        ]
 
     def _state(self, transfer: Transfer) -> str:
         """An order is *sent* once the hub has acknowledged its prepare."""

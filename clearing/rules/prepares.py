@@ -9,6 +9,7 @@ from protocol.address import Group
 from protocol.directory import GroupRecord
 from protocol.effects import (
     ArrivedItem,
+    Effect,
     Effects,
     PlaceHold,
     SaveTransfer,
@@ -81,7 +82,7 @@ def _offer(
         transfer.milliseconds,
     )
     offer = write_line(TransferOffer.of(proof))
-    wanted = (
+    wanted: tuple[Effect, ...] = (
         hold,
         SaveTransfer(offered),
         *refund.count(view, offered),

@@ -54,7 +54,10 @@ class AccountAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of an account's history; ``amount`` is signed, minor units."""
+    """One line of an account's history; ``amount`` is signed, minor units.
+
+    ``refund_of`` is the transfer that this line's transfer gives back, if any.
+    """
 
     id: str
     at: str
@@ -62,6 +65,7 @@ class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     balance_after: int
     transfer: str | None
+    refund_of: str | None
     payer: str | None
     payee: str | None
     name: str | None
@@ -166,6 +170,7 @@ def _entry_answer(line: ledger_store.Line) -> EntryAnswer:
         amount=line.amount,
         balance_after=line.balance_after,
         transfer=line.transfer_id,
+        refund_of=line.refund_of,
         payer=party(content.payer, line.payer_group) if content else None,
         payee=party(content.payee, line.payee_group) if content else None,
         name=content.name if content else None,

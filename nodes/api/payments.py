@@ -14,6 +14,7 @@ from nodes.payments import (
     QuoteAnswer,
     TransferAnswer,
     TransferRequest,
+    TransferStepsAnswer,
     as_ordered,
 )
 from protocol.errors import InterletsError, MalformedMessageError
@@ -121,9 +122,9 @@ class PaymentApi:
                 method="GET",
                 path=one,
                 handler=self.get_transfer,
-                told="One of the caller's payments as it stands.",
+                told="One of the caller's payments as it stands, with its steps.",
                 scope="read",
-                answer=TransferAnswer,
+                answer=TransferStepsAnswer,
                 may_wait=True,
             ),
             Route(
@@ -197,6 +198,7 @@ class PaymentApi:
             asked.payer_amount_max,
             asked.memo,
             asked.deliver,
+            asked.refund_of,
         )
         try:
             ordered = await self._payments.order(member, asked.key, alone)
@@ -222,8 +224,10 @@ class PaymentApi:
         wait_s = wait_preference(request)
         if wait_s:
             transfer = await self._payments.wait(transfer, wait_s)
+        answer = await self._payments.answer(caller, transfer, language_of(request))
+        steps = await self._payments.steps(transfer)
         return json_response(
-            await self._payments.answer(caller, transfer, language_of(request))
+            TransferStepsAnswer(**msgspec.structs.asdict(answer), steps=steps)
         )
 
     async def delete_transfer(self, request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from protocol import refund, sealing
 from protocol.address import Group
 from protocol.directory import GroupRecord
 from protocol.effects import (
+    Effect,
     Effects,
     PlaceHold,
     PostEntry,
@@ -137,10 +138,7 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         return _decide_inside(view, order, own, now)
     other = view.directory.get(order.payee_group)
     quoted = quote(order.payee_amount, own.rate, other.rate) if other else None
-    payer = view.accounts[order.payer]
-    code = _first_local_refusal(payer, order, own, other, quoted)
-    if code is None and quoted is not None:
-        code = _refusal_of_refund(view, order, quoted)
+    code = _first_local_refusal(view, order, own, other, quoted)
     if code is RefusalCode.HUB_UNREACHABLE:
         # Not kept under the key: the same order may well succeed in a minute.
         return Effects(None, (), code)
@@ -161,7 +159,7 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         conversion(own.rate_version),
         quoted.payer_amount,
     )
-    wanted = (
+    wanted: tuple[Effect, ...] = (
         hold,
         SaveTransfer(transfer),
         *refund.count(view, transfer),
@@ -217,7 +215,7 @@ def _decide_inside(
         transfer_id=order.transfer_id,
         content_id=transfer.content,
     )
-    wanted = (
+    wanted: tuple[Effect, ...] = (
         PostEntry(entry),
         SaveTransfer(transfer),
         *refund.count(view, transfer),
@@ -273,11 +271,13 @@ def _first_refusal_inside(
     if order.payee_amount > order.payer_amount_max:
         return RefusalCode.RATE_CHANGED
     code = _refusal_of_refund(view, order, quoted)
-    if code is not None:
-        return code
+    return _refusal_by_payee(payee, order.payee_amount) if code is None else code
+
+
+def _refusal_by_payee(payee: Account | None, amount: Amount) -> RefusalCode | None:
     if payee is None or payee.kind is not AccountKind.MEMBER:
         return RefusalCode.UNKNOWN_ACCOUNT
-    if not may_credit(payee, order.payee_amount):
+    if not may_credit(payee, amount):
         return RefusalCode.PAYEE_CANNOT_RECEIVE
     return None
 
@@ -305,12 +305,13 @@ def _keep(order: Order, code: RefusalCode | None, now: Instant) -> KeepAnswer:
 
 
 def _first_local_refusal(
-    payer: Account,
+    view: NodeView,
     order: Order,
     own: GroupRecord,
     other: GroupRecord | None,
     quoted: Quote | None,
 ) -> RefusalCode | None:
+    payer = view.accounts[order.payer]
     if payer.frozen:
         return RefusalCode.ACCOUNT_FROZEN
     if other is None or other is own:
@@ -322,7 +323,7 @@ def _first_local_refusal(
         return RefusalCode.HUB_UNREACHABLE
     if code is None and quoted.payer_amount > order.payer_amount_max:
         return RefusalCode.RATE_CHANGED
-    return code
+    return _refusal_of_refund(view, order, quoted) if code is None else code
 
 
 def _write_prepare(

@@ -45,6 +45,7 @@ class Line(msgspec.Struct, frozen=True):
         content: the content line, while it is kept.
         payer_group: of the transfer, if it was one.
         payee_group: of the transfer, if it was one.
+        refund_of: the transfer that it gives back, if it was a refund.
     """
 
     sequence: int
@@ -58,6 +59,7 @@ class Line(msgspec.Struct, frozen=True):
     content: bytes | None
     payer_group: str | None
     payee_group: str | None
+    refund_of: str | None
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -154,9 +156,16 @@ async def read_page(
             content=row["line"],
             payer_group=row["payer_group"],
             payee_group=row["payee_group"],
+            refund_of=str(row["refund_of"]) if row["refund_of"] else None,
         )
         for row in rows
     ]
+
+
+async def read_booked_at(connection: AnyConnection, entry_id: str) -> Instant | None:
+    """Say when an entry was booked; ``None`` when it was not."""
+    found = await connection.fetchval(_SQL["read_booked_at"], entry_id)
+    return None if found is None else from_datetime(found)
 
 
 async def read_sums(connection: AnyConnection) -> dict[str, int]:

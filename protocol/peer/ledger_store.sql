@@ -63,7 +63,7 @@ SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]);
 -- An account's postings before a place, newest first, with what they belong to.
 SELECT posting.sequence, posting.amount, posting.balance_after, entry.entry_id,
        entry.at, entry.kind, entry.transfer_id, entry.reason, content.line,
-       transfer.payer_group, transfer.payee_group
+       transfer.payer_group, transfer.payee_group, transfer.refund_of
   FROM posting
   JOIN entry USING (sequence)
   LEFT JOIN content ON content.content_id = entry.content_id
@@ -79,6 +79,10 @@ SELECT posting.sequence, posting.amount, posting.balance_after, entry.entry_id,
                   AND strpos(lower(value), lower($6)) > 0))
  ORDER BY posting.account_id DESC, posting.sequence DESC
  LIMIT $3;
+
+-- read_booked_at --
+-- When an entry was booked.
+SELECT at FROM entry WHERE entry_id = $1;
 
 -- read_sums --
 -- What all balances sum to, by unit: zero on every ledger.

@@ -234,6 +234,14 @@ async def read_known(
     return {row["first"]: Sealed(row["life"], row["payload_hash"]) for row in rows}
 
 
+async def read_sealed_at(
+    connection: AnyConnection, peer: str, number: int
+) -> Instant | None:
+    """Say when the envelope was sealed that carries an item of ours, once it is."""
+    found = await connection.fetchval(_SQL["read_sealed_at"], peer, number)
+    return None if found is None else from_datetime(found)
+
+
 async def read_cover_limit(connection: AnyConnection) -> Instant:
     """Say until when covers of former lives may be dated."""
     found = await connection.fetchval(_SQL["read_cover_limit"])

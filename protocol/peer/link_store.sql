@@ -73,6 +73,15 @@ SELECT DISTINCT envelope.first, envelope.life, envelope.payload_hash
         WHERE peer = $1 AND direction = 'in' AND first <= wanted.number
         ORDER BY first DESC LIMIT 1) AS envelope;
 
+-- read_sealed_at --
+-- When the envelope was sealed that carries an item for a peer, if it is sealed.
+SELECT at
+  FROM (SELECT first, count, at FROM envelope
+         WHERE peer = $1 AND direction = 'out' AND first <= $2
+         ORDER BY first DESC
+         LIMIT 1) AS envelope
+ WHERE $2 < first + count;
+
 -- read_cover_limit --
 -- Until when the covers of this server's former lives may be dated.
 SELECT not_after FROM cover_limit;
