@@ -3,6 +3,7 @@
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from protocol.address import HUB
@@ -15,6 +16,7 @@ from tests.peer.makers import (
     NOW,
     directory_of,
     entry_of,
+    later,
 )
 from tests.peer.tables import NewDatabase, refused_by, tables
 from tests.protocol.makers import (
@@ -212,6 +214,25 @@ async def test_a_resend_is_byte_for_byte_what_was_sealed(
         taken = stored_link(sent=4, acknowledged=2)
         (rest,) = await link_store.read_unacknowledged(connection, taken)
         assert rest.wire == second.wire
+
+
+async def test_an_item_was_sealed_when_its_envelope_was(
+    new_database: NewDatabase,
+) -> None:
+    first, second = items(1, 2), items(3, 4)
+    sealings = [sealed(first), sealed(second)]
+    later_one = msgspec.structs.replace(sealings[1], at=later(5))
+    async with tables(new_database) as connection:
+        await link_store.write_links(connection, [stored_link(sent=4, lives=())])
+        await link_store.write_outgoing(connection, items(1, 2, 3, 4, 5))
+        await link_store.write_sealed(connection, [sealings[0], later_one])
+        found = [
+            await link_store.read_sealed_at(connection, OOSTENDE, number)
+            for number in (1, 2, 3, 4, 5)
+        ]
+        # The fifth waits still.
+        assert found == [NOW, NOW, later(5), later(5), None]
+        assert await link_store.read_sealed_at(connection, MECHELEN, 1) is None
 
 
 async def test_a_taken_envelope_is_known_again_by_its_number(

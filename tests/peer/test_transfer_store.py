@@ -11,7 +11,7 @@ from protocol.instant import Instant
 from protocol.peer import transfer_store
 from protocol.transfer import Role, State, Transfer
 from tests.peer.makers import NOW, later
-from tests.peer.tables import NewDatabase, entry_id, tables
+from tests.peer.tables import NewDatabase, entry_id, refused_by, tables
 from tests.protocol.makers import ID, MECHELEN, OOSTENDE, hash_of, life_of
 
 TAKEN: dict[str, Any] = {
@@ -40,6 +40,8 @@ EVERYTHING: dict[str, Any] = TAKEN | {
     "answer": hash_of("answer"),
     "waiting": "a line",
     "waiting_code": "cancelled",
+    "refund_of": "1f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b",
+    "refunded": 10**14,
 }
 
 
@@ -59,6 +61,25 @@ async def test_a_transfer_is_read_as_it_was_kept(
     async with tables(new_database) as connection:
         await keep(connection, transfer)
         assert await transfer_store.read(connection, [ID]) == {ID: transfer}
+
+
+@pytest.mark.parametrize(
+    ("refunded", "is_refused"),
+    [(-1, True), (0, False), (10**14, False), (10**14 + 1, True)],
+)
+async def test_the_table_holds_no_more_refunds_than_was_paid(
+    new_database: NewDatabase, refunded: int, is_refused: bool
+) -> None:
+    async with tables(new_database) as connection:
+        await keep(connection, Transfer(**TAKEN))
+        if is_refused:
+            sql = "UPDATE transfer SET refunded = $1"
+            rule = await refused_by(connection, sql, refunded)
+            assert rule == "refunds_never_exceed_the_original"
+        else:
+            counted = Transfer(**(TAKEN | {"refunded": refunded}))
+            await keep(connection, counted)
+            assert await transfer_store.read(connection, [ID]) == {ID: counted}
 
 
 async def test_of_several_states_in_one_batch_the_last_is_kept(
