@@ -199,7 +199,8 @@ class Story:
     def play(self) -> None:
         """Play the whole story."""
         self.pay_back()
-        self.marie_pays_bob()
+        paid = self.marie_pays_bob()
+        self.bob_refunds_a_part(paid)
         self.refused_at_maries_floor()
         self.refused_at_the_groups_floor()
         self.refused_for_nobody()
@@ -242,8 +243,8 @@ class Story:
             expect(answer, 201, state="cleared")
             say(f"{who} pays {to} {amount} back: cleared")
 
-    def marie_pays_bob(self) -> None:
-        """An hour of help, from one group to another."""
+    def marie_pays_bob(self) -> str:
+        """An hour of help, from one group to another; gives its id."""
         before = self.bob.get("/api/v1/account")["balance"]
         quoted = self.marie.ask(
             "POST",
@@ -265,6 +266,29 @@ class Story:
             raise DemoError(f"Bob's history shows {entry}")
         told = f"cleared, {took_ms:.0f} ms"
         say(f"Marie (Oostende) pays Bob (Mechelen) 20 blussers: {told}")
+        return paid[1]["id"]
+
+    def bob_refunds_a_part(self, paid: str) -> None:
+        """It took a quarter less: what is over goes back, and no more than it was."""
+        path = f"/api/v1/transfers/{paid}"
+        expect((200, self.bob.get(path)), 200, refunded=0, refundable=20)
+        more = {"refund_of": paid, "payer_amount_max": 20}
+        part = self.pay(self.bob, "marie@oostende", 5, wait_s=20, **more)
+        expect(part, 201, state="cleared", refund_of=paid, milliseconds=900_000)
+        wait_for(
+            lambda: self.marie.get(path)["refunded"] == 900_000,
+            "Marie to see what came back",
+            10,
+        )
+        expect((200, self.bob.get(path)), 200, refunded=900_000, refundable=15)
+        beyond = self.pay(self.bob, "marie@oostende", 16, wait_s=0, **more)
+        expect(beyond, 422, code="refund-too-large")
+        say(
+            "Bob refunds Marie 5 garnalen of it: cleared; 16 more: refused, 15 are left"
+        )
+        steps = [step["step"] for step in self.marie.get(path)["steps"]]
+        if steps != ["ordered", "sent", "decided", "booked"]:
+            raise DemoError(f"Marie's payment took the steps {steps}")
 
     def refused_at_maries_floor(self) -> None:
         """One unit more than Marie has."""

@@ -460,7 +460,7 @@ class Payments:
         """
         number, sent = transfer.item_number, None
         async with self._database.readers.acquire() as connection:
-            if number is not None and number <= self._clerk.link(HUB).acknowledged:
+            if number is not None and self._is_sent(transfer, number):
                 sent = await link_store.read_sealed_at(connection, HUB, number)
             booked = await ledger_store.read_booked_at(connection, transfer.transfer_id)
         is_payer = transfer.role is Role.PAYER
@@ -484,8 +484,14 @@ class Payments:
         number = transfer.item_number
         if transfer.state is not State.ORDERED or number is None:
             return transfer.state.value
-        is_sent = number <= self._clerk.link(HUB).acknowledged
+        is_sent = self._is_sent(transfer, number)
         return "sent" if is_sent else transfer.state.value
+
+    def _is_sent(self, transfer: Transfer, number: int) -> bool:
+        """What the hub has decided on or acknowledged has reached it."""
+        if transfer.decided_at is not None:
+            return True
+        return number <= self._clerk.link(HUB).acknowledged
 
 
 def party(account: str | None, group: str | None) -> str:

@@ -82,16 +82,19 @@ class Order:
     payer_amount_max: int = ANY_PRICE
     memo: str = ""
     deliver: str = "when_reachable"
+    refund_of: str | None = None
 
     @property
     def body(self) -> bytes:
-        fields = {
+        fields: dict[str, object] = {
             "to": self.to,
             "payee_amount": self.payee_amount,
             "payer_amount_max": self.payer_amount_max,
             "memo": self.memo,
             "deliver": self.deliver,
         }
+        if self.refund_of is not None:
+            fields["refund_of"] = self.refund_of
         return json.dumps(fields).encode()
 
 

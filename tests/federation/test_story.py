@@ -97,6 +97,48 @@ def test_a_payment_inside_a_group_is_booked_at_once(federation: Federation) -> N
     assert rik.entries()[0]["memo"] == "Soep"
 
 
+def test_a_payment_is_given_back_and_both_see_of_what(federation: Federation) -> None:
+    marie, bob = federation.member("marie@oostende"), federation.member("bob@mechelen")
+    before = marie.account()["balance"], bob.account()["balance"]
+    # 5 garnalen for 3 blussers: 15 minutes. 3 garnalen are 9 of them, 1.8 blussers.
+    paid = federation.pay("marie@oostende", "bob@mechelen", 3)
+    assert paid.transfer_id is not None
+    marie.wait_end(paid.transfer_id)
+    wait_for(lambda: bob.account()["balance"] == before[1] + 3, "Bob's blussers", 10)
+    assert bob.transfer(paid.transfer_id)["refundable"] == 5
+    given = {"refund_of": paid.transfer_id}
+    part = federation.pay("bob@mechelen", "marie@oostende", 3, **given)
+    assert federation.end_of(part)["payer_amount"] == 2
+    beyond = federation.pay("bob@mechelen", "marie@oostende", 3, **given)
+    assert (beyond.answer.status, beyond.answer.told["code"]) == (
+        422,
+        "refund-too-large",
+    )
+    foreign = federation.pay("an@mechelen", "marie@oostende", 1, **given)
+    assert foreign.answer.told["code"] == "refund-unknown"
+    rest = federation.pay("bob@mechelen", "marie@oostende", 2, **given)
+    federation.end_of(rest)
+    wait_for(lambda: marie.account()["balance"] == before[0], "all of it back", 10)
+    for member in (marie, bob):
+        assert member.entries()[0]["refund_of"] == paid.transfer_id
+        whole = member.transfer(paid.transfer_id)
+        assert (whole["refund_of"], whole["refunded"]) == (None, 15 * 60_000)
+    assert bob.transfer(paid.transfer_id)["refundable"] == 0
+    # Who gave it back has paid the rounding, as in every payment: 2 + 2 blussers.
+    assert bob.account()["balance"] == before[1] - 1
+
+
+def test_a_payment_asked_for_by_itself_tells_its_steps(federation: Federation) -> None:
+    paid = federation.pay("jan@oostende", "an@mechelen", 3)
+    assert "steps" not in paid.answer.told
+    ended = federation.end_of(paid)
+    names = [step["step"] for step in ended["steps"]]
+    assert names == ["ordered", "sent", "decided", "booked"]
+    times = {step["step"]: step["at"] for step in ended["steps"]}
+    assert times["ordered"] == ended["ordered_at"]
+    assert times["decided"] == ended["decided_at"]
+
+
 def test_who_rounds_pays_the_rest(federation: Federation) -> None:
     # 2 blussers are 10 minutes; 3 garnalen are 9 and would be a gain.
     paid = federation.pay("jan@oostende", "an@mechelen", 2)
@@ -315,6 +357,8 @@ NO_BODIES = {
     "unknown class": order_with(deliver='"tomorrow"'),
     "no address": order_with(to='"bob"'),
     "two groups": order_with(to='"bob@mechelen@gent"'),
+    "a refund of no id": order_with(refund_of='"the eggs"'),
+    "a refund of a number": order_with(refund_of="7"),
     "address with newline": order_with(to='"bob@mechelen\\n"'),
     "the hub as group": order_with(to='"bob@hub"'),
     "a homoglyph": order_with(to=json.dumps("b\u043eb@mechelen")),
