@@ -53,6 +53,12 @@ class BatchOrder(TransferRequest, frozen=True, kw_only=True):
     key: str
 
 
+def alone(asked: BatchOrder) -> TransferRequest:
+    """Give a batch's order as it would be alone, so that it has the same body hash."""
+    names = TransferRequest.__struct_fields__
+    return TransferRequest(**{name: getattr(asked, name) for name in names})
+
+
 class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """1 to 100 orders, each decided for itself."""
 
@@ -191,17 +197,8 @@ class PaymentApi:
         wait_s: int,
         language: Language,
     ) -> BatchAnswer:
-        # The same order alone and in a batch has the same body hash.
-        alone = TransferRequest(
-            asked.to,
-            asked.payee_amount,
-            asked.payer_amount_max,
-            asked.memo,
-            asked.deliver,
-            asked.refund_of,
-        )
         try:
-            ordered = await self._payments.order(member, asked.key, alone)
+            ordered = await self._payments.order(member, asked.key, alone(asked))
         except (Problem, InterletsError, TimeoutError, *AWAY) as error:
             problem = as_problem(error)
             return BatchAnswer(

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from nodes import rules
+from nodes.api.payments import BatchOrder, alone
 from nodes.payments import TransferRequest, body_hash
 from nodes.rules import KeepAnswer, NodeView, Ordered
 from protocol.address import Group
@@ -514,6 +515,19 @@ def test_a_request_that_is_no_refund_has_the_hash_it_always_had() -> None:
         msgspec.structs.replace(plain, refund_of=id_) for id_ in (ID, OTHER_ID)
     )
     assert len({body_hash(each) for each in (plain, one, other)}) == 3
+
+
+def test_an_order_of_a_batch_is_what_it_would_be_alone() -> None:
+    fields: dict[str, Any] = {
+        "to": "marie@oostende",
+        "payee_amount": 2,
+        "payer_amount_max": 6,
+        "memo": "eggs",
+        "deliver": "when_reachable",
+        "refund_of": ID,
+    }
+    assert set(fields) == set(TransferRequest.__struct_fields__)
+    assert alone(BatchOrder(key="a", **fields)) == TransferRequest(**fields)
 
 
 @pytest.mark.parametrize("text", ["", "x", ID.upper(), ID + "\n", f"{{{ID}}}"])
