@@ -11,7 +11,15 @@ from weakref import WeakValueDictionary
 
 from nodes import member_store, rules
 from nodes.member_store import Membership
-from nodes.rules import CancelWish, NewMember, NodeView, Order
+from nodes.rules import (
+    CancelWish,
+    Correction,
+    HandEntry,
+    MemberChange,
+    NewMember,
+    NodeView,
+    Order,
+)
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, entry_key, fold, keyring, read_hub_statement
 from protocol.effects import (
@@ -38,7 +46,7 @@ from protocol.messages import (
     TransferPrepare,
     read_item,
 )
-from protocol.peer import directory_store
+from protocol.peer import directory_store, ledger_store
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
 from protocol.transfer import Transfer
@@ -149,8 +157,8 @@ class NodeHouse:
                 return self._touched_by(wanted)
             case CancelWish():
                 return Touched(transfers={wanted.transfer_id})
-            case NewMember():
-                return Touched(accounts={wanted.account_id})
+            case NewMember() | MemberChange() | HandEntry() | Correction():
+                return _desk_touches(wanted)
             case ArrivedItem(item=ItemRefused() as item):
                 return Touched(sent_items={(wanted.peer, item.number)})
             case ArrivedItem():
@@ -174,11 +182,21 @@ class NodeHouse:
     async def read(
         self, connection: Connection, view: View, orders: Sequence[object]
     ) -> None:
-        """Read how orders with these keys were answered before."""
+        """Read how orders with these keys were answered before, and whom they name."""
         assert isinstance(view, NodeView)
-        ordered = [order for order in orders if isinstance(order, Order)]
-        if ordered:
-            view.answers = await member_store.read_answers(connection, ordered)
+        keyed = [
+            (order.caller, order.key)
+            for order in orders
+            if isinstance(order, Order | HandEntry | Correction)
+        ]
+        if keyed:
+            view.answers = await member_store.read_answers(connection, keyed)
+        changed = [one.account_id for one in orders if isinstance(one, MemberChange)]
+        if changed:
+            view.names = await member_store.read_names(connection, changed)
+        named = [one.entry.entry_id for one in orders if isinstance(one, Correction)]
+        if named:
+            view.corrected = await ledger_store.read_corrected(connection, named)
 
     def decide(self, view: View, wanted: object, now: Instant) -> Iterator[Effects]:
         """Lead an order or an item to its rule."""
@@ -188,10 +206,10 @@ class NodeHouse:
                 yield rules.decide_order(view, wanted, now)
             case CancelWish():
                 yield rules.decide_cancel(view, wanted)
-            case NewMember():
-                yield rules.decide_member(view, wanted)
             case ArrivedItem():
                 yield _decide_item(view, wanted, now)
+            case NewMember() | MemberChange() | HandEntry() | Correction():
+                yield _decide_desk(view, wanted, now)
             case _:
                 raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
 
@@ -240,6 +258,36 @@ def _open_box(
     if not isinstance(prepare, TransferPrepare):
         return None
     return rules.open_content(view, prepare, box)
+
+
+#: What a treasurer orders on her own ledger.
+_DeskOrder = NewMember | MemberChange | HandEntry | Correction
+
+
+def _desk_touches(wanted: _DeskOrder) -> Touched:
+    match wanted:
+        case NewMember() | MemberChange():
+            return Touched(accounts={wanted.account_id})
+        case HandEntry():
+            return Touched(accounts=rules.accounts_on(wanted.postings))
+        case Correction(entry=entry):
+            return Touched(
+                accounts=rules.accounts_on(entry.postings),
+                transfers={entry.transfer_id} if entry.transfer_id else set(),
+            )
+
+
+def _decide_desk(view: NodeView, wanted: _DeskOrder, now: Instant) -> Effects:
+    """Lead what a treasurer orders to its rule."""
+    match wanted:
+        case NewMember():
+            return rules.decide_member(view, wanted)
+        case MemberChange():
+            return rules.decide_change(view, wanted)
+        case HandEntry():
+            return rules.decide_entry(view, wanted, now)
+        case Correction():
+            return rules.decide_correction(view, wanted, now)
 
 
 def _decide_item(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:

@@ -73,12 +73,13 @@ class OpenLink(msgspec.Struct, frozen=True):
 
 
 class SetLimits(msgspec.Struct, frozen=True):
-    """Give an account its floor and ceiling, and freeze or release it."""
+    """Give an account its floor and ceiling; freeze or release, close or open it."""
 
     account_id: str
     floor: int | None
     ceiling: int | None
     frozen: bool
+    closed: bool = False
 
 
 class SaveTransfer(msgspec.Struct, frozen=True):
@@ -217,7 +218,7 @@ class View:
             case SetLimits():
                 account = self.accounts[effect.account_id]
                 account.floor, account.ceiling = effect.floor, effect.ceiling
-                account.frozen = effect.frozen
+                account.frozen, account.closed = effect.frozen, effect.closed
             case _:
                 assert_never(effect)
 

@@ -101,6 +101,31 @@ PAYEE_CODES = frozenset(
 )
 
 
+class DeskRefusalCode(StrEnum):
+    """Why a treasurer's wish about her own ledger is refused; nothing was changed.
+
+    They concern one group alone, so no other server ever hears of them.
+    """
+
+    NAME_TAKEN = "name-taken"
+    NAME_RESERVED = "name-reserved"
+    LIMITS_CROSSED = "limits-crossed"
+    LIMITS_NOT_AROUND_ZERO = "limits-not-around-zero"
+    BALANCE_NOT_ZERO = "balance-not-zero"
+    STILL_HELD = "still-held"
+
+    NO_SUCH_ACCOUNT = "no-such-account"
+    NOT_FOR_PEOPLE = "not-for-people"
+    MEMBER_CLOSED = "member-closed"
+    MEMBER_FROZEN = "member-frozen"
+    MEMBER_FLOOR = "member-floor"
+    MEMBER_CEILING = "member-ceiling"
+
+    BETWEEN_GROUPS = "between-groups"
+    CORRECTED_BEFORE = "corrected-before"
+    REFUNDED_BEFORE = "refunded-before"
+
+
 class ItemRefusalCode(StrEnum):
     """Why one item of a good envelope has no effect (protocol, section 6)."""
 

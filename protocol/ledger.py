@@ -44,6 +44,8 @@ class Account(msgspec.Struct):
         floor: lowest balance a debit may reach; ``None``: no limit.
         ceiling: highest balance a credit may reach; ``None``: no limit.
         frozen: takes part in nothing new; what is held still posts.
+        closed: takes part in nothing ever again, unless it is opened again; it is
+            empty and nothing is held.
     """
 
     account_id: str
@@ -55,6 +57,7 @@ class Account(msgspec.Struct):
     floor: int | None = None
     ceiling: int | None = None
     frozen: bool = False
+    closed: bool = False
 
 
 class Posting(msgspec.Struct, frozen=True):
@@ -70,12 +73,13 @@ class Entry(msgspec.Struct, frozen=True):
     Attributes:
         entry_id: a UUID; a transfer's entry has the transfer's id.
         at: when this server booked it, for people.
-        kind: ``transfer``, ``opening``, ``local``, ``correction``, ...
+        kind: ``transfer``, ``local``, ``by-hand``, ``correction``, ``opening``.
         postings: at least two.
         transfer_id: the transfer that caused it, if any.
         author: account or person that asked for it, if any.
         reason: for the treasurer's eyes, if any.
         content_id: hash of the content line that tells more, if any.
+        corrects: the entry that this one is the exact negation of, if any.
     """
 
     entry_id: str
@@ -86,6 +90,7 @@ class Entry(msgspec.Struct, frozen=True):
     author: str | None = None
     reason: str | None = None
     content_id: str | None = None
+    corrects: str | None = None
 
 
 class HoldState(StrEnum):
@@ -133,7 +138,7 @@ def may_debit(account: Account, amount: int) -> RefusalCode | None:
         ``None`` when it may, else the first reason in ``RefusalCode`` order.
     """
     assert amount > 0, "callers parse amounts, so zero here is our bug"
-    if account.frozen:
+    if account.frozen or account.closed:
         return RefusalCode.ACCOUNT_FROZEN
     floor = account.floor
     if floor is not None and account.balance - account.held_out - amount < floor:
@@ -149,7 +154,7 @@ def may_credit(account: Account, amount: int) -> bool:
         amount: minor units of the account's unit, positive.
     """
     assert amount > 0, "callers parse amounts, so zero here is our bug"
-    if account.frozen:
+    if account.frozen or account.closed:
         return False
     ceiling = account.ceiling
     return ceiling is None or account.balance + account.held_in + amount <= ceiling

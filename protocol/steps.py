@@ -62,5 +62,11 @@ class Step(StrEnum):
     MEMBER = "member"
     """A node books what concerns one member alone: admission, limit, freeze."""
 
+    ENTRY = "entry"
+    """A node books a treasurer's entry by hand."""
+
+    CORRECTION = "correction"
+    """A node books the counter-entry of another."""
+
     SEND = "send"
     """The courier sends an envelope: around the HTTP request, nothing is written."""

@@ -12,6 +12,8 @@ CREATE TABLE idempotency (
     transfer_id uuid,
     code text,
     at timestamptz NOT NULL,
+    entry_id uuid,
+    account_id text,
     PRIMARY KEY (caller, key)
 );
 

@@ -7,20 +7,31 @@ clerk's business (protocol, sections 7 and 8).
 
 from nodes.rules.content import about_prepare, open_content, read_content
 from nodes.rules.decisions import decide_answer, decide_decision, decide_item_refused
-from nodes.rules.group import (
+from nodes.rules.entries import (
+    POSTINGS_MAX,
+    POSTINGS_MIN,
+    Booked,
+    Correction,
+    HandEntry,
+    NotBooked,
+    accounts_on,
+    decide_correction,
+    decide_entry,
+)
+from nodes.rules.group import decide_directory, decide_log, decide_mirror
+from nodes.rules.members import (
+    MemberChange,
     NewMember,
-    SaveMember,
-    decide_directory,
-    decide_log,
+    NoteStanding,
+    Standing,
+    decide_change,
     decide_member,
-    decide_mirror,
 )
 from nodes.rules.offers import decide_offer
 from nodes.rules.orders import (
     CancelWish,
     Order,
     Ordered,
-    OtherBody,
     decide_cancel,
     decide_order,
 )
@@ -33,35 +44,51 @@ from nodes.rules.view import (
     KeepAnswer,
     NodeView,
     NoteDecision,
+    OtherBody,
+    SaveMember,
     accounts_of,
     conversion,
     conversion_time,
     is_reserved,
+    may_be_booked_on,
 )
 
 __all__ = [
     "CLEARING",
     "FUND",
+    "POSTINGS_MAX",
+    "POSTINGS_MIN",
     "SETTLEMENT",
     "SUSPENSE",
     "Answer",
+    "Booked",
     "CancelWish",
+    "Correction",
+    "HandEntry",
     "KeepAnswer",
+    "MemberChange",
     "NewMember",
     "NodeView",
+    "NotBooked",
     "NoteDecision",
+    "NoteStanding",
     "Order",
     "Ordered",
     "OtherBody",
     "SaveMember",
+    "Standing",
     "about_prepare",
     "accounts_of",
+    "accounts_on",
     "conversion",
     "conversion_time",
     "decide_answer",
     "decide_cancel",
+    "decide_change",
+    "decide_correction",
     "decide_decision",
     "decide_directory",
+    "decide_entry",
     "decide_item_refused",
     "decide_log",
     "decide_member",
@@ -69,6 +96,7 @@ __all__ = [
     "decide_offer",
     "decide_order",
     "is_reserved",
+    "may_be_booked_on",
     "open_content",
     "read_content",
 ]

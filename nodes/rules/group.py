@@ -1,6 +1,4 @@
-"""The group itself: its entry, its members, its mirror at the hub."""
-
-import msgspec
+"""The group itself: its entry, its accounts, its mirror at the hub."""
 
 from nodes.rules.view import NodeView, NoteDecision, accounts_of
 from protocol.address import Group
@@ -9,7 +7,6 @@ from protocol.effects import (
     CallPeople,
     Effect,
     Effects,
-    HouseEffect,
     OpenAccount,
     SaveGroup,
     SendItem,
@@ -17,37 +14,12 @@ from protocol.effects import (
 from protocol.errors import (
     PeerError,
 )
-from protocol.ledger import (
-    GROUP_UNIT,
-    Account,
-    AccountKind,
-)
 from protocol.messages import (
     DirectoryDecision,
     LogDecision,
     Mirror,
     write_line,
 )
-from protocol.steps import Step
-
-
-class NewMember(msgspec.Struct, frozen=True, kw_only=True):
-    """A treasurer's order to open a member's account.
-
-    ``floor`` and ``ceiling`` are minor units; ``None``: no limit.
-    """
-
-    account_id: str
-    name: str
-    floor: int | None
-    ceiling: int | None
-
-
-class SaveMember(HouseEffect, frozen=True):
-    """Keep who an account belongs to."""
-
-    account_id: str
-    name: str
 
 
 def decide_directory(
@@ -84,21 +56,3 @@ def decide_mirror(view: NodeView) -> Effects:
     view.mirrored = view.newest
     mirror = Mirror(log=log, number=number, balance=view.clearing_balance)
     return Effects(None, (SendItem("hub", write_line(mirror)),))
-
-
-def decide_member(view: NodeView, member: NewMember) -> Effects:
-    """Open a member's account; one that is there already stays as it is.
-
-    The outcome says whether the account is new.
-    """
-    if member.account_id in view.accounts:
-        return Effects(None, (), False)
-    account = Account(
-        account_id=member.account_id,
-        kind=AccountKind.MEMBER,
-        unit=GROUP_UNIT,
-        floor=member.floor,
-        ceiling=member.ceiling,
-    )
-    saved = SaveMember(member.account_id, member.name)
-    return Effects(Step.MEMBER, (OpenAccount(account), saved), True)

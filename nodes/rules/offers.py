@@ -22,10 +22,7 @@ from protocol.errors import (
     RefusalCode,
 )
 from protocol.instant import Instant
-from protocol.ledger import (
-    AccountKind,
-    may_credit,
-)
+from protocol.ledger import may_credit
 from protocol.messages import (
     Content,
     TransferAccept,
@@ -116,8 +113,8 @@ def _first_payee_refusal(
     code = _refusal_of_refund(view, prepare, content)
     if code is not None:
         return code
-    payee = view.accounts.get(content.payee)
-    if payee is None or payee.kind is not AccountKind.MEMBER:
+    payee = view.find_payee(content.payee)
+    if payee is None:
         return RefusalCode.UNKNOWN_ACCOUNT
     if not may_credit(payee, content.payee_amount):
         return RefusalCode.PAYEE_CANNOT_RECEIVE

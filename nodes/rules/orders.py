@@ -3,7 +3,7 @@
 import msgspec
 
 from nodes.rules.content import about_prepare
-from nodes.rules.view import Answer, KeepAnswer, NodeView, conversion
+from nodes.rules.view import Answer, KeepAnswer, NodeView, OtherBody, conversion
 from protocol import refund, sealing
 from protocol.address import Group
 from protocol.directory import GroupRecord
@@ -22,7 +22,6 @@ from protocol.errors import (
 from protocol.instant import Instant, write_instant
 from protocol.ledger import (
     Account,
-    AccountKind,
     Entry,
     Posting,
     may_credit,
@@ -104,10 +103,6 @@ class Ordered(msgspec.Struct, frozen=True):
     content: bytes | None = None
 
 
-class OtherBody(msgspec.Struct, frozen=True):
-    """The key was used before, for another order."""
-
-
 class CancelWish(msgspec.Struct, frozen=True, kw_only=True):
     """The payer's wish to call a transfer off, or the node's own when it is late."""
 
@@ -125,7 +120,8 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
     if before is not None:
         if before.body_hash != order.body_hash:
             return Effects(None, (), OtherBody())
-        return Effects(None, (), Ordered(known) if known else before.code)
+        code = RefusalCode(before.code) if before.code else None
+        return Effects(None, (), Ordered(known) if known else code)
     if known is not None and (known.role, known.account) != (Role.PAYER, order.payer):
         # Another group has used this id, from a key that it could guess.
         return Effects(None, (), OtherBody())
@@ -258,7 +254,7 @@ def _first_refusal_inside(
     view: NodeView, order: Order, quoted: Quote | None
 ) -> RefusalCode | None:
     """Give the first reason, as ``_first_local_refusal`` does, or ``None``."""
-    payer, payee = view.accounts[order.payer], view.accounts.get(order.payee)
+    payer, payee = view.accounts[order.payer], view.find_payee(order.payee)
     if payer.frozen:
         return RefusalCode.ACCOUNT_FROZEN
     if order.payer == order.payee:
@@ -275,7 +271,7 @@ def _first_refusal_inside(
 
 
 def _refusal_by_payee(payee: Account | None, amount: Amount) -> RefusalCode | None:
-    if payee is None or payee.kind is not AccountKind.MEMBER:
+    if payee is None:
         return RefusalCode.UNKNOWN_ACCOUNT
     if not may_credit(payee, amount):
         return RefusalCode.PAYEE_CANNOT_RECEIVE

@@ -8,10 +8,8 @@ from protocol.directory import Directory, GroupRecord, keyring
 from protocol.effects import (
     Effect,
     HouseEffect,
+    PostEntry,
     View,
-)
-from protocol.errors import (
-    RefusalCode,
 )
 from protocol.instant import Instant
 from protocol.keyring import KeyPeriod, Keyring
@@ -53,6 +51,15 @@ def conversion_time(version: int) -> str:
     return f"conversion.{version}.time"
 
 
+def may_be_booked_on(account: Account) -> bool:
+    """Say whether a person may book on it by hand.
+
+    Members' accounts, the fund and suspense. The others follow payments between
+    groups alone: the clearing account mirrors what the hub decided.
+    """
+    return account.kind is AccountKind.MEMBER or account.account_id in (FUND, SUSPENSE)
+
+
 def is_reserved(account: str) -> bool:
     """Say whether an account name is the node's own, not for a member."""
     return account in _FIXED_ACCOUNTS or account.startswith("conversion.")
@@ -71,12 +78,23 @@ def accounts_of(record: GroupRecord) -> list[Account]:
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """How an order was answered, kept for ever under its caller and key."""
+    """How an order was answered, kept for ever under its caller and key.
+
+    Attributes:
+        body_hash: of what was asked, so that another wish is noticed.
+        transfer_id: what was ordered, if it was a payment.
+        code: why it was refused, a ``RefusalCode`` or ``DeskRefusalCode``.
+        at: when.
+        entry_id: what was booked, if it was an entry by hand.
+        account_id: the account that a refusal is about, if it names one.
+    """
 
     body_hash: str
     transfer_id: str | None
-    code: RefusalCode | None
+    code: str | None
     at: Instant
+    entry_id: str | None = None
+    account_id: str | None = None
 
 
 class KeepAnswer(HouseEffect, frozen=True):
@@ -85,6 +103,17 @@ class KeepAnswer(HouseEffect, frozen=True):
     caller: str
     key: str
     answer: Answer
+
+
+class OtherBody(msgspec.Struct, frozen=True):
+    """The key was used before, for something else."""
+
+
+class SaveMember(HouseEffect, frozen=True):
+    """Keep who an account belongs to."""
+
+    account_id: str
+    name: str
 
 
 class NoteDecision(HouseEffect, frozen=True):
@@ -104,6 +133,8 @@ class NodeView(View):
         sealing_key: ours.
         ahead: the directory as this batch will leave it; only to open boxes.
         answers: by caller and key, how orders were answered.
+        names: display names of the members whom a treasurer's order is about.
+        corrected: entries that have been corrected, of those that orders name.
         clearing: the clearing account's balance when the batch began.
         newest: log and number of the newest decision taken.
         mirrored: the newest that a mirror item told the hub.
@@ -124,9 +155,17 @@ class NodeView(View):
         self.ahead: Directory = {}
         self._keyring: tuple[Directory, Keyring] | None = None
         self.answers: dict[tuple[str, str], Answer] = {}
+        self.names: dict[str, str] = {}
+        self.corrected: set[str] = set()
         self.clearing = 0
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
+
+    def apply(self, effect: Effect) -> None:
+        """Let the next decision see ``effect``, and what it corrects."""
+        super().apply(effect)
+        if isinstance(effect, PostEntry) and effect.entry.corrects is not None:
+            self.corrected.add(effect.entry.corrects)
 
     def apply_house(self, effect: Effect) -> None:
         """Let the next decision see what only nodes know."""
@@ -135,6 +174,19 @@ class NodeView(View):
                 self.newest = (effect.log, effect.number)
             case KeepAnswer():
                 self.answers[effect.caller, effect.key] = effect.answer
+            case SaveMember():
+                self.names[effect.account_id] = effect.name
+
+    def find_payee(self, account_id: str) -> Account | None:
+        """Give a member's account; ``None`` when nobody is to be found there.
+
+        Whoever asks from outside learns no difference between a closed account and
+        a name that nobody ever had.
+        """
+        account = self.accounts.get(account_id)
+        if account is None or account.kind is not AccountKind.MEMBER or account.closed:
+            return None
+        return account
 
     @property
     def keyring(self) -> Keyring:

@@ -6,7 +6,7 @@ units or milliseconds, as the account's unit says.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,7 @@ from protocol.effects import (
 )
 from protocol.errors import LedgerBrokenError
 from protocol.instant import Instant, from_datetime, to_datetime
-from protocol.ledger import Account, AccountKind, Entry, Hold, HoldState
+from protocol.ledger import Account, AccountKind, Entry, Hold, HoldState, Posting
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
@@ -41,10 +41,14 @@ class Line(msgspec.Struct, frozen=True):
         at: when it was booked.
         kind: of the entry.
         transfer_id: if a transfer caused it.
+        author: who asked for it, if that was not the payer.
         reason: if a person gave one.
+        corrects: the entry that it is the counter-entry of, if any.
+        corrected_by: its own counter-entry, if there is one.
         content: the content line, while it is kept.
         payer_group: of the transfer, if it was one.
         payee_group: of the transfer, if it was one.
+    refund_of: str | None
         refund_of: the transfer that it gives back, if it was a refund.
     """
 
@@ -55,11 +59,45 @@ class Line(msgspec.Struct, frozen=True):
     at: Instant
     kind: str
     transfer_id: str | None
+    author: str | None
     reason: str | None
+    corrects: str | None
+    corrected_by: str | None
     content: bytes | None
     payer_group: str | None
     payee_group: str | None
     refund_of: str | None
+
+
+class PostedAmount(msgspec.Struct, frozen=True):
+    """One posting of an entry, with its account's unit and balance after it."""
+
+    account_id: str
+    amount: int
+    balance_after: int
+    unit: str
+
+
+class BookedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the whole ledger, and what it belongs to.
+
+    Attributes:
+        sequence: its place; also the cursor of a page.
+        entry: as it was booked, its postings by account.
+        amounts: the same postings, with unit and balance after each.
+        corrected_by: its counter-entry, if there is one.
+        content: the content line, while it is kept.
+        payer_group: of the transfer, if it was one.
+        payee_group: of the transfer, if it was one.
+    """
+
+    sequence: int
+    entry: Entry
+    amounts: tuple[PostedAmount, ...]
+    corrected_by: str | None
+    content: bytes | None
+    payer_group: str | None
+    payee_group: str | None
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -151,12 +189,15 @@ async def read_page(
             entry_id=str(row["entry_id"]),
             at=from_datetime(row["at"]),
             kind=row["kind"],
-            transfer_id=str(row["transfer_id"]) if row["transfer_id"] else None,
+            transfer_id=_text(row["transfer_id"]),
+            author=row["author"],
             reason=row["reason"],
+            corrects=_text(row["corrects"]),
+            corrected_by=_text(row["corrected_by"]),
             content=row["line"],
             payer_group=row["payer_group"],
             payee_group=row["payee_group"],
-            refund_of=str(row["refund_of"]) if row["refund_of"] else None,
+            refund_of=_text(row["refund_of"]),
         )
         for row in rows
     ]
@@ -166,6 +207,80 @@ async def read_booked_at(connection: AnyConnection, entry_id: str) -> Instant | 
     """Say when an entry was booked; ``None`` when it was not."""
     found = await connection.fetchval(_SQL["read_booked_at"], entry_id)
     return None if found is None else from_datetime(found)
+
+
+def _text(found: object) -> str | None:
+    return None if found is None else str(found)
+
+
+async def read_corrected(
+    connection: AnyConnection, entry_ids: Iterable[str]
+) -> set[str]:
+    """Say which of these entries have been corrected."""
+    rows = await connection.fetch(_SQL["read_corrected"], list(entry_ids))
+    return {str(row["corrects"]) for row in rows}
+
+
+async def read_entry(connection: AnyConnection, entry_id: str) -> BookedEntry | None:
+    """Read one entry of the ledger."""
+    place: int | None = await connection.fetchval(_SQL["read_place"], entry_id)
+    if place is None:
+        return None
+    (found,) = await read_entries(connection, place + 1, 1)
+    return found
+
+
+async def read_entries(
+    connection: AnyConnection,
+    before: int,
+    size: int,
+    search: Search | None = None,
+) -> list[BookedEntry]:
+    """Read a page of the whole ledger, newest first.
+
+    Args:
+        connection: any.
+        before: the sequence to stay below; ``NEWEST`` for the first page.
+        size: most entries to give.
+        search: which entries are wanted.
+    """
+    search = search or Search()
+    rows = await connection.fetch(
+        _SQL["read_entries"],
+        before,
+        size,
+        None if search.since is None else to_datetime(search.since),
+        None if search.until is None else to_datetime(search.until),
+        search.text,
+    )
+    amounts: dict[int, list[PostedAmount]] = {row["sequence"]: [] for row in rows}
+    for found in await connection.fetch(_SQL["read_postings"], list(amounts)):
+        fields = dict(found)
+        amounts[fields.pop("sequence")].append(PostedAmount(**fields))
+    return [_booked(dict(row), tuple(amounts[row["sequence"]])) for row in rows]
+
+
+def _booked(row: dict[str, Any], amounts: tuple[PostedAmount, ...]) -> BookedEntry:
+    entry = Entry(
+        entry_id=str(row["entry_id"]),
+        at=from_datetime(row["at"]),
+        kind=row["kind"],
+        postings=tuple(Posting(one.account_id, one.amount) for one in amounts),
+        transfer_id=_text(row["transfer_id"]),
+        author=row["author"],
+        reason=row["reason"],
+        content_id=row["content_id"],
+        corrects=_text(row["corrects"]),
+    )
+    return BookedEntry(
+        sequence=row["sequence"],
+        entry=entry,
+        amounts=amounts,
+        corrected_by=_text(row["corrected_by"]),
+        content=row["line"],
+        payer_group=row["payer_group"],
+        payee_group=row["payee_group"],
+    )
 
 
 async def read_sums(connection: AnyConnection) -> dict[str, int]:
@@ -210,6 +325,7 @@ async def write(
         [entry.author for entry in entries],
         [entry.reason for entry in entries],
         [entry.content_id for entry in entries],
+        [entry.corrects for entry in entries],
     )
     await _write_postings(connection, view, bookings)
     return sequence + len(entries)
@@ -288,6 +404,7 @@ def _amounts_of(accounts: Sequence[Account]) -> tuple[list[object], ...]:
         [account.floor for account in accounts],
         [account.ceiling for account in accounts],
         [account.frozen for account in accounts],
+        [account.closed for account in accounts],
     )
 
 
