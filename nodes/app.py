@@ -4,11 +4,14 @@ from pathlib import Path
 
 from nodes import member_store
 from nodes.api.account import AccountApi
+from nodes.api.entries import EntriesApi
 from nodes.api.group import GroupApi
+from nodes.api.members import MembersApi
 from nodes.api.payments import PaymentApi
 from nodes.house import NodeHouse
 from nodes.payments import Payments
 from nodes.rules import CancelWish
+from nodes.treasurer import Treasurer
 from protocol.address import HUB
 from protocol.errors import InterletsError
 from protocol.peer import runner, transfer_store
@@ -62,10 +65,15 @@ async def serve(settings: Settings) -> None:
             server.kill_switch,
         )
         payments = Payments(house, server.clerk, courier, database)
+        treasurer = Treasurer(
+            server.clerk, database, server.clock, settings.server.public_url
+        )
         server.api += [
             *AccountApi(payments, database).routes(),
             *PaymentApi(payments).routes(),
             *GroupApi(server.clerk, database).routes(),
+            *MembersApi(treasurer, payments, database).routes(),
+            *EntriesApi(treasurer, payments, database).routes(),
         ]
         server.tasks += [
             courier.run,

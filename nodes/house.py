@@ -158,7 +158,7 @@ class NodeHouse:
             case CancelWish():
                 return Touched(transfers={wanted.transfer_id})
             case NewMember() | MemberChange() | HandEntry() | Correction():
-                return _desk_touches(wanted)
+                return _touched_by_treasurer(wanted)
             case ArrivedItem(item=ItemRefused() as item):
                 return Touched(sent_items={(wanted.peer, item.number)})
             case ArrivedItem():
@@ -209,7 +209,7 @@ class NodeHouse:
             case ArrivedItem():
                 yield _decide_item(view, wanted, now)
             case NewMember() | MemberChange() | HandEntry() | Correction():
-                yield _decide_desk(view, wanted, now)
+                yield _decide_treasurer(view, wanted, now)
             case _:
                 raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
 
@@ -261,10 +261,10 @@ def _open_box(
 
 
 #: What a treasurer orders on her own ledger.
-_DeskOrder = NewMember | MemberChange | HandEntry | Correction
+_TreasurerOrder = NewMember | MemberChange | HandEntry | Correction
 
 
-def _desk_touches(wanted: _DeskOrder) -> Touched:
+def _touched_by_treasurer(wanted: _TreasurerOrder) -> Touched:
     match wanted:
         case NewMember() | MemberChange():
             return Touched(accounts={wanted.account_id})
@@ -277,7 +277,7 @@ def _desk_touches(wanted: _DeskOrder) -> Touched:
             )
 
 
-def _decide_desk(view: NodeView, wanted: _DeskOrder, now: Instant) -> Effects:
+def _decide_treasurer(view: NodeView, wanted: _TreasurerOrder, now: Instant) -> Effects:
     """Lead what a treasurer orders to its rule."""
     match wanted:
         case NewMember():

@@ -121,15 +121,30 @@ def read_memo(text: str) -> str:
 
     The text itself is never repeated in the error: it belongs to two people.
     """
+    return _read_plain_text(text, "memo")
+
+
+def read_reason(text: str) -> str:
+    """Read why a treasurer booked something: as a memo, but never left out.
+
+    Like a memo it is not repeated in the error.
+    """
+    if not text.strip():
+        raise MalformedMessageError("reason", f"{len(text)} characters", "a reason")
+    return _read_plain_text(text, "reason")
+
+
+def _read_plain_text(text: str, field: str) -> str:
+    found = f"{len(text)} characters"
     if _has_hidden_characters(text, allowed="\n") or not unicodedata.is_normalized(
         "NFC", text
     ):
         raise MalformedMessageError(
-            "memo", f"{len(text)} characters", "plain text (NFC) without hidden marks"
+            field, found, "plain text (NFC) without hidden marks"
         )
     if len(text) > MEMO_LENGTH_MAX or len(text.encode()) > MEMO_BYTES_MAX:
         raise MalformedMessageError(
-            "memo", f"{len(text)} characters", "at most 500 characters and 2000 bytes"
+            field, found, "at most 500 characters and 2000 bytes"
         )
     return text
 

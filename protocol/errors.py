@@ -101,7 +101,7 @@ PAYEE_CODES = frozenset(
 )
 
 
-class DeskRefusalCode(StrEnum):
+class TreasurerRefusalCode(StrEnum):
     """Why a treasurer's wish about her own ledger is refused; nothing was changed.
 
     They concern one group alone, so no other server ever hears of them.

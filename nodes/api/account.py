@@ -1,27 +1,37 @@
 """A member's own account and its history."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
 
 from nodes.payments import Payments, UnitAnswer, party, unit_answer
-from nodes.rules import read_content
+from nodes.rules import Standing, read_content
 from protocol.instant import Instant, read_instant, write_instant
-from protocol.ledger import available
+from protocol.ledger import Account, available
 from protocol.peer import ledger_store
 from protocol.peer.database import Database
 from protocol.peer.web.requests import caller_of, json_response, read_query
 from protocol.peer.web.routes import Route
 
-_PAGE_SIZE = 50
+PAGE_SIZE = 50
 _PAGE_SIZE_MAX = 200
 
 #: A place in a history, as an answer gave it.
 CursorField = Annotated[str, Meta(pattern=r"^[0-9]{1,18}\Z")]
 PageSizeField = Annotated[int, Meta(ge=1, le=_PAGE_SIZE_MAX)]
 TextField = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+AccountState = Literal["active", "frozen", "closed"]
+
+
+def account_state(account: Account | Standing) -> AccountState:
+    """Say in one word what an account may do."""
+    if account.closed:
+        return "closed"
+    return "frozen" if account.frozen else "active"
 
 
 class EntriesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +42,7 @@ class EntriesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     cursor: CursorField | None = None
-    page_size: PageSizeField = _PAGE_SIZE
+    page_size: PageSizeField = PAGE_SIZE
     since: str | None = None
     until: str | None = None
     text: TextField | None = None
@@ -50,6 +60,7 @@ class AccountAnswer(msgspec.Struct, frozen=True, kw_only=True):
     available: int | None
     floor: int | None
     ceiling: int | None
+    state: AccountState
     unit: UnitAnswer
 
 
@@ -57,6 +68,8 @@ class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One line of an account's history; ``amount`` is signed, minor units.
 
     ``refund_of`` is the transfer that this line's transfer gives back, if any.
+    ``author`` is ``treasurer`` for what she booked, with her ``reason``. ``corrects``
+    is the entry that this one takes back, ``corrected_by`` the one that takes it back.
     """
 
     id: str
@@ -70,6 +83,10 @@ class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     payee: str | None
     name: str | None
     memo: str | None
+    author: Literal["treasurer"] | None
+    reason: str | None
+    corrects: str | None
+    corrected_by: str | None
 
 
 class EntriesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +146,7 @@ class AccountApi:
                 available=available(account),
                 floor=account.floor,
                 ceiling=account.ceiling,
+                state=account_state(account),
                 unit=unit_answer(own),
             )
         )
@@ -139,11 +157,7 @@ class AccountApi:
         query = read_query(request, EntriesQuery)
         size = query.page_size
         before = ledger_store.NEWEST if query.cursor is None else int(query.cursor)
-        search = ledger_store.Search(
-            since=_read_time(query.since, "since"),
-            until=_read_time(query.until, "until"),
-            text=query.text,
-        )
+        search = read_search(query)
         async with self._database.readers.acquire() as connection:
             lines = await ledger_store.read_page(
                 connection, member.account.account_id, before, size, search
@@ -155,6 +169,15 @@ class AccountApi:
             cursor=str(lines[-1].sequence) if full else None,
         )
         return json_response(answer)
+
+
+def read_search(query: EntriesQuery) -> ledger_store.Search:
+    """Read which entries are wanted; raises ``MalformedMessageError``."""
+    return ledger_store.Search(
+        since=_read_time(query.since, "since"),
+        until=_read_time(query.until, "until"),
+        text=query.text,
+    )
 
 
 def _read_time(text: str | None, name: str) -> Instant | None:
@@ -174,5 +197,9 @@ def _entry_answer(line: ledger_store.Line) -> EntryAnswer:
         payer=party(content.payer, line.payer_group) if content else None,
         payee=party(content.payee, line.payee_group) if content else None,
         name=content.name if content else None,
-        memo=content.memo if content else line.reason,
+        memo=content.memo if content else None,
+        author="treasurer" if line.author else None,
+        reason=line.reason,
+        corrects=line.corrects,
+        corrected_by=line.corrected_by,
     )

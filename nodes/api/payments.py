@@ -17,7 +17,7 @@ from nodes.payments import (
     TransferStepsAnswer,
     as_ordered,
 )
-from protocol.errors import InterletsError, MalformedMessageError
+from protocol.errors import InterletsError
 from protocol.peer.access_store import Caller
 from protocol.peer.database import AWAY
 from protocol.peer.web.problems import (
@@ -28,6 +28,7 @@ from protocol.peer.web.problems import (
 )
 from protocol.peer.web.requests import (
     caller_of,
+    idempotency_key,
     json_response,
     read_json,
     wait_preference,
@@ -156,12 +157,10 @@ class PaymentApi:
     async def post_transfer(self, request: web.Request) -> web.Response:
         """Order a payment under an Idempotency-Key."""
         caller = caller_of(request)
-        keys = request.headers.getall("Idempotency-Key", [])
-        if len(keys) != 1:
-            raise MalformedMessageError("Idempotency-Key", keys, "one such header")
+        key = idempotency_key(request)
         asked = await read_json(request, _transfer_decoder)
         member = await self._payments.account(caller)
-        ordered = await self._payments.order(member, keys[0], asked)
+        ordered = await self._payments.order(member, key, asked)
         transfer = ordered.transfer
         wait_s = wait_preference(request)
         if wait_s:

@@ -11,7 +11,7 @@ import msgspec
 
 from nodes.rules.view import Answer, KeepAnswer, NodeView, OtherBody, may_be_booked_on
 from protocol.effects import Effects, PostEntry
-from protocol.errors import DeskRefusalCode
+from protocol.errors import TreasurerRefusalCode
 from protocol.instant import Instant
 from protocol.ledger import Account, Entry, Posting, may_credit, may_debit
 from protocol.steps import Step
@@ -78,7 +78,7 @@ class Booked(msgspec.Struct, frozen=True):
 class NotBooked(msgspec.Struct, frozen=True):
     """Why nothing was booked, and which account stands in the way, if one does."""
 
-    code: DeskRefusalCode
+    code: TreasurerRefusalCode
     account_id: str | None = None
 
 
@@ -105,19 +105,19 @@ def decide_entry(view: NodeView, order: HandEntry, now: Instant) -> Effects:
     return _booked(Step.ENTRY, order, entry, now)
 
 
-def _refusal(account: Account | None, amount: int) -> DeskRefusalCode | None:
+def _refusal(account: Account | None, amount: int) -> TreasurerRefusalCode | None:
     if account is None:
-        return DeskRefusalCode.NO_SUCH_ACCOUNT
+        return TreasurerRefusalCode.NO_SUCH_ACCOUNT
     if not may_be_booked_on(account):
-        return DeskRefusalCode.NOT_FOR_PEOPLE
+        return TreasurerRefusalCode.NOT_FOR_PEOPLE
     if account.closed:
-        return DeskRefusalCode.MEMBER_CLOSED
+        return TreasurerRefusalCode.MEMBER_CLOSED
     if account.frozen:
-        return DeskRefusalCode.MEMBER_FROZEN
+        return TreasurerRefusalCode.MEMBER_FROZEN
     if amount < 0:
         code = may_debit(account, -amount)
-        return DeskRefusalCode.MEMBER_FLOOR if code else None
-    return None if may_credit(account, amount) else DeskRefusalCode.MEMBER_CEILING
+        return TreasurerRefusalCode.MEMBER_FLOOR if code else None
+    return None if may_credit(account, amount) else TreasurerRefusalCode.MEMBER_CEILING
 
 
 def decide_correction(view: NodeView, order: Correction, now: Instant) -> Effects:
@@ -150,13 +150,13 @@ def _first_refusal(view: NodeView, entry: Entry) -> NotBooked | None:
     accounts = [view.accounts[posting.account_id] for posting in entry.postings]
     # Another group's ledger stands on it too: only a refund undoes both sides.
     if not all(may_be_booked_on(account) for account in accounts):
-        return NotBooked(DeskRefusalCode.BETWEEN_GROUPS)
+        return NotBooked(TreasurerRefusalCode.BETWEEN_GROUPS)
     if entry.entry_id in view.corrected:
-        return NotBooked(DeskRefusalCode.CORRECTED_BEFORE)
+        return NotBooked(TreasurerRefusalCode.CORRECTED_BEFORE)
     for account in accounts:
         # It would be closed and yet not empty.
         if account.closed:
-            return NotBooked(DeskRefusalCode.MEMBER_CLOSED, account.account_id)
+            return NotBooked(TreasurerRefusalCode.MEMBER_CLOSED, account.account_id)
     return None
 
 
@@ -172,7 +172,7 @@ def _answered(
     if before.entry_id is not None:
         return Booked(before.entry_id)
     assert before.code is not None, "it was booked or refused"
-    return NotBooked(DeskRefusalCode(before.code), before.account_id)
+    return NotBooked(TreasurerRefusalCode(before.code), before.account_id)
 
 
 def _booked(

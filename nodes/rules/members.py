@@ -8,7 +8,7 @@ import msgspec
 
 from nodes.rules.view import NodeView, SaveMember
 from protocol.effects import Effect, Effects, HouseEffect, OpenAccount, SetLimits
-from protocol.errors import DeskRefusalCode
+from protocol.errors import TreasurerRefusalCode
 from protocol.ledger import GROUP_UNIT, Account, AccountKind
 from protocol.steps import Step
 
@@ -96,7 +96,7 @@ def decide_member(view: NodeView, member: NewMember) -> Effects:
 def decide_change(view: NodeView, change: MemberChange) -> Effects:
     """Change what a treasurer decides about a member, all that is asked or nothing.
 
-    The outcome is the new ``Standing``, a ``DeskRefusalCode``, or ``None`` when
+    The outcome is the new ``Standing``, a ``TreasurerRefusalCode``, or ``None`` when
     nobody has this account.
     """
     account = view.accounts.get(change.account_id)
@@ -135,15 +135,15 @@ def _changed(before: Standing, change: MemberChange) -> Standing:
     return msgspec.structs.replace(before, **wished)
 
 
-def _first_refusal(account: Account, after: Standing) -> DeskRefusalCode | None:
+def _first_refusal(account: Account, after: Standing) -> TreasurerRefusalCode | None:
     floor, ceiling = after.floor, after.ceiling
     if floor is not None and ceiling is not None and floor > ceiling:
-        return DeskRefusalCode.LIMITS_CROSSED
+        return TreasurerRefusalCode.LIMITS_CROSSED
     if not after.closed:
         return None
     # A hold first: it is what may change the balance still.
     if account.held_out or account.held_in:
-        return DeskRefusalCode.STILL_HELD
+        return TreasurerRefusalCode.STILL_HELD
     if account.balance:
-        return DeskRefusalCode.BALANCE_NOT_ZERO
+        return TreasurerRefusalCode.BALANCE_NOT_ZERO
     return None

@@ -83,7 +83,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         body_hash: of what was asked, so that another wish is noticed.
         transfer_id: what was ordered, if it was a payment.
-        code: why it was refused, a ``RefusalCode`` or ``DeskRefusalCode``.
+        code: why it was refused, a ``RefusalCode`` or ``TreasurerRefusalCode``.
         at: when.
         entry_id: what was booked, if it was an entry by hand.
         account_id: the account that a refusal is about, if it names one.

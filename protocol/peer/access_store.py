@@ -124,10 +124,17 @@ async def new_once(
 
 
 async def invite_person(
-    connection: AnyConnection, name: str, scopes: Collection[str], now: Instant
+    connection: AnyConnection,
+    name: str,
+    scopes: Collection[str],
+    now: Instant,
+    account_id: str | None = None,
 ) -> str:
-    """Give someone who runs this server a one-time code, known before or not."""
-    await add_person(connection, name, None, None)
+    """Give someone a one-time code, known before or not.
+
+    Without an account it is someone who runs this server.
+    """
+    await add_person(connection, name, account_id, None)
     person = await read_person(connection, name)
     assert person is not None, "it was added just now"
     code, _ = await new_once(connection, person.person_id, scopes, now)

@@ -14,9 +14,16 @@ INSERT INTO access (secret_hash, person_id, kind, scopes, since, until)
 VALUES ($1, $2, $3, $4, $5, $6);
 
 -- read_token --
--- Whose token this is, and what it may do, while it counts.
-SELECT person_id, account_id, scopes
-  FROM access JOIN person USING (person_id)
+-- Whose token this is, and what it may do, while it counts; one who has left her
+-- account still reads, and does nothing in its name.
+SELECT person_id, person.account_id,
+       CASE WHEN account.closed
+            THEN array_remove(array_remove(scopes, 'pay'), 'batch')
+            ELSE scopes
+       END AS scopes
+  FROM access
+  JOIN person USING (person_id)
+  LEFT JOIN account ON account.account_id = person.account_id
  WHERE secret_hash = $1 AND kind = 'token' AND until > $2;
 
 -- spend_once --

@@ -48,7 +48,6 @@ class Line(msgspec.Struct, frozen=True):
         content: the content line, while it is kept.
         payer_group: of the transfer, if it was one.
         payee_group: of the transfer, if it was one.
-    refund_of: str | None
         refund_of: the transfer that it gives back, if it was a refund.
     """
 
@@ -85,6 +84,7 @@ class BookedEntry(msgspec.Struct, frozen=True, kw_only=True):
         sequence: its place; also the cursor of a page.
         entry: as it was booked, its postings by account.
         amounts: the same postings, with unit and balance after each.
+        author_name: the name its author signs in with, if it has one.
         corrected_by: its counter-entry, if there is one.
         content: the content line, while it is kept.
         payer_group: of the transfer, if it was one.
@@ -94,6 +94,7 @@ class BookedEntry(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     entry: Entry
     amounts: tuple[PostedAmount, ...]
+    author_name: str | None
     corrected_by: str | None
     content: bytes | None
     payer_group: str | None
@@ -276,6 +277,7 @@ def _booked(row: dict[str, Any], amounts: tuple[PostedAmount, ...]) -> BookedEnt
         sequence=row["sequence"],
         entry=entry,
         amounts=amounts,
+        author_name=row["sign_in_name"],
         corrected_by=_text(row["corrected_by"]),
         content=row["line"],
         payer_group=row["payer_group"],

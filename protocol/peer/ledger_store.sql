@@ -105,13 +105,15 @@ SELECT sequence FROM entry WHERE entry_id = $1;
 -- read_entries --
 -- Entries before a place, newest first, with what they belong to.
 SELECT entry.sequence, entry.entry_id, entry.at, entry.kind, entry.transfer_id,
-       entry.author, entry.reason, entry.corrects, entry.content_id,
+       entry.author, person.sign_in_name, entry.reason, entry.corrects,
+       entry.content_id,
        correction.entry_id AS corrected_by, content.line,
        transfer.payer_group, transfer.payee_group
   FROM entry
   LEFT JOIN entry AS correction ON correction.corrects = entry.entry_id
   LEFT JOIN content ON content.content_id = entry.content_id
   LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
+  LEFT JOIN person ON person.person_id::text = entry.author
  WHERE entry.sequence < $1
    AND ($3::timestamptz IS NULL OR entry.at >= $3)
    AND ($4::timestamptz IS NULL OR entry.at < $4)

@@ -85,9 +85,14 @@ class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave e
             type=TYPE_PREFIX + self.kind,
             title=self.kind.replace("-", " "),
             status=self.status,
-            detail=refusal(self.code, language) if self.code else self.detail,
+            detail=self._told(language),
             code=self.code or "",
         )
+
+    def _told(self, language: Language) -> str:
+        if not self.code:
+            return self.detail
+        return refusal(self.code, language, str(self.extra.get("account", "")))
 
 
 def language_of(request: web.Request) -> Language:

@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from protocol import strict_json
+from protocol import address, strict_json
 from protocol.errors import MalformedMessageError
 from protocol.peer.access_store import Caller
 from protocol.peer.web.problems import Problem
@@ -88,6 +88,18 @@ def read_query(request: web.Request, kind: type[T]) -> T:
 def caller_of(request: web.Request) -> Caller:
     """Give who asks, as the door let them in."""
     return request[CALLER]
+
+
+def idempotency_key(request: web.Request) -> str:
+    """Give the name that the caller has given to what she wants.
+
+    Raises:
+        MalformedMessageError: none, several, or not one that can be kept.
+    """
+    keys = request.headers.getall("Idempotency-Key", [])
+    if len(keys) != 1:
+        raise MalformedMessageError("Idempotency-Key", keys, "one such header")
+    return address.read_idempotency_key(keys[0])
 
 
 def wait_preference(request: web.Request, most: int = WAIT_S_MAX) -> int:

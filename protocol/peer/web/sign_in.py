@@ -107,7 +107,10 @@ class Door:
             token, until = await access_store.new_token(
                 connection, person_id, scopes, now
             )
-        answer = TokenAnswer(token, sorted(scopes), write_instant(until))
+            caller = await access_store.read_caller(connection, token, now)
+        assert caller is not None, "it was made just now"
+        # Fewer than were granted when the account is closed.
+        answer = TokenAnswer(token, sorted(caller.scopes), write_instant(until))
         return json_response(answer, status=201)
 
     def _check_pace(self, request: web.Request, asked: SignIn) -> None:

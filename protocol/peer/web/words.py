@@ -19,15 +19,16 @@ _WORDS = {
 _PARTS_MAX = 20
 
 
-def refusal(code: str, language: Language) -> str:
+def refusal(code: str, language: Language, account: str = "") -> str:
     """Say why something was refused, and what to do.
 
     Args:
-        code: a ``RefusalCode`` or ``ItemRefusalCode``.
+        code: a ``RefusalCode``, ``ItemRefusalCode`` or ``TreasurerRefusalCode``.
         language: the reader's.
+        account: the account that it is about, where a treasurer is told.
     """
     sentence: str = _WORDS[language]["refusal"][code]
-    return sentence
+    return sentence.format(account=account)
 
 
 def preferred(accept_language: str) -> Language:
