@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from nodes import commands
+from nodes import treasurer_commands as treasurer
 from protocol.peer.command_line import add_verb, run
 
 
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "interlets-node serve --config node.toml",
     )
     _add_member(verbs)
+    _add_entry(verbs)
     add_verb(
         verbs,
         "sign-in",
@@ -79,6 +81,121 @@ def _add_member(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "list members with their balances",
         "interlets-node member list --config node.toml",
     )
+    _add_admission(kinds)
+    _add_changes(kinds)
+
+
+def _add_admission(
+    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    added = add_verb(
+        kinds,
+        "add",
+        treasurer.add_member,
+        "admit a member at the running node; prints her one-time sign-in link",
+        "interlets-node member add an --name 'An Peeters' --floor=-100 --ceiling=400 "
+        "--config node.toml",
+    )
+    added.add_argument("account", help="her account, hers for ever")
+    added.add_argument("--name", required=True, help="her name for people")
+    for limit in ("--floor", "--ceiling"):
+        added.add_argument(limit, required=True, help=_LIMIT_HELP)
+
+
+#: Verbs about one member that need nothing but her account.
+_ABOUT_ONE = (
+    ("show", treasurer.show_member, "show a member with balance and limits"),
+    (
+        "freeze",
+        treasurer.freeze_member,
+        "let a member take part in nothing new",
+    ),
+    (
+        "release",
+        treasurer.release_member,
+        "let a frozen member take part again",
+    ),
+    ("close", treasurer.close_member, "close an account that is empty"),
+    ("open", treasurer.open_member, "open an account that was closed"),
+    (
+        "sign-in",
+        treasurer.sign_in_member,
+        "make a new one-time link for a member",
+    ),
+    (
+        "changes",
+        treasurer.list_changes,
+        "tell what was decided about a member",
+    ),
+)
+_LIMIT_HELP = f"whole minor units, or {treasurer.NO_LIMIT!r}"
+
+
+def _add_changes(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, carry_out, told in _ABOUT_ONE:
+        example = f"interlets-node member {name} an --config node.toml"
+        one = add_verb(kinds, name, carry_out, told, example)
+        one.add_argument("account")
+    limited = add_verb(
+        kinds,
+        "limits",
+        treasurer.limit_member,
+        "give a member other limits; what is not said stays",
+        "interlets-node member limits an --floor=-200 --config node.toml",
+    )
+    limited.add_argument("account")
+    for limit in ("--floor", "--ceiling"):
+        limited.add_argument(limit, help=_LIMIT_HELP)
+    renamed = add_verb(
+        kinds,
+        "rename",
+        treasurer.rename_member,
+        "give a member another display name",
+        "interlets-node member rename an --name 'An Peeters' --config node.toml",
+    )
+    renamed.add_argument("account")
+    renamed.add_argument("--name", required=True, help="her name for people")
+
+
+def _add_entry(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    entry = verbs.add_parser("entry", help="entries of the ledger")
+    kinds = entry.add_subparsers(required=True, metavar="VERB")
+    listed = add_verb(
+        kinds,
+        "list",
+        treasurer.list_entries,
+        "list the newest entries with their postings",
+        "interlets-node entry list --text market --config node.toml",
+    )
+    listed.add_argument("--text", help="stands in an account, name, memo or reason")
+    listed.add_argument(
+        "--most", type=int, default=20, help="most entries to list, 1 to 200 (20)"
+    )
+    booked = add_verb(
+        kinds,
+        "book",
+        treasurer.book_entry,
+        "book by hand what a CSV file says (account,amount), zero in sum",
+        "interlets-node entry book market.csv --reason 'market of June' "
+        "--key market-june --config node.toml",
+    )
+    booked.add_argument("file", help="the CSV file, or - for standard input")
+    corrected = add_verb(
+        kinds,
+        "correct",
+        treasurer.correct_entry,
+        "take an entry back by its exact negation, once",
+        "interlets-node entry correct 6f1e... --reason 'wrong member' "
+        "--config node.toml",
+    )
+    corrected.add_argument("entry", help="the entry's id")
+    booked.add_argument(
+        "--key",
+        required=True,
+        help="a name of your own for this wish: given again, nothing is booked twice",
+    )
+    for one in (booked, corrected):
+        one.add_argument("--reason", required=True, help="for all whom it concerns")
 
 
 def main() -> int:

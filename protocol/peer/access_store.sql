@@ -24,7 +24,7 @@ SELECT person_id, person.account_id,
   FROM access
   JOIN person USING (person_id)
   LEFT JOIN account ON account.account_id = person.account_id
- WHERE secret_hash = $1 AND kind = 'token' AND until > $2;
+ WHERE secret_hash = $1 AND access.kind = 'token' AND until > $2;
 
 -- spend_once --
 -- Use up a one-time code; gives whose it was.

@@ -2,11 +2,13 @@
 
 import pytest
 
-from protocol.errors import ItemRefusalCode, RefusalCode
-from protocol.peer.web.words import LANGUAGES, preferred, refusal
+from protocol.errors import ItemRefusalCode, RefusalCode, TreasurerRefusalCode
+from protocol.peer.web.words import LANGUAGES, Language, preferred, refusal
 
 
-@pytest.mark.parametrize("code", [*RefusalCode, *ItemRefusalCode])
+@pytest.mark.parametrize(
+    "code", [*RefusalCode, *ItemRefusalCode, *TreasurerRefusalCode]
+)
 def test_every_refusal_says_what_to_do_in_three_languages(code: str) -> None:
     sentences = {refusal(code, language) for language in LANGUAGES}
     assert len(sentences) == 3
@@ -14,6 +16,13 @@ def test_every_refusal_says_what_to_do_in_three_languages(code: str) -> None:
         assert sentence.endswith(".")
         assert len(sentence) > 30
         assert code not in sentence.split()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_treasurer_is_told_which_account(language: Language) -> None:
+    told = refusal(TreasurerRefusalCode.MEMBER_FLOOR, language, "marie")
+    assert " marie " in f" {told}"
+    assert "{" not in told
 
 
 @pytest.mark.parametrize(
@@ -28,5 +37,7 @@ def test_every_refusal_says_what_to_do_in_three_languages(code: str) -> None:
         ("nl;q=nan, fr;q=0.1", "fr"),
     ],
 )
-def test_the_reader_gets_the_language_she_likes_best(asked: str, language: str) -> None:
+def test_the_reader_gets_the_language_she_likes_best(
+    asked: str, language: Language
+) -> None:
     assert preferred(asked) == language
