@@ -62,6 +62,29 @@ class Caller:
         finally:
             line.close()
 
+    def ask_surely(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = None,
+        within_s: float = 60,
+    ) -> Answer:
+        """Ask again and again until there is an answer other than "try later"."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        until = time.monotonic() + within_s
+        told: object = None
+        while time.monotonic() < until:
+            try:
+                told = answer = self.ask(method, path, body, headers=headers)
+                if answer.status != 503:
+                    return answer
+            except AwayError as error:
+                told = error
+            time.sleep(0.05)
+        raise AssertionError(f"{method} {path} was never answered: {told}")
+
     def get(self, path: str, **headers: str) -> dict[str, Any]:
         """Get what must be there."""
         status, told = self.ask("GET", path, headers=headers)

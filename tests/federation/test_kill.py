@@ -14,6 +14,7 @@ import pytest
 
 from protocol.steps import Step
 from tests.federation import kills
+from tests.federation.callers import Caller
 from tests.federation.servers import Server, wait_for
 from tests.federation.world import Federation, Group, Node, Ordered
 
@@ -60,6 +61,7 @@ OTHERS = [
     *((Step.EXPIRE, "hub"), (Step.DECISION_REFUSED, "mechelen")),
     *((Step.CANCEL_WISH, "oostende"), (Step.CANCEL, "hub")),
     *((Step.ADMIT, "hub"), (Step.JOIN, "command"), (Step.MEMBER, "command")),
+    *((Step.ENTRY, "oostende"), (Step.CORRECTION, "oostende")),
 ]
 
 
@@ -275,6 +277,64 @@ def test_killed_while_it_admits_members(federation: Federation, when: str) -> No
     assert again["added"] == (1 if when == "before" else 0)
     # That she can sign in is seen when the group trades.
     check_member(federation, node)
+
+
+ENTRIES = "/api/v1/group/entries"
+MEMBERS = "/api/v1/members"
+#: No member's account, for the audit counts what members were told of payments.
+BY_HAND = [{"account": "fund", "amount": -7}, {"account": "suspense", "amount": 7}]
+
+
+def booked(treasurer: Caller, text: str) -> list[tuple[str, str | None]]:
+    """Kind of each entry with this reason, newest first, and what it corrects."""
+    found = treasurer.get(f"{ENTRIES}?text={text}")["entries"]
+    return [(entry["kind"], entry["corrects"]) for entry in found]
+
+
+@BEFORE_AND_AFTER
+@pytest.mark.parametrize("step", [Step.ENTRY, Step.CORRECTION])
+def test_killed_while_a_treasurer_books(
+    federation: Federation, step: Step, when: str
+) -> None:
+    treasurer, reason = federation.nodes["oostende"].treasurer, f"{step}-{when}"
+    assert treasurer is not None
+    body, key = {"postings": BY_HAND, "reason": reason}, f"hand-{reason}"
+    first = None
+    if step is Step.CORRECTION:
+        first = treasurer.ask_surely("POST", ENTRIES, body, key=key)
+    federation.server("oostende").restart(kill_at=f"{step}:{when}")
+    path, wish, expected = ENTRIES, body, [("by-hand", None)]
+    if first is not None:
+        entry_id = first.told["id"]
+        path, wish, key = f"{ENTRIES}/{entry_id}/correct", {"reason": reason}, "again"
+        key, expected = f"{key}-{reason}", [("correction", entry_id), *expected]
+    with ThreadPoolExecutor() as client:
+        booking = client.submit(treasurer.ask_surely, "POST", path, wish, key=key)
+        see_killed(federation, step, when, "oostende")
+        answer = booking.result()
+    assert answer.status == 201, answer
+    assert treasurer.ask_surely("POST", path, wish, key=key) == answer
+    assert booked(treasurer, reason) == expected
+    federation.audit()
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_a_treasurer_admits_a_member(
+    federation: Federation, when: str
+) -> None:
+    treasurer, name = federation.nodes["oostende"].treasurer, f"killed-{when}"
+    assert treasurer is not None
+    federation.server("oostende").restart(kill_at=f"{Step.MEMBER}:{when}")
+    body = {"account": name, "name": "An", "floor": -5, "ceiling": 5}
+    with ThreadPoolExecutor() as client:
+        admitting = client.submit(treasurer.ask_surely, "POST", MEMBERS, body)
+        see_killed(federation, Step.MEMBER, when, "oostende")
+        assert admitting.result().status == (201 if when == "before" else 409)
+    # Whoever has not seen the first link gets another.
+    again = treasurer.ask_surely("POST", f"{MEMBERS}/{name}/sign-in")
+    assert again.status == 201
+    assert len(treasurer.get(f"{MEMBERS}/{name}/changes")["changes"]) == 1
+    federation.audit()
 
 
 def test_every_step_is_killed_or_the_reason_is_told() -> None:

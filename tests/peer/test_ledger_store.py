@@ -10,7 +10,7 @@ from protocol.effects import EndHold, PlaceHold, SetLimits, View
 from protocol.errors import LedgerBrokenError
 from protocol.ledger import BALANCE_MAX, HoldState
 from protocol.peer import ledger_store, transfer_store
-from protocol.peer.ledger_store import NEWEST
+from protocol.peer.ledger_store import NEWEST, Search
 from tests.peer.makers import NOW, later
 from tests.peer.tables import (
     Books,
@@ -113,6 +113,100 @@ async def test_the_largest_balance_fits(new_database: NewDatabase) -> None:
         await made.post(entry(1, ("marie", -BALANCE_MAX), ("bob", BALANCE_MAX)))
         bob, marie = await made.stored("bob", "marie")
         assert (bob.balance, marie.balance) == (BALANCE_MAX, -BALANCE_MAX)
+
+
+# Corrections, and the whole ledger.
+
+
+async def test_an_entry_of_the_ledger_is_read_as_it_was_booked(
+    new_database: NewDatabase,
+) -> None:
+    async with books(new_database) as made:
+        first = entry(1, ("bob", -2), ("marie", 2), kind="by-hand", author="x")
+        taken_back = entry(2, ("bob", 2), ("marie", -2), corrects=entry_id(1))
+        await made.post(first, entry(3, ("bob", -5), ("marie", 5)), taken_back)
+        booked = await ledger_store.read_entry(made.connection, entry_id(1))
+        assert booked is not None
+        assert booked.entry == first
+        assert booked.corrected_by == entry_id(2)
+        assert [(one.account_id, one.balance_after) for one in booked.amounts] == [
+            ("bob", -2),
+            ("marie", 2),
+        ]
+        again = await ledger_store.read_entry(made.connection, entry_id(2))
+        assert again is not None
+        assert (again.entry, again.corrected_by) == (taken_back, None)
+        assert await ledger_store.read_entry(made.connection, entry_id(9)) is None
+        named = [entry_id(number) for number in (1, 2, 3, 9)]
+        found = await ledger_store.read_corrected(made.connection, named)
+        assert found == {entry_id(1)}
+
+
+async def test_pages_of_the_ledger_give_every_entry_once_newest_first(
+    new_database: NewDatabase,
+) -> None:
+    async with books(new_database) as made:
+        await made.post(*(entry(n, ("marie", -n), ("bob", n)) for n in range(1, 8)))
+        found, before = [], NEWEST
+        while page := await ledger_store.read_entries(made.connection, before, 3):
+            assert len(page) <= 3
+            found += [booked.entry.entry_id for booked in page]
+            before = page[-1].sequence
+        assert found == [entry_id(n) for n in range(7, 0, -1)]
+
+
+@pytest.mark.parametrize(
+    ("search", "numbers"),
+    [
+        (Search(), [3, 2, 1]),
+        (Search(text="EGGS"), [2]),
+        (Search(text="lie"), [3]),
+        (Search(text="Bob"), [2, 1]),
+        (Search(text="%"), []),
+        (Search(since=later(2)), [3, 2]),
+        (Search(until=later(2)), [1]),
+        (Search(since=later(1), until=later(3), text="bob"), [2, 1]),
+    ],
+)
+async def test_the_ledger_is_searched(
+    new_database: NewDatabase, search: Search, numbers: list[int]
+) -> None:
+    people = [account(name) for name in ("bob", "lies", "marie")]
+    async with books(new_database, *people) as made:
+        await made.post(
+            entry(1, ("marie", -1), ("bob", 1), at=later(1)),
+            entry(2, ("marie", -1), ("bob", 1), at=later(2), reason="Six eggs"),
+            entry(3, ("marie", -1), ("lies", 1), at=later(3)),
+        )
+        found = await ledger_store.read_entries(made.connection, NEWEST, 50, search)
+        assert [booked.entry.entry_id for booked in found] == [
+            entry_id(number) for number in numbers
+        ]
+
+
+async def test_the_database_books_no_second_correction(
+    new_database: NewDatabase,
+) -> None:
+    async with books(new_database) as made:
+        await made.post(entry(1, ("bob", -2), ("marie", 2)))
+        await made.post(entry(2, ("bob", 2), ("marie", -2), corrects=entry_id(1)))
+        again = "INSERT INTO entry SELECT 3, $1, at, kind, transfer_id, author, reason,"
+        again += " content_id, corrects FROM entry WHERE corrects IS NOT NULL"
+        found = await refused_by(made.connection, again, entry_id(3))
+        assert found == "entry_is_corrected_once"
+
+
+@pytest.mark.parametrize("fields", ["balance = 1", "held_out = 1", "held_in = 1"])
+async def test_the_database_closes_only_what_is_empty(
+    new_database: NewDatabase, fields: str
+) -> None:
+    async with books(new_database) as made:
+        await made.write(SetLimits("marie", None, None, False, True))
+        (marie,) = await made.stored("marie")
+        assert marie.closed
+        sql = f"UPDATE account SET {fields} WHERE account_id = 'marie'"
+        found = await refused_by(made.connection, sql)
+        assert found == "closed_account_is_empty"
 
 
 # Holds.
