@@ -94,6 +94,7 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``amount`` is the member's own, minor units, signed; ``state`` is ordered,
     sent, accepted, cleared or refused; ``told`` says why, and what to do.
+    ``booked_by`` says who ordered it, when the payer did not do it herself.
     ``refund_of`` is the transfer that this one gives back. ``refunded`` is how much
     of this one is given back or on its way back: milliseconds, for they are exact.
     ``refundable`` is for the payee alone: the largest ``payee_amount`` that a refund
@@ -118,6 +119,7 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: str | None
     refund_of: str | None
     refunded: int
+    booked_by: Literal["treasurer"] | None
     refundable: int | None
 
 
@@ -162,14 +164,18 @@ def as_ordered(transfer: Transfer) -> Transfer:
     )
 
 
-def body_hash(asked: TransferRequest) -> str:
+def body_hash(asked: TransferRequest, payer: str | None = None) -> str:
     """Hash what is meant: the same order in other white space is the same.
+
+    ``payer`` is named where somebody else orders in her name.
 
     What is no refund is hashed without that field, as it was before there were any.
     """
     body = msgspec.structs.asdict(asked)
     if asked.refund_of is None:
         del body["refund_of"]
+    if payer is not None:
+        body["payer"] = payer
     return line_hash(strict_json.write(body))
 
 
@@ -271,7 +277,11 @@ class Payments:
         return account, group
 
     async def order(
-        self, member: member_store.Member, key: str, asked: TransferRequest
+        self,
+        member: member_store.Member,
+        key: str,
+        asked: TransferRequest,
+        author: str | None = None,
     ) -> Ordered:
         """Order a payment; gives the transfer once it is durable.
 
@@ -279,6 +289,7 @@ class Payments:
             member: who pays.
             key: the Idempotency-Key.
             asked: what she asks for.
+            author: the person who asks for it in her name, if she does not herself.
 
         Raises:
             Problem: refused (422), or the key was used for another body (422).
@@ -290,8 +301,13 @@ class Payments:
         self.own_record()
         payer = address.AccountName(member.account.account_id)
         payer_address = address.write_address(payer, self._house.own)
+        # A member's key holds no space: what is ordered in her name is never taken
+        # for something that she ordered herself under the same key.
+        whole_key = key if author is None else f"{author} {key}"
         order = Order(
-            transfer_id=address.transfer_id(self._house.federation, payer_address, key),
+            transfer_id=address.transfer_id(
+                self._house.federation, payer_address, whole_key
+            ),
             payer=payer,
             name=member.name,
             payee=account,
@@ -304,11 +320,12 @@ class Payments:
             nonce=secrets.token_bytes(NONCE_LENGTH),
             hub_now=self._clerk.peer_now(HUB),
             is_hub_reachable=self._courier.is_reachable(),
-            caller=payer,
+            caller=author or payer,
             key=key,
-            body_hash=body_hash(asked),
+            body_hash=body_hash(asked, None if author is None else payer),
             refund_of=asked.refund_of,
             original=await self._content(asked.refund_of),
+            author=author,
         )
         match await self._clerk.take(order):
             case Ordered() as ordered:
@@ -346,6 +363,13 @@ class Payments:
         if transfer is None or not await self._is_party(caller, transfer):
             raise Problem(404, "not-found", "You have no such payment.")
         return transfer
+
+    async def of_member(self, transfer_id: str) -> tuple[Caller, Transfer]:
+        """Give any of our members' transfers, and how to word it as for her."""
+        transfer = await self._read(transfer_id) if _is_id(transfer_id) else None
+        if transfer is None or not transfer.account:
+            raise Problem(404, "not-found", "This group has no such payment.")
+        return acting_for(transfer.account), transfer
 
     async def _is_party(self, caller: Caller, transfer: Transfer) -> bool:
         if transfer.account == caller.account_id:
@@ -431,6 +455,7 @@ class Payments:
             ),
             refund_of=transfer.refund_of,
             refunded=transfer.refunded,
+            booked_by="treasurer" if transfer.author else None,
             refundable=self._refundable(caller, transfer, content),
         )
 
@@ -492,6 +517,11 @@ class Payments:
         if transfer.decided_at is not None:
             return True
         return number <= self._clerk.link(HUB).acknowledged
+
+
+def acting_for(account: str) -> Caller:
+    """Look at a payment as this member would, for someone who acts in her name."""
+    return Caller(person_id="", account_id=account, scopes=frozenset())
 
 
 def party(account: str | None, group: str | None) -> str:

@@ -160,6 +160,8 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
         refund_of: id of the transfer that this one gives back, wholly or in part.
         refunded: milliseconds of the refunds of this one that are held or cleared
             here (see ``protocol.refund``).
+        author: at the payer's node, the person who ordered it in the payer's name;
+            ``None``: the payer herself.
     """
 
     transfer_id: str
@@ -188,6 +190,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     is_cancel_sent: bool = False
     refund_of: str | None = None
     refunded: int = 0
+    author: str | None = None
 
 
 def transfer_of_prepare(

@@ -7,7 +7,16 @@ from aiohttp import web
 from msgspec import Meta
 
 from nodes.api.account import EntriesQuery, read_search
-from nodes.payments import Payments, UnitAnswer, party, unit_answer
+from nodes.payments import (
+    Payments,
+    TransferAnswer,
+    TransferRequest,
+    UnitAnswer,
+    acting_for,
+    as_ordered,
+    party,
+    unit_answer,
+)
 from nodes.rules import POSTINGS_MAX, POSTINGS_MIN, read_content
 from nodes.treasurer import Treasurer
 from protocol.instant import write_instant
@@ -15,12 +24,14 @@ from protocol.ledger import TIME_UNIT, Posting
 from protocol.peer import ledger_store
 from protocol.peer.database import Database
 from protocol.peer.ledger_store import BookedEntry, PostedAmount
+from protocol.peer.web.problems import language_of
 from protocol.peer.web.requests import (
     caller_of,
     idempotency_key,
     json_response,
     read_json,
     read_query,
+    wait_preference,
 )
 from protocol.peer.web.routes import Route
 from protocol.unit import AMOUNT_MAX
@@ -40,6 +51,12 @@ class HandEntryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         list[PostingRequest], Meta(min_length=POSTINGS_MIN, max_length=POSTINGS_MAX)
     ]
     reason: str
+
+
+class OrderForRequest(TransferRequest, frozen=True, kw_only=True):
+    """Order a payment in a member's name: ``payer`` is her account."""
+
+    payer: str
 
 
 class CorrectionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +104,7 @@ class LedgerAnswer(msgspec.Struct, frozen=True):
 
 
 _entry_decoder = msgspec.json.Decoder(HandEntryRequest)
+_order_decoder = msgspec.json.Decoder(OrderForRequest)
 _correction_decoder = msgspec.json.Decoder(CorrectionRequest)
 
 
@@ -149,6 +167,27 @@ class EntriesApi:
                 status=201,
                 is_keyed=True,
             ),
+            Route(
+                method="POST",
+                path="/api/v1/group/transfers",
+                handler=self.post_transfer_for,
+                told="Order a payment in a member's name, answered as to her.",
+                scope="treasurer",
+                body=OrderForRequest,
+                answer=TransferAnswer,
+                status=201,
+                is_keyed=True,
+                may_wait=True,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/group/transfers/{id}",
+                handler=self.get_transfer_of,
+                told="Any member's payment as it stands, as she sees it.",
+                scope="treasurer",
+                answer=TransferAnswer,
+                may_wait=True,
+            ),
         ]
 
     async def get_ledger(self, request: web.Request) -> web.Response:
@@ -191,6 +230,37 @@ class EntriesApi:
             caller_of(request).person_id, key, request.match_info["id"], asked.reason
         )
         return _as_booked(booked)
+
+    async def post_transfer_for(self, request: web.Request) -> web.Response:
+        """Order a payment in a member's name under an Idempotency-Key."""
+        key = idempotency_key(request)
+        asked = await read_json(request, _order_decoder)
+        member = await self._treasurer.member(asked.payer)
+        fields = msgspec.structs.asdict(asked)
+        payer = fields.pop("payer")
+        person = caller_of(request).person_id
+        ordered = await self._payments.order(
+            member, key, TransferRequest(**fields), person
+        )
+        transfer, wait_s = ordered.transfer, wait_preference(request)
+        if wait_s:
+            transfer = await self._payments.wait(transfer, wait_s)
+        else:
+            transfer = as_ordered(transfer)
+        answer = await self._payments.answer(
+            acting_for(payer), transfer, language_of(request), ordered.content
+        )
+        return json_response(answer, status=201)
+
+    async def get_transfer_of(self, request: web.Request) -> web.Response:
+        """Give any member's payment as it stands."""
+        member, transfer = await self._payments.of_member(request.match_info["id"])
+        wait_s = wait_preference(request)
+        if wait_s:
+            transfer = await self._payments.wait(transfer, wait_s)
+        return json_response(
+            await self._payments.answer(member, transfer, language_of(request))
+        )
 
 
 def _as_booked(booked: BookedEntry) -> web.Response:

@@ -159,6 +159,7 @@ def _entry_of(transfer: Transfer, now: Instant) -> Entry:
         ),
         transfer_id=transfer.transfer_id,
         content_id=transfer.content,
+        author=transfer.author,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from nodes.rules.view import Answer, KeepAnswer, NodeView, OtherBody, may_be_booked_on
-from protocol.effects import Effects, PostEntry
+from protocol.effects import Effect, Effects, PostEntry, SaveTransfer
 from protocol.errors import TreasurerRefusalCode
 from protocol.instant import Instant
 from protocol.ledger import Account, Entry, Posting, may_credit, may_debit
@@ -143,7 +143,9 @@ def decide_correction(view: NodeView, order: Correction, now: Instant) -> Effect
         reason=order.reason,
         corrects=order.entry.entry_id,
     )
-    return _booked(Step.CORRECTION, order, negation, now)
+    return _booked(
+        Step.CORRECTION, order, negation, now, *_without_refund(view, order.entry)
+    )
 
 
 def _first_refusal(view: NodeView, entry: Entry) -> NotBooked | None:
@@ -153,11 +155,33 @@ def _first_refusal(view: NodeView, entry: Entry) -> NotBooked | None:
         return NotBooked(TreasurerRefusalCode.BETWEEN_GROUPS)
     if entry.entry_id in view.corrected:
         return NotBooked(TreasurerRefusalCode.CORRECTED_BEFORE)
+    if _is_refunded(view, entry):
+        return NotBooked(TreasurerRefusalCode.REFUNDED_BEFORE)
     for account in accounts:
         # It would be closed and yet not empty.
         if account.closed:
             return NotBooked(TreasurerRefusalCode.MEMBER_CLOSED, account.account_id)
     return None
+
+
+def _is_refunded(view: NodeView, entry: Entry) -> bool:
+    """Say whether a payment has been given back, or gives another one back.
+
+    Else it would be taken back twice, or what it counts as given back would be wrong.
+    """
+    transfer = view.transfers.get(entry.transfer_id or "")
+    if transfer is None:
+        return False
+    return transfer.refunded > 0 or transfer.refund_of is not None
+
+
+def _without_refund(view: NodeView, entry: Entry) -> tuple[SaveTransfer, ...]:
+    """Count a payment as wholly given back, so that nobody refunds it on top."""
+    transfer = view.transfers.get(entry.transfer_id or "")
+    if transfer is None:
+        return ()
+    given_back = msgspec.structs.replace(transfer, refunded=transfer.milliseconds)
+    return (SaveTransfer(given_back),)
 
 
 def _answered(
@@ -176,7 +200,11 @@ def _answered(
 
 
 def _booked(
-    step: Step, order: HandEntry | Correction, entry: Entry, now: Instant
+    step: Step,
+    order: HandEntry | Correction,
+    entry: Entry,
+    now: Instant,
+    *more: Effect,
 ) -> Effects:
     answer = Answer(
         body_hash=order.body_hash,
@@ -185,7 +213,7 @@ def _booked(
         at=now,
         entry_id=entry.entry_id,
     )
-    wanted = (PostEntry(entry), KeepAnswer(order.caller, order.key, answer))
+    wanted = (PostEntry(entry), *more, KeepAnswer(order.caller, order.key, answer))
     return Effects(step, wanted, Booked(entry.entry_id))
 
 

@@ -66,11 +66,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         nonce: 24 bytes of chance for the box.
         hub_now: the hub's time, as its covers tell it.
         is_hub_reachable: no answer of the link is overdue.
-        caller: with ``key``, the order's name for retries: the paying account.
+        caller: with ``key``, the order's name for retries: the paying account, or
+            the person who orders in its name.
         key: the idempotency key.
         body_hash: hash of the request, so that another one is noticed.
         refund_of: id of the transfer that this gives back, if it is a refund.
         original: what that transfer's content line says, while it is kept.
+        author: the person who orders it in the payer's name; ``None``: the payer.
     """
 
     transfer_id: str
@@ -91,6 +93,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     body_hash: str
     refund_of: str | None = None
     original: Content | None = None
+    author: str | None = None
 
 
 class Ordered(msgspec.Struct, frozen=True):
@@ -199,6 +202,7 @@ def _decide_inside(
         deliver=order.deliver,
         decided_at=now,
         refund_of=order.refund_of,
+        author=order.author,
     )
     entry = Entry(
         entry_id=order.transfer_id,
@@ -210,6 +214,7 @@ def _decide_inside(
         ),
         transfer_id=order.transfer_id,
         content_id=transfer.content,
+        author=order.author,
     )
     wanted: tuple[Effect, ...] = (
         PostEntry(entry),
@@ -354,6 +359,7 @@ def _write_prepare(
         account=order.payer,
         amount=quoted.payer_amount,
         deliver=order.deliver,
+        author=order.author,
     )
     return transfer, line, content
 

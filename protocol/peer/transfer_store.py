@@ -37,6 +37,7 @@ _COLUMNS = (
     "is_cancel_sent",
     "refund_of",
     "refunded",
+    "author",
 )
 
 

@@ -3,7 +3,8 @@
 SELECT transfer_id, role, state, payer_group, payee_group, milliseconds,
        payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
        account, amount, deliver, decided_at, log, number, code, answer,
-       waiting, waiting_code, is_cancel_sent, refund_of, refunded
+       waiting, waiting_code, is_cancel_sent, refund_of, refunded,
+       author
   FROM transfer
  WHERE transfer_id = ANY($1::uuid[]);
 
@@ -38,14 +39,15 @@ INSERT INTO transfer (
        transfer_id, role, state, payer_group, payee_group, milliseconds,
        payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
        account, amount, deliver, decided_at, log, number, code, answer,
-       waiting, waiting_code, is_cancel_sent, refund_of, refunded)
+       waiting, waiting_code, is_cancel_sent, refund_of, refunded,
+       author)
 SELECT * FROM unnest(
        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
        $7::bigint[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[],
        $12::timestamptz[], $13::bigint[], $14::text[], $15::bigint[], $16::text[],
        $17::timestamptz[], $18::text[], $19::bigint[], $20::text[], $21::text[],
        $22::text[], $23::text[], $24::boolean[],
-       $25::uuid[], $26::bigint[])
+       $25::uuid[], $26::bigint[], $27::text[])
     ON CONFLICT (transfer_id) DO UPDATE
    SET payer_group = excluded.payer_group, payee_group = excluded.payee_group,
        milliseconds = excluded.milliseconds, payer_rate = excluded.payer_rate,
@@ -56,7 +58,7 @@ SELECT * FROM unnest(
        number = excluded.number, code = excluded.code, answer = excluded.answer,
        waiting = excluded.waiting, waiting_code = excluded.waiting_code,
        is_cancel_sent = excluded.is_cancel_sent, refund_of = excluded.refund_of,
-       refunded = excluded.refunded;
+       refunded = excluded.refunded, author = excluded.author;
 
 -- write_contents --
 -- Keep content lines under their hash.

@@ -507,6 +507,101 @@ def test_an_entry_that_is_not_there_is_not_found(node: Node, entry_id: str) -> N
     assert correct(node, entry_id).status == 404
 
 
+def test_what_was_corrected_is_not_refunded_nor_the_other_way_round(
+    node: Node,
+) -> None:
+    one, other = admit(node), admit(node)
+    payer, payee = signed_in(node, one), signed_in(node, other)
+    paid = [
+        payer.pay(Order(new_name(), f"{other}@oostende", 10)).told["id"]
+        for _ in range(2)
+    ]
+    refund = {
+        "to": f"{one}@oostende",
+        "payee_amount": 4,
+        "payer_amount_max": 4,
+        "refund_of": paid[0],
+    }
+
+    def give_back(paid_id: str) -> Answer:
+        body = refund | {"refund_of": paid_id}
+        return payee.ask("POST", "/api/v1/transfers", body, headers=keyed())
+
+    refunded = give_back(paid[0])
+    assert refunded.status == 201, refunded
+    for entry_id in (paid[0], refunded.told["id"]):
+        no = correct(node, entry_id)
+        assert (no.status, no.told["code"]) == (422, "refunded-before")
+    assert correct(node, paid[1]).status == 201
+    no = give_back(paid[1])
+    assert (no.status, no.told["code"]) == (422, "refund-too-large")
+    assert payee.transfer(paid[1])["refundable"] == 0
+    assert member(node, one)["balance"] == -6
+
+
+# In a member's name.
+
+
+def order_for(node: Node, payer: str, to: str, key: str, **changes: Any) -> Answer:
+    body = {"payer": payer, "to": to, "payee_amount": 6, "payer_amount_max": 99}
+    path = "/api/v1/group/transfers"
+    headers = {"Idempotency-Key": key, "Prefer": "wait=10"}
+    return ask(node, "POST", path, body | changes, headers=headers)
+
+
+def test_a_treasurer_books_for_members_without_internet(node: Node) -> None:
+    one, other, key = admit(node), admit(node), new_name()
+    answer = order_for(node, one, f"{other}@oostende", key, memo="a pie")
+    assert answer.status == 201, answer
+    told = answer.told
+    assert (told["state"], told["amount"], told["booked_by"]) == (
+        "cleared",
+        -6,
+        "treasurer",
+    )
+    assert order_for(node, one, f"{other}@oostende", key, memo="a pie") == answer
+    assert order_for(node, one, f"{other}@oostende", key).status == 422
+    assert order_for(node, other, f"{one}@oostende", key).status == 422
+    payer, payee = signed_in(node, one), signed_in(node, other)
+    # Her own key of the same name is another wish.
+    own = payer.pay(Order(key, f"{other}@oostende", 1))
+    assert (own.status, own.told["booked_by"]) == (201, None)
+    for person, amount in ((payer, -6), (payee, 6)):
+        line = person.entries()[-1]
+        assert (line["amount"], line["author"], line["memo"]) == (
+            amount,
+            "treasurer",
+            "a pie",
+        )
+        assert person.transfer(told["id"])["booked_by"] == "treasurer"
+    assert ask(node, "GET", f"/api/v1/group/transfers/{told['id']}").told == told
+
+
+def test_a_treasurer_pays_another_group_in_a_members_name(
+    federation: Federation, node: Node
+) -> None:
+    tom = federation.member("tom@mechelen")
+    name = admit(node)
+    no = order_for(
+        node, name, tom.address, new_name(), payee_amount=30, payer_amount_max=9
+    )
+    assert (no.status, no.told["code"]) == (422, "rate-changed")
+    no = order_for(
+        node, name, tom.address, new_name(), payee_amount=999, payer_amount_max=9999
+    )
+    assert (no.status, no.told["code"]) == (422, "payer-floor")
+    assert order_for(node, "nobody", tom.address, new_name()).status == 404
+    answer = order_for(node, name, "nobody@mechelen", new_name())
+    assert (answer.told["state"], answer.told["code"]) == (
+        "refused",
+        "unknown-account",
+    )
+    one = f"/api/v1/group/transfers/{answer.told['id']}"
+    assert ask(node, "GET", one).told["told"] == answer.told["told"]
+    assert ask(node, "GET", "/api/v1/group/transfers/7").status == 404
+    assert member(node, name)["balance"] == 0
+
+
 # The whole ledger.
 
 
@@ -569,6 +664,12 @@ def test_only_a_treasurer_may(federation: Federation, node: Node) -> None:
         ("POST", ENTRIES, entry((name, -1), ("fund", 1))),
         ("GET", f"{ENTRIES}/{booked}", None),
         ("POST", f"{ENTRIES}/{booked}/correct", {"reason": "x"}),
+        (
+            "POST",
+            "/api/v1/group/transfers",
+            {"payer": name, "to": "x@y", "payee_amount": 1, "payer_amount_max": 1},
+        ),
+        ("GET", f"/api/v1/group/transfers/{booked}", None),
     ):
         rik = federation.member("rik@oostende")
         assert rik.ask(method, path, body, headers=keyed()).status == 403, path

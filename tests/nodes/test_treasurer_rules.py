@@ -21,17 +21,23 @@ from nodes.rules import (
     SaveMember,
     Standing,
 )
-from protocol.effects import Effects, PostEntry, SetLimits
+from protocol.effects import Effects, PostEntry, SendItem, SetLimits
 from protocol.errors import RefusalCode, TreasurerRefusalCode
 from protocol.ledger import Account, Entry, Posting, may_credit, may_debit
+from protocol.messages import TransferPrepare, line_hash, read_item
 from protocol.steps import Step
 from protocol.unit import Amount
 from tests.nodes.makers import (
+    answer_hash,
+    answered,
     carried,
+    content,
+    decision,
     mechelen,
     member,
     node_view,
     offered,
+    oostende,
     order,
     units_of,
 )
@@ -422,6 +428,74 @@ def test_a_payment_inside_the_group_is_corrected_for_both() -> None:
     effects = carried(view, rules.decide_correction(view, correction(entry), NOW))
     assert effects.outcome == Booked(entry_id(2))
     assert (view.accounts["lies"].balance, view.accounts["marie"].balance) == (0, 0)
+
+
+def paid_inside(view: NodeView) -> Entry:
+    """Marie has paid Lies 3 inside the group."""
+    asked = order(payee="lies", payee_group=OOSTENDE, payer_amount_max=3)
+    return entry_of(carried(view, rules.decide_order(view, asked, NOW)))
+
+
+def refund_of(view: NodeView, amount: int) -> Effects:
+    """Lies gives Marie so much back."""
+    asked = order(
+        transfer_id=entry_id(50),
+        payer="lies",
+        payee="marie",
+        payee_group=OOSTENDE,
+        payee_amount=Amount(amount),
+        payer_amount_max=amount,
+        caller="lies",
+        key="a refund",
+        refund_of=ID,
+        original=content(payee="lies"),
+    )
+    return carried(view, rules.decide_order(view, asked, NOW))
+
+
+def test_a_payment_that_was_corrected_is_not_refunded_on_top() -> None:
+    view = group()
+    entry = paid_inside(view)
+    carried(view, rules.decide_correction(view, correction(entry), NOW))
+    assert refund_of(view, 1).outcome is RefusalCode.REFUND_TOO_LARGE
+    assert (view.accounts["lies"].balance, view.accounts["marie"].balance) == (0, 0)
+
+
+@pytest.mark.parametrize("amount", [1, 3])
+def test_a_payment_that_was_refunded_is_not_corrected_on_top(amount: int) -> None:
+    view = group()
+    entry = paid_inside(view)
+    refund = entry_of(refund_of(view, amount))
+    before = balances(view)
+    for one in (entry, refund):
+        wish = correction(one, number=int(one.entry_id[-2:], 16) + 60)
+        effects = carried(view, rules.decide_correction(view, wish, NOW))
+        assert effects.outcome == NotBooked(TreasurerRefusalCode.REFUNDED_BEFORE)
+    assert balances(view) == before
+
+
+# In a member's name.
+
+
+def test_a_payment_in_her_name_says_who_ordered_it() -> None:
+    view = group()
+    asked = order(payee="lies", payee_group=OOSTENDE, payer_amount_max=3, author=ANNA)
+    effects = carried(view, rules.decide_order(view, asked, NOW))
+    assert entry_of(effects).author == view.transfers[ID].author == ANNA
+
+
+def test_a_payment_to_another_group_says_it_when_it_has_cleared() -> None:
+    view = oostende()
+    asked = order(author=ANNA)
+    (item,) = of_kind(carried(view, rules.decide_order(view, asked, NOW)), SendItem)
+    assert ANNA.encode() not in item.line
+    prepare = read_item(item.line)
+    assert isinstance(prepare, TransferPrepare)
+    answer = answered(prepare)
+    carried(view, rules.decide_answer(view, answer))
+    decided = decision(prepare=line_hash(item.line), answer=answer_hash(answer))
+    effects = carried(view, rules.decide_decision(view, decided, NOW))
+    assert entry_of(effects).author == ANNA
 
 
 # Whatever a treasurer does.

@@ -26,6 +26,7 @@ CREATE TABLE transfer (
     is_cancel_sent boolean NOT NULL,
     refund_of uuid,
     refunded bigint NOT NULL,
+    author text,
     CONSTRAINT transfer_role_is_known CHECK (role IN ('payer', 'hub', 'payee')),
     CONSTRAINT transfer_state_is_known CHECK (
         state IN ('ordered', 'taken', 'offered', 'accepted', 'cleared', 'refused')),
