@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from nodes import app, member_store
+from nodes.api.account import account_state
 from nodes.house import NodeHouse
 from nodes.imports.members_csv import MemberLine, read_members
 from nodes.joining import Joining, Profile
@@ -166,6 +167,7 @@ async def _list_members(settings: Settings) -> Mapping[str, object]:
             "balance": member.account.balance,
             "floor": member.account.floor,
             "ceiling": member.account.ceiling,
+            "state": account_state(member.account),
         }
         for member in members
     }

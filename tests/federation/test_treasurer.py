@@ -21,12 +21,20 @@ ENTRIES = "/api/v1/group/entries"
 PROBLEM = "urn:interlets:problem:"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def audited(founded: Federation) -> Iterator[None]:
+    """After all of it every ledger sums to zero, and nothing broke."""
+    founded.heal()
+    founded.wait_compared()
+    yield
+    founded.heal()
+    founded.audit()
+
+
 @pytest.fixture
-def node(federation: Federation) -> Iterator[Node]:
-    """Oostende; in the end its ledger still sums to zero and nothing broke."""
-    federation.wait_compared()
-    yield federation.nodes["oostende"]
-    federation.audit()
+def node(federation: Federation) -> Node:
+    """Oostende, whose treasurer this is about."""
+    return federation.nodes["oostende"]
 
 
 def new_name() -> str:
