@@ -42,6 +42,7 @@ EVERYTHING: dict[str, Any] = TAKEN | {
     "waiting_code": "cancelled",
     "refund_of": "1f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b",
     "refunded": 10**14,
+    "author": "somebody",
 }
 
 
