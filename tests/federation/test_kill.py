@@ -16,7 +16,7 @@ from protocol.steps import Step
 from tests.federation import kills
 from tests.federation.callers import Caller
 from tests.federation.servers import Server, wait_for
-from tests.federation.world import Federation, Group, Node, Ordered
+from tests.federation.world import Federation, Group, Node, Ordered, as_posted
 
 BEFORE_AND_AFTER = pytest.mark.parametrize("when", ["before", "after"])
 PLACES = {"oostende": "payer's node", "hub": "hub", "mechelen": "payee's node"}
@@ -87,7 +87,7 @@ def check(federation: Federation, ordered: Ordered, play: Play) -> None:
     # The same order once more is no second one.
     federation.wait_ready()
     assert ordered.payer.pay(ordered.order) == ordered.answer
-    assert ordered.payer.pay(ordered.order, wait_s=5) == (201, ended)
+    assert ordered.payer.pay(ordered.order, wait_s=5) == (201, as_posted(ended))
     federation.audit()
 
 

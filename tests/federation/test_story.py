@@ -15,7 +15,7 @@ import pytest
 
 from tests.federation.callers import Caller, Member, Order
 from tests.federation.servers import wait_for
-from tests.federation.world import Federation, Group, Ordered
+from tests.federation.world import Federation, Group, Ordered, as_posted
 
 #: A group that is reachable only before these tests begin.
 GENT = Group("gent", "stropke", 60, -10, 10, {"els": (None, None)})
@@ -207,7 +207,7 @@ def test_the_same_key_twenty_times_at_once_pays_once(federation: Federation) -> 
     ended = federation.end_of(federation.note(marie, order, answers[0]))
     # Long after its end the same request still gets the same words.
     assert marie.pay(order) == answers[0]
-    assert marie.pay(order, wait_s=5) == (201, ended)
+    assert marie.pay(order, wait_s=5) == (201, as_posted(ended))
     wait_for(lambda: bob.account()["balance"] == before + 3, "Bob's 3 blussers", 10)
 
 

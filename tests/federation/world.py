@@ -353,3 +353,8 @@ def _code(made: dict[str, Any]) -> str:
     """Take the one-time code out of the link that ``init`` prints."""
     sign_in: str = made["sign_in"]
     return sign_in.partition("#")[2]
+
+
+def as_posted(ended: dict[str, Any]) -> dict[str, Any]:
+    """A transfer as ``POST`` answers with it: without the steps that ``GET`` adds."""
+    return {name: value for name, value in ended.items() if name != "steps"}
