@@ -5,8 +5,10 @@ from pathlib import Path
 from nodes import member_store
 from nodes.api.account import AccountApi
 from nodes.api.entries import EntriesApi
+from nodes.api.events import EventsApi
 from nodes.api.group import GroupApi
 from nodes.api.members import MembersApi
+from nodes.api.news import News
 from nodes.api.payments import PaymentApi
 from nodes.house import NodeHouse
 from nodes.payments import Payments
@@ -68,12 +70,16 @@ async def serve(settings: Settings) -> None:
         treasurer = Treasurer(
             server.clerk, database, server.clock, settings.server.public_url
         )
+        news = News(payments, database)
+        events = EventsApi(payments, news, house.listeners, server.clerk, server.door)
+        server.on_shutdown.append(events.close)
         server.api += [
             *AccountApi(payments, database).routes(),
             *PaymentApi(payments).routes(),
             *GroupApi(server.clerk, database).routes(),
             *MembersApi(treasurer, payments, database).routes(),
             *EntriesApi(treasurer, payments, database).routes(),
+            *events.routes(),
         ]
         server.tasks += [
             courier.run,

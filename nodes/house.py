@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from weakref import WeakValueDictionary
 
 from nodes import member_store, rules
+from nodes.listeners import Listeners
 from nodes.member_store import Membership
 from nodes.rules import (
     CancelWish,
@@ -61,6 +62,9 @@ class NodeHouse:
     Args:
         keys: the node's private keys.
         membership: what the node has joined.
+
+    Attributes:
+        listeners: who is told that something has happened on an account.
     """
 
     def __init__(self, keys: ServerKeys, membership: Membership) -> None:
@@ -80,6 +84,7 @@ class NodeHouse:
         #: Kept only as long as somebody waits for it.
         self._watched: WeakValueDictionary[str, asyncio.Future[Transfer]]
         self._watched = WeakValueDictionary()
+        self.listeners = Listeners()
 
     def watch(self, transfer_id: str) -> "asyncio.Future[Transfer]":
         """Give what will hold this transfer when it has next changed.
@@ -109,6 +114,7 @@ class NodeHouse:
         self._mirrored = None
         self._recent = {}
         self._clearing = await member_store.read_clearing(connection)
+        self.listeners.wake_all()
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
@@ -242,6 +248,7 @@ class NodeHouse:
             : max(0, len(self._recent) - _RECENT_MAX)
         ]:
             del self._recent[transfer_id]
+        self.listeners.wake(view.accounts.keys())
         if self._watched:
             for transfer_id, transfer in view.transfers.items():
                 watched = self._watched.pop(transfer_id, None)

@@ -145,6 +145,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
             node, the offer at the hub; ``None`` at the payee's node.
         content: hash of the content line.
         account: this node's own member, payer or payee; empty at the hub.
+        other: the payee's account when both are this node's own; else empty.
         amount: that member's amount, minor units; 0 at the hub.
         deliver: ``now`` or ``when_reachable``; empty but at the payer's node.
         taken_at: when this server first held or took it, by its own clock.
@@ -178,6 +179,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     taken_at: Instant
     item_number: int | None = None
     account: str = ""
+    other: str = ""
     amount: int = 0
     deliver: str = ""
     decided_at: Instant | None = None

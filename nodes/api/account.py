@@ -6,8 +6,10 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from nodes.member_store import Member
 from nodes.payments import Payments, UnitAnswer, party, unit_answer
 from nodes.rules import Standing, read_content
+from protocol.directory import GroupRecord
 from protocol.instant import Instant, read_instant, write_instant
 from protocol.ledger import Account, available
 from protocol.peer import ledger_store
@@ -134,22 +136,7 @@ class AccountApi:
     async def get_account(self, request: web.Request) -> web.Response:
         """Give balance, holds and limits of the caller's account."""
         member = await self._payments.account(caller_of(request))
-        own, account = self._payments.own_record(), member.account
-        return json_response(
-            AccountAnswer(
-                account=account.account_id,
-                group=own.entry.group,
-                name=member.name,
-                balance=account.balance,
-                held=account.held_out,
-                held_in=account.held_in,
-                available=available(account),
-                floor=account.floor,
-                ceiling=account.ceiling,
-                state=account_state(account),
-                unit=unit_answer(own),
-            )
-        )
+        return json_response(account_answer(self._payments.own_record(), member))
 
     async def get_entries(self, request: web.Request) -> web.Response:
         """Give a page of the caller's history."""
@@ -164,7 +151,7 @@ class AccountApi:
             )
         full = len(lines) == size
         answer = EntriesAnswer(
-            entries=[_entry_answer(line) for line in lines],
+            entries=[entry_answer(line) for line in lines],
             unit=unit_answer(self._payments.own_record()),
             cursor=str(lines[-1].sequence) if full else None,
         )
@@ -184,7 +171,26 @@ def _read_time(text: str | None, name: str) -> Instant | None:
     return None if text is None else read_instant(text, name)
 
 
-def _entry_answer(line: ledger_store.Line) -> EntryAnswer:
+def account_answer(own: GroupRecord, member: Member) -> AccountAnswer:
+    """Show a member's account; ``own`` is her group's entry."""
+    account = member.account
+    return AccountAnswer(
+        account=account.account_id,
+        group=own.entry.group,
+        name=member.name,
+        balance=account.balance,
+        held=account.held_out,
+        held_in=account.held_in,
+        available=available(account),
+        floor=account.floor,
+        ceiling=account.ceiling,
+        state=account_state(account),
+        unit=unit_answer(own),
+    )
+
+
+def entry_answer(line: ledger_store.Line) -> EntryAnswer:
+    """Show one line of an account's history."""
     content = read_content(line.content)
     return EntryAnswer(
         id=line.entry_id,

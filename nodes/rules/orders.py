@@ -198,6 +198,7 @@ def _decide_inside(
         content=line_hash(content),
         taken_at=now,
         account=order.payer,
+        other=order.payee,
         amount=order.payee_amount,
         deliver=order.deliver,
         decided_at=now,

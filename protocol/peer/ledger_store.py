@@ -5,7 +5,7 @@ account may do what was decided before anything comes here. Amounts are minor
 units or milliseconds, as the account's unit says.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -182,26 +182,42 @@ async def read_page(
         None if search.until is None else to_datetime(search.until),
         search.text,
     )
-    return [
-        Line(
-            sequence=row["sequence"],
-            amount=row["amount"],
-            balance_after=row["balance_after"],
-            entry_id=str(row["entry_id"]),
-            at=from_datetime(row["at"]),
-            kind=row["kind"],
-            transfer_id=_text(row["transfer_id"]),
-            author=row["author"],
-            reason=row["reason"],
-            corrects=_text(row["corrects"]),
-            corrected_by=_text(row["corrected_by"]),
-            content=row["line"],
-            payer_group=row["payer_group"],
-            payee_group=row["payee_group"],
-            refund_of=_text(row["refund_of"]),
-        )
-        for row in rows
-    ]
+    return [_line(dict(row)) for row in rows]
+
+
+async def read_after(
+    connection: AnyConnection, account_id: str, after: int, size: int
+) -> list[Line]:
+    """Read on in an account's history, oldest first.
+
+    Args:
+        connection: any.
+        account_id: whose.
+        after: the sequence to stay above.
+        size: most lines to give.
+    """
+    rows = await connection.fetch(_SQL["read_after"], account_id, after, size)
+    return [_line(dict(row)) for row in rows]
+
+
+def _line(row: Mapping[str, Any]) -> Line:
+    return Line(
+        sequence=row["sequence"],
+        amount=row["amount"],
+        balance_after=row["balance_after"],
+        entry_id=str(row["entry_id"]),
+        at=from_datetime(row["at"]),
+        kind=row["kind"],
+        transfer_id=_text(row["transfer_id"]),
+        author=row["author"],
+        reason=row["reason"],
+        corrects=_text(row["corrects"]),
+        corrected_by=_text(row["corrected_by"]),
+        content=row["line"],
+        payer_group=row["payer_group"],
+        payee_group=row["payee_group"],
+        refund_of=_text(row["refund_of"]),
+    )
 
 
 async def read_booked_at(connection: AnyConnection, entry_id: str) -> Instant | None:

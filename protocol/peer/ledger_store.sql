@@ -90,6 +90,21 @@ SELECT posting.sequence, posting.amount, posting.balance_after, entry.entry_id,
 -- When an entry was booked.
 SELECT at FROM entry WHERE entry_id = $1;
 
+-- read_after --
+-- An account's postings after a place, oldest first, with what they belong to.
+SELECT posting.sequence, posting.amount, posting.balance_after, entry.entry_id,
+       entry.at, entry.kind, entry.transfer_id, entry.author, entry.reason,
+       entry.corrects, correction.entry_id AS corrected_by, content.line,
+       transfer.payer_group, transfer.payee_group, transfer.refund_of
+  FROM posting
+  JOIN entry USING (sequence)
+  LEFT JOIN entry AS correction ON correction.corrects = entry.entry_id
+  LEFT JOIN content ON content.content_id = entry.content_id
+  LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
+ WHERE posting.account_id = $1 AND posting.sequence > $2
+ ORDER BY posting.account_id, posting.sequence
+ LIMIT $3;
+
 -- read_sums --
 -- What all balances sum to, by unit: zero on every ledger.
 SELECT unit, coalesce(sum(balance), 0)::bigint AS total FROM account GROUP BY unit;

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
+import msgspec
+
 from protocol.effects import Effect, SaveContent, SaveTransfer, View
 from protocol.instant import Instant, from_datetime, to_datetime
 from protocol.peer.database import AnyConnection, queries
@@ -38,7 +40,22 @@ _COLUMNS = (
     "refund_of",
     "refunded",
     "author",
+    "other",
 )
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A transfer that has reached another state.
+
+    Attributes:
+        number: above those of all changes before it.
+        transfer: as it stands.
+        line: its content line, while it is kept.
+    """
+
+    number: int
+    transfer: Transfer
+    line: bytes | None
 
 
 async def read(
@@ -93,6 +110,33 @@ async def read_late(
         _SQL["read_late"], to_datetime(now), acknowledged, most
     )
     return [str(row["transfer_id"]) for row in rows]
+
+
+async def read_changes(
+    connection: AnyConnection, account_id: str, after: int, most: int
+) -> list[Change]:
+    """Give an account's transfers that have changed since, oldest change first.
+
+    Read in one snapshot, or a state may be newer than its number.
+
+    Args:
+        connection: any, inside a database transaction.
+        account_id: payer or payee.
+        after: number of the newest change that is known already.
+        most: how many at once.
+    """
+    rows = await connection.fetch(_SQL["read_changes"], account_id, after, most)
+    found = await read(connection, [row["transfer_id"] for row in rows])
+    return [
+        Change(row["changed"], found[str(row["transfer_id"])], row["line"])
+        for row in rows
+    ]
+
+
+async def read_newest_change(connection: AnyConnection, account_id: str) -> int:
+    """Give the number of the newest change of an account's transfers, or 0."""
+    found: int = await connection.fetchval(_SQL["read_newest_change"], account_id)
+    return found
 
 
 async def count_undecided(connection: AnyConnection) -> int:

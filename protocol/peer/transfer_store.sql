@@ -4,7 +4,7 @@ SELECT transfer_id, role, state, payer_group, payee_group, milliseconds,
        payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
        account, amount, deliver, decided_at, log, number, code, answer,
        waiting, waiting_code, is_cancel_sent, refund_of, refunded,
-       author
+       author, other
   FROM transfer
  WHERE transfer_id = ANY($1::uuid[]);
 
@@ -34,20 +34,20 @@ SELECT count(*) FROM transfer
  WHERE state IN ('ordered', 'taken', 'offered', 'accepted');
 
 -- write_transfers --
--- Keep transfers as they are after the batch.
+-- Keep transfers as they are after the batch; a new state is a new change.
 INSERT INTO transfer (
        transfer_id, role, state, payer_group, payee_group, milliseconds,
        payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
        account, amount, deliver, decided_at, log, number, code, answer,
        waiting, waiting_code, is_cancel_sent, refund_of, refunded,
-       author)
+       author, other)
 SELECT * FROM unnest(
        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
        $7::bigint[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[],
        $12::timestamptz[], $13::bigint[], $14::text[], $15::bigint[], $16::text[],
        $17::timestamptz[], $18::text[], $19::bigint[], $20::text[], $21::text[],
        $22::text[], $23::text[], $24::boolean[],
-       $25::uuid[], $26::bigint[], $27::text[])
+       $25::uuid[], $26::bigint[], $27::text[], $28::text[])
     ON CONFLICT (transfer_id) DO UPDATE
    SET payer_group = excluded.payer_group, payee_group = excluded.payee_group,
        milliseconds = excluded.milliseconds, payer_rate = excluded.payer_rate,
@@ -58,7 +58,34 @@ SELECT * FROM unnest(
        number = excluded.number, code = excluded.code, answer = excluded.answer,
        waiting = excluded.waiting, waiting_code = excluded.waiting_code,
        is_cancel_sent = excluded.is_cancel_sent, refund_of = excluded.refund_of,
-       refunded = excluded.refunded, author = excluded.author;
+       refunded = excluded.refunded, author = excluded.author,
+       changed = CASE WHEN (transfer.state, transfer.refunded)
+                         = (excluded.state, excluded.refunded)
+                      THEN transfer.changed ELSE excluded.changed END;
+
+-- read_changes --
+-- An account's transfers that have changed since, oldest change first.
+SELECT found.changed, found.transfer_id, content.line
+  FROM ((SELECT changed, transfer_id, content
+           FROM transfer
+          WHERE account = $1 AND account <> '' AND changed > $2
+          ORDER BY changed
+          LIMIT $3)
+         UNION ALL
+        (SELECT changed, transfer_id, content
+           FROM transfer
+          WHERE other = $1 AND other <> '' AND changed > $2
+          ORDER BY changed
+          LIMIT $3)) AS found
+  LEFT JOIN content ON content.content_id = found.content
+ ORDER BY found.changed
+ LIMIT $3;
+
+-- read_newest_change --
+-- The newest change of an account's transfers.
+SELECT greatest(
+       (SELECT max(changed) FROM transfer WHERE account = $1 AND account <> ''),
+       (SELECT max(changed) FROM transfer WHERE other = $1 AND other <> ''), 0);
 
 -- write_contents --
 -- Keep content lines under their hash.

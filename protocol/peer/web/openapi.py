@@ -133,6 +133,13 @@ def _parameters(route: Route) -> Iterable[dict[str, object]]:
             "description": f"wait=N, at most {WAIT_S_MAX} seconds (RFC 7240).",
             "schema": {"type": "string", "pattern": "^wait=[0-9]{1,2}$"},
         }
+    if route.may_resume:
+        yield {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "The id of the last event seen; all since then is told.",
+            "schema": {"type": "string"},
+        }
 
 
 def _query_parameters(query: type[msgspec.Struct]) -> Iterable[dict[str, object]]:

@@ -34,6 +34,7 @@ class Route:
         media_type: of the answer.
         is_keyed: needs an ``Idempotency-Key``.
         may_wait: obeys ``Prefer: wait=N`` (RFC 7240).
+        may_resume: obeys ``Last-Event-ID``.
     """
 
     method: Method
@@ -48,6 +49,7 @@ class Route:
     media_type: str = "application/json"
     is_keyed: bool = False
     may_wait: bool = False
+    may_resume: bool = False
 
 
 def definitions(table: Iterable[Route], door: Door) -> list[web.RouteDef]:

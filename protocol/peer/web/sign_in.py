@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from protocol.instant import Instant, write_instant
 from protocol.peer import access_store
+from protocol.peer.access_store import Caller
 from protocol.peer.clock import Clock
 from protocol.peer.database import AnyConnection, Database
 from protocol.peer.web.problems import Handler, Problem
@@ -144,17 +145,19 @@ class Door:
             return None
         return person.person_id, frozenset(MEMBER_SCOPES)
 
+    async def caller(self, request: web.Request) -> Caller | None:
+        """Say who asks, if her token counts now; what lasts long asks again."""
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not _TOKEN.fullmatch(token):
+            return None
+        async with self._database.readers.acquire() as connection:
+            return await access_store.read_caller(connection, token, self._clock.now())
+
     def guard(self, handler: Handler, scope: str) -> Handler:
         """Let a handler be reached only with a token that counts and allows this."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            kind, _, token = request.headers.get("Authorization", "").partition(" ")
-            caller = None
-            if kind.lower() == "bearer" and _TOKEN.fullmatch(token):
-                async with self._database.readers.acquire() as connection:
-                    caller = await access_store.read_caller(
-                        connection, token, self._clock.now()
-                    )
+            caller = await self.caller(request)
             if caller is None:
                 raise Problem(
                     401,
