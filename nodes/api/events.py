@@ -109,12 +109,12 @@ class EventsApi:
         try:
             await stream.begin()
             await self._tell(listener, stream, caller, place, language_of(request))
-            await stream.end()
         except (Problem, InterletsError, TimeoutError, *AWAY) as error:
             # The client comes back, and is told then what is wrong.
             _LOG.debug("a stream ends early: %r", error)
         finally:
             self._listeners.remove(listener)
+        await stream.end()
         return response
 
     async def _tell(
@@ -129,7 +129,8 @@ class EventsApi:
         shown: AccountAnswer | None = None
         check_at = now_s() + self._heartbeat_s
         while not listener.is_over:
-            if not await listener.has_news(check_at - now_s()):
+            wait_s = check_at - now_s()
+            if wait_s <= 0 or not await listener.has_news(wait_s):
                 if not await self._may_go_on(stream, caller):
                     return
                 await stream.write(_HEARTBEAT)
@@ -191,11 +192,15 @@ class _Stream:
 
     async def end(self) -> None:
         """Say the last word, to a reader who may not even take that."""
+        if not self._response.prepared:
+            return
         try:
             async with asyncio.timeout(_WRITE_S_MAX):
                 await self._response.write_eof()
         except TimeoutError:
             self._cut_off()
+        except ConnectionError:
+            _LOG.debug("a stream's reader has gone")
 
     def _cut_off(self) -> None:
         if self.request.transport is not None:

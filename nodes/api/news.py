@@ -144,7 +144,8 @@ class News:
                 )
         is_last = len(changes) < PAGE_SIZE and len(lines) < PAGE_SIZE
         account = None
-        if is_last and member is not None:
+        if is_last:
+            assert member is not None, "who listens has an account, for ever"
             account = account_answer(self._payments.own_record(), member)
         return Page(told, place, account)
 

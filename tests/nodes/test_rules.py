@@ -233,6 +233,8 @@ def test_a_payment_inside_the_group_is_booked_at_once() -> None:
     assert view.holds == {}
     assert (view.accounts["marie"].balance, view.accounts["lies"].balance) == (-5, 5)
     assert view.transfers[ID].state is State.CLEARED
+    # One row stands for both members.
+    assert (view.transfers[ID].account, view.transfers[ID].other) == ("marie", "lies")
     again = rules.decide_order(view, inside(), later(5))
     assert list(again.wanted) == []
 

@@ -1,5 +1,6 @@
 """The stored ledger on a real PostgreSQL: it gives back what it took, or refuses."""
 
+import functools
 import random
 from typing import Any
 
@@ -392,3 +393,19 @@ async def test_a_transfer_that_nobody_knows_is_left_out(
     async with books(new_database) as made:
         assert await transfer_store.read(made.connection, [ID]) == {}
         assert await transfer_store.count_undecided(made.connection) == 0
+
+
+async def test_a_history_is_read_on_from_a_place_oldest_first(
+    new_database: NewDatabase,
+) -> None:
+    async with books(new_database) as ledger:
+        for number in range(1, 6):
+            await ledger.post(entry(number, ("marie", -number), ("bob", number)))
+        read = functools.partial(ledger_store.read_after, ledger.connection)
+        pages = [await read("bob", after, 2) for after in (0, 2, 4, 5)]
+        assert [[line.amount for line in page] for page in pages] == [
+            *([1, 2], [3, 4], [5], [])
+        ]
+        newest_first = await ledger_store.read_page(ledger.connection, "bob", NEWEST, 9)
+        assert await read("bob", 0, 9) == newest_first[::-1]
+        assert await read("nobody", 0, 9) == []

@@ -43,6 +43,8 @@ EVERYTHING: dict[str, Any] = TAKEN | {
     "refund_of": "1f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b",
     "refunded": 10**14,
     "author": "somebody",
+    "is_cancel_sent": True,
+    "other": "lies",
 }
 
 
@@ -159,3 +161,121 @@ async def test_content_is_kept_under_its_hash_until_it_is_erased(
         assert found == kept.line
         await connection.execute("DELETE FROM content")
         assert await transfer_store.read_content(connection, kept.content_id) is None
+
+
+def paid(number: int, **changes: Any) -> Transfer:
+    """One of Marie's transfers to another group, ordered."""
+    fields = TAKEN | {"role": Role.PAYER, "state": State.ORDERED, "account": "marie"}
+    return Transfer(**(fields | {"transfer_id": entry_id(number)} | changes))
+
+
+async def changes(
+    connection: Any, account_id: str, after: int = 0, most: int = 100
+) -> list[transfer_store.Change]:
+    async with connection.transaction(isolation="repeatable_read"):
+        return await transfer_store.read_changes(connection, account_id, after, most)
+
+
+def told(found: list[transfer_store.Change]) -> list[tuple[str, State]]:
+    return [(one.transfer.transfer_id, one.transfer.state) for one in found]
+
+
+async def test_a_transfer_in_a_new_state_comes_last_again(
+    new_database: NewDatabase,
+) -> None:
+    async with tables(new_database) as connection:
+        first, second = paid(1), paid(2)
+        await keep(connection, first)
+        await keep(connection, second)
+        before = await changes(connection, "marie")
+        assert [one.transfer for one in before] == [first, second]
+        cleared = msgspec.structs.replace(first, state=State.CLEARED)
+        await keep(connection, cleared)
+        after = await changes(connection, "marie", before[-1].number)
+        assert told(after) == [(entry_id(1), State.CLEARED)]
+        everything = await changes(connection, "marie")
+        assert [one.transfer for one in everything] == [second, cleared]
+
+
+async def test_what_is_no_new_state_is_no_change(new_database: NewDatabase) -> None:
+    async with tables(new_database) as connection:
+        await keep(connection, paid(1))
+        (before,) = await changes(connection, "marie")
+        await keep(connection, paid(1, answer=hash_of("answer"), is_cancel_sent=True))
+        (after,) = await changes(connection, "marie")
+        assert after.number == before.number
+        assert after.transfer.answer == hash_of("answer")
+
+
+async def test_what_was_given_back_is_a_change(new_database: NewDatabase) -> None:
+    async with tables(new_database) as connection:
+        await keep(connection, paid(1, state=State.CLEARED))
+        (before,) = await changes(connection, "marie")
+        await keep(connection, paid(1, state=State.CLEARED, refunded=5))
+        (after,) = await changes(connection, "marie", before.number)
+        assert after.transfer.refunded == 5
+
+
+async def test_changes_of_one_batch_and_of_many_are_paged_in_order(
+    new_database: NewDatabase,
+) -> None:
+    async with tables(new_database) as connection:
+        await keep(connection, *(paid(number) for number in range(7)))
+        await keep(connection, *(paid(number, other="lies") for number in range(7, 9)))
+        pages, after = [], 0
+        while page := await changes(connection, "marie", after, 2):
+            pages.append(len(page))
+            assert after < page[0].number < page[-1].number or len(page) == 1
+            after = page[-1].number
+        assert pages == [2, 2, 2, 2, 1]
+        assert after == await transfer_store.read_newest_change(connection, "marie")
+
+
+async def test_a_transfer_inside_a_group_is_told_to_both_and_nobody_else(
+    new_database: NewDatabase,
+) -> None:
+    line = '{"memo":"œufs"}'.encode()
+    async with tables(new_database) as connection:
+        inside = paid(1, other="lies", state=State.CLEARED)
+        await keep(connection, inside, paid(2))
+        await transfer_store.write(
+            connection, View(life_of("a life")), [SaveContent(inside.content, line)]
+        )
+        for name, ids in (("marie", [1, 2]), ("lies", [1]), ("bob", []), ("", [])):
+            found = await changes(connection, name)
+            assert [one.transfer.transfer_id for one in found] == [
+                entry_id(number) for number in ids
+            ]
+            assert {one.line for one in found} <= {line}
+            newest = await transfer_store.read_newest_change(connection, name)
+            assert newest == (found[-1].number if found else 0)
+
+
+async def test_the_hubs_transfers_stand_in_no_members_index(
+    new_database: NewDatabase,
+) -> None:
+    async with tables(new_database) as connection:
+        await keep(
+            connection,
+            *(Transfer(**(TAKEN | {"transfer_id": entry_id(n)})) for n in range(500)),
+        )
+        for index in ("transfer_of_account", "transfer_of_other"):
+            await connection.execute(f"REINDEX INDEX {index}")
+            size = await connection.fetchval("SELECT pg_relation_size($1)", index)
+            assert size == 8192, "a page for the index itself, and none for rows"
+
+
+async def test_a_later_clerk_draws_only_higher_numbers(
+    new_database: NewDatabase,
+) -> None:
+    url = await new_database()
+
+    async def same() -> str:
+        return url
+
+    numbers = []
+    for number in range(3):
+        async with tables(same) as connection:
+            await keep(connection, paid(number))
+            numbers.append((await changes(connection, "marie"))[-1].number)
+    assert numbers == sorted(set(numbers))
