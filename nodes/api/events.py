@@ -32,6 +32,8 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 HEARTBEAT_S = 15.0
 #: On a busy account events are told together, at most so often.
 _PACE_S = 0.1
+#: How often a stream looks whether a clerk that was away is back.
+_OPENING_S = 0.5
 #: Who takes nothing for so long is sent home, and may come back where it was. Until
 #: then at most 128 KiB wait for it here.
 _WRITE_S_MAX = 10.0
@@ -131,10 +133,15 @@ class EventsApi:
         while not listener.is_over:
             wait_s = check_at - now_s()
             if wait_s <= 0 or not await listener.has_news(wait_s):
-                if not await self._may_go_on(stream, caller):
+                if not await self._may_go_on(stream.request, caller):
                     return
                 await stream.write(_HEARTBEAT)
                 check_at = now_s() + self._heartbeat_s
+                continue
+            if not self._clerk.is_ready:
+                # Woken a moment before the ledger is open again.
+                await asyncio.sleep(_OPENING_S)
+                listener.wake()
                 continue
             page = await self._news.read(caller, place, language)
             for told in page.told:
@@ -149,11 +156,11 @@ class EventsApi:
                 await stream.write(_event(Told("account", data, place)))
             await asyncio.sleep(_PACE_S)
 
-    async def _may_go_on(self, stream: "_Stream", caller: Caller) -> bool:
-        """Say whether there is still a reader with a token, and a clerk."""
-        if stream.is_gone or not self._clerk.is_ready:
+    async def _may_go_on(self, request: web.Request, caller: Caller) -> bool:
+        """Say whether the token still counts, and whether news would come here."""
+        if not self._clerk.is_ready:
             return False
-        return await self._door.caller(stream.request) == caller
+        return await self._door.caller(request) == caller
 
     async def close(self, _app: web.Application) -> None:
         """Send every stream home: a handler that waits outlives its client."""
@@ -166,12 +173,6 @@ class _Stream:
     def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
         self.request = request
         self._response = response
-
-    @property
-    def is_gone(self) -> bool:
-        """Say whether its reader has hung up."""
-        transport = self.request.transport
-        return transport is None or transport.is_closing()
 
     async def begin(self) -> None:
         await self._response.prepare(self.request)

@@ -95,6 +95,53 @@ class Caller:
         return told
 
 
+class Stream:
+    """Server-sent events of a member, read one after the other."""
+
+    def __init__(self, caller: Caller, known: str | None = None) -> None:
+        sent = {"Authorization": f"Bearer {caller.token}"}
+        if known is not None:
+            sent["Last-Event-ID"] = known
+        self._line = http.client.HTTPConnection(
+            "127.0.0.1", caller.port, timeout=_TIMEOUT_S
+        )
+        self._line.request("GET", "/api/v1/events", headers=sent)
+        self._response = self._line.getresponse()
+        assert self._response.status == 200, self._response.read()
+        #: The id of the newest event read.
+        self.known = known
+
+    def next(self) -> tuple[str, dict[str, Any]]:
+        """Give name and JSON of the next event; ``AwayError`` when it ended."""
+        fields: dict[str, str] = {}
+        while True:
+            try:
+                raw = self._response.readline()
+            except (OSError, http.client.HTTPException) as error:
+                raise AwayError(f"events: {error!r}") from error
+            if not raw:
+                raise AwayError("events: the stream has ended")
+            name, _, value = raw.decode().rstrip("\n").partition(": ")
+            if name:
+                fields[name] = value
+            elif "data" in fields:
+                self.known = fields["id"]
+                return fields["event"], json.loads(fields["data"])
+
+    def until_account(self) -> list[dict[str, Any]]:
+        """Give the payments up to the next figures of the account, and these."""
+        found = []
+        while True:
+            name, told = self.next()
+            found.append(told)
+            if name == "account":
+                return found
+
+    def close(self) -> None:
+        self._response.close()
+        self._line.close()
+
+
 @dataclass(frozen=True)
 class Order:
     """What a member wants: the same bytes under the same key in every try."""

@@ -195,6 +195,13 @@ class Server:
         self._undertaker.forget(self.pid)
         self.is_frozen = False
 
+    def stop(self, within_s: float = 10) -> None:
+        """Ask it to stop, as a service manager does, and wait until it has."""
+        self._signal(signal.SIGTERM)
+        assert self._process is not None
+        assert self._process.wait(within_s) == 0, self.log_lines()[-5:]
+        self._undertaker.forget(self.pid)
+
     def restart(self, *, kill_at: str = "") -> None:
         """Kill it and start it again; waits until it is ready."""
         self.kill()
