@@ -9,9 +9,11 @@ import argparse
 import csv
 import io
 import os
+import queue
 import shutil
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -289,6 +291,35 @@ class Story:
         steps = [step["step"] for step in self.marie.get(path)["steps"]]
         if steps != ["ordered", "sent", "decided", "booked"]:
             raise DemoError(f"Marie's payment took the steps {steps}")
+
+    def bob_listens(self) -> None:
+        """Bob's open page shows a payment by itself, and what it missed."""
+        heard: queue.Queue[tuple[float, str, str, dict]] = queue.Queue()
+
+        def listen() -> None:
+            for identity, name, told in self.bob.events():
+                heard.put((time.monotonic(), identity, name, told))
+                if name == "payment" and told["state"] in ENDED:
+                    return
+
+        page = threading.Thread(target=listen, daemon=True)
+        page.start()
+        _, start, name, _ = heard.get(timeout=10)
+        if name != "account":
+            raise DemoError(f"Bob's stream begins with {name}")
+        paid = self.pay(self.marie, "bob@mechelen", 1, wait_s=20)
+        answered = time.monotonic()
+        expect(paid, 201, state="cleared")
+        page.join(10)
+        at, _, name, told = list(heard.queue)[-1]
+        if (name, told["id"], told["amount"]) != ("payment", paid[1]["id"], 1):
+            raise DemoError(f"Bob heard of {name} {told}")
+        if at - answered > 1:
+            raise DemoError(f"Bob heard of it {at - answered:.1f} s late")
+        missed = next(told for _, name, told in self.bob.events(start) if "id" in told)
+        if (missed["id"], missed["state"]) != (paid[1]["id"], "cleared"):
+            raise DemoError(f"coming back, Bob is told of {missed}")
+        say("Bob listens while Marie pays him 1 blusser: shown within a second")
 
     def refused_at_maries_floor(self) -> None:
         """One unit more than Marie has."""

@@ -167,6 +167,22 @@ class Api:
         with self._opener.open(self.url + path, timeout=60) as answer:
             return answer.read().decode()
 
+    def events(self, known: str | None = None):
+        """Listen: gives id, name and JSON of each event as it comes."""
+        request = urllib.request.Request(self.url + "/api/v1/events")
+        request.add_header("Authorization", f"Bearer {self._token}")
+        if known is not None:
+            request.add_header("Last-Event-ID", known)
+        with self._opener.open(request, timeout=60) as answer:
+            told: dict[str, str] = {}
+            for raw in answer:
+                name, _, value = raw.decode().rstrip("\n").partition(": ")
+                if name:
+                    told[name] = value
+                elif "data" in told:
+                    yield told["id"], told["event"], json.loads(told["data"])
+                    told = {}
+
     def get(self, path: str, **headers: str) -> dict:
         """Get what must be there."""
         status, answer = self.ask("GET", path, **headers)
