@@ -203,6 +203,7 @@ class Story:
         self.pay_back()
         paid = self.marie_pays_bob()
         self.bob_refunds_a_part(paid)
+        self.bob_listens()
         self.refused_at_maries_floor()
         self.refused_at_the_groups_floor()
         self.refused_for_nobody()
