@@ -6,11 +6,13 @@ import random
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
 import pytest
 
 from nodes.api import events
 from nodes.rules import NewMember
-from protocol.peer import access_store
+from protocol.effects import SaveTransfer, View
+from protocol.peer import access_store, transfer_store
 from protocol.peer.clock import Clock
 from protocol.unit import Amount
 from tests.nodes.streams import Event, Site, Stream, site
@@ -22,6 +24,7 @@ from tests.peer.federation import (
     order,
     until,
 )
+from tests.peer.tables import entry_id
 from tests.protocol.makers import MECHELEN, OOSTENDE
 
 MEMBERS = ("lies", "rik")
@@ -469,17 +472,7 @@ async def test_who_reads_nothing_is_cut_off_and_costs_a_bounded_memory(
         node = await with_members(federated)
         await node.clerk.take(inside("a"))
         # Her story is far longer than what may wait for a slow reader.
-        await node.change(
-            """
-            INSERT INTO transfer (transfer_id, role, state, payer_group, payee_group,
-                   milliseconds, payer_rate, payee_rate, decide_by, prepare, content,
-                   taken_at, account, amount, deliver, is_cancel_sent, other)
-            SELECT gen_random_uuid(), role, state, payer_group, payee_group,
-                   milliseconds, payer_rate, payee_rate, decide_by, prepare, content,
-                   taken_at, account, amount, deliver, is_cancel_sent, other
-              FROM transfer, generate_series(1, 3000)
-            """
-        )
+        await _copy(node, inside("a").transfer_id, 3000)
         async with site(node) as oostende:
             host, port = oostende.client.host, oostende.client.port
             reader, writer = await asyncio.open_connection(host, port, limit=1024)
@@ -499,3 +492,18 @@ async def test_who_reads_nothing_is_cut_off_and_costs_a_bounded_memory(
             # Another who reads is not held up.
             async with oostende.listen("lies", "0.0") as stream:
                 assert len(await stream.until_account()) == 3002
+
+
+async def _copy(node: Server, transfer_id: str, count: int) -> None:
+    """Keep a transfer again and again, as so many others of the same members."""
+    transfer = await node.transfer(transfer_id)
+    assert transfer is not None
+    view = View("a life")
+    saved = [
+        SaveTransfer(msgspec.structs.replace(transfer, transfer_id=entry_id(number)))
+        for number in range(count)
+    ]
+    for effect in saved:
+        view.apply(effect)
+    async with node.database.desk.acquire() as connection:
+        await transfer_store.write(connection, view, saved)
