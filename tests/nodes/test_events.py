@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from nodes.api import events
-from nodes.rules import NewMember
+from nodes.rules import Booked, HandEntry, NewMember
 from protocol.effects import SaveTransfer, View
+from protocol.ledger import Posting
 from protocol.peer import access_store, transfer_store
 from protocol.peer.clock import Clock
 from protocol.unit import Amount
@@ -25,7 +26,7 @@ from tests.peer.federation import (
     until,
 )
 from tests.peer.tables import entry_id
-from tests.protocol.makers import MECHELEN, OOSTENDE
+from tests.protocol.makers import MECHELEN, OOSTENDE, hash_of
 
 MEMBERS = ("lies", "rik")
 now_s = Clock().monotonic_s
@@ -229,33 +230,38 @@ async def test_a_long_absence_is_told_page_by_page(new_database: NewDatabase) ->
             assert len(await stream.until_account()) == 61
 
 
-async def test_an_entry_that_no_payment_caused_is_told(
+async def test_an_entry_that_no_payment_caused_is_told_to_whom_it_concerns(
     new_database: NewDatabase,
 ) -> None:
     async with federation(new_database) as federated:
         node = await with_members(federated)
+        by_hand = HandEntry(
+            entry_id=entry_id(1),
+            postings=(Posting("lies", 7), Posting("rik", -7)),
+            reason="lost slip",
+            caller=entry_id(2),
+            key="a key",
+            body_hash=hash_of("body"),
+        )
         async with site(node) as oostende:
             async with oostende.listen("lies") as stream:
                 (start,) = await stream.until_account()
-            await node.clerk.take(inside("a"))
-            await node.change(
-                """
-                WITH booked AS (
-                    INSERT INTO entry (sequence, entry_id, at, kind, reason)
-                    VALUES (1000, gen_random_uuid(), now(), 'correction', 'lost slip')
-                )
-                INSERT INTO posting VALUES ('lies', 1000, 7, 12), ('rik', 1000, -7, -7)
-                """
-            )
+                await node.clerk.take(inside("a"))
+                await stream.of("account")
+                assert isinstance(await node.clerk.take(by_hand), Booked)
+                entry, figures = await stream.until_account()
+                assert (entry.name, entry.told["amount"]) == ("entry", 7)
+                assert entry.told["reason"] == "lost slip"
+                assert figures.told["balance"] == 12
             async with oostende.listen("lies", start.id) as stream:
                 found = await stream.until_account()
                 assert [one.name for one in found] == ["payment", "entry", "account"]
-                entry = found[1].told
-                assert (entry["kind"], entry["amount"]) == ("correction", 7)
-                assert entry["memo"] == "lost slip"
-                after = found[1].id
-            async with oostende.listen("lies", after) as stream:
+                assert found[1].told == entry.told
+            async with oostende.listen("lies", entry.id) as stream:
                 assert len(await stream.until_account()) == 1
+            async with oostende.listen("marie", "0.0") as stream:
+                found = await stream.until_account()
+                assert [one.name for one in found] == ["payment", "account"]
 
 
 @pytest.mark.parametrize("known", [("x",), ("",), ("1.2.3",), ("1.1", "1.2")])
