@@ -8,6 +8,7 @@ from aiohttp import web
 from clearing import log_store
 from clearing.api import Api
 from clearing.house import Due, HubHouse
+from clearing.inquiries import Inquiries
 from protocol.errors import InterletsError
 from protocol.link import Link
 from protocol.peer import runner, transfer_store
@@ -46,7 +47,10 @@ async def serve(settings: Settings) -> None:
         house = HubHouse(load_keys(keys_folder(settings)), identity)
         runner.configure_log(settings, identity.federation.partition("#")[0])
         server = runner.build(settings, database, house, MIGRATIONS)
-        links = LinkEndpoint(server.clerk, server.clock, house.must_wait)
+        inquiries = Inquiries(house, server.clerk, server.clock, server.metrics)
+        links = LinkEndpoint(
+            server.clerk, server.clock, house.must_wait, inquiries.pass_on
+        )
         api = Api(house, server.clerk, database, identity)
         server.api += api.routes()
         server.routes += [

@@ -9,8 +9,11 @@ from nodes.api.events import EventsApi
 from nodes.api.group import GroupApi
 from nodes.api.members import MembersApi
 from nodes.api.news import News
+from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
 from nodes.house import NodeHouse
+from nodes.inquiries import Inquiries
+from nodes.payees import Payees
 from nodes.payments import Payments
 from nodes.rules import CancelWish
 from nodes.treasurer import Treasurer
@@ -59,30 +62,34 @@ async def serve(settings: Settings) -> None:
         house = NodeHouse(load_keys(keys_folder(settings)), joined)
         runner.configure_log(settings, joined.group)
         server = runner.build(settings, database, house, MIGRATIONS)
+        clerk, clock = server.clerk, server.clock
+        inquiries = Inquiries(house, clerk, database, clock, server.metrics)
         courier = Courier(
-            server.clerk,
+            clerk,
             joined.hub_url,
-            server.clock,
+            clock,
             server.metrics,
             server.kill_switch,
+            inquiries.hear,
         )
-        payments = Payments(house, server.clerk, courier, database)
-        treasurer = Treasurer(
-            server.clerk, database, server.clock, settings.server.public_url
-        )
+        payments = Payments(house, clerk, courier, database)
+        payees = Payees(house, clerk, courier, inquiries, database, clock)
+        treasurer = Treasurer(clerk, database, clock, settings.server.public_url)
         news = News(payments, database)
-        events = EventsApi(payments, news, house.listeners, server.clerk, server.door)
+        events = EventsApi(payments, news, house.listeners, clerk, server.door)
         server.on_shutdown.append(events.close)
         server.api += [
             *AccountApi(payments, database).routes(),
             *PaymentApi(payments).routes(),
-            *GroupApi(server.clerk, database).routes(),
+            *PayeeApi(payees, database).routes(),
+            *GroupApi(clerk, database).routes(),
             *MembersApi(treasurer, payments, database).routes(),
             *EntriesApi(treasurer, payments, database).routes(),
             *events.routes(),
         ]
         server.tasks += [
             courier.run,
+            inquiries.run,
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
         ]
         await runner.serve(server)

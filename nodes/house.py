@@ -50,6 +50,7 @@ from protocol.messages import (
 from protocol.peer import directory_store, ledger_store
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
+from protocol.sealing import SealingKey
 from protocol.transfer import Transfer
 
 #: Transfers of several full batches.
@@ -106,6 +107,11 @@ class NodeHouse:
     def signing_key(self) -> SigningKey:
         """The key that signs our envelopes and covers."""
         return self._keys.signing
+
+    @property
+    def sealing_key(self) -> SealingKey:
+        """The key that opens boxes meant for us."""
+        return self._keys.sealing
 
     async def load(self, connection: Connection, life: str) -> None:
         """Read the directory and where the mirror stands."""

@@ -17,6 +17,7 @@ from protocol import jws, merkle, strict_json
 from protocol.address import HUB, FederationId, Group
 from protocol.base64url import read_base64url, write_base64url
 from protocol.errors import MalformedMessageError, NotSignedError
+from protocol.inquiry import InquiryLine, read_lines
 from protocol.instant import read_instant
 from protocol.keyring import KeyPeriod, Keyring, SigningKey, may_sign
 from protocol.messages import (
@@ -113,17 +114,26 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerifiedCover(msgspec.Struct, frozen=True, kw_only=True):
-    """A cover signed by its sender, and the unsigned lines behind it."""
+    """A cover signed by its sender."""
 
     payload: CoverPayload
     period: KeyPeriod
-    lines: tuple[bytes, ...]
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole request or answer: one cover, then stored envelopes."""
+    """A whole request or answer: one cover, then stored envelopes.
+
+    Attributes:
+        cover: where the sender stands.
+        inquiries: what could be read of the lines behind the cover. Nobody has
+            signed them.
+        left_out: how many of those lines could not be read, or were too many.
+        envelopes: oldest first.
+    """
 
     cover: VerifiedCover
+    inquiries: tuple[InquiryLine, ...]
+    left_out: int
     envelopes: tuple[Verified, ...]
 
 
@@ -180,7 +190,9 @@ def open_body(
         raise MalformedMessageError("cover root", cover.root, "the root of nothing")
     if cover.peer_at is not None:
         read_instant(cover.peer_at, "peer_at")
-    behind = tuple(reader.take_unsigned())
+    # Unsigned like sealed lines, so a bad one is only left out: it must not block
+    # the envelopes behind it.
+    inquiries, left_out = read_lines(reader.take_unsigned())
     envelopes = []
     while reader.has_more():
         envelope = _open_envelope(reader, keyring, federation, own)
@@ -188,7 +200,9 @@ def open_body(
             raise NotSignedError("envelope: another sender than the cover's")
         envelopes.append(envelope)
     return Body(
-        cover=VerifiedCover(payload=cover, period=period, lines=behind),
+        cover=VerifiedCover(payload=cover, period=period),
+        inquiries=inquiries,
+        left_out=left_out,
         envelopes=tuple(envelopes),
     )
 

@@ -134,3 +134,9 @@ class ItemRefusalCode(StrEnum):
     NOT_YOURS = "not-yours"
     ID_REUSED = "id-reused"
     NOT_APPROVED = "not-approved"
+
+
+class InquiryRefusalCode(StrEnum):
+    """Why an inquiry is not even asked; no transfer is refused with it."""
+
+    TOO_MANY_INQUIRIES = "too-many-inquiries"

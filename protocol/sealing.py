@@ -64,17 +64,25 @@ class Channel:
             receiver_kid, "kid"
         )
 
-    def seal(self, content: bytes, nonce: bytes, about: str) -> str:
+    def seal(
+        self,
+        content: bytes,
+        nonce: bytes,
+        about: str,
+        padded_min: int = PADDED_LENGTHS[0],
+    ) -> str:
         """Seal one content line.
 
         Args:
             content: the line, at most 4,095 bytes.
             nonce: 24 bytes of chance, never used before.
             about: item type and id, bound to the box.
+            padded_min: one of ``PADDED_LENGTHS``, where even the rough length of
+                the content would tell something.
         """
         assert len(nonce) == NONCE_LENGTH
         sealed = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
-            _pad(content), about.encode(), nonce, self._key
+            _pad(content, padded_min), about.encode(), nonce, self._key
         )
         return write_base64url(self._kids + nonce + sealed)
 
@@ -141,9 +149,9 @@ def _derive(
     return HKDF(SHA256(), KEY_LENGTH, salt=None, info=told).derive(shared)
 
 
-def _pad(content: bytes) -> bytes:
+def _pad(content: bytes, padded_min: int) -> bytes:
     for length in PADDED_LENGTHS:
-        if len(content) < length:
+        if length >= padded_min and len(content) < length:
             return (content + _PADDING_MARK).ljust(length, b"\x00")
     raise MalformedMessageError(
         "content", f"{len(content)} bytes", f"fewer than {PADDED_LENGTHS[-1]}"

@@ -2,7 +2,11 @@
 CREATE TABLE member (
     account_id text PRIMARY KEY REFERENCES account,
     name text NOT NULL,
-    since timestamptz NOT NULL
+    since timestamptz NOT NULL,
+    -- By what others find her name: her choice, no bearing on who may pay her.
+    found_by text NOT NULL DEFAULT 'address'
+        CONSTRAINT member_is_found_by_something_known
+        CHECK (found_by IN ('nothing', 'address', 'name'))
 );
 
 CREATE TABLE idempotency (

@@ -27,6 +27,7 @@ from protocol.envelope import (
     seal,
 )
 from protocol.errors import OutageError
+from protocol.inquiry import LINES_MAX
 from protocol.instant import Instant, read_instant, write_instant
 from protocol.link import SKEW_MAX_MS, Link
 from protocol.messages import read_item
@@ -39,6 +40,7 @@ from protocol.peer.metrics import Metrics
 from protocol.peer.migration_store import migrate
 from protocol.peer.settings import LimitSettings, SettingsError
 from protocol.peer.steps import KillSwitch
+from protocol.peer.waiting_lines import WaitingLines
 from protocol.transfer import Transfer
 
 _LOG = logging.getLogger(__name__)
@@ -98,6 +100,8 @@ class Clerk:
         self._numbered: dict[str, int] = {}
         self._sequence = 0
         self._outbound: dict[str, list[SealedEnvelope]] = {}
+        #: What goes behind the next cover, unsigned; never written anywhere.
+        self._asides = WaitingLines()
         #: Newest cover by peer; above every cover of former lives.
         self._cover_at: dict[str, Instant] = {}
         self._cover_floor = Instant(0)
@@ -139,20 +143,43 @@ class Clerk:
         """Write a request or an answer: a fresh cover, and what waits behind it.
 
         What was sealed is handed over only to a peer that has named our life:
-        before that nobody could take it.
+        before that nobody could take it. Asides get the room that it leaves.
         """
         link = self.link(peer)
-        body = self._cover(link) + b"\n"
+        cover = self._cover(link) + b"\n"
+        room = BODY_LENGTH_MAX - len(cover)
+        sealed = b""
         if link.is_named:
             for envelope in self._outbound.get(peer, ()):
-                if len(body) + len(envelope.wire) > BODY_LENGTH_MAX:
+                if len(sealed) + len(envelope.wire) > room:
                     break
-                body += envelope.wire
-        return body
+                sealed += envelope.wire
+        asides = b""
+        if link.has_compared:
+            asides = self._asides.take(
+                peer, LINES_MAX, room - len(sealed), self._clock.monotonic_s()
+            )
+        return cover + asides + sealed
 
-    def has_news(self, peer: str) -> bool:
+    def say_aside(self, peer: str, line: bytes, for_s: float) -> bool:
+        """Let an unsigned line go with the next words to a peer; then ring.
+
+        Returns:
+            ``False`` when too much waits already: it is forgotten.
+        """
+        now_s = self._clock.monotonic_s()
+        return self._asides.put(peer, line, now_s + for_s, now_s)
+
+    def has_sealed(self, peer: str) -> bool:
         """Say whether something sealed waits for a peer that could take it."""
         return self.link(peer).is_named and bool(self._outbound.get(peer))
+
+    def has_news(self, peer: str) -> bool:
+        """Say whether anything waits for a peer that could take it."""
+        if self.has_sealed(peer):
+            return True
+        now_s = self._clock.monotonic_s()
+        return self.link(peer).has_compared and self._asides.has(peer, now_s)
 
     def news(self, peer: str) -> asyncio.Event:
         """Give the event that is set after the next batch that touches this link.

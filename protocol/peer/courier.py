@@ -8,13 +8,13 @@ cover's ``ack`` tells (protocol, section 5).
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 
 import aiohttp
 
 from protocol.address import HUB
-from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, open_body
+from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, Body, open_body
 from protocol.errors import OutageError, PeerError
-from protocol.link import Link
 from protocol.peer.batch import Arrival, Stale
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
@@ -42,6 +42,7 @@ class Courier:
         clock: to know what is overdue.
         metrics: what is counted.
         kill_switch: where a trial wants this process to die.
+        hear: takes what stood directly behind the hub's cover.
     """
 
     def __init__(
@@ -51,12 +52,16 @@ class Courier:
         clock: Clock,
         metrics: Metrics,
         kill_switch: KillSwitch,
+        hear: Callable[[Body], None],
     ) -> None:
         self._clerk = clerk
         self._url = f"{hub_url}/federation/v1/link"
         self._clock = clock
         self._metrics = metrics
         self._kill_switch = kill_switch
+        self._hear = hear
+        #: How many lines stood behind the hub's covers; also a sign of life.
+        self._heard = 0
         #: When each request that is open should have been answered, monotonic.
         self._due: dict[str, float] = {}
         self._failing_since: float | None = None
@@ -97,15 +102,12 @@ class Courier:
                 # Rung when this process becomes the clerk.
                 await news.wait()
                 continue
-            before, began = self._clerk.links.get(HUB), self._clock.monotonic_s()
+            before, began = self._standing(), self._clock.monotonic_s()
             is_done = await self._exchange(session, "poll", _POLL_WAIT_S)
             # A hub that cannot compare answers at once: without any progress, do
             # not spin on it.
-            after, took_s = (
-                self._clerk.links.get(HUB),
-                self._clock.monotonic_s() - began,
-            )
-            is_moving = took_s > _HASTY_S or _standing(before) != _standing(after)
+            took_s = self._clock.monotonic_s() - began
+            is_moving = took_s > _HASTY_S or self._standing() != before
             pause_s = await self._pause(pause_s, is_fine=is_done and is_moving)
 
     async def _push(self, session: aiohttp.ClientSession) -> None:
@@ -118,28 +120,43 @@ class Courier:
             if not self._has_something_to_say():
                 await news.wait()
                 continue
-            before = self._clerk.link(HUB).acknowledged
+            before, owed = self._clerk.link(HUB).acknowledged, self._owes_something()
             is_done = await self._exchange(session, "push", 0)
-            is_stuck = self._is_stuck(before)
+            # What came up while only an inquiry was on its way has not been tried.
+            is_stuck = owed and self._is_stuck(before)
             self._note_stuck(is_stuck=is_stuck)
             is_fine = is_done and not is_stuck
             pause_s = await self._pause(pause_s, is_fine=is_fine)
 
+    def _standing(self) -> tuple[object, ...]:
+        """Give what moves on a link when two servers get along."""
+        link = self._clerk.links.get(HUB)
+        if link is None:
+            return ()
+        standing = (link.taken, link.acknowledged, link.peer_life, link.has_compared)
+        return (*standing, self._heard)
+
     def _has_something_to_say(self) -> bool:
+        return self._owes_something() or (
+            self._clerk.is_ready and self._clerk.has_news(HUB)
+        )
+
+    def _owes_something(self) -> bool:
+        """Say whether there is something that the hub must take, or be told."""
         if not self._clerk.is_ready:
             return False
         if self._greeted != self._clerk.life:
             # A poll of our former life may wait at the hub: do not wait with it.
             return True
         link = self._clerk.link(HUB)
-        return self._clerk.has_news(HUB) or (
+        return self._clerk.has_sealed(HUB) or (
             link.has_compared and link.taken > self._told
         )
 
     def _is_stuck(self, acknowledged: int) -> bool:
         """Say whether the hub, though it answered, has taken nothing of ours."""
         link = self._clerk.links[HUB]
-        return link.acknowledged <= acknowledged and self._has_something_to_say()
+        return link.acknowledged <= acknowledged and self._owes_something()
 
     def _note_stuck(self, *, is_stuck: bool) -> None:
         if not is_stuck:
@@ -184,7 +201,7 @@ class Courier:
         headers = {"Content-Type": MEDIA_TYPE}
         if wait_s:
             headers["Prefer"] = f"wait={wait_s}"
-        carries = self._clerk.has_news(HUB)
+        carries = self._clerk.has_sealed(HUB)
         if carries:
             self._kill_switch.reach(Step.SEND, "before")
         self._told = max(self._told, told)
@@ -205,14 +222,11 @@ class Courier:
         if body.cover.payload.from_ != HUB:
             raise PeerError(f"the hub's answer is signed by {body.cover.payload.from_}")
         outcome = await self._clerk.take(Arrival(HUB, body))
-        return not isinstance(outcome, Stale)
-
-
-def _standing(link: Link | None) -> tuple[object, ...]:
-    """Give what moves on a link when two servers get along."""
-    if link is None:
-        return ()
-    return (link.taken, link.acknowledged, link.peer_life, link.has_compared)
+        if isinstance(outcome, Stale):
+            return False
+        self._heard += len(body.inquiries)
+        self._hear(body)
+        return True
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from protocol.address import Group
-from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, open_body
+from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, Body, open_body
 from protocol.errors import OutageError
 from protocol.instant import Instant, write_instant
 from protocol.peer.batch import Arrival, Stale
@@ -97,14 +97,20 @@ class LinkEndpoint:
         clerk: takes what arrives and speaks for us.
         clock: the wall clock.
         must_wait: whether a group has used up its quota.
+        pass_on: takes what stood directly behind a group's cover.
     """
 
     def __init__(
-        self, clerk: Clerk, clock: Clock, must_wait: Callable[[str, Instant], bool]
+        self,
+        clerk: Clerk,
+        clock: Clock,
+        must_wait: Callable[[str, Instant], bool],
+        pass_on: Callable[[Group, Body], None],
     ) -> None:
         self._clerk = clerk
         self._clock = clock
         self._must_wait = must_wait
+        self._pass_on = pass_on
         #: By peer, the one request that waits; a newer one sends it home.
         self._parked: dict[str, object] = {}
         self._is_closing = False
@@ -139,6 +145,8 @@ class LinkEndpoint:
                 "The cover is too old, or a newer one overtook it; or a clock is off.",
                 extra={"now": write_instant(outcome.now)},
             )
+        # Only now is the cover known to be no old one played again.
+        self._pass_on(peer, body)
         wait_s = wait_preference(request, WAIT_S_MAX)
         if wait_s:
             await self._park(peer, wait_s)

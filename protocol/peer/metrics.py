@@ -55,6 +55,9 @@ class Metrics:
         self.refusals = counter("refusals", "Lawful noes.", "code")
         self.waiting = gauge("waiting", "Inputs that wait for the clerk.")
         self.envelopes = counter("envelopes", "Envelopes taken and sealed.", "outcome")
+        self.inquiries = counter(
+            "inquiries", "Inquiries and answers that came behind covers.", "outcome"
+        )
         self.requests = counter(
             "http_requests", "HTTP requests answered.", "route", "status"
         )

@@ -2,12 +2,17 @@
 
 import pytest
 
-from protocol.errors import ItemRefusalCode, RefusalCode, TreasurerRefusalCode
+from protocol.errors import (
+    InquiryRefusalCode,
+    ItemRefusalCode,
+    RefusalCode,
+    TreasurerRefusalCode,
+)
 from protocol.peer.web.words import LANGUAGES, Language, preferred, refusal
 
 
 @pytest.mark.parametrize(
-    "code", [*RefusalCode, *ItemRefusalCode, *TreasurerRefusalCode]
+    "code", [*RefusalCode, *ItemRefusalCode, *TreasurerRefusalCode, *InquiryRefusalCode]
 )
 def test_every_refusal_says_what_to_do_in_three_languages(code: str) -> None:
     sentences = {refusal(code, language) for language in LANGUAGES}

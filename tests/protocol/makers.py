@@ -5,9 +5,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
-from protocol import directory, envelope, messages, sealing
+from protocol import directory, envelope, inquiry, messages, sealing
 from protocol.address import HUB, FederationId, Group, TransferId, federation_id
 from protocol.base64url import write_base64url
 from protocol.errors import ItemRefusalCode, RefusalCode
@@ -200,6 +201,40 @@ def three_lines() -> list[bytes]:
         messages.write_line(messages.TransferCancel(id=ID)),
         messages.write_line(every_item()["mirror"]),
     ]
+
+
+def sealed_inquiry(**changes: Any) -> inquiry.SealedInquiry:
+    """Oostende asks Mechelen who bob is."""
+    fields: dict[str, Any] = {
+        "inquiry": ID,
+        "from_": OOSTENDE,
+        "to": MECHELEN,
+        "box": _box(
+            inquiry.Inquiry(account="bob", name=None), OOSTENDE, f"inquiry {ID}"
+        ),
+    }
+    return inquiry.SealedInquiry(**(fields | changes))
+
+
+def sealed_answer(**changes: Any) -> inquiry.SealedAnswer:
+    """Mechelen answers that bob is Bob."""
+    payees = [inquiry.Payee(account="bob", name="Bob")]
+    fields: dict[str, Any] = {
+        "answer": ID,
+        "from_": MECHELEN,
+        "to": OOSTENDE,
+        "box": _box(inquiry.InquiryAnswer(payees=payees), MECHELEN, f"answer {ID}"),
+    }
+    return inquiry.SealedAnswer(**(fields | changes))
+
+
+def _box(content: msgspec.Struct, sender: Group, about: str) -> str:
+    to = MECHELEN if sender == OOSTENDE else OOSTENDE
+    # As long as nodes make them: every answer is as long as the longest.
+    padded = 4096 if about.startswith("answer") else 512
+    return sealing.outgoing(
+        sealing_key(sender), sealing_key(to).public, FEDERATION, sender, to
+    ).seal(messages.write_line(content), seed("nonce")[:24], about, padded)
 
 
 def wire(

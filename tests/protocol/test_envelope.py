@@ -20,6 +20,7 @@ from tests.protocol.makers import (
     hash_of,
     keyring,
     prepare,
+    sealed_inquiry,
     sealing_key,
     seed,
     signing_key,
@@ -63,8 +64,7 @@ def test_what_is_sealed_is_opened() -> None:
 
 def test_a_cover_may_stand_alone() -> None:
     body = opened(wire([]))
-    assert body.envelopes == ()
-    assert body.cover.lines == ()
+    assert (body.envelopes, body.inquiries, body.left_out) == ((), (), 0)
 
 
 def test_several_envelopes_follow_one_cover() -> None:
@@ -76,9 +76,27 @@ def test_several_envelopes_follow_one_cover() -> None:
     assert [found.payload.first for found in body.envelopes] == [1, 4]
 
 
-def test_lines_behind_the_cover_are_handed_on_unread() -> None:
-    lines = (b'{"inquiry":"x"}', b"{nonsense")
-    assert opened(wire(three_lines(), behind_cover=lines)).cover.lines == lines
+def test_inquiries_stand_directly_behind_the_cover() -> None:
+    lines = (messages.write_line(sealed_inquiry()), b"{nonsense")
+    body = opened(wire(three_lines(), behind_cover=lines))
+    assert body.inquiries == (sealed_inquiry(),)
+    assert body.left_out == 1
+    assert len(body.envelopes) == 1
+
+
+def test_an_inquiry_behind_an_envelope_is_left_out() -> None:
+    line = messages.write_line(sealed_inquiry())
+    body = opened(wire(three_lines(), sealed_lines=[line]))
+    assert (body.inquiries, body.envelopes[0].boxes) == ((), {})
+
+
+@pytest.mark.parametrize("many", [100, 101])
+def test_a_body_brings_at_most_a_hundred_inquiries(many: int) -> None:
+    lines = [messages.write_line(sealed_inquiry())] * many
+    body = opened(wire(three_lines(), behind_cover=lines))
+    assert len(body.inquiries) == 100
+    assert body.left_out == many - 100
+    assert len(body.envelopes) == 1
 
 
 # Every bit of a whole body.
@@ -96,7 +114,9 @@ def spans(raw: bytes) -> list[tuple[int, int, bool]]:
 
 def test_every_changed_bit_of_a_body_is_refused_or_was_never_signed() -> None:
     raw = wire(
-        three_lines(), behind_cover=[b'{"inquiry":"x"}'], sealed_lines=[sealed_line()]
+        three_lines(),
+        behind_cover=[messages.write_line(sealed_inquiry())],
+        sealed_lines=[sealed_line()],
     )
     good = opened(raw)
     survivors = 0

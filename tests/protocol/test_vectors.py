@@ -78,3 +78,34 @@ def test_a_transfer_id_is_made_by_the_words_of_the_protocol_alone() -> None:
     octets[6] = octets[6] & 0x0F | 0x80
     octets[8] = octets[8] & 0x3F | 0x80
     assert octets.hex() == found["id"].replace("-", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "sender", "receiver", "length"),
+    [
+        ("inquiry", "oostende", "mechelen", 512),
+        ("answer", "mechelen", "oostende", 4096),
+    ],
+)
+def test_an_inquiry_opens_by_the_words_of_the_protocol_alone(
+    kind: str, sender: str, receiver: str, length: int
+) -> None:
+    found = vector("inquiries")
+    line = json.loads(found[f"{kind}_line"])
+    assert (line["from"], line["to"]) == (sender, receiver)
+    assert found[f"{kind}_about"] == f"{kind} {line[kind]}"
+    box = read_base64url(line["box"], "box")
+    shared = nacl.bindings.crypto_scalarmult(
+        seed(f"sealing key of {receiver}"), bytes.fromhex(found[sender])
+    )
+    kids = [hashlib.sha256(bytes.fromhex(found[name])).digest()[:12]
+            for name in (sender, receiver)]  # fmt: skip
+    assert box[:24] == b"".join(kids)
+    texts = [make.write_base64url(kid) for kid in kids]
+    told = "\n".join(("interlets-box-1", found["federation"], sender, receiver, *texts))
+    key = HKDF(SHA256(), 32, salt=None, info=told.encode()).derive(shared)
+    opened = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+        box[48:], found[f"{kind}_about"].encode(), box[24:48], key
+    )
+    assert len(opened) == length
+    assert opened.rstrip(b"\0") == found[kind].encode() + b"\x80"

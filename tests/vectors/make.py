@@ -14,7 +14,7 @@ import pathlib
 from collections import Counter
 from collections.abc import Callable
 
-from protocol import directory, envelope, jws, messages, sealing
+from protocol import directory, envelope, inquiry, jws, messages, sealing
 from protocol.address import Group, federation_id, transfer_id
 from protocol.base64url import write_base64url
 from protocol.keyring import key_hash, verify
@@ -30,6 +30,8 @@ from tests.protocol.makers import (
     group_entry,
     hash_of,
     life_of,
+    sealed_answer,
+    sealed_inquiry,
     sealing_key,
     seed,
     signing_key,
@@ -115,6 +117,24 @@ def proofs() -> object:
     }
 
 
+def inquiries() -> object:
+    """A question and its answer, and the lines that carry them behind a cover."""
+    asked = inquiry.Inquiry(account="bob", name=None)
+    payees = [inquiry.Payee(account="bob", name="Bob")]
+    return {
+        "federation": FEDERATION,
+        "oostende": sealing_key("oostende").public.hex(),
+        "mechelen": sealing_key("mechelen").public.hex(),
+        "nonce": seed("nonce")[:24].hex(),
+        "inquiry": messages.write_line(asked).decode(),
+        "inquiry_about": sealed_inquiry().about,
+        "inquiry_line": messages.write_line(sealed_inquiry()).decode(),
+        "answer": messages.write_line(inquiry.InquiryAnswer(payees=payees)).decode(),
+        "answer_about": sealed_answer().about,
+        "answer_line": messages.write_line(sealed_answer()).decode(),
+    }
+
+
 def sealed_content() -> object:
     """A content line, its hash, and the sealed line that carries it."""
     line = messages.write_line(
@@ -184,6 +204,7 @@ TOPICS: dict[str, Callable[[], object]] = {
     "bodies": bodies,
     "proofs": proofs,
     "sealed_content": sealed_content,
+    "inquiries": inquiries,
     "entries": entries,
     "items": items,
 }

@@ -111,12 +111,16 @@ def middleware(metrics: Metrics) -> Middleware:
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await _answer(request, handler)
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "none"
-        metrics.requests.labels(route, str(response.status)).inc()
+        metrics.requests.labels(_route(request), str(response.status)).inc()
         return response
 
     return answer
+
+
+def _route(request: web.Request) -> str:
+    """Give the path with names in braces, or ``none``."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -127,7 +131,8 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except (Problem, InterletsError, TimeoutError, *AWAY) as error:
         problem = as_problem(error)
         if problem.status >= 500:
-            _LOG.warning("%s %s: %s", request.method, request.path, error)
+            # Not the path itself: whom somebody looked for stays out of the log.
+            _LOG.warning("%s %s: %s", request.method, _route(request), error)
         return problem.response(language_of(request))
 
 

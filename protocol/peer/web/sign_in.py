@@ -55,21 +55,22 @@ _decoder = msgspec.json.Decoder(SignIn)
 class Throttle:
     """Counts tries in a sliding window; forgets the oldest keys first."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, window_s: float = _WINDOW_S) -> None:
         self._clock = clock
+        self._window_s = window_s
         self._tries: dict[object, deque[float]] = {}
 
     def wait_s(self, key: object, most: int) -> int:
         """Note a try; gives the seconds to wait, 0 when it may go on."""
         now = self._clock.monotonic_s()
         tries = self._tries.pop(key, None) or deque()
-        while tries and now - tries[0] > _WINDOW_S:
+        while tries and now - tries[0] > self._window_s:
             tries.popleft()
         self._tries[key] = tries
         if len(self._tries) > _KEPT_MAX:
             self._tries.pop(next(iter(self._tries)))
         if len(tries) >= most:
-            return int(_WINDOW_S - (now - tries[0])) + 1
+            return int(self._window_s - (now - tries[0])) + 1
         tries.append(now)
         return 0
 
