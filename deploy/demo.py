@@ -201,6 +201,7 @@ class Story:
     def play(self) -> None:
         """Play the whole story."""
         self.pay_back()
+        self.marie_sees_whom_she_pays()
         paid = self.marie_pays_bob()
         self.bob_refunds_a_part(paid)
         self.bob_listens()
@@ -245,6 +246,19 @@ class Story:
             answer = self.pay(payer, to, amount, wait_s=20, **most)
             expect(answer, 201, state="cleared")
             say(f"{who} pays {to} {amount} back: cleared")
+
+    def marie_sees_whom_she_pays(self) -> None:
+        """Her node asks the other group's; the hub between them cannot read it."""
+        path = "/api/v1/payees/{}@mechelen"
+        began = time.monotonic()
+        answer = self.marie.ask("GET", path.format("bob"))
+        took_ms = (time.monotonic() - began) * 1000
+        expect(answer, 200, account="bob", group="mechelen")
+        told = answer[1]
+        nobody = self.marie.ask("GET", path.format("nobody"))
+        expect(nobody, 404, code="unknown-account")
+        who = f"{told['name']} of {told['group_name']}, {took_ms:.0f} ms"
+        say(f"Marie looks up bob@mechelen: {who}; nobody@mechelen: nobody")
 
     def marie_pays_bob(self) -> str:
         """An hour of help, from one group to another; gives its id."""

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from nodes.rules.inquiries import Ends, open_answer, open_inquiry, write_answer
 from protocol import (
     directory,
     envelope,
+    inquiry,
     joining,
     jws,
     link,
@@ -26,10 +28,13 @@ from protocol import (
 )
 from protocol.address import Group, TransferId, transfer_id
 from protocol.errors import ItemRefusalCode, RefusalCode
+from protocol.peer import waiting_lines
+from tests.peer.makers import directory_of
 from tests.protocol.makers import (
     FEDERATION,
     MECHELEN,
     OOSTENDE,
+    cover_payload,
     keyring,
     sealing_key,
     seed,
@@ -166,6 +171,13 @@ def test_the_limits_are_the_codes_own() -> None:
     powers = [int(row[1].partition("^")[2]) for row in table("limits") if "^" in row[1]]
     amounts = [unit.AMOUNT_MAX, unit.MILLISECONDS_MAX, unit.RATE_MAX]
     assert [10**power for power in powers] == amounts
+    limit_of = {row[0]: row[1] for row in table("limits")}
+    assert limit_of["inquiries and answers behind a cover"] == str(inquiry.LINES_MAX)
+    assert limit_of["inquiries of a node that are passed on"] == (
+        f"{inquiry.PER_MINUTE_MAX} a minute"
+    )
+    assert limit_of["payees in an answer"] == str(inquiry.PAYEES_MAX)
+    assert f"fewer than {waiting_lines.PER_PEER_MAX} lines" in TEXT
     assert table("limits")[-2][1] == str(strict_json.DEPTH_MAX)
     assert table("limits")[-1][1] == f"{link.SKEW_MAX_MS} ms"
     padded = ", ".join(map(str, sealing.PADDED_LENGTHS[:-1]))
@@ -273,6 +285,26 @@ def test_the_box_opens_to_the_content() -> None:
     assert outgoing.seal(line, seed("nonce")[:24], about) == sealed.box
 
 
+def test_the_inquiry_opens_to_what_it_asks() -> None:
+    line, asked = (shown(what)[0].encode() for what in ("inquiry", "inquiry-content"))
+    read = inquiry.read_line(line)
+    assert isinstance(read, inquiry.SealedInquiry)
+    assert messages.write_line(read) == line
+    ends = Ends(sealing_key("mechelen"), FEDERATION, MECHELEN, directory_of())
+    opened = open_inquiry(ends, read)
+    assert opened is not None
+    assert messages.write_line(opened) == asked
+    answer = shown("answer-content")[0].encode()
+    payees = strict_json.read(answer, inquiry.answer_decoder, "answer").payees
+    written = write_answer(ends, read, payees, seed("nonce")[:24])
+    ends = Ends(sealing_key("oostende"), FEDERATION, OOSTENDE, directory_of())
+    assert open_answer(ends, opened, written) == payees
+    behind = envelope.seal(cover_payload(), signing_key("oostende"))[0]
+    raw = behind + b"\n" + line + b"\n"
+    body = envelope.open_body(raw, keyring(), FEDERATION, Group("hub"))
+    assert body.inquiries == (read,)
+
+
 def test_the_info_is_the_six_texts_in_order() -> None:
     first, *others = shown("info")[0].splitlines()
     assert first == "interlets-box-1"
@@ -320,6 +352,7 @@ def test_every_example_has_a_test() -> None:
         *("federation-id", "transfer-id", "jws", "envelope", "items-of-envelope"),
         *("cover", "proof", "item", "content", "info", "sealed", "entry"),
         *("hub-statement", "invitation", "join", "consent", "check-digits"),
+        *("inquiry", "inquiry-content", "answer-content"),
     }
     assert {told.split()[0] for told, _ in blocks()} == tried
     assert TransferId(json.loads(one("transfer.cancel"))["id"])
