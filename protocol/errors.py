@@ -140,3 +140,15 @@ class InquiryRefusalCode(StrEnum):
     """Why an inquiry is not even asked; no transfer is refused with it."""
 
     TOO_MANY_INQUIRIES = "too-many-inquiries"
+
+
+class AskRefusalCode(StrEnum):
+    """Why an ask cannot be paid, in order of precedence (protocol, section 3)."""
+
+    TOO_LONG = "ask-too-long"
+    UNREADABLE = "ask-unreadable"
+    OTHER_FEDERATION = "ask-of-another-federation"
+    UNKNOWN_GROUP = "ask-of-unknown-group"
+    NOT_SIGNED = "ask-not-signed"
+    EXPIRED = "ask-expired"
+    OUTDATED = "ask-outdated"

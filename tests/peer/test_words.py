@@ -3,17 +3,24 @@
 import pytest
 
 from protocol.errors import (
+    AskRefusalCode,
     InquiryRefusalCode,
     ItemRefusalCode,
     RefusalCode,
     TreasurerRefusalCode,
 )
-from protocol.peer.web.words import LANGUAGES, Language, preferred, refusal
+from protocol.peer.web.words import LANGUAGES, Language, page, preferred, refusal
+
+EVERY_CODE = [
+    *RefusalCode,
+    *ItemRefusalCode,
+    *AskRefusalCode,
+    *InquiryRefusalCode,
+    *TreasurerRefusalCode,
+]
 
 
-@pytest.mark.parametrize(
-    "code", [*RefusalCode, *ItemRefusalCode, *TreasurerRefusalCode, *InquiryRefusalCode]
-)
+@pytest.mark.parametrize("code", EVERY_CODE)
 def test_every_refusal_says_what_to_do_in_three_languages(code: str) -> None:
     sentences = {refusal(code, language) for language in LANGUAGES}
     assert len(sentences) == 3
@@ -28,6 +35,10 @@ def test_a_treasurer_is_told_which_account(language: Language) -> None:
     told = refusal(TreasurerRefusalCode.MEMBER_FLOOR, language, "marie")
     assert " marie " in f" {told}"
     assert "{" not in told
+
+
+def test_a_page_stands_in_three_languages() -> None:
+    assert len({page("ask", language) for language in LANGUAGES}) == 3
 
 
 @pytest.mark.parametrize(

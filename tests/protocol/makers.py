@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from protocol import directory, envelope, inquiry, messages, sealing
+from protocol import ask, directory, envelope, inquiry, messages, sealing
 from protocol.address import HUB, FederationId, Group, TransferId, federation_id
 from protocol.base64url import write_base64url
 from protocol.errors import ItemRefusalCode, RefusalCode
@@ -157,6 +157,24 @@ def group_entry(**changes: Any) -> messages.GroupEntry:
         ],
     }
     return messages.GroupEntry(**(fields | changes))
+
+
+def asked(**changes: Any) -> ask.Ask:
+    """Bob in Mechelen asks for 5 of his unit."""
+    fields: dict[str, Any] = {
+        "v": 1,
+        "federation": FEDERATION,
+        "id": ID,
+        "group": MECHELEN,
+        "account": "bob",
+        "name": "Bob",
+        "amount": 5,
+        "rate": 1,
+        "memo": "twee broden",
+        "at": AT,
+        "until": "2026-12-07T02:59:01.123Z",
+    }
+    return ask.Ask(**(fields | changes))
 
 
 def cover_payload(**changes: Any) -> envelope.CoverPayload:

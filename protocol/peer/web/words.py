@@ -23,12 +23,24 @@ def refusal(code: str, language: Language, account: str = "") -> str:
     """Say why something was refused, and what to do.
 
     Args:
-        code: a ``RefusalCode``, ``ItemRefusalCode`` or ``TreasurerRefusalCode``.
+        code: a ``RefusalCode``, ``ItemRefusalCode``, ``AskRefusalCode`` or
+            ``TreasurerRefusalCode``.
         language: the reader's.
         account: the account that it is about, where a treasurer is told.
     """
     sentence: str = _WORDS[language]["refusal"][code]
     return sentence.format(account=account)
+
+
+def page(name: str, language: Language) -> str:
+    """Give a page of plain text.
+
+    Args:
+        name: of the page.
+        language: the reader's.
+    """
+    text: str = _WORDS[language]["page"][name]
+    return text
 
 
 def preferred(accept_language: str) -> Language:
