@@ -4,6 +4,7 @@ from pathlib import Path
 
 from nodes import member_store
 from nodes.api.account import AccountApi
+from nodes.api.asks import AskApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
 from nodes.api.group import GroupApi
@@ -11,6 +12,7 @@ from nodes.api.members import MembersApi
 from nodes.api.news import News
 from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
+from nodes.asks import Asks
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
 from nodes.payees import Payees
@@ -78,15 +80,18 @@ async def serve(settings: Settings) -> None:
         news = News(payments, database)
         events = EventsApi(payments, news, house.listeners, clerk, server.door)
         server.on_shutdown.append(events.close)
+        asks = AskApi(Asks(house, payments, clock, settings.server.public_url))
         server.api += [
             *AccountApi(payments, database).routes(),
             *PaymentApi(payments).routes(),
             *PayeeApi(payees, database).routes(),
+            *asks.routes(),
             *GroupApi(clerk, database).routes(),
             *MembersApi(treasurer, payments, database).routes(),
             *EntriesApi(treasurer, payments, database).routes(),
             *events.routes(),
         ]
+        server.routes += asks.pages()
         server.tasks += [
             courier.run,
             inquiries.run,

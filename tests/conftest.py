@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from protocol.peer import postgres
 
@@ -78,8 +79,8 @@ def postgres_server() -> Iterator[str]:
             postgres.stop(data, programs)
 
 
-@pytest.fixture
-async def new_database(postgres_server: str) -> AsyncIterator[DatabaseMaker]:
+@contextlib.asynccontextmanager
+async def database_maker(postgres_server: str) -> AsyncIterator[DatabaseMaker]:
     """A maker of empty databases; each call gives the address of another one."""
     made: list[str] = []
     administrator = await asyncpg.connect(postgres_server)
@@ -97,3 +98,17 @@ async def new_database(postgres_server: str) -> AsyncIterator[DatabaseMaker]:
         for name in made:
             await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await administrator.close()
+
+
+@pytest.fixture
+async def new_database(postgres_server: str) -> AsyncIterator[DatabaseMaker]:
+    """Databases of one test's own."""
+    async with database_maker(postgres_server) as make:
+        yield make
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_database(postgres_server: str) -> AsyncIterator[DatabaseMaker]:
+    """Databases that the tests of a module share; they run in the module's loop."""
+    async with database_maker(postgres_server) as make:
+        yield make

@@ -51,7 +51,7 @@ class Server:
         door: signs people in.
         tasks: what runs beside the clerk, such as the courier.
         api: what the house answers to people and their programs.
-        routes: what the house answers to other servers.
+        routes: what the house answers to other servers, and pages.
         on_shutdown: called when the server stops taking requests.
     """
 
