@@ -208,6 +208,7 @@ class Story:
         self.refused_at_maries_floor()
         self.refused_at_the_groups_floor()
         self.refused_for_nobody()
+        self.bob_asks_and_marie_pays()
         self.jef_pays_in_another_unit()
         self.mechelen_dies_and_comes_back()
         self.marie_calls_a_payment_off()
@@ -356,6 +357,27 @@ class Story:
         answer = self.pay(self.marie, "nobody@mechelen", 1, wait_s=20)
         expect(answer, 201, state="refused", code="unknown-account")
         say("Marie tries nobody@mechelen: refused, nobody has this address")
+
+    def bob_asks_and_marie_pays(self) -> None:
+        """Bob hands a link on; Marie opens it at her own node."""
+        asked = self.bob.ask("POST", "/api/v1/asks", {"amount": 5, "memo": "Brood"})
+        expect(asked, 201)
+        link = asked[1]["link"]
+        opened = self.marie.ask("POST", "/api/v1/asks/open", {"ask": link})
+        expect(opened, 200, to="bob@mechelen", name="Bob Peeters", amount=5)
+        quoted = opened[1]["quote"]
+        price = f"{quoted['payer_amount']} {quoted['payer_unit']['plural']}"
+        order = {"payer_amount_max": quoted["payer_amount"], "memo": opened[1]["memo"]}
+        paid = self.pay(self.marie, opened[1]["to"], 5, wait_s=20, **order)
+        expect(paid, 201, state="cleared", memo="Brood")
+        # One letter in the middle of what Mechelen signed.
+        middle = len(link) // 2
+        other = "A" if link[middle] != "A" else "B"
+        forged = link[:middle] + other + link[middle + 1 :]
+        answer = self.marie.ask("POST", "/api/v1/asks/open", {"ask": forged})
+        if not 400 <= answer[0] < 500:
+            raise DemoError(f"a link with one letter changed: {answer}")
+        say(f"Bob asks 5 blussers with a link; Marie sees {price}, pays: cleared")
 
     def jef_pays_in_another_unit(self) -> None:
         """60 ketjes an hour, 20 blussers an hour: nothing is gained or lost."""

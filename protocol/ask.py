@@ -2,7 +2,7 @@
 
 The asking member's group signs it with its signing key; the payer's node opens it
 with the directory alone, so nobody stores anything and no server is asked. It moves
-nothing: paying it is an ordinary order (protocol, section 3).
+nothing: paying it is an ordinary order (protocol, section 16).
 """
 
 import re

@@ -143,7 +143,7 @@ class InquiryRefusalCode(StrEnum):
 
 
 class AskRefusalCode(StrEnum):
-    """Why an ask cannot be paid, in order of precedence (protocol, section 3)."""
+    """Why an ask cannot be paid, in order of precedence (protocol, section 16)."""
 
     TOO_LONG = "ask-too-long"
     UNREADABLE = "ask-unreadable"

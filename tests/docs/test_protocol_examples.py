@@ -14,6 +14,7 @@ import pytest
 
 from nodes.rules.inquiries import Ends, open_answer, open_inquiry, write_answer
 from protocol import (
+    ask,
     directory,
     envelope,
     inquiry,
@@ -27,10 +28,12 @@ from protocol import (
     unit,
 )
 from protocol.address import Group, TransferId, transfer_id
-from protocol.errors import ItemRefusalCode, RefusalCode
+from protocol.errors import AskRefusalCode, ItemRefusalCode, RefusalCode
+from protocol.instant import read_instant
 from protocol.peer import waiting_lines
 from tests.peer.makers import directory_of
 from tests.protocol.makers import (
+    AT,
     FEDERATION,
     MECHELEN,
     OOSTENDE,
@@ -125,6 +128,7 @@ def test_the_tables_name_the_fields_in_their_order() -> None:
 def test_the_lists_of_codes_are_the_codes_own() -> None:
     assert codes("refusal-codes") == list(RefusalCode)
     assert sorted(codes("item-refusal-codes")) == sorted(ItemRefusalCode)
+    assert codes("ask-refusal-codes") == list(AskRefusalCode)
 
 
 def moves() -> dict[tuple[str, str | None, str], str]:
@@ -178,8 +182,14 @@ def test_the_limits_are_the_codes_own() -> None:
     )
     assert limit_of["payees in an answer"] == str(inquiry.PAYEES_MAX)
     assert f"fewer than {waiting_lines.PER_PEER_MAX} lines" in TEXT
-    assert table("limits")[-2][1] == str(strict_json.DEPTH_MAX)
-    assert table("limits")[-1][1] == f"{link.SKEW_MAX_MS} ms"
+    assert limit_of["depth of JSON"] == str(strict_json.DEPTH_MAX)
+    skew = "a cover's time, either side of the receiver's clock"
+    assert limit_of[skew] == f"{link.SKEW_MAX_MS} ms"
+    assert limit_of["an ask, as signed text"] == f"{ask.ASK_LENGTH_MAX} bytes"
+    assert limit_of["an ask's memo"] == (
+        f"{ask.ASK_MEMO_LENGTH_MAX} characters, {ask.ASK_MEMO_BYTES_MAX} bytes"
+    )
+    assert limit_of["how long an ask counts"] == f"{ask.ASK_DAYS_MAX} days"
     padded = ", ".join(map(str, sealing.PADDED_LENGTHS[:-1]))
     assert f"{padded} or {sealing.PADDED_LENGTHS[-1]} bytes" in TEXT
 
@@ -347,12 +357,22 @@ def test_the_directory_decision_folds() -> None:
     assert folded[OOSTENDE].state == "active"
 
 
+def test_the_ask_opens_to_what_is_shown() -> None:
+    (line,), (text,) = shown("ask"), shown("ask-link")
+    found = ask.read_ask(text, FEDERATION, directory_of(), read_instant(AT))
+    assert isinstance(found, ask.Ask)
+    assert messages.write_line(found) == line.encode()
+    named = re.findall(r"`(\w+)`", " ".join(row[0] for row in table("ask-fields")))
+    assert named == fields_of(ask.Ask)
+
+
 def test_every_example_has_a_test() -> None:
     tried = {
         *("federation-id", "transfer-id", "jws", "envelope", "items-of-envelope"),
         *("cover", "proof", "item", "content", "info", "sealed", "entry"),
         *("hub-statement", "invitation", "join", "consent", "check-digits"),
         *("inquiry", "inquiry-content", "answer-content"),
+        *("ask", "ask-link"),
     }
     assert {told.split()[0] for told, _ in blocks()} == tried
     assert TransferId(json.loads(one("transfer.cancel"))["id"])

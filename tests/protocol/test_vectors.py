@@ -9,9 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from protocol import envelope, messages
+from protocol import ask, directory, envelope, messages
 from protocol.address import HUB
 from protocol.base64url import read_base64url
+from protocol.errors import AskRefusalCode
+from protocol.instant import read_instant
+from tests.peer.makers import directory_of
 from tests.protocol.makers import FEDERATION, OOSTENDE, keyring, seed
 from tests.vectors import make
 
@@ -47,6 +50,18 @@ def test_the_proofs_that_were_written_down_prove() -> None:
             messages.ItemProof(**fields), keyring(), FEDERATION, OOSTENDE
         )
         assert payload.first + fields["index"] == found["first"] + index
+
+
+def test_the_asks_that_were_written_down_open_or_are_refused() -> None:
+    found = vector("asks")
+    now = read_instant(found["read_at"])
+    entries = (directory.read_entry(text, FEDERATION) for text in found["entries"])
+    known = directory_of(*entries)
+    opened = ask.read_ask(found["link"], FEDERATION, known, now)
+    assert messages.write_line(opened).decode() == found["ask"]
+    assert list(found["refused"]) == list(AskRefusalCode)
+    for code, text in found["refused"].items():
+        assert ask.read_ask(text, FEDERATION, known, now) == code
 
 
 def test_a_sealed_line_opens_by_the_words_of_the_protocol_alone() -> None:

@@ -14,10 +14,21 @@ import pathlib
 from collections import Counter
 from collections.abc import Callable
 
-from protocol import directory, envelope, inquiry, jws, messages, sealing
+from protocol import (
+    ask,
+    directory,
+    envelope,
+    inquiry,
+    jws,
+    messages,
+    sealing,
+    strict_json,
+)
 from protocol.address import Group, federation_id, transfer_id
 from protocol.base64url import write_base64url
+from protocol.errors import AskRefusalCode
 from protocol.keyring import key_hash, verify
+from tests.peer.makers import entry_of
 from tests.protocol.makers import (
     AT,
     FEDERATION,
@@ -25,6 +36,7 @@ from tests.protocol.makers import (
     MECHELEN,
     OOSTENDE,
     OTHERS_VECTORS,
+    asked,
     cover_payload,
     envelope_payload,
     group_entry,
@@ -198,6 +210,39 @@ def items() -> object:
     }
 
 
+def asks() -> object:
+    """An ask and its link, and some that everyone must refuse, each with the code."""
+    key = signing_key("mechelen")
+    signed = ask.write_ask(asked(), key)
+
+    def other(whose: str = "mechelen", **changes: object) -> str:
+        payload = strict_json.write(asked(**changes))
+        return jws.sign(payload, signing_key(whose), ask.ASK_TYP)
+
+    return {
+        "seed": "SHA-256 of 'signing key of mechelen'",
+        "entries": [
+            directory.sign_entry(entry_of(group), signing_key(group))
+            for group in (OOSTENDE, MECHELEN)
+        ],
+        "ask": messages.write_line(asked()).decode(),
+        "jws": signed,
+        "link": ask.write_link("https://mechelen.example.org", signed),
+        "read_at": AT,
+        "refused": {
+            AskRefusalCode.TOO_LONG: other(memo="m" * 2000),
+            AskRefusalCode.UNREADABLE: other(memo="m" * 201),
+            AskRefusalCode.OTHER_FEDERATION: other(
+                federation=FEDERATION.replace("belgium", "france")
+            ),
+            AskRefusalCode.UNKNOWN_GROUP: other(group="gent"),
+            AskRefusalCode.NOT_SIGNED: other("oostende"),
+            AskRefusalCode.EXPIRED: other(at="2026-11-20T02:59:01.123Z", until=AT),
+            AskRefusalCode.OUTDATED: other(rate=2),
+        },
+    }
+
+
 TOPICS: dict[str, Callable[[], object]] = {
     "names": names,
     "jws": signed_text,
@@ -207,6 +252,7 @@ TOPICS: dict[str, Callable[[], object]] = {
     "inquiries": inquiries,
     "entries": entries,
     "items": items,
+    "asks": asks,
 }
 
 
