@@ -110,9 +110,9 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(mode=0o700)
         self._log = folder / "server.log"
-        self._config = folder / "server.toml"
+        self.config = folder / "server.toml"
         url, password_file = database
-        self._config.write_text(
+        self.config.write_text(
             "[server]\n"
             f'listen = "127.0.0.1:{self.port}"\n'
             f'public_url = "http://127.0.0.1:{self.port}"\n'
@@ -128,7 +128,7 @@ class Server:
         """Run one of its verbs to its end, whatever that is."""
         # Every command is the product's own, and there is no shell.
         return subprocess.run(
-            [*self._program, *words, "--config", str(self._config), "--json"],
+            [*self._program, *words, "--config", str(self.config), "--json"],
             cwd=CLONE,
             env=_environment(**({"TEST_KILL_AT": kill_at} if kill_at else {})),
             input=given,
@@ -162,7 +162,7 @@ class Server:
             settings["TEST_KILL_AT"] = kill_at
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._program, "serve", "--config", str(self._config)],
+                [*self._program, "serve", "--config", str(self.config)],
                 cwd=CLONE,
                 env=_environment(**settings),
                 stdin=subprocess.DEVNULL,
