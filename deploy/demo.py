@@ -460,9 +460,13 @@ class Story:
 
         def is_quiet() -> bool:
             told = hub.get("/api/v1/groups")
-            return told["undecided"] == 0 and all(
+            waits = [told, *map(ledger_of, federation.nodes.values())]
+            return all(one["undecided"] == 0 for one in waits) and all(
                 group["is_mirrored"] for group in told["groups"]
             )
+
+        def ledger_of(node: Server) -> dict:
+            return federation.staff(node).get("/api/v1/group")
 
         wait_for(is_quiet, "every node to mirror its position", 20)
         told = hub.get("/api/v1/groups")
@@ -470,7 +474,7 @@ class Story:
             raise DemoError(f"the hub's positions sum to {told['sum']}")
         for group in told["groups"]:
             node = federation.nodes[group["group"]]
-            ledger = federation.staff(node).get("/api/v1/group")
+            ledger = ledger_of(node)
             if (ledger["unit_sum"], ledger["time_sum"], ledger["undecided"]) != (
                 0,
                 0,
