@@ -44,7 +44,12 @@ def application(server: Server, group: Group) -> web.Application:
     house = server.house
     assert isinstance(house, NodeHouse)
     courier = Courier(
-        server.clerk, "http://hub.example", server.clock, server.metrics, KillSwitch("")
+        server.clerk,
+        "http://hub.example",
+        server.clock,
+        server.metrics,
+        KillSwitch(""),
+        lambda _: None,
     )
     payments = Payments(house, server.clerk, courier, server.database)
     url = f"https://{group}.example.org"
