@@ -8,9 +8,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clearing import log_store, rules
+from clearing import log_store, proposal_store, rules
 from clearing.log_store import Identity
-from clearing.rules import Admission, HubView
+from clearing.rules import (
+    Admission,
+    Approve,
+    Disapprove,
+    Freeze,
+    HubView,
+    Limit,
+    Proposal,
+    Release,
+)
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, keyring, read_hub_statement
 from protocol.effects import (
@@ -96,6 +105,8 @@ class HubHouse:
         self.federation = FederationId(identity.federation)
         self.directory: Directory = {}
         self.keyring = Keyring()
+        #: The newest proposal of each group, waiting or not.
+        self.proposals: dict[Group, Proposal] = {}
         self._keys = keys
         statement = read_hub_statement(identity.statement, self.federation)
         self._own_keys = frozenset(key.key for key in statement.keys)
@@ -113,9 +124,10 @@ class HubHouse:
         return self._keys.signing
 
     async def load(self, connection: Connection, life: str) -> None:
-        """Read the directory; this life's log is new and empty."""
+        """Read directory and proposals; this life's log is new and empty."""
         self._history = await directory_store.read_lines(connection)
         self._know(await directory_store.read(connection, self.federation))
+        self.proposals = await proposal_store.read_newest(connection, self.federation)
         self._size = 0
 
     def _know(self, directory: Directory) -> None:
@@ -131,7 +143,7 @@ class HubHouse:
         view = HubView(life, self.federation)
         view.directory, view.keyring = self.directory, self.keyring
         view.size, view.history = self._size, self._history
-        view.own_keys = self._own_keys
+        view.own_keys, view.proposals = self._own_keys, dict(self.proposals)
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -178,6 +190,8 @@ class HubHouse:
                 return Touched(accounts={rules.RESERVE})
             case Due():
                 return Touched(transfers=set(wanted.transfer_ids))
+            case Limit():
+                return Touched(accounts={wanted.group})
             case _:
                 return Touched()
 
@@ -198,11 +212,10 @@ class HubHouse:
                 yield rules.open_log(view, now)
             case Admission():
                 yield rules.decide_admission(view, wanted, now)
+            case Approve() | Disapprove() | Freeze() | Release() | Limit():
+                yield rules.decide_group(view, wanted, now)
             case Due():
-                for transfer_id in wanted.transfer_ids:
-                    transfer = view.transfers.get(transfer_id)
-                    if transfer is not None:
-                        yield rules.decide_due(view, transfer, now)
+                yield from _decide_due(view, wanted, now)
             case ArrivedItem():
                 effects = _decide_item(view, wanted, now)
                 if effects.step is Step.PREPARE_REFUSED:
@@ -224,6 +237,7 @@ class HubHouse:
     ) -> None:
         """Write what only the hub keeps."""
         await log_store.write(connection, effects, now)
+        await proposal_store.write(connection, effects)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""
@@ -231,6 +245,14 @@ class HubHouse:
         if view.directory is not self.directory:
             self._know(view.directory)
         self._size, self._history = view.size, view.history
+        self.proposals = view.proposals
+
+
+def _decide_due(view: HubView, due: Due, now: Instant) -> Iterator[Effects]:
+    for transfer_id in due.transfer_ids:
+        transfer = view.transfers.get(transfer_id)
+        if transfer is not None:
+            yield rules.decide_due(view, transfer, now)
 
 
 def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
@@ -241,9 +263,7 @@ def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
         case TransferAccept() | TransferRefuse() | TransferCancel():
             return rules.decide_reply(view, arrived, now)
         case DirectoryPropose():
-            # Nobody can approve one yet; an answer is owed all the same.
-            code = ItemRefusalCode.NOT_APPROVED
-            return Effects(None, (refuse_item(arrived, code),))
+            return rules.decide_proposal(view, arrived, now)
         case Mirror():
             return rules.decide_mirror(arrived)
         case ItemRefused():

@@ -37,6 +37,8 @@ from protocol.unit import HOUR
 ENTRY_TYP = "interlets-entry"
 HUB_TYP = "interlets-hub"
 _USES = ("signing", "sealing", "recovery")
+#: A signed entry in letters: a decision adds the hub's part and must fit an item.
+ENTRY_LENGTH_MAX = 14 * 1024
 
 
 class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +151,35 @@ def check_succession(before: GroupRecord | None, entry: GroupEntry) -> None:
         raise MalformedMessageError("rates", "an old rate changed", "old rates to stay")
     if entry.keys != old.keys:
         raise MalformedMessageError("keys", "other keys", "the keys it had")
+    # Every balance is stored in minor units: other decimals would move them all.
+    if entry.unit.decimals != old.unit.decimals:
+        raise MalformedMessageError(
+            "decimals", entry.unit.decimals, f"{old.unit.decimals}, as before"
+        )
+
+
+def check_proposal(before: GroupRecord, entry: GroupEntry) -> None:
+    """Check that a group may ask for this entry, after the one it has.
+
+    Group and hub both ask this first: what may never be approved should not wait
+    for a person.
+
+    Raises:
+        MalformedMessageError: not the next version, more than one new rate, or
+            nothing new at all.
+    """
+    check_succession(before, entry)
+    old = before.entry
+    if entry.version != old.version + 1:
+        expected = f"version {old.version + 1}"
+        raise MalformedMessageError("entry version", entry.version, expected)
+    added = entry.rates[len(old.rates) :]
+    if len(added) > 1:
+        raise MalformedMessageError("rates", f"{len(added)} new", "one new rate")
+    if added and added[0].milliseconds == before.rate:
+        raise MalformedMessageError("rate", before.rate, "another than now")
+    if not added and (entry.name, entry.unit) == (old.name, old.unit):
+        raise MalformedMessageError("entry", "as it is", "something new")
 
 
 def fold(

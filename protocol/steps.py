@@ -68,5 +68,23 @@ class Step(StrEnum):
     CORRECTION = "correction"
     """A node books the counter-entry of another."""
 
+    PROPOSE = "propose"
+    """A node signs a new entry of its group and asks the hub for it."""
+
+    PROPOSAL = "proposal"
+    """The hub keeps a proposal for the regional admin to decide."""
+
+    PROPOSAL_REFUSED = "proposal-refused"
+    """The hub answers a waiting proposal with no, at the regional admin's word."""
+
+    DIRECTORY = "directory"
+    """The hub decides on a group: its entry, its state or its limits."""
+
+    OWN_ENTRY = "own-entry"
+    """A node takes a decision on its own group, and opens what it needs for it."""
+
+    PROPOSAL_ANSWERED = "proposal-answered"
+    """A node takes the hub's no to its proposal."""
+
     SEND = "send"
     """The courier sends an envelope: around the HTTP request, nothing is written."""

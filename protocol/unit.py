@@ -20,6 +20,8 @@ AMOUNT_MAX = Amount(10**12)
 MILLISECONDS_MAX = Milliseconds(10**14)
 RATE_MAX = 10**10
 DECIMALS_MAX = 2
+_MINUTE = 60_000
+_SHOWN = 10**4
 
 
 class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +110,24 @@ def quote_for_payer(
 def residue(quoted: Quote, payer_rate: int) -> Milliseconds:
     """Give value(Y) - S in milliseconds: what the conversion account keeps."""
     return Milliseconds(quoted.payer_amount * payer_rate - quoted.milliseconds)
+
+
+def write_ratio(numerator: int, denominator: int) -> str:
+    """Write a positive ratio as people read it: up to four decimals, halves up."""
+    assert numerator > 0 and denominator > 0
+    whole = (2 * numerator * _SHOWN + denominator) // (2 * denominator)
+    text = write_amount(whole, 4)
+    return text.rstrip("0").rstrip(".")
+
+
+def units_per_hour(rate: int, decimals: int) -> str:
+    """Write how many units an hour is worth, as ``20`` or ``6.6667``."""
+    return write_ratio(HOUR, rate * int(10**decimals))
+
+
+def minutes_per_unit(rate: int, decimals: int) -> str:
+    """Write how many minutes one unit is worth, as ``3`` or ``8.5714``."""
+    return write_ratio(rate * int(10**decimals), _MINUTE)
 
 
 def write_amount(amount: int, decimals: int) -> str:

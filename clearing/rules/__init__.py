@@ -8,6 +8,17 @@ its start (protocol, section 7).
 
 from clearing.rules.admission import Admission, AdmissionRefused, decide_admission
 from clearing.rules.decisions import decide_due, decide_item_refused, decide_reply
+from clearing.rules.groups import (
+    Approve,
+    Disapprove,
+    Freeze,
+    GroupOrder,
+    Limit,
+    NotDecided,
+    Release,
+    decide_group,
+    decide_proposal,
+)
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
 from clearing.rules.view import (
@@ -15,7 +26,10 @@ from clearing.rules.view import (
     AppendDecision,
     HubView,
     Invitation,
+    KeepProposal,
     NoteMirror,
+    Proposal,
+    ProposalState,
     SpendInvitation,
 )
 
@@ -24,15 +38,27 @@ __all__ = [
     "Admission",
     "AdmissionRefused",
     "AppendDecision",
+    "Approve",
+    "Disapprove",
+    "Freeze",
+    "GroupOrder",
     "HubView",
     "Invitation",
+    "KeepProposal",
+    "Limit",
+    "NotDecided",
     "NoteMirror",
+    "Proposal",
+    "ProposalState",
+    "Release",
     "SpendInvitation",
     "decide_admission",
     "decide_due",
+    "decide_group",
     "decide_item_refused",
     "decide_mirror",
     "decide_prepare",
+    "decide_proposal",
     "decide_reply",
     "open_log",
 ]

@@ -10,7 +10,7 @@ from clearing.rules.view import (
     SpendInvitation,
 )
 from protocol.address import HUB, Group
-from protocol.directory import entry_key, fold
+from protocol.directory import ENTRY_LENGTH_MAX, entry_key, fold
 from protocol.effects import (
     Effect,
     Effects,
@@ -27,7 +27,6 @@ from protocol.ledger import (
     AccountKind,
 )
 from protocol.messages import (
-    ITEM_LENGTH_MAX,
     DirectoryDecision,
     GroupEntry,
     KeySpan,
@@ -62,6 +61,8 @@ def decide_admission(view: HubView, admission: Admission, now: Instant) -> Effec
     if invitation is not None and invitation.request_hash == admission.request_hash:
         return Effects(None, (), view.directory[group])
     told = _why_not(view, admission, invitation, now)
+    if told is None and len(admission.signed) > ENTRY_LENGTH_MAX:
+        told = "The group's entry is too long."
     if told is not None or invitation is None:
         return Effects(None, (), AdmissionRefused(told or ""))
     decision = DirectoryDecision(
@@ -76,8 +77,6 @@ def decide_admission(view: HubView, admission: Admission, now: Instant) -> Effec
         keys=[KeySpan(_signing_kid(admission.entry), 1, None)],
     )
     line = write_line(decision)
-    if len(line) > ITEM_LENGTH_MAX:
-        return Effects(None, (), AdmissionRefused("The group's entry is too long."))
     directory = fold(view.directory, decision, line, view.federation)
     position = Account(
         account_id=group,

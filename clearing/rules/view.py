@@ -1,5 +1,7 @@
 """What the hub knows while it decides a batch."""
 
+from enum import StrEnum
+
 import msgspec
 
 from protocol.address import FederationId, Group
@@ -12,6 +14,7 @@ from protocol.effects import (
 from protocol.instant import Instant
 from protocol.keyring import Keyring
 from protocol.link import Link, Trouble
+from protocol.messages import GroupEntry
 from protocol.transfer import State, Transfer
 
 #: The hub's own account, for charges and shared losses; no group may be so named.
@@ -33,6 +36,50 @@ class NoteMirror(HouseEffect, frozen=True):
     log: str
     number: int
     balance: int
+
+
+class ProposalState(StrEnum):
+    """What became of a group's proposal."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    REPLACED = "replaced"
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A new entry that a group asks for, and what the regional admin said to it.
+
+    Attributes:
+        group: who asks.
+        number: of the item in the group's stream; with the group it is its name.
+        line_hash: of that item's line, for the answer.
+        entry: what the group asks for.
+        signed: the group's JWS over it.
+        at: when the hub took it.
+        state: only one of a group is ever waiting: its newest.
+        decided_at: when it stopped waiting.
+    """
+
+    group: Group
+    number: int
+    line_hash: str
+    entry: GroupEntry
+    signed: str
+    at: Instant
+    state: ProposalState = ProposalState.WAITING
+    decided_at: Instant | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether the regional admin has yet to decide."""
+        return self.state is ProposalState.WAITING
+
+
+class KeepProposal(HouseEffect, frozen=True):
+    """Keep a proposal as it now stands."""
+
+    proposal: Proposal
 
 
 class SpendInvitation(HouseEffect, frozen=True):
@@ -67,6 +114,7 @@ class HubView(View):
         size: decisions in it so far.
         history: lines of all directory decisions, for a new group.
         invitations: by the hash of their code.
+        proposals: the newest of each group, waiting or not.
         own_keys: the hub's public keys, as entries write keys.
     """
 
@@ -78,6 +126,7 @@ class HubView(View):
         self.size = 0
         self.history: list[bytes] = []
         self.invitations: dict[str, Invitation] = {}
+        self.proposals: dict[Group, Proposal] = {}
         self.own_keys: frozenset[str] = frozenset()
 
     def apply_house(self, effect: Effect) -> None:
@@ -86,6 +135,8 @@ class HubView(View):
             case AppendDecision():
                 assert effect.log == self.log and effect.number == self.size
                 self.size += 1
+            case KeepProposal():
+                self.proposals[effect.proposal.group] = effect.proposal
             case SpendInvitation():
                 self.invitations[effect.code_hash] = msgspec.structs.replace(
                     self.invitations[effect.code_hash],

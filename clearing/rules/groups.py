@@ -1,0 +1,267 @@
+"""What the regional admin decides on a group: its entry, its state, its limits.
+
+A group can only propose an entry; it counts from the numbered decision that tells
+it to everyone. A wish for what is so already is no second decision. Who is
+admitted is ``clearing.rules.admission``.
+"""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from clearing.rules.view import (
+    AppendDecision,
+    HubView,
+    KeepProposal,
+    Proposal,
+    ProposalState,
+)
+from protocol.address import Group
+from protocol.directory import (
+    ENTRY_LENGTH_MAX,
+    GroupRecord,
+    check_proposal,
+    fold,
+    read_entry,
+)
+from protocol.effects import (
+    ArrivedItem,
+    Effect,
+    Effects,
+    SaveGroup,
+    SendItem,
+    SetLimits,
+    refuse_item,
+)
+from protocol.errors import ItemRefusalCode, PeerError
+from protocol.instant import Instant, write_instant
+from protocol.messages import (
+    ITEM_LENGTH_MAX,
+    DirectoryDecision,
+    DirectoryPropose,
+    ItemRefused,
+    line_hash,
+    write_line,
+)
+from protocol.steps import Step
+
+
+class Approve(msgspec.Struct, frozen=True):
+    """The regional admin approves a proposal, named by its item number."""
+
+    group: Group
+    proposal: int
+
+
+class Disapprove(msgspec.Struct, frozen=True):
+    """The regional admin says no to a proposal, named by its item number."""
+
+    group: Group
+    proposal: int
+
+
+class Freeze(msgspec.Struct, frozen=True):
+    """Nothing new in or out; what is in flight is decided and clears."""
+
+    group: Group
+
+
+class Release(msgspec.Struct, frozen=True):
+    """The end of a freeze."""
+
+    group: Group
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """New limits of a group's position, milliseconds; they bind new holds only."""
+
+    group: Group
+    floor: int
+    ceiling: int
+
+
+GroupOrder = Approve | Disapprove | Freeze | Release | Limit
+
+
+class NotDecided(msgspec.Struct, frozen=True):
+    """Why an order of the regional admin changed nothing, in a sentence."""
+
+    told: str
+
+
+def decide_proposal(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Keep a proposal for the regional admin; answer at once what can never be.
+
+    A newer one takes the place of one that waits: the group has changed its mind.
+    """
+    propose = arrived.item
+    assert isinstance(propose, DirectoryPropose)
+    group = Group(arrived.peer)
+    try:
+        entry = read_entry(propose.entry, view.federation)
+    except PeerError:
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.UNREADABLE),))
+    if entry.group != group:
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
+    proposal = Proposal(
+        group=group,
+        number=arrived.number,
+        line_hash=line_hash(arrived.line),
+        entry=entry,
+        signed=propose.entry,
+        at=now,
+    )
+    if _why_not(view.directory[group], proposal) is not None:
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_APPROVED),))
+    wanted: list[Effect] = []
+    former = view.proposals.get(group)
+    if former is not None and former.is_waiting:
+        wanted += _end(former, ProposalState.REPLACED, now)
+    return Effects(Step.PROPOSAL, (*wanted, KeepProposal(proposal)))
+
+
+def _why_not(record: GroupRecord, proposal: Proposal) -> str | None:
+    """Say why a proposal may not follow a group's entry, or ``None``."""
+    if len(proposal.signed) > ENTRY_LENGTH_MAX:
+        return f"entry: {len(proposal.signed)} letters; expected {ENTRY_LENGTH_MAX}"
+    try:
+        check_proposal(record, proposal.entry)
+    except PeerError as error:
+        return str(error)
+    return None
+
+
+def _end(proposal: Proposal, state: ProposalState, now: Instant) -> list[Effect]:
+    """End a proposal that waits with a no to its group."""
+    ended = msgspec.structs.replace(proposal, state=state, decided_at=now)
+    refused = ItemRefused(
+        number=proposal.number,
+        hash=proposal.line_hash,
+        code=ItemRefusalCode.NOT_APPROVED,
+    )
+    return [KeepProposal(ended), SendItem(proposal.group, write_line(refused))]
+
+
+def decide_group(view: HubView, order: GroupOrder, now: Instant) -> Effects:
+    """Carry out an order of the regional admin.
+
+    The outcome is the group's record as it then is, or ``NotDecided``.
+    """
+    record = view.directory.get(order.group)
+    if record is None:
+        return _no(f"There is no group {order.group!r}.")
+    match order:
+        case Approve() | Disapprove():
+            return _decide_proposed(view, record, order, now)
+        case Freeze():
+            return _change_state(view, record, "active", "frozen", now)
+        case Release():
+            return _change_state(view, record, "frozen", "active", now)
+        case Limit():
+            return _change_limits(view, record, order, now)
+        case _:
+            assert_never(order)
+
+
+def _no(told: str) -> Effects:
+    return Effects(None, (), NotDecided(told))
+
+
+def _decide_proposed(
+    view: HubView, record: GroupRecord, order: Approve | Disapprove, now: Instant
+) -> Effects:
+    """Decide on the very proposal that the admin has seen, and on no other."""
+    proposal = view.proposals.get(order.group)
+    if proposal is None or proposal.number != order.proposal:
+        found = proposal.number if proposal and proposal.is_waiting else "none"
+        return _no(f"Proposal {order.proposal} does not wait; found {found} waiting.")
+    if isinstance(order, Approve):
+        return _approve(view, record, proposal, now)
+    if proposal.state is ProposalState.REFUSED:
+        return Effects(None, (), record)
+    if not proposal.is_waiting:
+        return _no(f"Proposal {proposal.number} has been {proposal.state} already.")
+    ended = _end(proposal, ProposalState.REFUSED, now)
+    return Effects(Step.PROPOSAL_REFUSED, ended, record)
+
+
+def _approve(
+    view: HubView, record: GroupRecord, proposal: Proposal, now: Instant
+) -> Effects:
+    if proposal.state is ProposalState.APPROVED:
+        return Effects(None, (), record)
+    if not proposal.is_waiting:
+        return _no(f"Proposal {proposal.number} has been {proposal.state} already.")
+    link = view.links.get(proposal.group)
+    if link is None or not link.has_compared:
+        # A hub that was restored may have forgotten a newer proposal, or that
+        # this one was decided: the group's node knows.
+        return _no("The group's server has not been heard of since the hub's start.")
+    told = _why_not(record, proposal)
+    if told is not None:
+        return _no(f"Proposal {proposal.number} no longer fits: {told}.")
+    approved = msgspec.structs.replace(
+        proposal, state=ProposalState.APPROVED, decided_at=now
+    )
+    changed = msgspec.structs.replace(record, signed=proposal.signed)
+    return _decide(view, changed, now, [KeepProposal(approved)])
+
+
+def _change_state(
+    view: HubView, record: GroupRecord, before: str, after: str, now: Instant
+) -> Effects:
+    if record.state == after:
+        return Effects(None, (), record)
+    if record.state != before:
+        return _no(f"The group is {record.state}; expected it to be {before}.")
+    changed = msgspec.structs.replace(record, state=after)
+    return _decide(view, changed, now, [])
+
+
+def _change_limits(
+    view: HubView, record: GroupRecord, order: Limit, now: Instant
+) -> Effects:
+    """Set limits, wherever the position stands: they are looked at by new holds."""
+    assert order.floor <= 0 <= order.ceiling, "callers parse limits"
+    if (record.floor, record.ceiling) == (order.floor, order.ceiling):
+        return Effects(None, (), record)
+    changed = msgspec.structs.replace(record, floor=order.floor, ceiling=order.ceiling)
+    frozen = view.accounts[order.group].frozen
+    limits = SetLimits(order.group, order.floor, order.ceiling, frozen)
+    return _decide(view, changed, now, [limits])
+
+
+def _decide(
+    view: HubView, record: GroupRecord, now: Instant, more: Sequence[Effect]
+) -> Effects:
+    """Write the one decision on a group, for everyone, and what hangs on it.
+
+    Args:
+        view: what the hub knows.
+        record: the group as it shall be; its ``entry`` is read anew.
+        now: the hub's time.
+        more: effects beside the decision.
+    """
+    group = Group(record.entry.group)
+    decision = DirectoryDecision(
+        log=view.log,
+        number=view.size,
+        at=write_instant(now),
+        group=group,
+        entry=record.signed,
+        state=record.state,  # type: ignore[arg-type]
+        floor=record.floor,
+        ceiling=record.ceiling,
+        keys=list(record.keys),
+    )
+    line = write_line(decision)
+    assert len(line) <= ITEM_LENGTH_MAX, "the entry's length was checked"
+    directory = fold(view.directory, decision, line, view.federation)
+    wanted: list[Effect] = [
+        AppendDecision(view.log, view.size, line),
+        SaveGroup(directory[group]),
+        *more,
+        *(SendItem(other, line) for other in sorted(directory)),
+    ]
+    return Effects(Step.DIRECTORY, wanted, directory[group])
