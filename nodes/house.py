@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from weakref import WeakValueDictionary
 
-from nodes import member_store, rules
+from nodes import member_store, proposal_store, rules
 from nodes.listeners import Listeners
 from nodes.member_store import Membership
 from nodes.rules import (
@@ -20,6 +20,8 @@ from nodes.rules import (
     NewMember,
     NodeView,
     Order,
+    Proposal,
+    Propose,
 )
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, entry_key, fold, keyring, read_hub_statement
@@ -82,6 +84,8 @@ class NodeHouse:
         #: Transfers as the newest batches left them, oldest first: whoever waits
         #: for one need not ask the database how it stands.
         self._recent: dict[str, Transfer] = {}
+        #: The newest that the group has asked the hub for.
+        self.proposal: Proposal | None = None
         #: Kept only as long as somebody waits for it.
         self._watched: WeakValueDictionary[str, asyncio.Future[Transfer]]
         self._watched = WeakValueDictionary()
@@ -120,6 +124,7 @@ class NodeHouse:
         self._mirrored = None
         self._recent = {}
         self._clearing = await member_store.read_clearing(connection)
+        self.proposal = await proposal_store.read_newest(connection, self.federation)
         self.listeners.wake_all()
 
     def _know(self, directory: Directory) -> None:
@@ -136,7 +141,7 @@ class NodeHouse:
         view.directory = view.ahead = self.directory
         view.hub_key, view.keyring = self._hub_key, self.keyring
         view.newest, view.mirrored = self._newest, self._mirrored
-        view.clearing = self._clearing
+        view.clearing, view.proposal = self._clearing, self.proposal
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -169,7 +174,7 @@ class NodeHouse:
                 return self._touched_by(wanted)
             case CancelWish():
                 return Touched(transfers={wanted.transfer_id})
-            case NewMember() | MemberChange() | HandEntry() | Correction():
+            case NewMember() | MemberChange() | HandEntry() | Correction() | Propose():
                 return _touched_by_treasurer(wanted)
             case ArrivedItem(item=ItemRefused() as item):
                 return Touched(sent_items={(wanted.peer, item.number)})
@@ -220,7 +225,7 @@ class NodeHouse:
                 yield rules.decide_cancel(view, wanted)
             case ArrivedItem():
                 yield _decide_item(view, wanted, now)
-            case NewMember() | MemberChange() | HandEntry() | Correction():
+            case NewMember() | MemberChange() | HandEntry() | Correction() | Propose():
                 yield _decide_treasurer(view, wanted, now)
             case _:
                 raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
@@ -239,6 +244,7 @@ class NodeHouse:
     ) -> None:
         """Write what only nodes keep."""
         await member_store.write(connection, effects, now)
+        await proposal_store.write(connection, effects)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""
@@ -246,7 +252,7 @@ class NodeHouse:
         if view.directory is not self.directory:
             self.directory, self.keyring = view.directory, view.keyring
         self._newest, self._mirrored = view.newest, view.mirrored
-        self._clearing = view.clearing_balance
+        self._clearing, self.proposal = view.clearing_balance, view.proposal
         for transfer_id, transfer in view.transfers.items():
             self._recent.pop(transfer_id, None)
             self._recent[transfer_id] = transfer
@@ -274,7 +280,7 @@ def _open_box(
 
 
 #: What a treasurer orders on her own ledger.
-_TreasurerOrder = NewMember | MemberChange | HandEntry | Correction
+_TreasurerOrder = NewMember | MemberChange | HandEntry | Correction | Propose
 
 
 def _touched_by_treasurer(wanted: _TreasurerOrder) -> Touched:
@@ -301,6 +307,8 @@ def _decide_treasurer(view: NodeView, wanted: _TreasurerOrder, now: Instant) -> 
             return rules.decide_entry(view, wanted, now)
         case Correction():
             return rules.decide_correction(view, wanted, now)
+        case Propose():
+            return rules.decide_propose(view, wanted, now)
 
 
 def _decide_item(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
@@ -313,11 +321,11 @@ def _decide_item(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
         case TransferDecision() as decision:
             return rules.decide_decision(view, decision, now)
         case DirectoryDecision() as decision:
-            return rules.decide_directory(view, decision, arrived.line)
+            return rules.decide_directory(view, decision, arrived.line, now)
         case LogDecision() as decision:
             return rules.decide_log(decision)
         case ItemRefused():
-            return rules.decide_item_refused(view, arrived)
+            return rules.decide_item_refused(view, arrived, now)
         case ItemRefusalCode() as code:
             return Effects(None, (refuse_item(arrived, code),))
         case _:

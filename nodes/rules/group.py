@@ -1,11 +1,11 @@
 """The group itself: its entry, its accounts, its mirror at the hub."""
 
+from nodes.rules.proposals import answers_of_decision
 from nodes.rules.view import NodeView, NoteDecision, accounts_of
 from protocol.address import Group
 from protocol.directory import fold
 from protocol.effects import (
     CallPeople,
-    Effect,
     Effects,
     OpenAccount,
     SaveGroup,
@@ -14,18 +14,23 @@ from protocol.effects import (
 from protocol.errors import (
     PeerError,
 )
+from protocol.instant import Instant
 from protocol.messages import (
     DirectoryDecision,
     LogDecision,
     Mirror,
     write_line,
 )
+from protocol.steps import Step
 
 
 def decide_directory(
-    view: NodeView, decision: DirectoryDecision, line: bytes
+    view: NodeView, decision: DirectoryDecision, line: bytes, now: Instant
 ) -> Effects:
-    """Take a group's entry; our own brings the accounts of its rates."""
+    """Take a group's entry; our own brings the accounts of its rates.
+
+    Old rates keep theirs: what was fixed under them may still clear.
+    """
     note = NoteDecision(decision.log, decision.number)
     try:
         directory = fold(view.directory, decision, line, view.federation)
@@ -33,14 +38,15 @@ def decide_directory(
         text = f"directory decision {decision.log}/{decision.number}: {error}"
         return Effects(None, (note, CallPeople("directory", text)))
     record = directory[Group(decision.group)]
-    opened: list[Effect] = []
-    if decision.group == view.group:
-        opened = [
-            OpenAccount(account)
-            for account in accounts_of(record)
-            if account.account_id not in view.accounts
-        ]
-    return Effects(None, (note, SaveGroup(record), *opened))
+    if decision.group != view.group:
+        return Effects(None, (note, SaveGroup(record)))
+    opened = [
+        OpenAccount(account)
+        for account in accounts_of(record)
+        if account.account_id not in view.accounts
+    ]
+    answers = answers_of_decision(view, record, now)
+    return Effects(Step.OWN_ENTRY, (note, SaveGroup(record), *opened, *answers))
 
 
 def decide_log(decision: LogDecision) -> Effects:

@@ -318,6 +318,9 @@ def _first_local_refusal(
         return RefusalCode.ACCOUNT_FROZEN
     if other is None or other is own:
         return RefusalCode.UNKNOWN_GROUP
+    if own.state != "active" or other.state != "active":
+        # The hub would say so too; the member need not wait for it.
+        return RefusalCode.GROUP_FROZEN
     if quoted is None:
         return RefusalCode.AMOUNT_OUT_OF_RANGE
     code = may_debit(payer, quoted.payer_amount)

@@ -1,5 +1,7 @@
 """What a node knows while it decides a batch, and the accounts of its own."""
 
+from enum import StrEnum
+
 import msgspec
 
 from protocol import sealing
@@ -19,6 +21,7 @@ from protocol.ledger import (
     Account,
     AccountKind,
 )
+from protocol.messages import GroupEntry
 
 CLEARING = "clearing"
 
@@ -123,6 +126,45 @@ class NoteDecision(HouseEffect, frozen=True):
     number: int
 
 
+class ProposalState(StrEnum):
+    """What became of what the group asked the hub for."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REFUSED = "refused"
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A new entry that the group has asked the hub for.
+
+    Attributes:
+        number: of its item in our stream to the hub.
+        entry: what the group wants to say of itself.
+        signed: our JWS over it.
+        at: when the treasurer asked.
+        state: what the hub said to it.
+        answered_at: when we took that.
+    """
+
+    number: int
+    entry: GroupEntry
+    signed: str
+    at: Instant
+    state: ProposalState = ProposalState.PENDING
+    answered_at: Instant | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Say whether the hub has yet to answer."""
+        return self.state is ProposalState.PENDING
+
+
+class KeepProposal(HouseEffect, frozen=True):
+    """Keep a proposal as it now stands."""
+
+    proposal: Proposal
+
+
 class NodeView(View):
     """What a node knows while it decides a batch.
 
@@ -135,6 +177,7 @@ class NodeView(View):
         answers: by caller and key, how orders were answered.
         names: display names of the members whom a treasurer's order is about.
         corrected: entries that have been corrected, of those that orders name.
+        proposal: the newest that the group has asked for.
         clearing: the clearing account's balance when the batch began.
         newest: log and number of the newest decision taken.
         mirrored: the newest that a mirror item told the hub.
@@ -157,6 +200,7 @@ class NodeView(View):
         self.answers: dict[tuple[str, str], Answer] = {}
         self.names: dict[str, str] = {}
         self.corrected: set[str] = set()
+        self.proposal: Proposal | None = None
         self.clearing = 0
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
@@ -172,6 +216,8 @@ class NodeView(View):
         match effect:
             case NoteDecision():
                 self.newest = (effect.log, effect.number)
+            case KeepProposal():
+                self.proposal = effect.proposal
             case KeepAnswer():
                 self.answers[effect.caller, effect.key] = effect.answer
             case SaveMember():

@@ -803,7 +803,7 @@ def test_what_was_ordered_before_a_rate_change_posts_at_its_old_rate() -> None:
     view, prepare, answer = with_answer()
     changed = directory_decision(entry_of(OOSTENDE, 180_000, 90_000), number=1)
     line = write_line(changed)
-    carried(view, rules.decide_directory(view, changed, line))
+    carried(view, rules.decide_directory(view, changed, line, NOW))
     told = decision(prepare=hash_of_item(prepare), answer=answer)
     carried(view, rules.decide_decision(view, told, NOW))
     assert view.accounts[conversion(1)].balance == 1
@@ -899,7 +899,7 @@ def refused_item(view: NodeView, line: bytes, **changes: Any) -> Any:
 def test_a_prepare_that_the_hub_could_not_take_is_voided() -> None:
     view, prepare = with_order()
     arrived = refused_item(view, write_line(prepare))
-    carried(view, rules.decide_item_refused(view, arrived))
+    carried(view, rules.decide_item_refused(view, arrived, NOW))
     assert view.accounts["marie"].held_out == 0
     assert view.transfers[ID].state is State.REFUSED
     assert view.transfers[ID].code == ItemRefusalCode.ID_REUSED
@@ -913,7 +913,7 @@ def test_a_refused_item_that_was_never_sent_so_calls_people(
 ) -> None:
     view, prepare = with_order()
     arrived = refused_item(view, write_line(prepare), **changes)
-    effects = carried(view, rules.decide_item_refused(view, arrived))
+    effects = carried(view, rules.decide_item_refused(view, arrived, NOW))
     assert [type(effect) for effect in effects.wanted] == [CallPeople]
     assert is_held(view)
 
@@ -922,7 +922,7 @@ def test_a_refused_accept_keeps_its_hold_and_calls_people() -> None:
     view, prepare = with_offer()
     accept = TransferAccept(id=ID, prepare=prepare)
     arrived = refused_item(view, write_line(accept))
-    effects = carried(view, rules.decide_item_refused(view, arrived))
+    effects = carried(view, rules.decide_item_refused(view, arrived, NOW))
     assert calls(effects)
     assert is_held(view)
 
@@ -932,7 +932,7 @@ def test_a_prepare_refused_after_its_decision_moves_nothing() -> None:
     told = decision(prepare=hash_of_item(prepare), answer=answer)
     carried(view, rules.decide_decision(view, told, NOW))
     arrived = refused_item(view, write_line(prepare))
-    effects = carried(view, rules.decide_item_refused(view, arrived))
+    effects = carried(view, rules.decide_item_refused(view, arrived, NOW))
     assert not of_kind(effects, EndHold) + of_kind(effects, SaveTransfer)
     assert view.transfers[ID].state is State.CLEARED
 
@@ -989,7 +989,7 @@ def test_entries_of_both_sides_sum_to_zero_and_nobody_gains(seed: int) -> None:
 def test_a_directory_decision_is_taken_in() -> None:
     view = oostende()
     new = directory_decision(entry_of(GENT), number=7)
-    effects = carried(view, rules.decide_directory(view, new, write_line(new)))
+    effects = carried(view, rules.decide_directory(view, new, write_line(new), NOW))
     assert view.directory[GENT].entry == entry_of(GENT)
     assert not of_kind(effects, OpenAccount)
     assert view.newest == (LOG, 7)
@@ -999,7 +999,7 @@ def test_our_own_entry_opens_the_accounts_of_its_rates() -> None:
     view = oostende()
     view.accounts.clear()
     own = directory_decision(entry_of(OOSTENDE, 180_000, 90_000))
-    carried(view, rules.decide_directory(view, own, write_line(own)))
+    carried(view, rules.decide_directory(view, own, write_line(own), NOW))
     assert {name: account.unit for name, account in view.accounts.items()} == {
         "clearing": TIME_UNIT,
         "settlement": TIME_UNIT,
@@ -1016,7 +1016,7 @@ def test_our_own_entry_opens_the_accounts_of_its_rates() -> None:
 def test_our_own_entry_again_opens_only_what_is_new() -> None:
     view = oostende()
     own = directory_decision(entry_of(OOSTENDE, 180_000, 90_000))
-    effects = carried(view, rules.decide_directory(view, own, write_line(own)))
+    effects = carried(view, rules.decide_directory(view, own, write_line(own), NOW))
     opened = [effect.account.account_id for effect in of_kind(effects, OpenAccount)]
     assert opened == [conversion(2), conversion_time(2)]
 
@@ -1025,7 +1025,9 @@ def test_a_groups_other_key_is_not_taken_and_calls_people() -> None:
     view = oostende()
     entry = entry_of(MECHELEN, 60_000, 1, keys_of="an impostor")
     forged = directory_decision(entry, keys_of="an impostor")
-    effects = carried(view, rules.decide_directory(view, forged, write_line(forged)))
+    effects = carried(
+        view, rules.decide_directory(view, forged, write_line(forged), NOW)
+    )
     assert calls(effects)
     assert not of_kind(effects, SaveGroup)
     assert view.directory[MECHELEN].entry == entry_of(MECHELEN)
@@ -1039,7 +1041,9 @@ def test_a_groups_other_key_is_not_taken_and_calls_people() -> None:
 def test_an_old_rate_never_changes(entry: Any) -> None:
     view = oostende()
     changed = directory_decision(entry)
-    effects = carried(view, rules.decide_directory(view, changed, write_line(changed)))
+    effects = carried(
+        view, rules.decide_directory(view, changed, write_line(changed), NOW)
+    )
     assert calls(effects)
     assert view.directory[MECHELEN].rate == 60_000
 
@@ -1047,7 +1051,7 @@ def test_an_old_rate_never_changes(entry: Any) -> None:
 def test_an_entry_under_another_groups_name_is_not_taken() -> None:
     view = oostende()
     wrong = directory_decision(entry_of(GENT), group=MECHELEN)
-    effects = carried(view, rules.decide_directory(view, wrong, write_line(wrong)))
+    effects = carried(view, rules.decide_directory(view, wrong, write_line(wrong), NOW))
     assert calls(effects)
     assert GENT not in view.directory
 

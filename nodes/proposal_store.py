@@ -1,0 +1,55 @@
+"""What the group has asked the hub to approve; only writer of ``proposal``."""
+
+from collections.abc import Sequence
+
+from nodes.rules import KeepProposal, Proposal, ProposalState
+from protocol.address import FederationId
+from protocol.directory import read_entry
+from protocol.effects import Effect
+from protocol.errors import LedgerBrokenError, PeerError
+from protocol.instant import from_datetime, to_datetime
+from protocol.peer.database import AnyConnection, queries
+
+_SQL = queries(__file__)
+
+
+async def read_newest(
+    connection: AnyConnection, federation: FederationId
+) -> Proposal | None:
+    """Give the newest proposal, if there ever was one.
+
+    Raises:
+        LedgerBrokenError: an entry that we signed can no longer be read.
+    """
+    row = await connection.fetchrow(_SQL["read_newest"])
+    if row is None:
+        return None
+    try:
+        entry = read_entry(row["entry"], federation)
+    except PeerError as error:
+        raise LedgerBrokenError(f"proposal {row['number']}: {error}") from None
+    answered_at = row["answered_at"]
+    return Proposal(
+        number=row["number"],
+        entry=entry,
+        signed=row["entry"],
+        at=from_datetime(row["at"]),
+        state=ProposalState(row["state"]),
+        answered_at=None if answered_at is None else from_datetime(answered_at),
+    )
+
+
+async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
+    """Write a batch's proposals, in the order in which they were kept."""
+    for effect in effects:
+        if isinstance(effect, KeepProposal):
+            proposal = effect.proposal
+            answered_at = proposal.answered_at
+            await connection.execute(
+                _SQL["write_proposal"],
+                proposal.number,
+                proposal.signed,
+                to_datetime(proposal.at),
+                proposal.state.value,
+                None if answered_at is None else to_datetime(answered_at),
+            )

@@ -1,0 +1,11 @@
+-- write_proposal --
+-- Keep a proposal as it now stands.
+INSERT INTO proposal (number, entry, at, state, answered_at)
+VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (number) DO UPDATE
+   SET state = excluded.state, answered_at = excluded.answered_at;
+
+-- read_newest --
+-- The newest proposal.
+SELECT number, entry, at, state, answered_at
+  FROM proposal ORDER BY number DESC LIMIT 1;

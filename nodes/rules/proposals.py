@@ -1,0 +1,188 @@
+"""The group asks the hub for a new entry: another rate, other words for its unit.
+
+It counts only from the hub's numbered decision. One proposal is pending at a time:
+whoever asks for another must know what became of the first.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from nodes.rules.view import KeepProposal, NodeView, Proposal, ProposalState
+from protocol.directory import (
+    ENTRY_LENGTH_MAX,
+    GroupRecord,
+    check_proposal,
+    rate_of_hour,
+)
+from protocol.effects import (
+    ArrivedItem,
+    CallPeople,
+    Effect,
+    Effects,
+    SendItem,
+)
+from protocol.errors import MalformedMessageError, PeerError
+from protocol.instant import Instant
+from protocol.messages import (
+    DirectoryPropose,
+    EntryRate,
+    EntryUnit,
+    GroupEntry,
+    ItemRefused,
+    line_hash,
+    read_item,
+    write_line,
+)
+from protocol.steps import Step
+from protocol.unit import DECIMALS_MAX, RATE_MAX
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a treasurer wants to be otherwise; ``None``: as it is.
+
+    ``per_hour`` is whole units of an hour; ``decimals`` is only looked at.
+    """
+
+    per_hour: int | None = None
+    decimals: int | None = None
+    name: str | None = None
+    unit: str | None = None
+    plural: str | None = None
+    symbol: str | None = None
+
+
+class Propose(msgspec.Struct, frozen=True, kw_only=True):
+    """A treasurer's order to ask the hub for an entry, which the group has signed."""
+
+    entry: GroupEntry
+    signed: str
+
+
+class NotProposed(msgspec.Struct, frozen=True):
+    """Why nothing was asked, in a sentence.
+
+    ``pending`` is the proposal that stands in the way, if one does.
+    """
+
+    told: str
+    pending: Proposal | None = None
+
+
+def next_entry(record: GroupRecord, wish: Wish) -> GroupEntry | None:
+    """Write the entry that a wish leads to; ``None`` when all is so already.
+
+    Raises:
+        MalformedMessageError: a rate that cannot be, or other decimals.
+    """
+    old = record.entry
+    decimals = old.unit.decimals
+    if wish.decimals is not None and wish.decimals != decimals:
+        # Amounts are stored in minor units: the same digits would mean another sum.
+        raise MalformedMessageError(
+            "decimals", wish.decimals, f"{decimals}, which can never change"
+        )
+    assert 0 <= decimals <= DECIMALS_MAX
+    rates = list(old.rates)
+    if wish.per_hour is not None:
+        rate = rate_of_hour(wish.per_hour, decimals)
+        if not 1 <= rate <= RATE_MAX:
+            raise MalformedMessageError(
+                "per_hour", wish.per_hour, "a minor unit worth 1 ms or more"
+            )
+        if rate != record.rate:
+            rates.append(EntryRate(record.rate_version + 1, rate))
+    entry = msgspec.structs.replace(
+        old,
+        version=old.version + 1,
+        name=wish.name or old.name,
+        unit=EntryUnit(
+            name=wish.unit or old.unit.name,
+            plural=wish.plural or old.unit.plural,
+            symbol=wish.symbol or old.unit.symbol,
+            decimals=decimals,
+        ),
+        rates=rates,
+    )
+    is_new = msgspec.structs.replace(entry, version=old.version) != old
+    return entry if is_new else None
+
+
+def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
+    """Ask the hub for an entry, unless another proposal is pending.
+
+    The outcome is the ``Proposal``, new or pending already, or ``NotProposed``.
+    """
+    pending = view.proposal
+    if pending is not None and pending.is_pending:
+        if pending.signed == order.signed:
+            return Effects(None, (), pending)
+        told = "Your group has asked for something else already; wait for the answer."
+        return Effects(None, (), NotProposed(told, pending))
+    own = view.directory.get(view.group)
+    assert own is not None, "a node that has joined has its own entry"
+    told_why = _why_not(own, order)
+    if told_why is not None:
+        return Effects(None, (), NotProposed(told_why))
+    proposal = Proposal(
+        number=view.next_number("hub"),
+        entry=order.entry,
+        signed=order.signed,
+        at=now,
+    )
+    line = write_line(DirectoryPropose(entry=order.signed))
+    return Effects(
+        Step.PROPOSE, (KeepProposal(proposal), SendItem("hub", line)), proposal
+    )
+
+
+def _why_not(own: GroupRecord, order: Propose) -> str | None:
+    if len(order.signed) > ENTRY_LENGTH_MAX:
+        return "The group's entry has become too long: its rate changed too often."
+    try:
+        check_proposal(own, order.entry)
+    except PeerError as error:
+        return str(error)
+    return None
+
+
+def answers_of_decision(
+    view: NodeView, record: GroupRecord, now: Instant
+) -> Sequence[Effect]:
+    """Say what a decision on our own group means for what we asked.
+
+    Whatever the hub decides was signed with our key; what we know nothing of,
+    somebody else has signed, or a database lost it.
+    """
+    before, pending = view.directory.get(view.group), view.proposal
+    if before is None or record.signed == before.signed:
+        return ()
+    if pending is None or pending.signed != record.signed:
+        text = f"the hub decided on entry {record.entry.version}, which we never asked"
+        return (CallPeople("directory", text),)
+    return (KeepProposal(_answered(pending, ProposalState.APPROVED, now)),)
+
+
+def _answered(proposal: Proposal, state: ProposalState, now: Instant) -> Proposal:
+    return msgspec.structs.replace(proposal, state=state, answered_at=now)
+
+
+def is_refused_proposal(view: NodeView, arrived: ArrivedItem) -> bool:
+    """Say whether an ``item.refused`` is the hub's no to a proposal of ours."""
+    refused = arrived.item
+    assert isinstance(refused, ItemRefused)
+    line = view.sent_lines.get((arrived.peer, refused.number), b"")
+    is_ours = isinstance(read_item(line), DirectoryPropose)
+    return is_ours and line_hash(line) == refused.hash
+
+
+def decide_refused_proposal(
+    view: NodeView, arrived: ArrivedItem, now: Instant
+) -> Effects:
+    """Take the hub's no; the treasurer may ask again."""
+    refused, proposal = arrived.item, view.proposal
+    assert isinstance(refused, ItemRefused)
+    if proposal is None or not proposal.is_pending or proposal.number != refused.number:
+        return Effects(None, ())
+    ended = _answered(proposal, ProposalState.REFUSED, now)
+    return Effects(Step.PROPOSAL_ANSWERED, (KeepProposal(ended),))
