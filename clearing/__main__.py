@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from clearing import commands
+from clearing import commands, group_commands
 from protocol.peer.command_line import add_verb, run
 
 
@@ -40,14 +40,7 @@ def parser() -> argparse.ArgumentParser:
     invite.add_argument(
         "--ceiling", type=int, default=100, help="highest position, hours (100)"
     )
-    group = verbs.add_parser("group", help="groups of the federation")
-    add_verb(
-        group.add_subparsers(required=True, metavar="VERB"),
-        "list",
-        commands.list_groups,
-        "list groups, their limits in hours, and the digits to compare by telephone",
-        "interlets-hub group list --config hub.toml",
-    )
+    _add_group(verbs)
     add_verb(
         verbs,
         "sign-in",
@@ -56,6 +49,53 @@ def parser() -> argparse.ArgumentParser:
         "interlets-hub sign-in --config hub.toml",
     )
     return top
+
+
+def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    group = verbs.add_parser("group", help="groups of the federation")
+    kinds = group.add_subparsers(required=True, metavar="VERB")
+    add_verb(
+        kinds,
+        "list",
+        commands.list_groups,
+        "list groups: limits in hours, units per hour and what is asked, and the "
+        "digits to compare by telephone",
+        "interlets-hub group list --config hub.toml",
+    )
+    for name, carry_out, told in (
+        ("show", group_commands.show, "show a group, and what it asks for"),
+        ("freeze", group_commands.freeze, "let nothing new in or out of a group"),
+        ("release", group_commands.release, "let a frozen group trade again"),
+    ):
+        verb = add_verb(
+            kinds,
+            name,
+            carry_out,
+            told,
+            f"interlets-hub group {name} oostende --config hub.toml",
+        )
+        verb.add_argument("group", help="the group's name, as oostende")
+    for name, carry_out, told in (
+        ("approve", group_commands.approve, "approve what a group asks for"),
+        ("refuse", group_commands.refuse, "say no to what a group asks for"),
+    ):
+        example = f"interlets-hub group {name} oostende 17 --config hub.toml"
+        verb = add_verb(kinds, name, carry_out, told, example)
+        verb.add_argument("group", help="the group's name, as oostende")
+        verb.add_argument(
+            "proposal", type=int, help="the proposal's number, as show tells it"
+        )
+    limits = add_verb(
+        kinds,
+        "limits",
+        group_commands.limits,
+        "set a group's lowest and highest position; they bind new payments only",
+        "interlets-hub group limits oostende --floor -50 --ceiling 200 "
+        "--config hub.toml",
+    )
+    limits.add_argument("group", help="the group's name, as oostende")
+    limits.add_argument("--floor", type=int, required=True, help="hours, 0 or lower")
+    limits.add_argument("--ceiling", type=int, required=True, help="hours, 0 or higher")
 
 
 def main() -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 from aiohttp import web
 
 from clearing import log_store
-from clearing.api import Api
+from clearing.api.federation import FederationApi
+from clearing.api.groups import GroupsApi
 from clearing.house import Due, HubHouse
 from clearing.inquiries import Inquiries
 from protocol.errors import InterletsError
@@ -51,10 +52,9 @@ async def serve(settings: Settings) -> None:
         links = LinkEndpoint(
             server.clerk, server.clock, house.must_wait, inquiries.pass_on
         )
-        api = Api(house, server.clerk, database, identity)
-        server.api += api.routes()
+        server.api += GroupsApi(house, server.clerk, database).routes()
         server.routes += [
-            *api.federation_routes(),
+            *FederationApi(house, server.clerk, identity).routes(),
             web.post("/federation/v1/link", links.post_link),
         ]
         server.on_shutdown.append(links.close)

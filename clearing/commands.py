@@ -5,9 +5,9 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 
-from clearing import app, log_store
+from clearing import app, log_store, proposal_store
 from clearing.log_store import Identity
-from clearing.rules import RESERVE, Invitation
+from clearing.rules import RESERVE, Invitation, Proposal
 from protocol.address import HUB, FederationId, Group, federation_id, read_group
 from protocol.base64url import write_base64url
 from protocol.directory import (
@@ -20,7 +20,7 @@ from protocol.errors import InterletsError, MalformedMessageError
 from protocol.instant import Instant, write_instant
 from protocol.joining import InvitationLink, hash_code, write_invitation
 from protocol.keyring import SigningKey, key_hash
-from protocol.messages import HubStatement
+from protocol.messages import GroupEntry, HubStatement
 from protocol.peer import access_store, directory_store
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, confirm_sheet
@@ -35,7 +35,7 @@ from protocol.peer.key_files import (
 from protocol.peer.own_server import Staff
 from protocol.peer.runner import prepare_database, run
 from protocol.peer.settings import Settings
-from protocol.unit import HOUR, MILLISECONDS_MAX
+from protocol.unit import HOUR, MILLISECONDS_MAX, units_per_hour
 
 _DAY_MS = 86_400_000
 INVITATION_DAYS = 7
@@ -158,6 +158,7 @@ async def _list_groups(settings: Settings) -> Mapping[str, object]:
         federation = FederationId(identity.federation)
         async with database.readers.acquire() as connection:
             directory = await directory_store.read(connection, federation)
+            proposals = await proposal_store.read_newest(connection, federation)
     finally:
         await database.close()
     return {
@@ -166,9 +167,25 @@ async def _list_groups(settings: Settings) -> Mapping[str, object]:
             "state": record.state,
             "floor_hours": record.floor // HOUR,
             "ceiling_hours": record.ceiling // HOUR,
+            "units_per_hour": _per_hour(record.entry),
+            **_asked(proposals.get(group)),
             "digits": check_digits(federation, record.entry),
         }
         for group, record in sorted(directory.items())
+    }
+
+
+def _per_hour(entry: GroupEntry) -> str:
+    return units_per_hour(entry.rates[-1].milliseconds, entry.unit.decimals)
+
+
+def _asked(proposal: Proposal | None) -> Mapping[str, object]:
+    """Say what waits for the regional admin: the rate that the group asks for."""
+    if proposal is None or not proposal.is_waiting:
+        return {}
+    return {
+        "asks_per_hour": _per_hour(proposal.entry),
+        "in_proposal": proposal.number,
     }
 
 
@@ -177,13 +194,23 @@ def invite(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, objec
     group = read_group(chosen.group)
     if group in (RESERVE, HUB):
         raise MalformedMessageError("group", group, "a name that the hub does not use")
-    floor, ceiling = _milliseconds(chosen.floor), _milliseconds(chosen.ceiling)
+    floor, ceiling = read_limits(chosen.floor, chosen.ceiling)
+    return asyncio.run(_invite(settings, group, floor, ceiling))
+
+
+def read_limits(floor_hours: int, ceiling_hours: int) -> tuple[int, int]:
+    """Read a group's limits, given in hours; gives milliseconds.
+
+    Raises:
+        DataError: no limits that a group could have.
+    """
+    floor, ceiling = _milliseconds(floor_hours), _milliseconds(ceiling_hours)
     if not floor <= 0 <= ceiling:
         raise DataError(
-            f"limits: found {chosen.floor} and {chosen.ceiling} hours; "
+            f"limits: found {floor_hours} and {ceiling_hours} hours; "
             "expected a floor of 0 or lower and a ceiling of 0 or higher"
         )
-    return asyncio.run(_invite(settings, group, floor, ceiling))
+    return floor, ceiling
 
 
 def _milliseconds(hours: int) -> int:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from nodes import commands
+from nodes import commands, unit_commands
 from nodes import treasurer_commands as treasurer
 from protocol.peer.command_line import add_verb, run
 
@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_member(verbs)
     _add_entry(verbs)
+    _add_unit(verbs)
     add_verb(
         verbs,
         "sign-in",
@@ -196,6 +197,30 @@ def _add_entry(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     for one in (booked, corrected):
         one.add_argument("--reason", required=True, help="for all whom it concerns")
+
+
+def _add_unit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    unit = verbs.add_parser("unit", help="what the group counts in, and its rate")
+    kinds = unit.add_subparsers(required=True, metavar="VERB")
+    add_verb(
+        kinds,
+        "show",
+        unit_commands.show,
+        "show unit and rate, and what was asked of the hub",
+        "interlets-node unit show --config node.toml",
+    )
+    change = add_verb(
+        kinds,
+        "change",
+        unit_commands.change,
+        "ask the hub for another rate or other words; the regional admin decides",
+        "interlets-node unit change --per-hour 30 --config node.toml",
+    )
+    change.add_argument("--per-hour", type=int, help="units that an hour is worth")
+    change.add_argument("--name", help="the group's name for people")
+    change.add_argument("--unit", help="what one unit is called")
+    change.add_argument("--plural", help="what several are called")
+    change.add_argument("--symbol", help="short form beside numbers")
 
 
 def main() -> int:

@@ -12,11 +12,13 @@ from nodes.api.members import MembersApi
 from nodes.api.news import News
 from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
+from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
 from nodes.payees import Payees
 from nodes.payments import Payments
+from nodes.proposals import Proposals
 from nodes.rules import CancelWish
 from nodes.treasurer import Treasurer
 from protocol.address import HUB
@@ -90,6 +92,7 @@ async def serve(settings: Settings) -> None:
             *MembersApi(treasurer, payments, database).routes(),
             *EntriesApi(treasurer, payments, database).routes(),
             *events.routes(),
+            *UnitApi(Proposals(house, clerk)).routes(),
         ]
         server.routes += asks.pages()
         server.tasks += [

@@ -22,11 +22,10 @@ from protocol.peer.key_files import load_keys
 from protocol.peer.own_server import Staff
 from protocol.peer.runner import prepare_database
 from protocol.peer.settings import Settings
-from protocol.unit import DECIMALS_MAX
+from protocol.unit import DECIMALS_MAX, PER_HOUR_MAX
 
 #: No member can have this name, since no account begins with "@".
 STAFF = Staff("@treasurer", ("read", "treasurer"))
-_PER_HOUR_MAX = 100_000
 
 
 class AlreadyThereError(InterletsError):
@@ -83,7 +82,7 @@ def join(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]
     # A link given right here still works, but a file or "-" stays out of `ps`.
     given = chosen.invitation
     text = given if given.startswith(("http://", "https://")) else read_given(given)
-    if not 1 <= chosen.per_hour <= _PER_HOUR_MAX:
+    if not 1 <= chosen.per_hour <= PER_HOUR_MAX:
         raise DataError(f"--per-hour: found {chosen.per_hour}; expected 1 to 100000")
     if not 0 <= chosen.decimals <= DECIMALS_MAX:
         raise DataError(f"--decimals: found {chosen.decimals}; expected 0, 1 or 2")

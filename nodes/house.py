@@ -294,6 +294,8 @@ def _touched_by_treasurer(wanted: _TreasurerOrder) -> Touched:
                 accounts=rules.accounts_on(entry.postings),
                 transfers={entry.transfer_id} if entry.transfer_id else set(),
             )
+        case Propose():
+            return Touched()
 
 
 def _decide_treasurer(view: NodeView, wanted: _TreasurerOrder, now: Instant) -> Effects:

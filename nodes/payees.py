@@ -10,7 +10,7 @@ import msgspec
 from nodes import payee_store
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
-from nodes.payments import UnitAnswer, unit_answer
+from nodes.payments import unit_answer
 from nodes.rules.inquiries import read_part_of_name
 from protocol.address import AccountName, Group, write_address
 from protocol.directory import GroupRecord
@@ -23,6 +23,7 @@ from protocol.peer.courier import Courier
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.sign_in import Throttle
+from protocol.peer.web.units import UnitAnswer
 
 #: How often one person may look for others in a minute.
 PER_MINUTE_MAX = 30

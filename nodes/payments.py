@@ -29,6 +29,7 @@ from protocol.peer.clerk import Clerk
 from protocol.peer.courier import Courier
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
+from protocol.peer.web.units import UnitAnswer
 from protocol.peer.web.words import Language, refusal
 from protocol.sealing import NONCE_LENGTH, SALT_LENGTH
 from protocol.transfer import Role, State, Transfer
@@ -53,15 +54,6 @@ class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memo: str = ""
     deliver: Literal["now", "when_reachable"] = "now"
     refund_of: IdField | None = None
-
-
-class UnitAnswer(msgspec.Struct, frozen=True):
-    """A unit, beside every amount."""
-
-    name: str
-    plural: str
-    symbol: str
-    decimals: int
 
 
 class AmountsAnswer(msgspec.Struct, frozen=True):
@@ -181,8 +173,7 @@ def body_hash(asked: TransferRequest, payer: str | None = None) -> str:
 
 def unit_answer(record: GroupRecord) -> UnitAnswer:
     """Give a group's unit as answers show it."""
-    unit = record.entry.unit
-    return UnitAnswer(unit.name, unit.plural, unit.symbol, unit.decimals)
+    return UnitAnswer.of(record.entry.unit)
 
 
 def refused(code: RefusalCode) -> Problem:

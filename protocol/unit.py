@@ -20,6 +20,8 @@ AMOUNT_MAX = Amount(10**12)
 MILLISECONDS_MAX = Milliseconds(10**14)
 RATE_MAX = 10**10
 DECIMALS_MAX = 2
+#: Most units that a group may say an hour is worth.
+PER_HOUR_MAX = 100_000
 _MINUTE = 60_000
 _SHOWN = 10**4
 

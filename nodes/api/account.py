@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from nodes.member_store import Member
-from nodes.payments import Payments, UnitAnswer, party, unit_answer
+from nodes.payments import Payments, party, unit_answer
 from nodes.rules import Standing, read_content
 from protocol.directory import GroupRecord
 from protocol.instant import Instant, read_instant, write_instant
@@ -16,6 +16,7 @@ from protocol.peer import ledger_store
 from protocol.peer.database import Database
 from protocol.peer.web.requests import caller_of, json_response, read_query
 from protocol.peer.web.routes import Route
+from protocol.peer.web.units import UnitAnswer
 
 PAGE_SIZE = 50
 _PAGE_SIZE_MAX = 200

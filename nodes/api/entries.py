@@ -11,7 +11,6 @@ from nodes.payments import (
     Payments,
     TransferAnswer,
     TransferRequest,
-    UnitAnswer,
     acting_for,
     as_ordered,
     party,
@@ -34,6 +33,7 @@ from protocol.peer.web.requests import (
     wait_preference,
 )
 from protocol.peer.web.routes import Route
+from protocol.peer.web.units import UnitAnswer
 from protocol.unit import AMOUNT_MAX
 
 

@@ -14,7 +14,7 @@ from nodes.api.account import (
     PageSizeField,
     account_state,
 )
-from nodes.payments import Payments, UnitAnswer, unit_answer
+from nodes.payments import Payments, unit_answer
 from nodes.rules import MemberChange, NewMember
 from nodes.treasurer import Treasurer
 from protocol.address import ACCOUNT_PATTERN, read_display_name
@@ -29,6 +29,7 @@ from protocol.peer.web.requests import (
     read_query,
 )
 from protocol.peer.web.routes import Route
+from protocol.peer.web.units import UnitAnswer
 from protocol.unit import AMOUNT_MAX
 
 #: Minor units.

@@ -35,7 +35,7 @@ from protocol.messages import (
     write_line,
 )
 from protocol.steps import Step
-from protocol.unit import DECIMALS_MAX, RATE_MAX
+from protocol.unit import RATE_MAX
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +82,6 @@ def next_entry(record: GroupRecord, wish: Wish) -> GroupEntry | None:
         raise MalformedMessageError(
             "decimals", wish.decimals, f"{decimals}, which can never change"
         )
-    assert 0 <= decimals <= DECIMALS_MAX
     rates = list(old.rates)
     if wish.per_hour is not None:
         rate = rate_of_hour(wish.per_hour, decimals)
@@ -95,17 +94,21 @@ def next_entry(record: GroupRecord, wish: Wish) -> GroupEntry | None:
     entry = msgspec.structs.replace(
         old,
         version=old.version + 1,
-        name=wish.name or old.name,
-        unit=EntryUnit(
-            name=wish.unit or old.unit.name,
-            plural=wish.plural or old.unit.plural,
-            symbol=wish.symbol or old.unit.symbol,
-            decimals=decimals,
-        ),
+        name=old.name if wish.name is None else wish.name,
+        unit=_unit(old.unit, wish),
         rates=rates,
     )
     is_new = msgspec.structs.replace(entry, version=old.version) != old
     return entry if is_new else None
+
+
+def _unit(old: EntryUnit, wish: Wish) -> EntryUnit:
+    return EntryUnit(
+        name=old.name if wish.unit is None else wish.unit,
+        plural=old.plural if wish.plural is None else wish.plural,
+        symbol=old.symbol if wish.symbol is None else wish.symbol,
+        decimals=old.decimals,
+    )
 
 
 def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:

@@ -1,0 +1,299 @@
+"""The regional admin's desk: groups, their positions, and decisions on them."""
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from clearing import log_store
+from clearing.house import HubHouse
+from clearing.log_store import Position
+from clearing.rules import (
+    Approve,
+    Disapprove,
+    Freeze,
+    GroupOrder,
+    Limit,
+    NotDecided,
+    Proposal,
+    Release,
+)
+from protocol.address import Group
+from protocol.directory import GroupRecord, check_digits
+from protocol.instant import write_instant
+from protocol.ledger import TIME_UNIT
+from protocol.peer import ledger_store, transfer_store
+from protocol.peer.clerk import Clerk, link_state
+from protocol.peer.database import Database
+from protocol.peer.web.problems import Problem
+from protocol.peer.web.requests import json_response, read_json
+from protocol.peer.web.routes import Route
+from protocol.peer.web.units import RateAnswer, UnitAnswer
+from protocol.strict_json import INTEGER_MAX
+from protocol.unit import MILLISECONDS_MAX
+
+
+class ProposalAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a group asks for, beside what is so now.
+
+    ``number`` names it when it is approved or refused; ``rate`` is the group's
+    own wish, ``rate_now`` what counts until a decision.
+    """
+
+    number: int
+    version: int
+    name: str
+    unit: UnitAnswer
+    rate: RateAnswer
+    rate_now: RateAnswer
+    at: str
+
+
+class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's position, milliseconds, and whether its node mirrors it.
+
+    ``proposal`` is what waits for the regional admin, if anything does.
+    """
+
+    group: str
+    name: str
+    state: str
+    unit: UnitAnswer
+    rate: RateAnswer
+    position: int
+    held_out: int
+    held_in: int
+    floor: int | None
+    ceiling: int | None
+    link: str
+    mirror: int | None
+    position_at_mirror: int | None
+    is_mirrored: bool
+    digits: str
+    proposal: ProposalAnswer | None
+
+
+class GroupsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """All positions; their sum is zero."""
+
+    federation: str
+    groups: list[PositionAnswer]
+    sum: int
+    undecided: int
+
+
+class ProposalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which proposal is meant: the number that was seen."""
+
+    proposal: Annotated[int, Meta(ge=1, le=INTEGER_MAX)]
+
+
+class LimitsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Lowest and highest position, milliseconds."""
+
+    floor: Annotated[int, Meta(ge=-MILLISECONDS_MAX, le=0)]
+    ceiling: Annotated[int, Meta(ge=0, le=MILLISECONDS_MAX)]
+
+
+_proposal_decoder = msgspec.json.Decoder(ProposalRequest)
+_limits_decoder = msgspec.json.Decoder(LimitsRequest)
+
+
+class GroupsApi:
+    """The handlers, one method each.
+
+    Args:
+        house: knows the directory.
+        clerk: decides.
+        database: read only here.
+    """
+
+    def __init__(self, house: HubHouse, clerk: Clerk, database: Database) -> None:
+        self._house = house
+        self._clerk = clerk
+        self._database = database
+
+    def routes(self) -> list[Route]:
+        """List what the regional admin and her programs ask."""
+        return [
+            Route(
+                method="GET",
+                path="/api/v1/groups",
+                handler=self.get_groups,
+                told="Every group's position beside its mirror; their sum is zero.",
+                scope="admin",
+                answer=GroupsAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/groups/{group}",
+                handler=self.get_group,
+                told="One group, and what it asks for, if anything.",
+                scope="admin",
+                answer=PositionAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/groups/{group}/approve",
+                handler=self.post_approve,
+                told="Approve what a group asks for; it counts from this decision.",
+                scope="admin",
+                body=ProposalRequest,
+                answer=PositionAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/groups/{group}/refuse",
+                handler=self.post_refuse,
+                told="Say no to what a group asks for.",
+                scope="admin",
+                body=ProposalRequest,
+                answer=PositionAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/groups/{group}/freeze",
+                handler=self.post_freeze,
+                told="Let nothing new in or out; what is in flight is decided.",
+                scope="admin",
+                answer=PositionAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/groups/{group}/release",
+                handler=self.post_release,
+                told="Let a frozen group trade again.",
+                scope="admin",
+                answer=PositionAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/groups/{group}/limits",
+                handler=self.post_limits,
+                told="Set lowest and highest position; they bind new transfers only.",
+                scope="admin",
+                body=LimitsRequest,
+                answer=PositionAnswer,
+            ),
+        ]
+
+    async def get_groups(self, _request: web.Request) -> web.Response:
+        """Give every group's position beside its node's mirror."""
+        self._clerk.check_ready()
+        async with (
+            self._database.readers.acquire() as connection,
+            connection.transaction(isolation="repeatable_read"),
+        ):
+            positions = await log_store.read_positions(connection)
+            sums = await ledger_store.read_sums(connection)
+            undecided = await transfer_store.count_undecided(connection)
+        answer = GroupsAnswer(
+            federation=self._house.federation,
+            groups=[
+                self._position(position)
+                for position in positions
+                # One that is being admitted just now is shown next time.
+                if Group(position.account.account_id) in self._house.directory
+            ],
+            sum=sums.get(TIME_UNIT, 0),
+            undecided=undecided,
+        )
+        return json_response(answer)
+
+    async def get_group(self, request: web.Request) -> web.Response:
+        """Give one group."""
+        return await self._answer(self._group(request))
+
+    async def post_approve(self, request: web.Request) -> web.Response:
+        """Approve the very proposal that was seen."""
+        group, asked = self._group(request), await read_json(request, _proposal_decoder)
+        return await self._decide(Approve(group, asked.proposal))
+
+    async def post_refuse(self, request: web.Request) -> web.Response:
+        """Say no to the very proposal that was seen."""
+        group, asked = self._group(request), await read_json(request, _proposal_decoder)
+        return await self._decide(Disapprove(group, asked.proposal))
+
+    async def post_freeze(self, request: web.Request) -> web.Response:
+        """Freeze a group; one that is frozen stays so."""
+        return await self._decide(Freeze(self._group(request)))
+
+    async def post_release(self, request: web.Request) -> web.Response:
+        """Release a group; one that is active stays so."""
+        return await self._decide(Release(self._group(request)))
+
+    async def post_limits(self, request: web.Request) -> web.Response:
+        """Set a group's limits."""
+        group, asked = self._group(request), await read_json(request, _limits_decoder)
+        return await self._decide(Limit(group, asked.floor, asked.ceiling))
+
+    def _group(self, request: web.Request) -> Group:
+        """Read which group is meant; 404 when there is none of that name."""
+        self._clerk.check_ready()
+        group = Group(request.match_info["group"])
+        if group not in self._house.directory:
+            raise Problem(404, "not-found", "There is no group by this name.")
+        return group
+
+    async def _decide(self, order: GroupOrder) -> web.Response:
+        """Have it decided, once; the answer is how the group then stands."""
+        outcome = await self._clerk.take(order)
+        if isinstance(outcome, NotDecided):
+            raise Problem(409, "not-decided", outcome.told)
+        assert isinstance(outcome, GroupRecord)
+        return await self._answer(order.group)
+
+    async def _answer(self, group: Group) -> web.Response:
+        async with self._database.readers.acquire() as connection:
+            positions = await log_store.read_positions(connection)
+        found = [one for one in positions if one.account.account_id == group]
+        return json_response(self._position(found[0]))
+
+    def _position(self, position: Position) -> PositionAnswer:
+        account = position.account
+        group = Group(account.account_id)
+        record = self._house.directory[group]
+        link = self._clerk.link(group)
+        is_mirrored = (
+            position.mirrored is not None
+            and position.at_mirror is not None
+            and position.mirrored == -position.at_mirror
+        )
+        entry, proposal = record.entry, self._house.proposals.get(group)
+        return PositionAnswer(
+            group=group,
+            name=entry.name,
+            state=record.state,
+            unit=UnitAnswer.of(entry.unit),
+            rate=RateAnswer.of(entry.rates[-1], entry.unit.decimals),
+            position=account.balance,
+            held_out=account.held_out,
+            held_in=account.held_in,
+            floor=account.floor,
+            ceiling=account.ceiling,
+            link=link_state(link),
+            mirror=position.mirrored,
+            position_at_mirror=position.at_mirror,
+            is_mirrored=is_mirrored,
+            digits=check_digits(self._house.federation, entry),
+            proposal=waiting_answer(record, proposal),
+        )
+
+
+def waiting_answer(
+    record: GroupRecord, proposal: Proposal | None
+) -> ProposalAnswer | None:
+    """Show what a group asks for beside what is so now; ``None``: nothing waits."""
+    if proposal is None or not proposal.is_waiting:
+        return None
+    entry, decimals = proposal.entry, record.entry.unit.decimals
+    return ProposalAnswer(
+        number=proposal.number,
+        version=entry.version,
+        name=entry.name,
+        unit=UnitAnswer.of(entry.unit),
+        rate=RateAnswer.of(entry.rates[-1], decimals),
+        rate_now=RateAnswer.of(record.entry.rates[-1], decimals),
+        at=write_instant(proposal.at),
+    )

@@ -1,0 +1,78 @@
+"""The hub's commands about one group: each asks the running server.
+
+Only the server's clerk writes the log, so a decision is asked for over its API.
+"""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from clearing.commands import STAFF, read_limits
+from protocol.address import read_group
+from protocol.peer.own_server import ask
+from protocol.peer.settings import Settings
+
+
+def show(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Show a group: position, limits, rate, and what it asks for."""
+    return _told(ask(settings, STAFF, "GET", _path(chosen)))
+
+
+def approve(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Approve the proposal whose number was seen."""
+    body = {"proposal": chosen.proposal}
+    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/approve", body))
+
+
+def refuse(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Say no to the proposal whose number was seen."""
+    body = {"proposal": chosen.proposal}
+    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/refuse", body))
+
+
+def freeze(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Let nothing new in or out of a group."""
+    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/freeze"))
+
+
+def release(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Let a frozen group trade again."""
+    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/release"))
+
+
+def limits(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Set the lowest and highest position, given in hours."""
+    floor, ceiling = read_limits(chosen.floor, chosen.ceiling)
+    body = {"floor": floor, "ceiling": ceiling}
+    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/limits", body))
+
+
+def _path(chosen: argparse.Namespace) -> str:
+    return f"/api/v1/groups/{read_group(chosen.group)}"
+
+
+def _told(answer: Mapping[str, Any]) -> Mapping[str, object]:
+    """Put what waits beside what is so now, on one line each."""
+    unit, rate, proposal = answer["unit"], answer["rate"], answer["proposal"]
+    told: object = "none"
+    if proposal is not None:
+        told = {
+            "number": proposal["number"],
+            "units_per_hour": proposal["rate"]["per_hour"],
+            "instead_of": rate["per_hour"],
+            "minutes_per_unit": proposal["rate"]["minutes_per_unit"],
+            "instead_of_minutes": rate["minutes_per_unit"],
+            "unit": proposal["unit"]["name"],
+            "name": proposal["name"],
+            "at": proposal["at"],
+        }
+    return {
+        **answer,
+        "unit": unit["name"],
+        "rate": {
+            "units_per_hour": rate["per_hour"],
+            "minutes_per_unit": rate["minutes_per_unit"],
+            "version": rate["version"],
+        },
+        "proposal": told,
+    }

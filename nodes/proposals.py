@@ -1,0 +1,58 @@
+"""Asking the hub for a new entry of the group: what a treasurer wishes, signed.
+
+The keys are at hand here, so the signing is here; what may be asked is decided in
+``nodes.rules``.
+"""
+
+from nodes.house import NodeHouse
+from nodes.rules import NotProposed, Proposal, Propose, Wish, next_entry
+from protocol.directory import GroupRecord, read_entry, sign_entry
+from protocol.errors import OutageError
+from protocol.peer.clerk import Clerk
+from protocol.peer.web.problems import Problem
+
+
+class Proposals:
+    """What the group has asked the hub for.
+
+    Args:
+        house: knows the directory and the keys.
+        clerk: keeps and sends.
+    """
+
+    def __init__(self, house: NodeHouse, clerk: Clerk) -> None:
+        self._house = house
+        self._clerk = clerk
+
+    def own_record(self) -> GroupRecord:
+        """Give our own entry; raises ``OutageError`` until the hub has sent it."""
+        self._clerk.check_ready()
+        record = self._house.directory.get(self._house.own)
+        if record is None:
+            raise OutageError("this group waits for the hub's answer to its joining")
+        return record
+
+    def newest(self) -> Proposal | None:
+        """Give the newest proposal, pending or answered."""
+        self._clerk.check_ready()
+        return self._house.proposal
+
+    async def ask(self, wish: Wish) -> Proposal | None:
+        """Ask the hub for what a treasurer wishes; ``None``: all is so already.
+
+        Raises:
+            MalformedMessageError: the wish can never be granted; says why.
+            Problem: 409: another proposal is pending, or the entry has changed.
+        """
+        entry = next_entry(self.own_record(), wish)
+        if entry is None:
+            return None
+        signed = sign_entry(entry, self._house.signing_key)
+        # What others would refuse to read, we must not have signed and sent.
+        read_entry(signed, self._house.federation)
+        outcome = await self._clerk.take(Propose(entry=entry, signed=signed))
+        if isinstance(outcome, NotProposed):
+            kind = "not-proposed" if outcome.pending is None else "proposal-pending"
+            raise Problem(409, kind, outcome.told)
+        assert isinstance(outcome, Proposal)
+        return outcome
