@@ -15,6 +15,7 @@ from protocol.directory import (
     public_keys,
     read_hub_statement,
     sign_hub_statement,
+    units_per_hour,
 )
 from protocol.errors import InterletsError, MalformedMessageError
 from protocol.instant import Instant, write_instant
@@ -35,7 +36,7 @@ from protocol.peer.key_files import (
 from protocol.peer.own_server import Staff
 from protocol.peer.runner import prepare_database, run
 from protocol.peer.settings import Settings
-from protocol.unit import HOUR, MILLISECONDS_MAX, units_per_hour
+from protocol.unit import HOUR, MILLISECONDS_MAX
 
 _DAY_MS = 86_400_000
 INVITATION_DAYS = 7

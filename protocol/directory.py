@@ -32,7 +32,7 @@ from protocol.messages import (
     entry_decoder,
     hub_statement_decoder,
 )
-from protocol.unit import HOUR
+from protocol.unit import HOUR, write_ratio
 
 ENTRY_TYP = "interlets-entry"
 HUB_TYP = "interlets-hub"
@@ -283,3 +283,15 @@ def rate_of_hour(per_hour: int, decimals: int) -> int:
     """
     minor = per_hour * int(10**decimals)
     return (2 * HOUR + minor) // (2 * minor)
+
+
+def units_per_hour(rate: int, decimals: int) -> str:
+    """Write how many units an hour is worth, as ``20`` or ``6.6667``.
+
+    A whole number that gives just this rate is what the group once said.
+    """
+    unit = rate * int(10**decimals)
+    whole = (2 * HOUR + unit) // (2 * unit)
+    if whole > 0 and rate_of_hour(whole, decimals) == rate:
+        return str(whole)
+    return write_ratio(HOUR, unit)

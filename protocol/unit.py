@@ -122,11 +122,6 @@ def write_ratio(numerator: int, denominator: int) -> str:
     return text.rstrip("0").rstrip(".")
 
 
-def units_per_hour(rate: int, decimals: int) -> str:
-    """Write how many units an hour is worth, as ``20`` or ``6.6667``."""
-    return write_ratio(HOUR, rate * int(10**decimals))
-
-
 def minutes_per_unit(rate: int, decimals: int) -> str:
     """Write how many minutes one unit is worth, as ``3`` or ``8.5714``."""
     return write_ratio(rate * int(10**decimals), _MINUTE)

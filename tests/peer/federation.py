@@ -25,7 +25,7 @@ from nodes.rules import NewMember, Order
 from protocol import address, envelope
 from protocol.address import HUB, AccountName, Group
 from protocol.directory import GroupRecord, public_keys, sign_hub_statement
-from protocol.messages import HubStatement
+from protocol.messages import EntryUnit, GroupEntry, HubStatement
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.batch import Arrival, House, Stale
 from protocol.peer.clerk import PEER_MIGRATIONS, Clerk
@@ -40,7 +40,7 @@ from protocol.transfer import Transfer
 from protocol.unit import Amount
 from tests.clearing.makers import invitation
 from tests.nodes.makers import NONCE, SALT
-from tests.peer.makers import entry_of, signed
+from tests.peer.makers import UNITS, entry_of, signed
 from tests.protocol.makers import (
     FEDERATION,
     MECHELEN,
@@ -123,6 +123,12 @@ class Server:
             await self.task
         await self.end_clerks()
         await self.database.close()
+
+    async def restart(self) -> None:
+        """Stop and start again, with nothing left in memory."""
+        await self.stop()
+        self.house = self.make_house()
+        await self.start()
 
     async def end_clerks(self) -> None:
         """Let PostgreSQL end the clerk's connection, as an operator would."""
@@ -283,7 +289,10 @@ async def _start_hub(new_database: NewDatabase) -> Server:
 
 
 async def start_node(
-    new_database: NewDatabase, group: Group, members: list[NewMember]
+    new_database: NewDatabase,
+    group: Group,
+    members: list[NewMember],
+    entry: GroupEntry | None = None,
 ) -> Server:
     url = await new_database()
     membership = Membership(
@@ -291,7 +300,7 @@ async def start_node(
         group,
         "http://hub.example",
         identity().statement,
-        signed(entry_of(group)),
+        signed(entry or entry_of(group)),
     )
     connection = await asyncpg.connect(url)
     try:
@@ -309,7 +318,7 @@ async def start_node(
     return server
 
 
-async def _admit(hub: Server, group: Group) -> None:
+async def _admit(hub: Server, group: Group, entry: GroupEntry) -> None:
     invited = invitation(
         code_hash=hash_of(f"code of {group}"),
         group=group,
@@ -319,7 +328,6 @@ async def _admit(hub: Server, group: Group) -> None:
     )
     async with hub.database.desk.acquire() as connection:
         await log_store.write_invitation(connection, invited)
-    entry = entry_of(group)
     outcome = await hub.clerk.take(
         Admission(
             entry=entry,
@@ -332,18 +340,31 @@ async def _admit(hub: Server, group: Group) -> None:
 
 
 @asynccontextmanager
-async def federation(new_database: NewDatabase) -> AsyncIterator[Federation]:
-    """Oostende with Marie and Mechelen with Bob, admitted, compared and quiet."""
+async def federation(
+    new_database: NewDatabase, *rates_and_decimals: tuple[int, int]
+) -> AsyncIterator[Federation]:
+    """Oostende with Marie and Mechelen with Bob, admitted, compared and quiet.
+
+    Args:
+        new_database: makes one for each server.
+        rates_and_decimals: of Oostende and of Mechelen, if not the usual ones.
+    """
+    entries = {OOSTENDE: entry_of(OOSTENDE), MECHELEN: entry_of(MECHELEN)}
+    for group, (rate, decimals) in zip(entries, rates_and_decimals, strict=False):
+        unit = EntryUnit(UNITS[group], f"{UNITS[group]}s", UNITS[group][:2], decimals)
+        entries[group] = entry_of(group, rate, unit=unit)
     async with AsyncExitStack() as stack:
         hub = await _start_hub(new_database)
         stack.push_async_callback(hub.stop)
         nodes: dict[Group, Server] = {}
         for group, name in ((OOSTENDE, "marie"), (MECHELEN, "bob")):
-            await _admit(hub, group)
+            await _admit(hub, group, entries[group])
             member = NewMember(
                 account_id=name, name=name.capitalize(), floor=-1000, ceiling=3000
             )
-            nodes[group] = await start_node(new_database, group, [member])
+            nodes[group] = await start_node(
+                new_database, group, [member], entries[group]
+            )
             stack.push_async_callback(nodes[group].stop)
         made = Federation(hub, nodes)
         await made.quiet()

@@ -4,7 +4,8 @@ from typing import Self
 
 import msgspec
 
-from protocol.unit import Rate, Unit, minutes_per_unit, units_per_hour
+from protocol.directory import units_per_hour
+from protocol.unit import Rate, Unit, minutes_per_unit
 
 
 class UnitAnswer(msgspec.Struct, frozen=True):
