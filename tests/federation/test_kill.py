@@ -6,22 +6,30 @@ member's program asks again under its key, as a real one would. In the end the
 payment has ended, exactly once, on ledgers that sum to zero: ``Federation.audit``.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from protocol.steps import Step
 from tests.federation import kills
-from tests.federation.callers import Caller
+from tests.federation.callers import Answer, Caller
 from tests.federation.servers import Server, wait_for
 from tests.federation.world import Federation, Group, Node, Ordered, as_posted
 
 BEFORE_AND_AFTER = pytest.mark.parametrize("when", ["before", "after"])
-PLACES = {"oostende": "payer's node", "hub": "hub", "mechelen": "payee's node"}
+PLACES = {
+    "oostende": "payer's node",
+    "hub": "hub",
+    "mechelen": "payee's node",
+    "veere": "its own node",
+}
 #: Steps that nothing can lead to yet, and why; to be emptied.
 UNREACHED: dict[Step, str] = {}
+DESK = "/api/v1/group/proposal"
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,14 @@ AT_START = [
     for step in (Step.COMPARE, Step.SEAL, Step.SEND)
     if (step, victim) != (Step.SEND, "hub")  # The hub only answers.
 ]
+#: What leads to a new rate, or to the regional admin's no.
+APPROVED = [
+    (Step.PROPOSE, "veere"),
+    (Step.PROPOSAL, "hub"),
+    (Step.DIRECTORY, "hub"),
+    (Step.OWN_ENTRY, "veere"),
+]
+NOT_APPROVED = [(Step.PROPOSAL_REFUSED, "hub"), (Step.PROPOSAL_ANSWERED, "veere")]
 OTHERS = [
     *((Step.EXPIRE, "hub"), (Step.DECISION_REFUSED, "mechelen")),
     *((Step.CANCEL_WISH, "oostende"), (Step.CANCEL, "hub")),
@@ -337,7 +353,89 @@ def test_killed_while_a_treasurer_admits_a_member(
     federation.audit()
 
 
+@pytest.fixture(scope="module")
+def veere(founded: Federation) -> Iterator[Node]:
+    """A group whose rate nobody else counts on; it sleeps when all is tried."""
+    founded.heal()
+    node = found(founded, "veere")
+    founded.join(node)
+    founded.open(node)
+    try:
+        yield node
+    finally:
+        founded.nodes.pop("veere", None)
+        node.server.kill()
+
+
+def decide(federation: Federation, word: str) -> Answer:
+    """Have the regional admin decide on what waits, as soon as it may be."""
+    path = "/api/v1/groups/veere"
+
+    def waiting() -> dict[str, Any] | None:
+        proposal: dict[str, Any] | None = federation.admin.ask_surely("GET", path).told[
+            "proposal"
+        ]
+        return proposal
+
+    wait_for(waiting, "a proposal to wait", 30)
+    proposal = waiting()
+    assert proposal is not None
+    wish = {"proposal": proposal["number"]}
+    answers: list[Answer] = []
+
+    def is_decided() -> bool:
+        # 409: the group has not compared since the hub's start.
+        answers[:] = [federation.admin.ask_surely("POST", f"{path}/{word}", wish)]
+        return answers[0].status != 409
+
+    wait_for(is_decided, "the proposal to be decided", 30)
+    return answers[0]
+
+
+@BEFORE_AND_AFTER
+@pytest.mark.parametrize(
+    ("word", "step", "victim"),
+    [
+        *(("approve", *place) for place in APPROVED),
+        *(("refuse", *place) for place in NOT_APPROVED),
+    ],
+)
+def test_killed_while_a_rate_is_asked_for_and_decided(
+    federation: Federation, veere: Node, word: str, step: Step, victim: str, when: str
+) -> None:
+    assert veere.treasurer is not None
+    desk, before = veere.treasurer, veere.treasurer.get(DESK)
+    per_hour = 30 if before["rate"]["per_hour"] != "30" else 45
+    federation.server(victim).restart(kill_at=f"{step}:{when}")
+    federation.wait_compared()
+    with ThreadPoolExecutor() as people:
+        asking = people.submit(desk.ask_surely, "POST", DESK, {"per_hour": per_hour})
+        deciding = people.submit(decide, federation, word)
+        see_killed(federation, step, when, victim)
+        assert asking.result().status == 202
+        assert deciding.result().status == 200
+    state, version, rate = "approved", before["version"] + 1, str(per_hour)
+    if word == "refuse":
+        state, version, rate = "refused", before["version"], before["rate"]["per_hour"]
+    wait_for(
+        lambda: desk.ask_surely("GET", DESK).told["proposal"]["state"] == state,
+        "the node to hear what was decided",
+        30,
+    )
+    after = desk.get(DESK)
+    assert (after["version"], after["rate"]["per_hour"]) == (version, rate)
+    federation.wait_compared()
+    paid = [
+        federation.pay("els@veere", "tom@mechelen", 3),
+        federation.pay("rik@oostende", "els@veere", 3),
+    ]
+    for ordered in paid:
+        assert federation.end_of(ordered)["state"] == "cleared"
+    federation.audit()
+
+
 def test_every_step_is_killed_or_the_reason_is_told() -> None:
-    tried = {step for step, *_ in (*STRAIGHT, *AT_START, *OTHERS)}
+    places = (*STRAIGHT, *AT_START, *APPROVED, *NOT_APPROVED, *OTHERS)
+    tried = {step for step, *_ in places}
     assert tried | set(UNREACHED) == set(Step)
     assert not tried & set(UNREACHED)
