@@ -3,7 +3,7 @@
 from protocol.steps import Step
 
 #: Whose process died; what a command line does is a process of its own.
-PLACES = ("payer's node", "hub", "payee's node", "command")
+PLACES = ("payer's node", "hub", "payee's node", "group's node", "command")
 
 done: set[tuple[Step, str, str]] = set()
 

@@ -25,7 +25,7 @@ PLACES = {
     "oostende": "payer's node",
     "hub": "hub",
     "mechelen": "payee's node",
-    "veere": "its own node",
+    "veere": "group's node",
 }
 #: Steps that nothing can lead to yet, and why; to be emptied.
 UNREACHED: dict[Step, str] = {}
