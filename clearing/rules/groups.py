@@ -197,7 +197,7 @@ def _approve(
     if link is None or not link.has_compared:
         # A hub that was restored may have forgotten a newer proposal, or that
         # this one was decided: the group's node knows.
-        return _no("The group's server has not been heard of since the hub's start.")
+        return _no("The group has not been heard of since the hub's start; try later.")
     told = _why_not(record, proposal)
     if told is not None:
         return _no(f"Proposal {proposal.number} no longer fits: {told}.")

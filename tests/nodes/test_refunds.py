@@ -279,7 +279,7 @@ def test_a_refund_that_the_hub_could_not_read_gives_its_share_back() -> None:
     no = ItemRefused(
         number=number, hash=line_hash(item.line), code=ItemRefusalCode.UNREADABLE
     )
-    carried(view, rules.decide_item_refused(view, arrival("hub", no)))
+    carried(view, rules.decide_item_refused(view, arrival("hub", no), NOW))
     assert refunded(view) == 0
 
 
