@@ -217,6 +217,16 @@ def test_a_no_ends_the_proposal_and_nothing_else(code: str) -> None:
     assert rules.decide_item_refused(view, arrived, NOW).wanted == ()
 
 
+def test_a_no_to_the_first_proposal_does_not_end_the_second() -> None:
+    view = oostende()
+    no = refused(view, pending(view))
+    carried(view, rules.decide_item_refused(view, no, NOW))
+    second = pending(view)
+    assert second.number == 2
+    assert rules.decide_item_refused(view, no, NOW).wanted == ()
+    assert view.proposal == second
+
+
 def test_a_no_after_a_yes_does_nothing() -> None:
     view = oostende()
     proposal = pending(view)
