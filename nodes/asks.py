@@ -17,7 +17,6 @@ from nodes.payments import (
     AmountField,
     Payments,
     QuoteAnswer,
-    UnitAnswer,
     refused,
     unit_answer,
 )
@@ -35,6 +34,7 @@ from protocol.instant import Instant, write_instant
 from protocol.peer.access_store import Caller
 from protocol.peer.clock import Clock
 from protocol.peer.web.problems import Problem
+from protocol.peer.web.units import UnitAnswer
 from protocol.unit import Amount, quote
 
 _DAY_MS = 86_400_000
