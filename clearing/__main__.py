@@ -43,6 +43,13 @@ def parser() -> argparse.ArgumentParser:
     _add_group(verbs)
     add_verb(
         verbs,
+        "audit",
+        commands.audit,
+        "recompute the ledger and verify what is stored; exit code 1 when it is wrong",
+        "interlets-hub audit --config hub.toml",
+    )
+    add_verb(
+        verbs,
         "sign-in",
         commands.sign_in,
         "make a new one-time link for the regional admin",

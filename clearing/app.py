@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from clearing import log_store
+from clearing import audit, log_store
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
 from clearing.house import Due, HubHouse
@@ -57,6 +57,7 @@ async def serve(settings: Settings) -> None:
             *FederationApi(house, server.clerk, identity).routes(),
             web.post("/federation/v1/link", links.post_link),
         ]
+        runner.add_audit(server, audit.plan_of(identity), "admin")
         server.on_shutdown.append(links.close)
         server.tasks.append(
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server))

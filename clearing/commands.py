@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 
 from clearing import app, log_store, proposal_store
+from clearing import audit as hub_audit
 from clearing.log_store import Identity
 from clearing.rules import RESERVE, Invitation, Proposal
 from protocol.address import HUB, FederationId, Group, federation_id, read_group
@@ -23,9 +24,10 @@ from protocol.joining import InvitationLink, hash_code, write_invitation
 from protocol.keyring import SigningKey, key_hash
 from protocol.messages import GroupEntry, HubStatement
 from protocol.peer import access_store, directory_store
+from protocol.peer import audit as audits
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, confirm_sheet
-from protocol.peer.database import Database
+from protocol.peer.database import AnyConnection, Database
 from protocol.peer.key_files import (
     ServerKeys,
     ensure_keys,
@@ -137,12 +139,26 @@ async def _sign_in(settings: Settings) -> Mapping[str, object]:
 
 async def _read_identity(database: Database) -> Identity:
     async with database.desk.acquire() as connection:
-        identity = await log_store.read_identity(connection)
+        return await _read_identity_on(connection)
+
+
+async def _read_identity_on(connection: AnyConnection) -> Identity:
+    identity = await log_store.read_identity(connection)
     if identity is None:
         raise app.NotInitialisedError(
             "this hub has no federation yet; run: interlets-hub init"
         )
     return identity
+
+
+def audit(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Audit the hub's database, whether it serves or not."""
+
+    async def read_plan(connection: AnyConnection) -> audits.MakePlan:
+        return hub_audit.plan_of(await _read_identity_on(connection))
+
+    answer = asyncio.run(audits.audit_alone(settings, read_plan))
+    return audits.told(answer, as_json=chosen.json)
 
 
 def list_groups(

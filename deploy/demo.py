@@ -487,8 +487,37 @@ class Story:
             told = f"position {hours:+.2f} h, mirrored"
             say(f"{group['name']}: ledger sums to zero, {told}")
         say("positions sum to zero")
+        for server in federation.servers:
+            self.hear_auditor(server)
         processes = {server.process.pid for server in federation.servers}
         say(f"a process each: {', '.join(map(str, sorted(processes)))}")
+
+    def hear_auditor(self, server: Server) -> None:
+        """A server recomputes its own ledger, and verifies what it has stored."""
+        staff = self.federation.staff(server)
+        answers = []
+
+        def is_audited() -> bool:
+            status, answer = staff.ask("GET", "/api/v1/audit")
+            # Its nightly audit may be running just now.
+            if status not in (200, 429):
+                raise DemoError(f"the audit of {server.name}: {status} {answer}")
+            answers.append(answer)
+            return status == 200
+
+        wait_for(is_audited, f"the audit of {server.name}", 60)
+        audit = answers[-1]
+        if not audit["is_sound"]:
+            raise DemoError(f"{server.name}: {audit['findings']}")
+        worths = [one["milliseconds"] / 1000 for one in audit["worths"]]
+        if any(worth < 0 for worth in worths):
+            raise DemoError(f"{server.name}: conversions are worth {worths}")
+        told = f"{len(audit['checks'])} checks hold, none found anything"
+        if worths:
+            told += (
+                f"; conversions are worth {', '.join(f'{one:g} s' for one in worths)}"
+            )
+        say(f"{server.name} audited itself: {told}")
 
 
 def expect(answer: tuple[int, dict], status: int, **fields) -> None:

@@ -32,6 +32,13 @@ def parser() -> argparse.ArgumentParser:
     _add_unit(verbs)
     add_verb(
         verbs,
+        "audit",
+        commands.audit,
+        "recompute the ledger and verify what is stored; exit code 1 when it is wrong",
+        "interlets-node audit --config node.toml",
+    )
+    add_verb(
+        verbs,
         "sign-in",
         commands.sign_in,
         "make a new one-time link for the treasurer",

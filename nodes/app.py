@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nodes import member_store
+from nodes import audit, member_store
 from nodes.api.account import AccountApi
 from nodes.api.asks import AskApi
 from nodes.api.entries import EntriesApi
@@ -95,6 +95,7 @@ async def serve(settings: Settings) -> None:
             *UnitApi(Proposals(house, clerk)).routes(),
         ]
         server.routes += asks.pages()
+        runner.add_audit(server, audit.plan_of(joined), "treasurer")
         server.tasks += [
             courier.run,
             inquiries.run,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from nodes import app, member_store
+from nodes import audit as node_audit
 from nodes.api.account import account_state
 from nodes.house import NodeHouse
 from nodes.imports.members_csv import MemberLine, read_members
@@ -15,9 +16,10 @@ from protocol.errors import InterletsError
 from protocol.joining import read_invitation
 from protocol.messages import EntryUnit
 from protocol.peer import access_store, runner
+from protocol.peer import audit as audits
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, read_given
-from protocol.peer.database import Database
+from protocol.peer.database import AnyConnection, Database
 from protocol.peer.key_files import load_keys
 from protocol.peer.own_server import Staff
 from protocol.peer.runner import prepare_database
@@ -143,6 +145,16 @@ async def _add_people(database: Database, lines: Sequence[MemberLine]) -> None:
         for line, password_hash in zip(missing, hashes, strict=True):
             account = line.member.account_id
             await access_store.add_person(connection, account, account, password_hash)
+
+
+def audit(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Audit the node's database, whether it serves or not."""
+
+    async def read_plan(connection: AnyConnection) -> audits.MakePlan:
+        return node_audit.plan_of(await app.read_membership(connection))
+
+    answer = asyncio.run(audits.audit_alone(settings, read_plan))
+    return audits.told(answer, as_json=chosen.json)
 
 
 def list_members(

@@ -266,21 +266,44 @@ def _open_envelope(
     reader: _Reader, keyring: Keyring, federation: FederationId, own: Group
 ) -> Verified:
     line_1 = reader.take("envelope")
-    payload, period = _open_line_1(line_1, _envelope_decoder, keyring)
-    _check_parties(payload, period, federation, own)
+    payload, payload_hash = open_stored(line_1, keyring, federation, own)
     lines = tuple(reader.take("item") for _ in range(payload.count))
     if root_of(lines) != payload.root:
         raise NotSignedError("root: the items are not those that were signed")
-    envelope = Verified(
+    return Verified(
         payload=payload,
-        payload_hash=line_hash(jws.split(line_1, TYP).payload),
+        payload_hash=payload_hash,
         line_1=line_1,
         lines=lines,
         boxes=_read_boxes(reader.take_unsigned()),
     )
-    if not may_sign(period, payload.first) or not may_sign(period, envelope.last):
+
+
+def open_stored(
+    line_1: bytes, keyring: Keyring, federation: FederationId, receiver: Group
+) -> tuple[EnvelopePayload, str]:
+    """Verify line 1 of an envelope; its items are the caller's to compare.
+
+    Args:
+        line_1: as received or sealed.
+        keyring: keys of whoever may have sealed it.
+        federation: our federation.
+        receiver: whom it is meant for.
+
+    Returns:
+        What it signs, and the hash of that.
+
+    Raises:
+        MalformedMessageError: not line 1 of an envelope.
+        NotSignedError: not signed by a key that its sender had at these items, or
+            not meant for that receiver.
+    """
+    payload, period = _open_line_1(line_1, _envelope_decoder, keyring)
+    _check_parties(payload, period, federation, receiver)
+    last = payload.first + payload.count - 1
+    if not may_sign(period, payload.first) or not may_sign(period, last):
         raise NotSignedError(f"kid: not in force at item {payload.first}")
-    return envelope
+    return payload, line_hash(jws.split(line_1, TYP).payload)
 
 
 def _read_boxes(lines: Iterator[bytes]) -> dict[int, str]:

@@ -26,12 +26,23 @@ EXIT_NO = 1
 EXIT_DATA = 65
 EXIT_TRY_AGAIN = 75
 EXIT_SETTINGS = 78
+_BAR_LENGTH = 20
+#: One short of a terminal's usual width, so that no line wraps.
+_LINE_LENGTH = 79
 
 Verb = Callable[[Settings, argparse.Namespace], Mapping[str, object] | None]
 
 
 class DataError(InterletsError):
     """A file or text that was given cannot be used; says where and why."""
+
+
+class FoundError(InterletsError):
+    """A verb has looked, and its answer is no: shown as an answer, with exit code 1."""
+
+    def __init__(self, answer: Mapping[str, object]) -> None:
+        super().__init__("no")
+        self.answer = answer
 
 
 def add_verb(
@@ -74,6 +85,9 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> 
         return _fail(parser, error, EXIT_TRY_AGAIN)
     except (DataError, MalformedMessageError) as error:
         return _fail(parser, error, EXIT_DATA)
+    except FoundError as error:
+        show(error.answer, sys.stdout, as_json=chosen.json)
+        return EXIT_NO
     except (PeerError, InterletsError) as error:
         return _fail(parser, error, EXIT_NO)
     except KeyboardInterrupt:
@@ -135,3 +149,33 @@ def confirm_sheet(sheet: str) -> None:
     typed = "".join(sys.stdin.readline().split()).upper()
     if typed != "".join(sheet.split()):
         raise DataError("That is not what the sheet says; nothing was made.")
+
+
+class Progress:
+    """How far a long work is, on one line; nothing unless a person watches.
+
+    Args:
+        to: where to show it, as standard error.
+    """
+
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+        self._is_watched = to.isatty()
+        self._shown = ""
+
+    def show(self, done: float, told: str) -> None:
+        """Show how much is done, of 1, and with what it is busy."""
+        if not self._is_watched:
+            return
+        bar = "#" * round(done * _BAR_LENGTH)
+        line = f"[{bar:<{_BAR_LENGTH}}] {done:4.0%} {told}"[:_LINE_LENGTH]
+        if line != self._shown:
+            self._to.write(f"\r{line:<{_LINE_LENGTH}}")
+            self._to.flush()
+            self._shown = line
+
+    def close(self) -> None:
+        """Give the line back."""
+        if self._shown:
+            self._to.write(f"\r{'':<{_LINE_LENGTH}}\r")
+            self._to.flush()

@@ -2,9 +2,10 @@
 
 Three kinds of connection. The clerk has one of its own, and it holds the lock that
 makes this process the clerk: connection gone, lock gone, role gone, and nothing else
-is needed to fence an old clerk off. Readers cannot write. The desk writes what is
-neither ledger nor link, in small transactions. The tables belong to the stores, and
-how they come to be is told by ``migration_store``.
+is needed to fence an old clerk off. Readers cannot write; an audit has one of its own,
+with all the time it needs. The desk writes what is neither ledger nor link, in small
+transactions. The tables belong to the stores, and how they come to be is told by
+``migration_store``.
 """
 
 import asyncio
@@ -69,6 +70,18 @@ _SESSION = {
     "idle_session_timeout": "0",
 }
 _READER = {"default_transaction_read_only": "on", "statement_timeout": "30s"}
+#: Reads whole tables once, politely: it may take minutes, so nothing hurries it.
+_AUDITOR = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "0",
+    "enable_seqscan": "on",
+    # Its joins are of everything with everything. A plan made while tables were
+    # thought to be small would look each row up alone.
+    "enable_nestloop": "off",
+    "work_mem": "32MB",
+    "max_parallel_workers_per_gather": "0",
+    "idle_in_transaction_session_timeout": "10min",
+}
 _DESK = {"statement_timeout": "10s", "idle_in_transaction_session_timeout": "10s"}
 
 _QUERY = re.compile(
@@ -162,6 +175,36 @@ class Database:
                 connection.terminate()
                 raise
         return connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """Lend one consistent view of everything, that cannot write, for minutes.
+
+        It has a connection of its own, so that the readers stay free for people.
+
+        Raises:
+            OutageError: the database is not there, or goes away meanwhile.
+        """
+        async with _naming_the_guilty():
+            connection = await asyncpg.connect(
+                self._settings.url,
+                password=_password(self._settings),
+                timeout=_CONNECT_TIMEOUT_S,
+                server_settings=_SESSION
+                | _AUDITOR
+                | {"application_name": "interlets auditor"},
+                target_session_attrs=SessionAttribute.primary,
+            )
+        try:
+            async with connection.transaction(
+                isolation="repeatable_read", readonly=True
+            ):
+                yield connection
+        except AWAY as error:
+            raise OutageError(f"The database went away: {error}.") from error
+        finally:
+            # At once, whatever still runs on it: there is nothing to keep.
+            connection.terminate()
 
     async def close(self) -> None:
         """Close readers and desk; whoever became the clerk closes that connection."""

@@ -55,6 +55,13 @@ async def write(
             [record.line for record in records],
         )
     calls = [effect for effect in effects if isinstance(effect, CallPeople)]
+    await write_alarms(connection, calls, now)
+
+
+async def write_alarms(
+    connection: AnyConnection, calls: Sequence[CallPeople], now: Instant
+) -> None:
+    """Keep what people must look at."""
     if calls:
         await connection.execute(
             _SQL["insert_alarms"],

@@ -61,6 +61,13 @@ class Metrics:
         self.requests = counter(
             "http_requests", "HTTP requests answered.", "route", "status"
         )
+        self.audit_findings = gauge(
+            "audit_findings", "Findings of the newest audit; 0 on a sound ledger."
+        )
+        self.audit_at = gauge(
+            "audit_timestamp_seconds", "When the newest audit was, seconds since 1970."
+        )
+        self.audit_seconds = gauge("audit_seconds", "How long the newest audit took.")
         self._link_state = gauge(
             "link_state", "1 for the state that a link is in.", "peer", "state"
         )

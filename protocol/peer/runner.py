@@ -17,6 +17,7 @@ from aiohttp import web
 from protocol.envelope import BODY_LENGTH_MAX
 from protocol.errors import OutageError
 from protocol.peer import log
+from protocol.peer.audit import Auditor, MakePlan
 from protocol.peer.batch import House
 from protocol.peer.clerk import PEER_MIGRATIONS, Clerk
 from protocol.peer.clock import Clock
@@ -27,12 +28,15 @@ from protocol.peer.migration_store import migrate
 from protocol.peer.settings import Settings, SettingsError
 from protocol.peer.steps import KillSwitch
 from protocol.peer.web import openapi, problems
+from protocol.peer.web.audits import AuditApi
 from protocol.peer.web.routes import Route, definitions, token_route
 from protocol.peer.web.sign_in import Door
 
 _LOG = logging.getLogger(__name__)
 _STOPPING_S = 5.0
 _LOCK_WAIT_S = 3.0
+#: How often a server looks whether its nightly audit is due.
+_NIGHT_LOOK_S = 60.0
 
 Task = Callable[[], Coroutine[None, None, None]]
 
@@ -82,6 +86,25 @@ def build(
     )
     door = Door(database, clock)
     return Server(settings, database, clerk, clock, metrics, kill_switch, door)
+
+
+def add_audit(server: Server, make_plan: MakePlan, scope: str) -> None:
+    """Let a server audit itself: each night, and when its staff asks.
+
+    Args:
+        server: being put together.
+        make_plan: the house's part.
+        scope: of the staff's tokens.
+    """
+    auditor = Auditor(server.database, make_plan, server.clock, server.metrics)
+    server.api += AuditApi(auditor, scope).routes()
+    settings = server.settings.audit
+    if settings.nightly:
+
+        async def look() -> None:
+            await auditor.run_when_due(settings.hour)
+
+        server.tasks.append(lambda: every(server, _NIGHT_LOOK_S, look))
 
 
 async def prepare_database(

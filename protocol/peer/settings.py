@@ -105,6 +105,15 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 1000
 
 
+class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Section ``[audit]``: whether the server audits itself each night, and when."""
+
+    nightly: Annotated[bool, Meta(description="true or false")] = True
+    hour: Annotated[
+        int, Meta(ge=0, le=23, description="a whole number from 0 to 23, in UTC")
+    ] = 3
+
+
 class TrialSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Section ``[test]``: for trials only; never in a server that people use."""
 
@@ -123,6 +132,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     database: DatabaseSettings
     log: LogSettings
     limits: LimitSettings
+    audit: AuditSettings
     test: TrialSettings
 
 

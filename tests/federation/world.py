@@ -293,7 +293,19 @@ class Federation:
         except AssertionError as error:
             raise AssertionError(f"{error}: {found}") from None
         self._compare_histories()
+        self._hear_auditors()
         self._read_logs()
+
+    def _hear_auditors(self) -> None:
+        """Every server finds nothing wrong with itself."""
+        staff = {"hub": self.admin}
+        for name, node in self.nodes.items():
+            assert node.treasurer is not None
+            staff[name] = node.treasurer
+        for name, caller in staff.items():
+            answer = caller.get("/api/v1/audit")
+            assert answer["is_sound"], f"{name}: {answer['findings'][:3]}"
+            assert all(worth["milliseconds"] >= 0 for worth in answer["worths"])
 
     def _unquiet(self) -> list[str]:
         """Say what still moves; what may not even happen for a moment fails."""

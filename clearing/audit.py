@@ -1,0 +1,33 @@
+"""The hub's part in its audit: whose keys count, and what else holds."""
+
+from clearing import audit_store
+from clearing.log_store import Identity
+from protocol.address import HUB, FederationId
+from protocol.directory import entry_key, keyring, read_hub_statement
+from protocol.keyring import KeyPeriod
+from protocol.peer.audit import MakePlan, Plan, Walk, read_directory
+from protocol.peer.audit_streams import Parties
+from protocol.peer.database import AnyConnection
+
+
+def plan_of(identity: Identity) -> MakePlan:
+    """Give the plan of the hub that is so."""
+    federation = FederationId(identity.federation)
+    statement = read_hub_statement(identity.statement, federation)
+    own = KeyPeriod(HUB, entry_key(statement.keys, "signing"))
+
+    async def make_plan(connection: AnyConnection) -> Plan:
+        directory, findings = await read_directory(connection, federation)
+        decisions = Walk(
+            audit_store.DECISIONS_NAME,
+            audit_store.DECISIONS_TOLD,
+            audit_store.walk_decisions,
+        )
+        return Plan(
+            parties=Parties(federation, HUB, keyring(directory, [own])),
+            checks=audit_store.CHECKS,
+            walks=[decisions],
+            findings=findings,
+        )
+
+    return make_plan

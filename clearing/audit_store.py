@@ -1,0 +1,128 @@
+"""What only the hub's audit asks: positions, mirrors, and every decision.
+
+The form is that of ``protocol.peer.audit_store``, which has what every server asks.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple
+
+from protocol.messages import (
+    DecisionItem,
+    TransferDecision,
+    read_item,
+)
+from protocol.peer.audit_store import Check, Finding, finding
+from protocol.peer.database import AnyConnection, queries
+
+_SQL = queries(__file__)
+_ROWS_AT_ONCE = 200
+
+CHECKS = (
+    Check(
+        "cleared_transfers_are_booked",
+        "Every cleared transfer has moved both positions, and nothing else has.",
+        _SQL["cleared_transfers_are_booked"],
+    ),
+    Check(
+        "holds_are_what_was_asked",
+        "Every hold is of its transfer's time, on its two groups.",
+        _SQL["holds_are_what_was_asked"],
+    ),
+    Check(
+        "decisions_have_no_gaps",
+        "Decisions are numbered without gaps, in all and in each log.",
+        _SQL["decisions_have_no_gaps"],
+    ),
+    Check(
+        "transfers_have_decisions",
+        "Every transfer that has ended was decided, and no other.",
+        _SQL["transfers_have_decisions"],
+    ),
+    Check(
+        "mirrors_are_positions",
+        "Every node's clearing balance is minus its group's position.",
+        _SQL["mirrors_are_positions"],
+    ),
+    Check(
+        "directory_was_decided",
+        "Every directory change is a decision of the log.",
+        _SQL["directory_was_decided"],
+    ),
+)
+
+DECISIONS_NAME = "decisions_are_carried_out"
+DECISIONS_TOLD = "Every decision says what became of its transfer, which is booked so."
+
+
+#: What a decision says of its transfer, and the transfer of itself.
+_DECIDED = ("id", "state", "prepare", "answer", "code", "entries")
+
+
+class _Decided(NamedTuple):
+    """A decision's row, and the transfer that says it was decided by it."""
+
+    log: str
+    number: int
+    line: bytes
+    id: str | None
+    state: str | None
+    prepare: str | None
+    answer: str | None
+    code: str | None
+    entries: int
+
+
+async def walk_decisions(
+    connection: AnyConnection,
+) -> AsyncIterator[tuple[float, list[Finding]]]:
+    """Walk all decisions; gives how much is done (of 1) and what was found there.
+
+    In Python, because a line that somebody altered may be no JSON any more, on which
+    SQL would only break off.
+    """
+    of, done = await connection.fetchval(_SQL["read_size"]), 0
+    found: list[Finding] = []
+    async for row in connection.cursor(_SQL["read_decisions"], prefetch=_ROWS_AT_ONCE):
+        done += 1
+        found += _look_at(_Decided(*row))
+        if done % _ROWS_AT_ONCE == 0 or done == of:
+            yield done / of, found
+            found = []
+
+
+def _look_at(row: _Decided) -> Iterator[Finding]:
+    key = f"{row.log}, {row.number}"
+    decision = read_item(row.line)
+    if not isinstance(decision, DecisionItem):
+        yield finding(DECISIONS_NAME, "decision", key, row.line, "a decision")
+        return
+    if (decision.log, decision.number) != (row.log, row.number):
+        found = f"a line of {decision.log}, {decision.number}"
+        yield finding(DECISIONS_NAME, "decision", key, found, "its own line")
+    if not isinstance(decision, TransferDecision):
+        if row.id is not None:
+            told = f"decided by {key}"
+            yield finding(DECISIONS_NAME, "transfer", row.id, told, "a transfer's")
+        return
+    if row.id is None:
+        expected = f"a transfer {decision.id} that it decided"
+        yield finding(DECISIONS_NAME, "decision", key, "no transfer", expected)
+        return
+    yield from _compare(row, decision)
+
+
+def _compare(row: _Decided, decision: TransferDecision) -> Iterator[Finding]:
+    """Compare what a decision says with the transfer that it decided."""
+    decided = (
+        decision.id,
+        decision.outcome,
+        decision.prepare,
+        decision.answer,
+        decision.code,
+        1 if decision.outcome == "cleared" else 0,
+    )
+    kept = (row.id, row.state, row.prepare or None, row.answer, row.code, row.entries)
+    for name, one, other in zip(_DECIDED, kept, decided, strict=True):
+        if one != other:
+            found, expected = f"{name} {one}", f"{name} {other}"
+            yield finding(DECISIONS_NAME, "transfer", row.id, found, expected)

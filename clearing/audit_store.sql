@@ -1,0 +1,105 @@
+-- cleared_transfers_are_booked --
+-- Postings that a cleared transfer has not made, or others than it should have.
+SELECT 'posting' AS place, transfer_id || ', ' || account_id AS key,
+       coalesce(booked.amount, 0)::text AS found,
+       coalesce(expected.amount, 0)::text AS expected
+  FROM (SELECT transfer_id, side.account_id, side.amount
+          FROM transfer
+         CROSS JOIN LATERAL (VALUES
+               (payer_group, -milliseconds), (payee_group, milliseconds))
+            AS side (account_id, amount)
+         WHERE state = 'cleared') AS expected
+  FULL JOIN (SELECT entry.transfer_id, posting.account_id, sum(posting.amount) AS amount
+               FROM entry JOIN posting USING (sequence)
+              WHERE entry.kind = 'transfer'
+              GROUP BY entry.transfer_id, posting.account_id) AS booked
+       USING (transfer_id, account_id)
+ WHERE booked.amount IS DISTINCT FROM expected.amount
+ ORDER BY transfer_id, account_id;
+
+-- holds_are_what_was_asked --
+-- Holds on other groups than their transfer names, or of another amount.
+SELECT 'hold' AS place, transfer_id::text AS key,
+       hold.amount || ' from ' || debit_account || ' to ' || credit_account AS found,
+       milliseconds || ' from ' || payer_group || ' to ' || payee_group AS expected
+  FROM hold JOIN transfer USING (transfer_id)
+ WHERE (debit_account, credit_account, hold.amount)
+       IS DISTINCT FROM (payer_group, payee_group, milliseconds)
+ ORDER BY transfer_id;
+
+-- decisions_have_no_gaps --
+-- Decisions before which one is missing, in all or in their log.
+SELECT 'decision' AS place, log || ', ' || number AS key,
+       'decision ' || sequence || ', leaf ' || number AS found,
+       'decision ' || next_of_all || ', leaf ' || next_of_log AS expected
+  FROM (SELECT log, number, sequence,
+               lag(sequence, 1, 0::bigint) OVER (ORDER BY sequence) + 1 AS next_of_all,
+               lag(number, 1, -1::bigint) OVER (PARTITION BY log ORDER BY sequence) + 1
+                   AS next_of_log
+          FROM decision) AS walked
+ WHERE sequence <> next_of_all OR number <> next_of_log
+ ORDER BY sequence;
+
+-- transfers_have_decisions --
+-- Transfers that are cleared or refused by no decision, or decided and not so.
+SELECT 'transfer' AS place, transfer_id::text AS key,
+       state || coalesce(' by ' || transfer.log || ', ' || transfer.number, ', undecided')
+           AS found,
+       CASE WHEN transfer.log IS NULL THEN 'a decision'
+            WHEN decision.sequence IS NULL THEN 'a decision by that name'
+            ELSE 'cleared or refused' END AS expected
+  FROM transfer
+  LEFT JOIN decision ON decision.log = transfer.log
+                    AND decision.number = transfer.number
+ WHERE (state IN ('cleared', 'refused')) <> (decision.sequence IS NOT NULL)
+    OR transfer.log IS NOT NULL AND decision.sequence IS NULL
+ ORDER BY transfer_id;
+
+-- mirrors_are_positions --
+-- Nodes whose clearing balance is not minus the position that their group had just
+-- after the decision that they name; from postings alone, whatever the balances say.
+SELECT 'mirror' AS place, group_name AS key,
+       mirror.balance || ' at ' || mirror.log || ', ' || mirror.number AS found,
+       CASE WHEN named.sequence IS NULL THEN 'a decision by that name'
+            ELSE (-coalesce(sum(booked.amount), 0))::text END AS expected
+  FROM mirror
+  LEFT JOIN decision AS named ON named.log = mirror.log
+                             AND named.number = mirror.number
+  LEFT JOIN (SELECT posting.account_id, posting.amount, decision.sequence
+               FROM posting JOIN entry USING (sequence)
+               JOIN transfer ON transfer.transfer_id = entry.transfer_id
+               JOIN decision ON decision.log = transfer.log
+                            AND decision.number = transfer.number) AS booked
+         ON booked.account_id = mirror.group_name
+        AND booked.sequence <= named.sequence
+ GROUP BY group_name, mirror.balance, mirror.log, mirror.number, named.sequence
+HAVING named.sequence IS NULL
+    OR mirror.balance <> -coalesce(sum(booked.amount), 0)
+ ORDER BY group_name;
+
+-- directory_was_decided --
+-- Directory changes that are not decisions of the log.
+SELECT 'directory_change' AS place, sequence || ', ' || group_name AS key,
+       'a line that was never decided' AS found, 'a decision' AS expected
+  FROM directory_change
+ WHERE NOT EXISTS (
+       SELECT FROM decision WHERE decision.line = directory_change.line)
+ ORDER BY sequence;
+
+-- read_decisions --
+-- All decisions in order, each with the transfer that says it was decided by it, and
+-- how many entries that has.
+SELECT decision.log, decision.number, decision.line, transfer.transfer_id::text AS id,
+       transfer.state, transfer.prepare, transfer.answer, transfer.code,
+       coalesce(booked.many, 0) AS entries
+  FROM decision
+  LEFT JOIN transfer ON transfer.log = decision.log
+                    AND transfer.number = decision.number
+  LEFT JOIN (SELECT transfer_id, count(*) AS many
+               FROM entry WHERE kind = 'transfer' GROUP BY transfer_id) AS booked
+         ON booked.transfer_id = transfer.transfer_id
+ ORDER BY decision.sequence;
+
+-- read_size --
+-- How many decisions there are.
+SELECT count(*) FROM decision;

@@ -1,0 +1,73 @@
+"""What only a node's audit asks: members' side of transfers, and conversions.
+
+The form is that of ``protocol.peer.audit_store``, which has what every server asks.
+"""
+
+from collections.abc import Sequence
+
+from protocol.messages import EntryRate
+from protocol.peer.audit_store import Check
+from protocol.peer.database import AnyConnection, queries
+
+_SQL = queries(__file__)
+
+
+def checks(rates: Sequence[EntryRate]) -> list[Check]:
+    """Give a node's checks.
+
+    Args:
+        rates: all that the group ever announced.
+    """
+    versions, milliseconds = _columns(rates)
+    return [
+        Check(
+            "cleared_transfers_are_booked",
+            "Every cleared transfer has its four postings, and no other entry has.",
+            _SQL["cleared_transfers_are_booked"],
+        ),
+        Check(
+            "payments_inside_are_booked",
+            "Every payment inside the group moved its amount, once.",
+            _SQL["payments_inside_are_booked"],
+        ),
+        Check(
+            "holds_are_what_was_asked",
+            "Every hold is of its transfer's amount, on its two accounts.",
+            _SQL["holds_are_what_was_asked"],
+        ),
+        Check(
+            "transfers_gain_nothing",
+            "No cleared transfer was worth less to its payer than it moved in time.",
+            _SQL["transfers_gain_nothing"],
+            (versions, milliseconds),
+        ),
+        Check(
+            "conversions_are_worth_something",
+            "What conversion accounts are worth never fell below zero.",
+            _SQL["conversions_are_worth_something"],
+            (versions, milliseconds),
+        ),
+        Check(
+            "conversions_have_their_rate",
+            "Every conversion account is of a rate that the group announced.",
+            _SQL["conversions_have_their_rate"],
+            (versions,),
+        ),
+        Check(
+            "directory_came_from_the_hub",
+            "Every directory decision came as an item of the hub.",
+            _SQL["directory_came_from_the_hub"],
+        ),
+    ]
+
+
+async def read_worths(
+    connection: AnyConnection, rates: Sequence[EntryRate]
+) -> dict[int, int]:
+    """Give what conversion accounts are worth, milliseconds, by rate version."""
+    rows = await connection.fetch(_SQL["read_worths"], *_columns(rates))
+    return {row["version"]: int(row["worth"]) for row in rows}
+
+
+def _columns(rates: Sequence[EntryRate]) -> tuple[list[int], list[int]]:
+    return [rate.version for rate in rates], [rate.milliseconds for rate in rates]

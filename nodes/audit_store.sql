@@ -1,0 +1,136 @@
+-- cleared_transfers_are_booked --
+-- Postings that a cleared transfer has not made, or others than it should have. What
+-- is paid moves to the conversion account and back as time (protocol, section 8).
+SELECT 'posting' AS place, transfer_id || ', ' || account_id AS key,
+       coalesce(booked.amount, 0)::text AS found,
+       coalesce(expected.amount, 0)::text AS expected
+  FROM (SELECT transfer_id, side.account_id, side.amount
+          FROM transfer
+         CROSS JOIN LATERAL (
+               SELECT CASE role WHEN 'payer' THEN payer_rate ELSE payee_rate END,
+                      CASE role WHEN 'payer' THEN -1 ELSE 1 END)
+            AS turned (version, sign)
+         CROSS JOIN LATERAL (VALUES
+               (account, sign * amount),
+               ('conversion.' || version, -sign * amount),
+               ('conversion.' || version || '.time', sign * milliseconds),
+               ('clearing', -sign * milliseconds)) AS side (account_id, amount)
+         WHERE state = 'cleared' AND payer_group <> payee_group) AS expected
+  FULL JOIN (SELECT entry.transfer_id, posting.account_id, sum(posting.amount) AS amount
+               FROM entry JOIN posting USING (sequence)
+              WHERE entry.kind = 'transfer'
+              GROUP BY entry.transfer_id, posting.account_id) AS booked
+       USING (transfer_id, account_id)
+ WHERE booked.amount IS DISTINCT FROM expected.amount
+ ORDER BY transfer_id, account_id;
+
+-- payments_inside_are_booked --
+-- Payments inside the group without their one entry: out of one account, into another.
+SELECT 'posting' AS place, transfer_id || ', ' || transfer.account AS key,
+       'paid ' || coalesce(sum(posting.amount)
+                           FILTER (WHERE posting.account_id = transfer.account), 0)
+           || ' in ' || count(posting.amount) || ' postings' AS found,
+       'paid ' || -transfer.amount || ' in 2 postings, to ' || transfer.other
+           AS expected
+  FROM transfer
+  LEFT JOIN entry USING (transfer_id)
+  LEFT JOIN posting USING (sequence)
+ WHERE transfer.state = 'cleared' AND transfer.payer_group = transfer.payee_group
+ GROUP BY transfer_id, transfer.account, transfer.other, transfer.amount
+HAVING count(posting.amount) <> 2
+    OR sum(posting.amount) FILTER (WHERE posting.account_id = transfer.account)
+       IS DISTINCT FROM -transfer.amount
+    OR sum(posting.amount) FILTER (WHERE posting.account_id = transfer.other)
+       IS DISTINCT FROM transfer.amount
+ ORDER BY transfer_id;
+
+-- holds_are_what_was_asked --
+-- Holds on other accounts than their transfer names, or of another amount.
+SELECT 'hold' AS place, transfer_id::text AS key,
+       hold.amount || ' from ' || debit_account || ' to ' || credit_account AS found,
+       transfer.amount || ' from ' || asked.debit || ' to ' || asked.credit AS expected
+  FROM hold JOIN transfer USING (transfer_id)
+ CROSS JOIN LATERAL (
+       SELECT CASE role WHEN 'payer' THEN account
+                   ELSE 'conversion.' || payee_rate END,
+              CASE role WHEN 'payer' THEN 'conversion.' || payer_rate
+                   ELSE account END) AS asked (debit, credit)
+ WHERE (debit_account, credit_account, hold.amount)
+       IS DISTINCT FROM (asked.debit, asked.credit, transfer.amount)
+ ORDER BY transfer_id;
+
+-- transfers_gain_nothing --
+-- Cleared transfers whose amount is not the one that their time comes to under the
+-- group's rate: exactly for a payee, rounded up for a payer; $1, $2: the group's rates.
+SELECT 'transfer' AS place, transfer_id::text AS key,
+       amount || ' for ' || milliseconds || ' ms under rate ' || rate.version AS found,
+       coalesce(ceil(milliseconds::numeric / rate.milliseconds_each)::text,
+                'a rate of that version') AS expected
+  FROM (SELECT transfer.*,
+               CASE role WHEN 'payer' THEN payer_rate ELSE payee_rate END AS version
+          FROM transfer
+         WHERE state = 'cleared') AS cleared
+  LEFT JOIN unnest($1::bigint[], $2::bigint[]) AS rate (version, milliseconds_each)
+       USING (version)
+ WHERE rate.milliseconds_each IS NULL
+    OR amount <> ceil(milliseconds::numeric / rate.milliseconds_each)
+    OR role = 'payee' AND milliseconds <> amount::numeric * rate.milliseconds_each
+ ORDER BY transfer_id;
+
+-- conversions_are_worth_something --
+-- Entries at which a conversion account fell below zero: what it has of the group's
+-- unit, at its version's rate, and its time; $1, $2: the group's rates.
+SELECT 'posting' AS place, 'conversion.' || version || ', ' || sequence AS key,
+       worth || ' ms' AS found, '0 ms or more' AS expected
+  FROM (SELECT version, sequence, change,
+               sum(change) OVER (PARTITION BY version ORDER BY sequence
+                                 ROWS UNBOUNDED PRECEDING) AS worth
+          FROM (SELECT part.version, posting.sequence,
+                       sum(posting.amount::numeric * part.milliseconds_each) AS change
+                  FROM unnest($1::bigint[], $2::bigint[])
+                    AS rate (version, milliseconds_each)
+                 CROSS JOIN LATERAL (VALUES
+                       ('conversion.' || version, version, milliseconds_each),
+                       ('conversion.' || version || '.time', version, 1))
+                    AS part (account_id, version, milliseconds_each)
+                  JOIN posting ON posting.account_id = part.account_id
+                 GROUP BY part.version, posting.sequence) AS changed) AS walked
+ WHERE worth < 0 AND change < 0
+ ORDER BY version, sequence;
+
+-- conversions_have_their_rate --
+-- Conversion accounts of a version that the group never announced; $1: its versions.
+SELECT 'account' AS place, account_id AS key, account_id AS found,
+       'a version of ' || array_to_string($1::bigint[], ', ') AS expected
+  FROM account
+ WHERE account_id LIKE 'conversion.%'
+   AND account_id NOT IN (
+       SELECT name
+         FROM unnest($1::bigint[]) AS rate (version)
+        CROSS JOIN LATERAL (VALUES
+              ('conversion.' || version), ('conversion.' || version || '.time'))
+           AS known (name))
+ ORDER BY account_id;
+
+-- directory_came_from_the_hub --
+-- Directory decisions that no item of the hub's brought.
+SELECT 'directory_change' AS place, sequence || ', ' || group_name AS key,
+       'a line that never came' AS found, 'an item of the hub' AS expected
+  FROM directory_change
+ WHERE NOT EXISTS (
+       SELECT FROM item
+        WHERE item.peer = 'hub' AND item.direction = 'in'
+          AND item.line = directory_change.line)
+ ORDER BY sequence;
+
+-- read_worths --
+-- What each rate version's conversion accounts are worth, milliseconds; $1, $2: rates.
+SELECT rate.version,
+       coalesce(sum(posting.amount::numeric * part.milliseconds_each), 0)::text AS worth
+  FROM unnest($1::bigint[], $2::bigint[]) AS rate (version, milliseconds_each)
+ CROSS JOIN LATERAL (VALUES
+       ('conversion.' || version, milliseconds_each),
+       ('conversion.' || version || '.time', 1)) AS part (account_id, milliseconds_each)
+  LEFT JOIN posting ON posting.account_id = part.account_id
+ GROUP BY rate.version
+ ORDER BY rate.version;
