@@ -149,7 +149,14 @@ async def site(
     listeners = node.house.listeners = Listeners(most)  # type: ignore[attr-defined]
     house, clerk, database = node.house, node.clerk, node.database
     switch = KillSwitch("")
-    courier = Courier(clerk, "http://hub.example", node.clock, node.metrics, switch)
+    courier = Courier(
+        clerk,
+        "http://hub.example",
+        node.clock,
+        node.metrics,
+        switch,
+        lambda _body: None,
+    )
     payments = Payments(house, clerk, courier, database)  # type: ignore[arg-type]
     door = Door(database, node.clock)
     events = EventsApi(
