@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from tests.federation import kills
+from tests.federation import kills, rounds
 from tests.federation.world import Federation
 
 Deed = Callable[..., Awaitable[None]]
@@ -112,4 +112,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if kills.done:
         terminalreporter.section("killed with -9 at durable steps")
         for line in kills.table():
+            terminalreporter.write_line(line)
+    if rounds.done:
+        terminalreporter.section("the last unit, wanted by many at once")
+        for line in rounds.table():
             terminalreporter.write_line(line)

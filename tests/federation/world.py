@@ -64,6 +64,15 @@ GROUPS = (
             "tom": (-1000, 1000),
         },
     ),
+    # Seven an hour divides nothing, and its limits are near enough to be reached.
+    Group(
+        name="aalst",
+        unit="ajuin",
+        per_hour=7,
+        floor_hours=-50,
+        ceiling_hours=50,
+        members={"els": (None, None), "leo": (-100, 400)},
+    ),
 )
 
 
@@ -282,6 +291,13 @@ class Federation:
             if ordered.transfer_id not in (None, *self._ended)
         ]
         assert all(transfer["state"] in ENDED for transfer in ended)
+        self.wait_quiet()
+        self._compare_histories()
+        self._hear_auditors()
+        self._read_logs()
+
+    def wait_quiet(self) -> None:
+        """Wait until nothing is held or under way, and every mirror is right."""
         found: list[str] = []
 
         def is_quiet() -> bool:
@@ -292,9 +308,6 @@ class Federation:
             wait_for(is_quiet, "every server to be quiet", QUIET_S)
         except AssertionError as error:
             raise AssertionError(f"{error}: {found}") from None
-        self._compare_histories()
-        self._hear_auditors()
-        self._read_logs()
 
     def _hear_auditors(self) -> None:
         """Every server finds nothing wrong with itself."""
