@@ -1,0 +1,599 @@
+"""Bad input on every route that writes: a 4xx with a sentence, and nothing changed.
+
+The table names every such route of both servers, with a body that is good; a route
+that the servers describe and the table lacks fails. From the good body and the
+description (OpenAPI) each field is spoilt in turn.
+"""
+
+import asyncio
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+
+from tests.federation.callers import Answer, AwayError, Caller
+from tests.federation.conftest import Databases
+from tests.federation.world import PASSWORD, Federation
+
+LENGTH_MAX = 64 * 1024
+ORDER = {"to": "bob@mechelen", "payee_amount": 3, "payer_amount_max": 100, "memo": ""}
+ORDER |= {"deliver": "when_reachable"}
+ANY_ID = "00000000-0000-8000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A route that writes, and all that a good request to it needs.
+
+    Attributes:
+        server: ``hub`` or ``oostende``.
+        who: whose token is sent: a member's account, staff, or nobody's.
+        good: a body that the route takes.
+        is_keyed: it needs an Idempotency-Key.
+    """
+
+    server: str
+    method: str
+    path: str
+    who: str = ""
+    good: dict[str, Any] = field(default_factory=dict)
+    is_keyed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.server} {self.method} {self.path}"
+
+
+SIGN_IN = {"name": "jan", "password": PASSWORD, "code": "", "scopes": ["read"]}
+WRITING = [
+    Writing("oostende", "POST", "/api/v1/tokens", good=SIGN_IN),
+    Writing(
+        "oostende",
+        "POST",
+        "/api/v1/quotes",
+        "jan",
+        {"to": "bob@mechelen", "amount": 3, "in": "payee"},
+    ),
+    Writing("oostende", "POST", "/api/v1/transfers", "jan", ORDER, is_keyed=True),
+    Writing(
+        "oostende",
+        "POST",
+        "/api/v1/transfers/batch",
+        "jan",
+        {"orders": [{"key": "bad-input", **ORDER}]},
+    ),
+    Writing("hub", "POST", "/api/v1/tokens", good=SIGN_IN),
+]
+#: What writes but is sent no JSON body: tried by tests of its own below.
+WITHOUT_BODY = {("oostende", "DELETE", "/api/v1/transfers/{id}")}
+
+ROUTES = pytest.mark.parametrize("writing", WRITING, ids=str)
+
+
+# What is there, as HTTP and the tables tell it.
+
+_TABLES = """
+SELECT tablename FROM pg_tables WHERE schemaname = 'public'
+   AND tablename NOT IN ('token', 'cover_limit') ORDER BY tablename
+"""
+
+
+async def _count(connection: "asyncpg.Connection", found: dict[str, int]) -> None:
+    async with connection.transaction(isolation="repeatable_read"):
+        for (table,) in await connection.fetch(_TABLES):
+            # The names are the migrations' own.
+            sql = f"SELECT count(*) FROM {table}"
+            found[table] = await connection.fetchval(sql)
+
+
+class Standing(NamedTuple):
+    """All figures of both servers that a refused request must leave as they are."""
+
+    accounts: list[dict[str, Any]]
+    positions: dict[str, Any]
+    rows: dict[str, dict[str, int]]
+
+
+@pytest.fixture(scope="module")
+def programs(founded: Federation) -> dict[tuple[str, str], Caller]:
+    """Everyone who asks here, by server and name; Jan may send batches."""
+    founded.heal()
+    founded.wait_compared()
+    node = founded.nodes["oostende"]
+    body = {"name": "jan", "password": PASSWORD, "scopes": ["batch", "pay", "read"]}
+    answer = Caller(node.server.port).ask("POST", "/api/v1/tokens", body)
+    assert node.treasurer is not None
+    return {
+        ("oostende", "jan"): Caller(node.server.port, answer.told["token"]),
+        ("oostende", "treasurer"): node.treasurer,
+        ("oostende", ""): Caller(node.server.port),
+        ("hub", "admin"): founded.admin,
+        ("hub", ""): Caller(founded.hub.port),
+    }
+
+
+@pytest.fixture
+def unchanged(
+    federation: Federation, databases: Databases, programs: object
+) -> Iterator[None]:
+    """Whatever a test sends leaves every figure and every row count as it was."""
+    federation.wait_quiet()
+    before = standing(federation, databases)
+    yield
+    assert standing(federation, databases) == before
+    for server in federation.servers:
+        assert server.is_running
+    federation.audit()
+
+
+def standing(federation: Federation, databases: Databases) -> Standing:
+    rows: dict[str, dict[str, int]] = {"hub": {}, "oostende": {}}
+    for server, found in rows.items():
+        databases.run(server, _count, found)
+    members = federation.nodes["oostende"].members.values()
+    accounts = [member.account() for member in members]
+    return Standing(accounts, federation.groups(), rows)
+
+
+def wrong_with(answer: Answer, *statuses: int) -> str:
+    """Say what is wrong with how bad input was answered, if anything."""
+    status, told = answer
+    if status == 200 and isinstance(told, list):
+        # A batch is answered order by order.
+        status, told = told[0]["status"], told[0]["problem"] or {}
+    if status not in statuses:
+        return f"answered {status}: {told}"
+    is_problem = (
+        told["status"] == status
+        and told["type"].startswith("urn:interlets:problem:")
+        and len(told["detail"].split()) > 2
+    )
+    return "" if is_problem else f"is no problem with a sentence: {told}"
+
+
+class Asking:
+    """Sends spoilt requests to one route and keeps what was answered wrongly."""
+
+    def __init__(
+        self, programs: dict[tuple[str, str], Caller], writing: Writing
+    ) -> None:
+        self._caller = programs[writing.server, writing.who]
+        self._writing = writing
+        self._headers = {"Idempotency-Key": "bad-input"} if writing.is_keyed else {}
+        self.found: list[str] = []
+
+    def send(
+        self,
+        case: str,
+        raw: bytes,
+        *statuses: int,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        sent = self._headers | (headers or {})
+        try:
+            answer = self._caller.ask(
+                self._writing.method, self._writing.path, raw=raw, headers=sent
+            )
+        except AwayError as error:
+            # A body that is too large may be cut off before it is read.
+            wrong = "" if statuses == (413,) else str(error)
+        else:
+            wrong = wrong_with(answer, *statuses)
+        if wrong:
+            self.found.append(f"{case}: {wrong}")
+
+
+# Bodies that are wrong whatever they are for.
+
+
+def spoilt(good: dict[str, Any]) -> dict[str, bytes]:
+    """Spoil a whole good body in every way that needs no knowledge of it."""
+    raw = json.dumps(good).encode()
+    name = next(iter(good))
+    again = json.dumps({name: good[name]}).encode()[1:]
+    escaped = again.replace(
+        name.encode(), b"\\u%04x" % ord(name[0]) + name[1:].encode()
+    )
+    return {
+        "nothing": b"",
+        "white space": b" \n",
+        "not JSON": b"to=bob",
+        "a word": b"null",
+        "a number": b"NaN",
+        "cut off": raw[:-1],
+        "two documents": raw * 2,
+        "a list": b"[" + raw + b"]",
+        "nothing in it": b'{"amount": }',
+        "unknown field": raw[:-1] + b',"unheard_of":1}',
+        "unknown field, deep": raw[:-1] + b',"x":' + b"[" * 9000 + b"]" * 9000 + b"}",
+        "duplicate name": raw[:-1] + b"," + again,
+        "duplicate name, escaped": raw[:-1] + b"," + escaped,
+        "comma too many": raw[:-1] + b",}",
+        "comment": raw + b"// paid",
+        "single quotes": raw.replace(b'"', b"'"),
+        "deep": b"[" * 30_000,
+        "deep objects": b'{"a":' * 10_000,
+        "byte order mark": b"\xef\xbb\xbf" + raw,
+        "UTF-16": raw.decode().encode("utf-16"),
+        "UTF-32": raw.decode().encode("utf-32"),
+        "not UTF-8": raw[:-1] + b',"\xff":1}',
+        "overlong UTF-8": raw.replace(b"{", b"{\xc0\xa0", 1),
+        "NUL": raw + b"\0",
+        "lone surrogate as a name": raw[:-1] + b',"\\udc00":1}',
+    }
+
+
+@ROUTES
+def test_a_spoilt_body_is_refused(
+    unchanged: None, programs: dict[tuple[str, str], Caller], writing: Writing
+) -> None:
+    asking = Asking(programs, writing)
+    for case, raw in spoilt(writing.good).items():
+        asking.send(case, raw, 400)
+    raw = json.dumps(writing.good).encode()
+    longest = raw + b" " * (LENGTH_MAX - len(raw))
+    asking.send("one byte too many", longest + b" ", 413)
+    asking.send("far too large", longest * 40, 413)
+    # Of the longest body it is not the length that is wrong.
+    asking.send("the longest", longest[:-1] + b"x", 400)
+    assert not asking.found
+
+
+@ROUTES
+def test_a_body_that_says_it_is_something_else_is_refused(
+    unchanged: None, programs: dict[tuple[str, str], Caller], writing: Writing
+) -> None:
+    asking = Asking(programs, writing)
+    raw = json.dumps(writing.good).encode()
+    for media_type in (
+        *("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"),
+        *("application/xml", "application/jsonp", "text/json", "application/json5"),
+        *("", "json", "application/", "application/json/x", "\xe9"),
+    ):
+        asking.send(media_type, raw, 415, headers={"Content-Type": media_type})
+    bomb = gzip.compress(b" " * 10_000_000 + raw)
+    for encoding in ("gzip", "deflate", "br", "zstd", "gzip, identity", "x"):
+        headers = {"Content-Encoding": encoding}
+        asking.send(f"{encoding} small", gzip.compress(raw), 400, 415, headers=headers)
+        asking.send(f"{encoding} bomb", bomb, 400, 413, 415, headers=headers)
+    asking.send("packed unsaid", gzip.compress(raw), 400)
+    assert not asking.found
+
+
+# One field after another, as the description says what each is.
+
+NO_INTEGERS = [
+    *("1.0", "1.5", "1e0", "1e400", "1E2", "-0", "01", "+1", "0x1", "1_000", "\u0661"),
+    *("true", "false", '"1"', "[1]", '{"a":1}', "NaN", "Infinity", "-Infinity"),
+    *("9007199254740992", "-9007199254740992", "1" + "0" * 26, "-1" + "0" * 26),
+    *("9223372036854775807", "9223372036854775808", "18446744073709551616"),
+]
+NO_AMOUNTS = ["0", "-1", "1000000000001"]
+NO_TEXTS = ["1", "true", "[]", '{"a":"b"}', '["a"]', '"\\ud800"', '"a\\udfffb"', '"\n"']
+NO_LISTS = ["1", '"a"', "{}", "true"]
+NO_OBJECTS = ["1", '"a"', "[]", "true"]
+#: Names of fields that are amounts: at least one minor unit, at most 10^12.
+AMOUNTS = ("amount", "payee_amount", "payer_amount_max")
+
+
+def resolve(schema: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        schema = described["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def wrong_values(
+    name: str, schema: dict[str, Any], described: dict[str, Any]
+) -> Iterable[str]:
+    """List JSON that a field may not hold, for what its schema says that it is."""
+    schema = resolve(schema, described)
+    kinds = [resolve(one, described) for one in schema.get("anyOf", [schema])]
+    types = {kind.get("type", "string" if "enum" in kind else "") for kind in kinds}
+    wrong = {
+        "integer": NO_INTEGERS + (NO_AMOUNTS if name in AMOUNTS else []),
+        "string": NO_TEXTS + ['"never heard of"'] * ("enum" in kinds[0]),
+        "array": NO_LISTS,
+        "object": NO_OBJECTS,
+        "boolean": ["0", "1", '"true"', "[]", "{}"],
+    }
+    known = [kind for kind in wrong if kind in types]
+    assert known, f"{name}: no wrong values for {schema}"
+    # A value is wrong only where no kind that the field may be takes it.
+    values = set.intersection(*(set(wrong[kind]) for kind in known))
+    return sorted(values | (set() if "null" in types else {"null"}))
+
+
+def spoilt_fields(
+    good: Any, schema: dict[str, Any], described: dict[str, Any], name: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Give bodies in which one value, at any depth, is what it may not be."""
+    schema = resolve(schema, described)
+    if isinstance(good, dict) and "properties" in schema:
+        for inner, value in good.items():
+            rest = {key: one for key, one in good.items() if key != inner}
+            start = json.dumps(rest)[:-1] + (", " if rest else "")
+            assert inner in schema["properties"], f"{inner} is not described"
+            part = schema["properties"][inner]
+            for case, raw in spoilt_fields(value, part, described, inner):
+                yield f"{inner} {case}", f"{start}{json.dumps(inner)}: {raw}}}"
+        for inner in schema.get("required", []):
+            rest = {key: one for key, one in good.items() if key != inner}
+            yield f"without {inner}", json.dumps(rest)
+    if isinstance(good, list) and good:
+        for case, raw in spoilt_fields(good[0], schema["items"], described, name):
+            yield f"0 {case}", f"[{raw}]"
+    for raw in wrong_values(name, schema, described):
+        yield f"is {raw[:30]}", raw
+
+
+def description(programs: dict[tuple[str, str], Caller], server: str) -> dict[str, Any]:
+    return programs[server, ""].get("/api/openapi.json")
+
+
+@ROUTES
+def test_a_field_that_is_not_what_it_must_be_is_refused(
+    unchanged: None, programs: dict[tuple[str, str], Caller], writing: Writing
+) -> None:
+    described = description(programs, writing.server)
+    operation = described["paths"][writing.path][writing.method.lower()]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    asking = Asking(programs, writing)
+    cases = list(spoilt_fields(writing.good, schema, described))
+    assert len(cases) > 20
+    for case, raw in cases:
+        asking.send(case, raw.encode(), 400)
+    assert not asking.found
+
+
+def test_every_route_that_writes_is_in_the_table(
+    programs: dict[tuple[str, str], Caller],
+) -> None:
+    described = {
+        (server, method.upper(), path)
+        for server in ("hub", "oostende")
+        for path, operations in description(programs, server)["paths"].items()
+        for method in operations
+        if method.upper() != "GET"
+    }
+    tried = {(one.server, one.method, one.path) for one in WRITING}
+    assert tried | WITHOUT_BODY == described
+    assert not tried & WITHOUT_BODY
+
+
+# What only people's words can have wrong.
+
+NO_ADDRESSES = [
+    *("", "bob", "@", "bob@", "@mechelen", "bob@mechelen@gent", "bob@ mechelen"),
+    *(" bob@mechelen", "bob@mechelen ", "bob@mechelen\n", "bob\n@mechelen", "bob\0@x1"),
+    *("Bob@mechelen", "BOB@MECHELEN", "bob@Mechelen", "bob@hub", "-bob@mechelen"),
+    *("b" * 33 + "@mechelen", "bob@" + "m" * 33, "bob@m", "bob@1mechelen"),
+    # Looks the same, is not: Cyrillic o, full width, ligature, soft hyphen, no-break,
+    # zero width, combining, turned round, mathematical, dotless.
+    *(
+        "b\u043eb@mechelen",
+        "\uff42ob@mechelen",
+        "bob@me\ufb01elen",
+        "bo\u00adb@mechelen",
+    ),
+    *("bob\u00a0@mechelen", "bo\u200bb@mechelen", "bob\u0301@mechelen"),
+    *("\u202ebob@mechelen", "\u2066bob@mechelen\u2069", "\U0001d41bob@mechelen"),
+    *("b\u0131b@mechelen", "bob\uff20mechelen", "bob@mechelen\u3002", "ⓑob@mechelen"),
+    *("bob@m\u0435chelen", "xn--bob@mechel\u00e9n", "\ufeffbob@mechelen", "٣@mechelen"),
+    *("bob@mechelen'; DROP TABLE account; --", "bob@mechelen%00", "../bob@mechelen"),
+]
+NO_MEMOS = [
+    *("\0", "a\0b", "\x07", "\x1b[2J", "\x7f", "\x85", "a\rb", "a\tb", "\x0b", "\x0c"),
+    *("\u2028", "\u2029", "\u061c", "\u200e", "\u200f", "\u202a", "\u202e", "\u2066"),
+    *("\u2069", "e\u0301", "\u212b", "m" * 501, "\u00e9" * 501, "\U0001f6b2" * 501),
+]
+GOOD_MEMOS = ["", "m" * 500, "\U0001f6b2" * 500, "regel\nregel", "<b>&amp;", "\u00e9"]
+NO_TIMES = ["", "NOW", "tomorrow", "72h", "2030-01-01T00:00:00.000Z"]
+NO_KEYS = ["", " ", "two words", "k" * 201, "sleutel-\u00e9", "a\0b", "a\nb", "\u202ea"]
+PEOPLES = [one for one in WRITING if "to" in json.dumps(one.good)]
+
+
+def misleading(writing: Writing) -> Iterator[dict[str, str]]:
+    """Give fields, one at a time, whose words are not for people."""
+    yield from ({"to": to} for to in NO_ADDRESSES)
+    if not writing.path.endswith("quotes"):
+        yield from ({"memo": memo} for memo in NO_MEMOS)
+        yield from ({"deliver": deliver} for deliver in NO_TIMES)
+    if "orders" in writing.good:
+        yield from ({"key": key} for key in NO_KEYS)
+
+
+@pytest.mark.parametrize("writing", PEOPLES, ids=str)
+def test_words_that_could_mislead_are_refused(
+    unchanged: None, programs: dict[tuple[str, str], Caller], writing: Writing
+) -> None:
+    asking = Asking(programs, writing)
+    for changes in misleading(writing):
+        body = writing.good | changes
+        if "orders" in writing.good:
+            body = {"orders": [writing.good["orders"][0] | changes]}
+        asking.send(ascii(changes), json.dumps(body).encode(), 400)
+    assert not asking.found
+
+
+def test_words_that_mislead_nobody_are_carried(
+    federation: Federation, programs: dict[tuple[str, str], Caller]
+) -> None:
+    for memo in GOOD_MEMOS:
+        paid = federation.pay("jan@oostende", "bob@mechelen", 1, memo=memo)
+        assert federation.end_of(paid)["memo"] == memo
+    federation.audit()
+
+
+def test_a_batch_holds_one_to_a_hundred_orders(
+    unchanged: None, programs: dict[tuple[str, str], Caller]
+) -> None:
+    (batch,) = (one for one in WRITING if one.path.endswith("batch"))
+    asking = Asking(programs, batch)
+    asking.send("none", b'{"orders":[]}', 400)
+    order = batch.good["orders"][0]
+    many = {"orders": [{**order, "key": f"bad-input-{n}"} for n in range(101)]}
+    asking.send("101", json.dumps(many).encode(), 400)
+    assert not asking.found
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_id_that_is_none_is_not_found(
+    unchanged: None, programs: dict[tuple[str, str], Caller], method: str
+) -> None:
+    jan = programs["oostende", "jan"]
+    ids = [
+        *("1", "x", ANY_ID, ANY_ID.upper()[:-1] + "A", ANY_ID + "0", f"{ANY_ID}%0a"),
+        *(
+            "%00",
+            "%ff",
+            "%ed%a0%80",
+            "..%2faccount",
+            "%2e%2e",
+            "*",
+            "'",
+            "%F0%9F%9A%B2",
+        ),
+        *(
+            "{" + ANY_ID + "}",
+            f"urn:uuid:{ANY_ID}",
+            ANY_ID.replace("-", ""),
+            "9" * 4000,
+        ),
+    ]
+    for one in ids:
+        answer = jan.ask(method, f"/api/v1/transfers/{one}")
+        assert not wrong_with(answer, 404), (one, answer)
+
+
+@pytest.mark.parametrize("key", [None, *(key for key in NO_KEYS if key.isprintable())])
+def test_an_order_needs_a_key_that_is_one(
+    unchanged: None, programs: dict[tuple[str, str], Caller], key: str | None
+) -> None:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    answer = programs["oostende", "jan"].ask(
+        "POST", "/api/v1/transfers", raw=json.dumps(ORDER).encode(), headers=headers
+    )
+    assert not wrong_with(answer, 400), answer
+
+
+@ROUTES
+def test_what_is_spoilt_is_good_before(
+    federation: Federation,
+    programs: dict[tuple[str, str], Caller],
+    writing: Writing,
+) -> None:
+    headers = {"Idempotency-Key": "good-input"} if writing.is_keyed else {}
+    raw = json.dumps(writing.good).encode()
+    # The longest body that is taken: white space counts.
+    raw += b" " * (LENGTH_MAX - len(raw))
+    caller = programs[writing.server, writing.who]
+    answer = caller.ask(writing.method, writing.path, raw=raw, headers=headers)
+    is_stranger = writing.server == "hub" and writing.path.endswith("tokens")
+    assert answer.status in ((401,) if is_stranger else (200, 201)), answer
+    for told in answer.told if isinstance(answer.told, list) else [answer.told]:
+        federation.note_taken("jan@oostende", told.get("transfer") or told)
+
+
+# What servers say to servers.
+
+NO_ENVELOPES = {
+    "nothing": b"",
+    "newlines": b"\n" * 100,
+    "words": b"hello hub\n",
+    "JSON": b'{"v":1}\n',
+    "dots": b"..\n",
+    "empty parts": b"e30.e30.e30\n",
+    "no signature": b"eyJhbGciOiJub25lIn0.e30.\n",
+    "not ASCII": "é.é.é\n".encode(),
+    "not UTF-8": b"\xff.\xff.\xff\n",
+    "NUL": b"\0.\0.\0\n",
+    "CR LF": b"e30.e30.e30\r\n",
+    "byte order mark": b"\xef\xbb\xbfe30.e30.e30\n",
+    "long line 1": b"e" * 5000 + b".e30.e30\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type", "length_max"),
+    [
+        ("/federation/v1/link", "application/interlets-envelope", 1 << 20),
+        ("/federation/v1/join", "application/jose", 64 * 1024),
+    ],
+)
+def test_what_no_server_signed_is_refused(
+    unchanged: None,
+    programs: dict[tuple[str, str], Caller],
+    path: str,
+    media_type: str,
+    length_max: int,
+) -> None:
+    anyone, found = programs["hub", ""], []
+
+    def send(case: str, raw: bytes, *statuses: int, **headers: str) -> None:
+        sent = {"Content-Type": media_type} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        try:
+            wrong = wrong_with(
+                anyone.ask("POST", path, raw=raw, headers=sent), *statuses
+            )
+        except AwayError as error:
+            wrong = "" if statuses == (413,) else str(error)
+        if wrong:
+            found.append(f"{case}: {wrong}")
+
+    for case, raw in NO_ENVELOPES.items():
+        send(case, raw, 400, 401)
+    send("too large", b"e" * (length_max + 1), 413)
+    send("packed", gzip.compress(b"e30.e30.e30\n"), 415, Content_Encoding="gzip")
+    if path.endswith("link"):
+        send("JSON", b"{}", 415, Content_Type="application/json")
+        send("no type", b"e30.e30.e30\n", 415, Content_Type="")
+    assert not found
+
+
+@pytest.mark.parametrize("server", ["hub", "oostende"])
+def test_what_is_nowhere_is_a_problem_too(
+    unchanged: None, programs: dict[tuple[str, str], Caller], server: str
+) -> None:
+    anyone = programs[server, ""]
+    for path in ("/api/v1/nothing", "/api/v2/account", "/%00", "/%ff", "/api/v1//x"):
+        for method in ("GET", "POST", "DELETE", "PATCH"):
+            assert not wrong_with(anyone.ask(method, path, raw=b"{}"), 404), path
+    for method in ("PUT", "PATCH", "TRACE", "PROPFIND"):
+        answer = anyone.ask(method, "/api/v1/tokens", raw=b"{}")
+        assert not wrong_with(answer, 405), (method, answer)
+
+
+def test_a_body_that_never_ends_is_cut_off(
+    unchanged: None, programs: dict[tuple[str, str], Caller]
+) -> None:
+    jan = programs["oostende", "jan"]
+    head = (
+        "POST /api/v1/transfers HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {jan.token}\r\nIdempotency-Key: bad-input\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+
+    async def flood() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", jan.port)
+        writer.write(head.encode())
+        chunk = b"1000\r\n" + b" " * 4096 + b"\r\n"
+        try:
+            for _ in range(1000):
+                writer.write(chunk)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        try:
+            return await asyncio.wait_for(reader.readline(), 10)
+        except ConnectionError:
+            # It went on talking while it was told, and so did not hear it.
+            return b" 413 "
+        finally:
+            writer.close()
+
+    assert b" 413 " in asyncio.run(flood())
