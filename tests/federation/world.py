@@ -245,8 +245,11 @@ class Federation:
         """Wait for the end of an order that was taken; gives the transfer."""
         assert ordered.transfer_id is not None, ordered
         ended = ordered.payer.wait_end(ordered.transfer_id, within_s=within_s)
-        # The first decision stands for ever, whatever died since.
-        assert self._ended.setdefault(ordered.transfer_id, ended) == ended
+        # The first decision stands for ever, whatever died since; what is given back
+        # of it later is counted beside it.
+        first = self._ended.setdefault(ordered.transfer_id, ended)
+        counted = ("refunded", "refundable")
+        assert first | {name: ended[name] for name in counted} == ended
         return ended
 
     def groups(self) -> dict[str, dict[str, Any]]:
