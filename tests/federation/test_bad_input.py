@@ -21,8 +21,8 @@ from tests.federation.world import PASSWORD, Federation
 
 LENGTH_MAX = 64 * 1024
 ORDER = {"to": "bob@mechelen", "payee_amount": 3, "payer_amount_max": 100, "memo": ""}
-ORDER |= {"deliver": "when_reachable"}
-ANY_ID = "00000000-0000-8000-8000-000000000000"
+ORDER |= {"deliver": "when_reachable", "refund_of": None}
+ANY_ID = "00000000-0000-8000-8000-00000000000a"
 
 
 @dataclass(frozen=True)
@@ -391,6 +391,7 @@ NO_MEMOS = [
 ]
 GOOD_MEMOS = ["", "m" * 500, "\U0001f6b2" * 500, "regel\nregel", "<b>&amp;", "\u00e9"]
 NO_TIMES = ["", "NOW", "tomorrow", "72h", "2030-01-01T00:00:00.000Z"]
+NO_IDS = ["", "1", "eggs", ANY_ID.upper(), ANY_ID + "\n", ANY_ID[:-1] + "\u0661"]
 NO_KEYS = ["", " ", "two words", "k" * 201, "sleutel-\u00e9", "a\0b", "a\nb", "\u202ea"]
 PEOPLES = [one for one in WRITING if "to" in json.dumps(one.good)]
 
@@ -401,6 +402,7 @@ def misleading(writing: Writing) -> Iterator[dict[str, str]]:
     if not writing.path.endswith("quotes"):
         yield from ({"memo": memo} for memo in NO_MEMOS)
         yield from ({"deliver": deliver} for deliver in NO_TIMES)
+        yield from ({"refund_of": one} for one in NO_IDS)
     if "orders" in writing.good:
         yield from ({"key": key} for key in NO_KEYS)
 

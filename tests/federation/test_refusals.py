@@ -29,12 +29,13 @@ from tests.federation.world import Federation, Ordered
 
 LANGUAGES = ("nl", "fr", "en")
 LIES, JAN = "lies@oostende", "jan@oostende"
-HOUR_MS = 3_600_000
+NOBODYS_ID = "00000000-0000-8000-8000-000000000000"
 
 
 # What a server that lies would say.
 
-Spoil = Callable[[dict[str, Any]], dict[str, Any] | None]
+#: Given an item and the id of a payment that was made before.
+Spoil = Callable[[dict[str, Any], str], dict[str, Any] | None]
 
 _OUTBOX = """
 SELECT item.number, item.line
@@ -49,12 +50,13 @@ async def _spoil(
     transfer_id: str,
     peer: str,
     spoil: Spoil,
+    original: str = "",
 ) -> None:
     """Change an item that waits unsealed; without an answer, drop its box."""
     number, line = await connection.fetchrow(_OUTBOX, transfer_id, peer)
     # What is written is kept for ever: not even the owner may change it otherwise.
     await connection.execute("SET session_replication_role = replica")
-    spoilt = spoil(json.loads(line))
+    spoilt = spoil(json.loads(line), original)
     if spoilt is None:
         sql = "DELETE FROM sealed_line WHERE direction = 'out' AND (peer, number) = "
         await connection.execute(sql + "($1, $2)", peer, number)
@@ -68,11 +70,11 @@ async def _spoil(
         await connection.execute(sql, transfer_id, line_hash(line))
 
 
-def _as_cancel(item: dict[str, Any]) -> dict[str, Any]:
+def _as_cancel(item: dict[str, Any], _: str) -> dict[str, Any]:
     return {"type": "transfer.cancel", "id": item["id"]}
 
 
-def _forge(offer: dict[str, Any]) -> dict[str, Any]:
+def _forge(offer: dict[str, Any], _: str) -> dict[str, Any]:
     """Spoil the payer's signature around a prepare that the hub offers on."""
     signed, _, signature = offer["envelope"].rpartition(".")
     other = "A" if signature[0] != "A" else "B"
@@ -81,37 +83,54 @@ def _forge(offer: dict[str, Any]) -> dict[str, Any]:
 
 #: A prepare as its payer's node would never write it.
 LIES_OF_A_NODE: dict[RefusalCode, Spoil] = {
-    RefusalCode.DEADLINE_OUT_OF_RANGE: lambda item: {
+    RefusalCode.UNKNOWN_GROUP: lambda item, _: {**item, "payee_group": "antwerpen"},
+    RefusalCode.DEADLINE_OUT_OF_RANGE: lambda item, _: {
         **item,
         "decide_by": "2020-02-02T02:02:02.000Z",
     },
-    RefusalCode.RATE_CHANGED: lambda item: {**item, "payer_rate": 2},
-    RefusalCode.REFUND_UNKNOWN: lambda item: {
-        **item,
-        "refund_of": "00000000-0000-8000-8000-000000000000",
-    },
-    RefusalCode.AMOUNT_MISMATCH: lambda item: {
+    RefusalCode.RATE_CHANGED: lambda item, _: {**item, "payer_rate": 2},
+    RefusalCode.REFUND_UNKNOWN: lambda item, _: {**item, "refund_of": NOBODYS_ID},
+    # Of 12 minutes that were paid, 15 are given back.
+    RefusalCode.REFUND_TOO_LARGE: lambda item, id_: {**item, "refund_of": id_},
+    RefusalCode.UNKNOWN_TRANSFER: _as_cancel,
+    RefusalCode.CONTENT_UNREADABLE: lambda _item, _: None,
+    RefusalCode.AMOUNT_MISMATCH: lambda item, _: {
         **item,
         "milliseconds": item["milliseconds"] + 1,
     },
-    RefusalCode.CONTENT_UNREADABLE: lambda _: None,
-    RefusalCode.UNKNOWN_TRANSFER: _as_cancel,
-    RefusalCode.UNKNOWN_GROUP: lambda item: {**item, "payee_group": "antwerpen"},
 }
 
 
 @pytest.fixture(scope="module")
-def lied(founded: Federation, databases: Databases) -> dict[RefusalCode, Ordered]:
-    """One order for each lie of a node, all told to a hub that was away."""
+def originals(founded: Federation) -> dict[str, str]:
+    """Payments that were made before, by who was paid."""
     founded.heal()
     founded.wait_compared()
+    made = {}
+    for payer, payee in (("tom@mechelen", "rik@oostende"), (JAN, LIES)):
+        paid = founded.pay(payer, payee, 4)
+        assert founded.end_of(paid)["state"] == "cleared"
+        assert paid.transfer_id is not None
+        made[payee] = paid.transfer_id
+    return made
+
+
+@pytest.fixture(scope="module")
+def lied(
+    founded: Federation,
+    databases: Databases,
+    originals: dict[str, str],
+    at_first: object,
+) -> dict[RefusalCode, Ordered]:
+    """One order for each lie of a node, all told to a hub that was away."""
     founded.hub.kill()
     # Whoever has not compared since its start seals nothing.
     founded.server("oostende").restart()
     told = {}
     for code, spoil in LIES_OF_A_NODE.items():
         told[code] = ordered = founded.pay("rik@oostende", "tom@mechelen", 3)
-        databases.run("oostende", _spoil, ordered.transfer_id, "hub", spoil)
+        original = originals["rik@oostende"]
+        databases.run("oostende", _spoil, ordered.transfer_id, "hub", spoil, original)
     founded.hub.start()
     return told
 
@@ -128,8 +147,20 @@ def paying(payer: str, to: str, amount: int, **fields: Any) -> Provoke:
     """An order that nothing special has to happen to."""
 
     @contextlib.contextmanager
-    def pay(federation: Federation, _: Databases) -> Provoked:
+    def pay(federation: Federation, *_: object) -> Provoked:
         yield federation.pay(payer, to, amount, **fields)
+
+    return pay
+
+
+def refunding(payer: str, to: str, amount: int, *, of: str) -> Provoke:
+    """A refund of the payment that somebody got before all tests."""
+
+    @contextlib.contextmanager
+    def pay(
+        federation: Federation, _: Databases, originals: dict[str, str]
+    ) -> Provoked:
+        yield federation.pay(payer, to, amount, refund_of=originals[of])
 
     return pay
 
@@ -141,13 +172,11 @@ async def _freeze(
     await connection.execute(sql, account, is_frozen)
 
 
-def frozen(
-    group: str, account: str, payer: str, to: str
-) -> "Callable[[Federation, Databases], contextlib.AbstractContextManager[Ordered]]":
+def frozen(group: str, account: str, payer: str, to: str) -> Provoke:
     """An order while an account is frozen."""
 
     @contextlib.contextmanager
-    def pay(federation: Federation, databases: Databases) -> Provoked:
+    def pay(federation: Federation, databases: Databases, _: object) -> Provoked:
         async def freeze(connection: "asyncpg.Connection", is_frozen: bool) -> None:
             await _freeze(connection, account, is_frozen=is_frozen)
 
@@ -164,7 +193,7 @@ def frozen(
 
 
 @contextlib.contextmanager
-def _without_hub(federation: Federation, _: Databases) -> Provoked:
+def _without_hub(federation: Federation, *_: object) -> Provoked:
     federation.hub.kill()
     found: list[Ordered] = []
 
@@ -184,7 +213,7 @@ def _without_hub(federation: Federation, _: Databases) -> Provoked:
 
 
 @contextlib.contextmanager
-def _too_late(federation: Federation, _: Databases) -> Provoked:
+def _too_late(federation: Federation, *_: object) -> Provoked:
     aalst = federation.server("aalst")
     aalst.kill()
     ordered = federation.pay(JAN, "els@aalst", 1, deliver="now")
@@ -197,7 +226,7 @@ def _too_late(federation: Federation, _: Databases) -> Provoked:
 
 
 @contextlib.contextmanager
-def _called_off(federation: Federation, _: Databases) -> Provoked:
+def _called_off(federation: Federation, *_: object) -> Provoked:
     aalst = federation.server("aalst")
     aalst.kill()
     ordered = federation.pay(JAN, "els@aalst", 1)
@@ -210,7 +239,7 @@ def _called_off(federation: Federation, _: Databases) -> Provoked:
 
 @contextlib.contextmanager
 def _offered_by_a_hub_that_lies(
-    federation: Federation, databases: Databases
+    federation: Federation, databases: Databases, _: object
 ) -> Provoked:
     aalst = federation.server("aalst")
     aalst.kill()
@@ -244,6 +273,18 @@ WAYS: dict[RefusalCode, list[Provoke]] = {
         paying(JAN, "tom@mechelen", 3, payer_amount_max=4),
         paying(JAN, LIES, 3, payer_amount_max=2),
     ],
+    RefusalCode.REFUND_UNKNOWN: [
+        paying(JAN, "tom@mechelen", 1, refund_of=NOBODYS_ID),
+        paying(JAN, LIES, 1, refund_of=NOBODYS_ID),
+        # She was not paid by him in that payment, nor was he the one who was paid.
+        refunding(LIES, "rik@oostende", 1, of=LIES),
+        refunding(JAN, "tom@mechelen", 1, of="rik@oostende"),
+    ],
+    RefusalCode.REFUND_TOO_LARGE: [
+        # 4 garnalen are 12 minutes: of blussers, 5 minutes each, 2 fit.
+        refunding("rik@oostende", "tom@mechelen", 3, of="rik@oostende"),
+        refunding(LIES, JAN, 5, of=LIES),
+    ],
     RefusalCode.PAYER_GROUP_FLOOR: [
         paying(LIES, "mia@mechelen", 12 * 3_000),
         paying(LIES, "mia@mechelen", 333_333_333),
@@ -272,10 +313,6 @@ UNREACHED: dict[RefusalCode, tuple[str, str]] = {
         r"RefusalCode\.HISTORY_DIFFERS",
         "checkpoints, by which two groups compare histories, are not built yet",
     ),
-    RefusalCode.REFUND_TOO_LARGE: (
-        r"RefusalCode\.REFUND_TOO_LARGE",
-        "refunds are not built yet: the hub refuses every one as unknown",
-    ),
     RefusalCode.GROUP_FROZEN: (
         r"class \w*(Freeze|SetGroup|SetState|GroupState)\w*",
         "nobody can freeze a group yet; below HTTP it is tried in tests/clearing",
@@ -300,9 +337,7 @@ def standing(federation: Federation) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def at_first(founded: Federation) -> dict[str, Any]:
-    founded.heal()
-    founded.wait_compared()
+def at_first(founded: Federation, originals: object) -> dict[str, Any]:
     founded.audit()
     return standing(founded)
 
@@ -361,9 +396,13 @@ CASES = [
 
 @pytest.mark.parametrize(("code", "provoke"), CASES)
 def test_a_refusal_is_told_and_books_nothing(
-    federation: Federation, databases: Databases, code: RefusalCode, provoke: Provoke
+    federation: Federation,
+    databases: Databases,
+    originals: dict[str, str],
+    code: RefusalCode,
+    provoke: Provoke,
 ) -> None:
-    with provoke(federation, databases) as ordered:
+    with provoke(federation, databases, originals) as ordered:
         check_refused(federation, ordered, code)
 
 
