@@ -1,10 +1,13 @@
 """Bodies read strictly, and who is asking."""
 
 import asyncio
+import re
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
+from msgspec import inspect
 
 from protocol import address, strict_json
 from protocol.errors import MalformedMessageError
@@ -19,6 +22,8 @@ BODY_S_MAX = 30
 WAIT_S_MAX = 30
 #: Under this name a request carries who asks, once that is known.
 CALLER = web.RequestKey("caller", Caller)
+#: A whole number as people write it, small enough for JSON.
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
 
 T = TypeVar("T")
 
@@ -67,22 +72,54 @@ def read_query(request: web.Request, kind: type[T]) -> T:
 
     Args:
         request: any.
-        kind: a struct that forbids unknown fields; numbers are read from text.
+        kind: a struct that forbids unknown fields; its numbers are whole numbers in
+            plain digits, and every other value is the text that it is.
 
     Raises:
         MalformedMessageError: what was found, and what was expected.
     """
-    names = [name for name, _ in request.query.items()]
-    if len(names) != len(set(names)):
-        raise MalformedMessageError("query", names, "each name once")
-    # A lone surrogate is no text that anyone could look for.
-    for name, value in request.query.items():
-        if not (name + value).isprintable():
+    pairs = _read_pairs(request.rel_url.raw_query_string)
+    values: dict[str, object] = dict(pairs)
+    if len(values) != len(pairs):
+        raise MalformedMessageError("query", [name for name, _ in pairs], "each once")
+    for name, text in pairs:
+        if not (name + text).isprintable():
             raise MalformedMessageError("query", name, "printable characters")
+    # msgspec's own reading of text is looser: "1e1" is 10 to it, and "null" nothing.
+    for name in _numbers_of(kind) & values.keys():
+        text = str(values[name])
+        if not _DIGITS.fullmatch(text):
+            raise MalformedMessageError(name, text, "a whole number in digits")
+        values[name] = int(text)
     try:
-        return msgspec.convert(dict(request.query), kind, strict=False)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise MalformedMessageError("query", str(error)) from None
+
+
+def _read_pairs(raw: str) -> list[tuple[str, str]]:
+    """Take a query apart as forms are written; bytes that are no UTF-8 are no text."""
+    if not raw:
+        return []
+    try:
+        return parse_qsl(
+            raw, keep_blank_values=True, strict_parsing=True, errors="strict"
+        )
+    except ValueError as error:
+        raise MalformedMessageError(
+            "query", raw, "name=value pairs in UTF-8"
+        ) from error
+
+
+def _numbers_of(kind: object) -> frozenset[str]:
+    """Name a struct's fields that are whole numbers."""
+    found = inspect.type_info(kind)
+    assert isinstance(found, inspect.StructType), "queries are read into structs"
+    return frozenset(
+        field.encode_name
+        for field in found.fields
+        if isinstance(field.type, inspect.IntType)
+    )
 
 
 def caller_of(request: web.Request) -> Caller:
