@@ -21,6 +21,7 @@ from tests.federation.conftest import Databases
 from tests.federation.world import PASSWORD, Federation
 
 LENGTH_MAX = 64 * 1024
+HOUR_MS = 3_600_000
 ORDER = {"to": "bob@mechelen", "payee_amount": 3, "payer_amount_max": 100, "memo": ""}
 ORDER |= {"deliver": "when_reachable", "refund_of": None}
 ANY_ID = "00000000-0000-8000-8000-00000000000a"
@@ -122,15 +123,41 @@ WRITING = [
         {"payer": "jan", **ORDER},
         is_keyed=True,
     ),
+    Writing(
+        "oostende",
+        "POST",
+        "/api/v1/group/proposal",
+        "treasurer",
+        {
+            "per_hour": 20,
+            "decimals": 0,
+            "name": "LETS Oostende",
+            "unit": "garnaal",
+            "plural": "garnaal",
+            "symbol": "garnaal",
+        },
+    ),
     Writing("hub", "POST", "/api/v1/tokens", good=SIGN_IN),
+    *(
+        Writing("hub", "POST", f"/api/v1/groups/{{group}}/{verb}", "admin", good)
+        for verb, good in (
+            ("approve", {"proposal": 1}),
+            ("refuse", {"proposal": 1}),
+            ("limits", {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS}),
+        )
+    ),
 ]
 #: Good bodies that are answered with a no: nobody is there, or nothing to take back.
 NOBODY_THERE = {
+    ("hub", "/api/v1/groups/{group}/approve"): 409,
+    ("hub", "/api/v1/groups/{group}/refuse"): 409,
     ("hub", "/api/v1/tokens"): 401,
     ("oostende", "/api/v1/group/entries/{id}/correct"): 404,
 }
 #: What writes but is sent no JSON body: tried by tests of its own below.
 WITHOUT_BODY = {
+    ("hub", "POST", "/api/v1/groups/{group}/freeze"),
+    ("hub", "POST", "/api/v1/groups/{group}/release"),
     ("oostende", "DELETE", "/api/v1/transfers/{id}"),
     ("oostende", "POST", "/api/v1/members/{account}/sign-in"),
 }
@@ -548,12 +575,17 @@ MISLEADING = {
     "refund_of": NO_IDS,
     "key": NO_KEYS,
     "name": NO_NAMES,
+    "unit": NO_NAMES,
+    "plural": NO_NAMES,
+    "symbol": NO_NAMES,
     "reason": [*NO_MEMOS, "", " "],
     "account": NO_ACCOUNTS,
     "found_by": ["", "Name", "everyone", "name\n", "n\u0430me"],
     "payer": NO_ACCOUNTS,
 }
-PEOPLES = [one for one in WRITING if not one.path.endswith("tokens")]
+PEOPLES = [
+    one for one in WRITING if one.server != "hub" and not one.path.endswith("tokens")
+]
 
 
 def misled(good: Any) -> Iterator[Any]:
@@ -644,6 +676,19 @@ def test_nobody_is_let_in_under_a_name_that_nobody_has(
         raw = b'{"frozen":true}' if method == "PATCH" else None
         answer = treasurer.ask(method, path + rest, raw=raw)
         assert not wrong_with(answer, 404), (method, rest, answer)
+
+
+@pytest.mark.parametrize(
+    "group", ["x", "hub", "reserve", "%00", "%ff", "..%2f", "Aalst"]
+)
+def test_nothing_is_decided_about_a_group_that_is_not_there(
+    unchanged: None, programs: dict[tuple[str, str], Caller], group: str
+) -> None:
+    good = {one.path.rpartition("/")[2]: one.good for one in WRITING}
+    for verb in ("freeze", "release", "limits", "approve", "refuse"):
+        path = f"/api/v1/groups/{group}/{verb}"
+        answer = programs["hub", "admin"].ask("POST", path, good.get(verb, {}))
+        assert not wrong_with(answer, 404), (verb, answer)
 
 
 @pytest.mark.parametrize("key", [None, *(key for key in NO_KEYS if key.isprintable())])

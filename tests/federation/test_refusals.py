@@ -190,6 +190,52 @@ def frozen(address: str, payer: str, to: str) -> Provoke:
     return pay
 
 
+def freeze_aalst(federation: Federation, *, is_frozen: bool) -> None:
+    """Have the regional admin stop a group, or let it trade again."""
+    verb = "freeze" if is_frozen else "release"
+    answer = federation.admin.ask("POST", f"/api/v1/groups/aalst/{verb}")
+    assert answer.status == 200, answer
+
+
+@contextlib.contextmanager
+def _to_a_frozen_group(federation: Federation, *_: object) -> Provoked:
+    freeze_aalst(federation, is_frozen=True)
+    found: list[Ordered] = []
+
+    def is_refused_at_once() -> bool:
+        # Before the node has heard of it the hub says so, or that nobody is there.
+        found.append(federation.pay(JAN, "nobody@aalst", 1))
+        return found[-1].transfer_id is None
+
+    def is_taken() -> bool:
+        return federation.pay(JAN, "nobody@aalst", 1).transfer_id is not None
+
+    try:
+        wait_for(is_refused_at_once, "the node to hear of the freeze", 20)
+        yield found.pop()
+    finally:
+        freeze_aalst(federation, is_frozen=False)
+        wait_for(is_taken, "the node to hear of the release", 20)
+
+
+@contextlib.contextmanager
+def _before_it_heard_of_a_freeze(federation: Federation, *_: object) -> Provoked:
+    oostende = federation.server("oostende")
+    federation.hub.kill()
+    ordered = federation.pay(JAN, "els@aalst", 1)
+    oostende.freeze()
+    federation.hub.start()
+    federation.hub.wait_ready()
+    freeze_aalst(federation, is_frozen=True)
+    oostende.thaw()
+    try:
+        federation.end_of(ordered)
+        yield ordered
+    finally:
+        freeze_aalst(federation, is_frozen=False)
+        federation.wait_compared()
+
+
 @contextlib.contextmanager
 def _without_hub(federation: Federation, *_: object) -> Provoked:
     federation.hub.kill()
@@ -262,6 +308,7 @@ WAYS: dict[RefusalCode, list[Provoke]] = {
     ],
     RefusalCode.HUB_UNREACHABLE: [_without_hub],
     RefusalCode.UNKNOWN_GROUP: [paying(JAN, "anna@antwerpen", 1)],
+    RefusalCode.GROUP_FROZEN: [_before_it_heard_of_a_freeze, _to_a_frozen_group],
     RefusalCode.AMOUNT_OUT_OF_RANGE: [
         # 10^14 milliseconds are 333,333,333.3 blussers.
         paying(LIES, "mia@mechelen", 333_333_334),
@@ -310,10 +357,6 @@ UNREACHED: dict[RefusalCode, tuple[str, str]] = {
     RefusalCode.HISTORY_DIFFERS: (
         r"RefusalCode\.HISTORY_DIFFERS",
         "checkpoints, by which two groups compare histories, are not built yet",
-    ),
-    RefusalCode.GROUP_FROZEN: (
-        r"class \w*(Freeze|SetGroup|SetState|GroupState)\w*",
-        "nobody can freeze a group yet; below HTTP it is tried in tests/clearing",
     ),
 }
 #: Refused when only a price is asked for: there is no order to look at.
