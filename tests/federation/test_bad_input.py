@@ -74,6 +74,14 @@ WRITING = [
     ),
     Writing(
         "oostende",
+        "POST",
+        "/api/v1/asks",
+        "jan",
+        {"amount": 3, "memo": "eggs", "days": 14},
+    ),
+    Writing("oostende", "POST", "/api/v1/asks/open", "jan", {"ask": "e30.e30.e30"}),
+    Writing(
+        "oostende",
         "PATCH",
         "/api/v1/account/privacy",
         "jan",
@@ -147,7 +155,7 @@ WRITING = [
         )
     ),
 ]
-#: Good bodies that are answered with a no: nobody is there, or nothing to take back.
+#: Good bodies that are answered with a no: nothing is there that they could be about.
 NOBODY_THERE = {
     ("hub", "/api/v1/groups/{group}/approve"): 409,
     ("hub", "/api/v1/groups/{group}/refuse"): 409,
@@ -582,6 +590,16 @@ MISLEADING = {
     "account": NO_ACCOUNTS,
     "found_by": ["", "Name", "everyone", "name\n", "n\u0430me"],
     "payer": NO_ACCOUNTS,
+    "ask": [
+        "",
+        "#",
+        "\0",
+        "a.b.c",
+        "https://x/ask#",
+        "\u202e",
+        "e30.e30.\u0435",
+        "a" * 9000,
+    ],
 }
 PEOPLES = [
     one for one in WRITING if one.server != "hub" and not one.path.endswith("tokens")
@@ -611,8 +629,10 @@ def test_words_that_could_mislead_are_refused(
     bodies = list(misled(writing.good))
     assert bodies
     for body in bodies:
-        # Who pays, and on whom is booked, is looked up: nobody has such a name.
-        asking.send(ascii(body)[:300], json.dumps(body).encode(), 400, 404)
+        # Who pays, and on whom is booked, is looked up: nobody has such a name. A link
+        # may be too long for one.
+        raw = json.dumps(body).encode()
+        asking.send(ascii(body)[:300], raw, 400, 404, *(413,) * ("ask" in body))
     assert not asking.found
 
 
@@ -709,10 +729,13 @@ def test_what_is_spoilt_is_good_before(
     writing: Writing,
 ) -> None:
     headers = {"Idempotency-Key": f"good{writing.path}"} if writing.is_keyed else {}
-    raw = json.dumps(writing.good).encode()
+    caller, good = programs[writing.server, writing.who], writing.good
+    if "ask" in good:
+        rik = federation.member("rik@oostende")
+        good = {"ask": rik.ask("POST", "/api/v1/asks", {"amount": 3}).told["link"]}
+    raw = json.dumps(good).encode()
     # The longest body that is taken: white space counts.
     raw += b" " * (LENGTH_MAX - len(raw))
-    caller = programs[writing.server, writing.who]
     answer = caller.ask(writing.method, writing.address, raw=raw, headers=headers)
     no = NOBODY_THERE.get((writing.server, writing.path))
     assert answer.status in ((200, 201) if no is None else (no,)), answer
