@@ -249,7 +249,7 @@ def _without_hub(federation: Federation, *_: object) -> Provoked:
         time.sleep(0.5)
         return found[-1].answer.status != 201
 
-    wait_for(is_refused, "an answer of the hub to be overdue", 20)
+    wait_for(is_refused, "an answer of the hub to be overdue", 30)
     yield found.pop()
     federation.history.pop()
     federation.hub.start()
