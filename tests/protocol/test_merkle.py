@@ -7,7 +7,13 @@ import pytest
 
 from protocol.merkle import (
     EMPTY_ROOT,
+    Frontier,
     Tree,
+    complete_nodes,
+    consistency_ranges,
+    fold,
+    inclusion_ranges,
+    is_consistent,
     leaf_hash,
     root_from_leaf_hash,
     root_from_path,
@@ -144,3 +150,101 @@ def test_the_public_inclusion_vectors_come_out_as_they_say() -> None:
         assert right is not vector["wantErr"], path.name
         seen += 1
     assert seen == 98
+
+
+def test_the_public_consistency_vectors_come_out_as_they_say() -> None:
+    folder = others("rfc9162") / "consistency"
+    seen = 0
+    for path in sorted(folder.rglob("*.json")):
+        vector = json.loads(path.read_text())
+        right = is_consistent(
+            vector["size1"],
+            base64.b64decode(vector["root1"]),
+            vector["size2"],
+            base64.b64decode(vector["root2"]),
+            [base64.b64decode(step) for step in vector["proof"] or []],
+        )
+        assert right is not vector["wantErr"], path.name
+        seen += 1
+    assert seen == 98
+
+
+def naive_consistency(former: int, entries: Sequence[bytes]) -> list[bytes]:
+    """RFC 9162, section 2.1.4.1, word for word."""
+
+    def subproof(
+        count: int, part: Sequence[bytes], *, is_original: bool
+    ) -> list[bytes]:
+        if count == len(part):
+            return [] if is_original else [naive_root(part)]
+        split = 1
+        while split * 2 < len(part):
+            split *= 2
+        if count <= split:
+            rest = subproof(count, part[:split], is_original=is_original)
+            return [*rest, naive_root(part[split:])]
+        rest = subproof(count - split, part[split:], is_original=False)
+        return [*rest, naive_root(part[:split])]
+
+    return subproof(former, entries, is_original=True)
+
+
+def hash_of(start: int, end: int, entries: Sequence[bytes]) -> bytes:
+    nodes = complete_nodes(start, end)
+    return fold(
+        [
+            naive_root(entries[place << height : (place + 1) << height])
+            for height, place in nodes
+        ]
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_ranges_of_proofs_are_those_of_the_rfc(size: int) -> None:
+    entries = leaves(size)
+    for index in range(size):
+        ranges = inclusion_ranges(index, size)
+        found = [hash_of(start, end, entries) for start, end in ranges]
+        assert found == naive_path(index, entries)
+    for former in range(1, size + 1):
+        ranges = consistency_ranges(former, size)
+        found = [hash_of(start, end, entries) for start, end in ranges]
+        assert found == naive_consistency(former, entries)
+        assert is_consistent(
+            former, naive_root(entries[:former]), size, naive_root(entries), found
+        )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_wrong_consistency_proof_shows_nothing(size: int) -> None:
+    entries = leaves(size)
+    root = naive_root(entries)
+    for former in range(1, size + 1):
+        path = naive_consistency(former, entries)
+        before = naive_root(entries[:former])
+        other = naive_root([b"another", *entries[1:former]])
+        assert not is_consistent(former, other, size, root, path)
+        assert not is_consistent(former, before, size, before[::-1], path)
+        assert not is_consistent(former, before, size, root, [*path, root])
+        for place in range(len(path)):
+            changed = [*path]
+            changed[place] = bytes([changed[place][0] ^ 1, *changed[place][1:]])
+            assert not is_consistent(former, before, size, root, changed)
+            assert not is_consistent(
+                former, before, size, root, path[:place] + path[place + 1 :]
+            )
+
+
+def test_nothing_is_consistent_with_the_tree_of_nothing() -> None:
+    assert not is_consistent(0, EMPTY_ROOT, 1, naive_root([b"a"]), [])
+
+
+def test_a_frontier_has_the_root_at_every_size() -> None:
+    frontier = Frontier()
+    assert frontier.root == EMPTY_ROOT
+    entries = leaves(max(SIZES))
+    for size, entry in enumerate(entries, 1):
+        former = frontier.copy()
+        frontier.append(leaf_hash(entry))
+        assert frontier.root == naive_root(entries[:size])
+        assert former.root == naive_root(entries[: size - 1])
