@@ -384,3 +384,20 @@ def check_proof(
     if not may_sign(period, payload.first + proof.index):
         raise NotSignedError("kid: not in force at this item")
     return payload
+
+
+def check_cover(
+    line_1: str, keyring: Keyring, federation: FederationId, signer: Group
+) -> CoverPayload:
+    """Verify that ``signer`` signed a cover to the hub, from its line 1 alone.
+
+    Raises:
+        MalformedMessageError: not a cover.
+        NotSignedError: not that group's, or not under its key in force then.
+    """
+    raw = line_1.encode("ascii", "replace")
+    payload, period = _open_line_1(raw, _cover_decoder, keyring)
+    _check_parties(payload, period, federation, HUB)
+    if payload.from_ != signer or not may_sign(period, payload.first):
+        raise NotSignedError(f"cover: signed by {payload.from_}, not by {signer}")
+    return payload

@@ -1,0 +1,99 @@
+"""``interlets-verify``: check a receipt or a checkpoint from its file, offline.
+
+Needs no server, no network and no account: only the file, and the federation's id
+from somebody you trust. Exit code 0: genuine; 1: not, and why; 2: usage.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from protocol.address import FederationId, read_federation
+from protocol.checkpoint import read_checkpoint
+from protocol.directory import entry_key, read_hub_statement
+from protocol.errors import InterletsError, MalformedMessageError
+from protocol.receipt import RECEIPT_LENGTH_MAX, describe, verify_receipt
+
+GENUINE = 0
+NOT_GENUINE = 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the arguments."""
+    told = argparse.ArgumentParser(
+        prog="interlets-verify",
+        description="Check a receipt or a checkpoint from its file, offline.",
+        epilog="example: interlets-verify receipt.json --federation vlaanderen#9pT...",
+    )
+    told.add_argument("file", type=Path, help="the receipt, or the checkpoint")
+    told.add_argument(
+        "--federation",
+        help="the federation's whole id, from somebody you trust; without it, only "
+        "that the file agrees with itself is checked",
+    )
+    told.add_argument(
+        "--hub",
+        type=Path,
+        metavar="FILE",
+        help="for a checkpoint: the hub's statement of its keys, one line",
+    )
+    return told
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check one file; gives the exit code."""
+    chosen = parser().parse_args(arguments)
+    try:
+        federation = read_federation(chosen.federation) if chosen.federation else None
+    except MalformedMessageError as error:
+        sys.stderr.write(f"interlets-verify: {error}\n")
+        return 2
+    try:
+        lines = _check(_read(chosen.file), federation, chosen.hub)
+    except (InterletsError, OSError) as error:
+        sys.stderr.write(f"NOT genuine: {error}\n")
+        return NOT_GENUINE
+    sys.stdout.write("Genuine.\n")
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    if federation is None:
+        sys.stdout.write(
+            "You did not say which federation: compare its id above with one from "
+            "somebody you trust.\n"
+        )
+    return GENUINE
+
+
+def _check(raw: bytes, federation: FederationId | None, hub: Path | None) -> list[str]:
+    if raw[:1] == b"{":
+        return describe(verify_receipt(raw, federation))
+    if hub is None or federation is None:
+        raise MalformedMessageError(
+            "file",
+            raw[:40],
+            "a receipt; or a checkpoint together with --hub and --federation",
+        )
+    statement = read_hub_statement(_text(_read(hub)).strip(), federation)
+    public = entry_key(statement.keys, "signing")
+    found = read_checkpoint(_text(raw), federation, public)
+    return [
+        f"Checkpoint of {federation}, log {found.log}: {found.size} decisions, "
+        f"root {found.root}; directory version {found.version}."
+    ]
+
+
+def _read(path: Path) -> bytes:
+    """Read a file up to the length that a receipt may have, and one byte more."""
+    with path.open("rb") as file:
+        return file.read(RECEIPT_LENGTH_MAX + 1)
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedMessageError("file", raw[:40], "UTF-8 text") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

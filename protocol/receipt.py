@@ -1,0 +1,327 @@
+"""A receipt: one file that proves a cleared transfer to anyone, offline.
+
+It holds both groups' signed words, the hub's decision with its place in the log,
+the signed checkpoint of that log, the hub's keys as the root key signed them, and
+both groups' directory entries with their place in the directory. Whoever knows the
+federation's id needs nothing else (protocol, section 9). What it cannot prove, it
+says. How it is put together from stored rows is the business of hub and node.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from protocol import merkle, strict_json
+from protocol.address import FederationId, Group, read_display_name, read_memo
+from protocol.base64url import read_base64url, write_base64url
+from protocol.checkpoint import SignedCheckpoint, read_checkpoint
+from protocol.directory import (
+    GroupRecord,
+    entry_key,
+    fold,
+    keyring,
+    read_hub_statement,
+)
+from protocol.envelope import check_cover, check_proof
+from protocol.errors import MalformedMessageError, NotSignedError
+from protocol.messages import (
+    Content,
+    CountField,
+    DirectoryDecision,
+    FederationField,
+    HashField,
+    ItemProof,
+    TransferAccept,
+    TransferDecision,
+    TransferPrepare,
+    content_decoder,
+    line_hash,
+    read_item,
+)
+from protocol.unit import Amount, quote, write_amount
+
+MEDIA_TYPE = "application/interlets-receipt+json"
+RECEIPT_LENGTH_MAX = 1024 * 1024
+#: Covers of other groups that a receipt may carry.
+WITNESSES_MAX = 100
+_TREE_PATH_MAX = 64
+
+
+class LeafProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A line, and its place and path in a tree of ``size`` leaves."""
+
+    line: str
+    index: CountField
+    size: CountField
+    path: Annotated[list[HashField], Meta(max_length=_TREE_PATH_MAX)]
+
+
+class Witness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Another group's cover that names the same checkpoint, with its entry."""
+
+    entry: LeafProof
+    cover: str
+
+
+class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All that proves one cleared transfer.
+
+    Attributes:
+        told: what it proves, for people; recomputed when it is verified.
+        v: version of the protocol.
+        federation: the whole id.
+        statement: the hub's keys, signed by the root key.
+        checkpoint: the signed note.
+        decision: the hub's decision, in the log of the checkpoint.
+        prepare: the payer's group's word.
+        accept: the payee's group's word.
+        payer: the payer's group's entry, in the directory of the checkpoint.
+        payee: the payee's group's.
+        witnesses: other groups that were shown the same log.
+        content: who and why, when the member shows it.
+    """
+
+    told: list[str]
+    v: Literal[1] = 1
+    federation: FederationField
+    statement: str
+    checkpoint: str
+    decision: LeafProof
+    prepare: ItemProof
+    accept: ItemProof
+    payer: LeafProof
+    payee: LeafProof
+    witnesses: Annotated[list[Witness], Meta(max_length=WITNESSES_MAX)]
+    content: str | None
+
+
+class Proven(msgspec.Struct, frozen=True, kw_only=True):
+    """What a receipt proves, once everything in it holds."""
+
+    federation: FederationId
+    checkpoint: SignedCheckpoint
+    decision: TransferDecision
+    prepare: TransferPrepare
+    payer: GroupRecord
+    payee: GroupRecord
+    witnesses: list[str]
+    content: Content | None
+
+
+_decoder = msgspec.json.Decoder(Receipt)
+
+
+def write_receipt(receipt: Receipt) -> bytes:
+    """Write a receipt as it is kept: one line of JSON with its newline."""
+    return strict_json.write(receipt) + b"\n"
+
+
+def with_words(receipt: Receipt) -> Receipt:
+    """Give a receipt the words for people that its proofs allow."""
+    told = describe(prove_receipt(receipt, None))
+    return msgspec.structs.replace(receipt, told=told)
+
+
+def read_receipt(raw: bytes) -> Receipt:
+    """Read a receipt; every other spelling of one is refused.
+
+    Raises:
+        MalformedMessageError: not a receipt, or changed since it was written.
+    """
+    if len(raw) > RECEIPT_LENGTH_MAX:
+        raise MalformedMessageError("receipt", f"{len(raw)} bytes", "at most 1 MiB")
+    line = raw.removesuffix(b"\n")
+    receipt = strict_json.read(line, _decoder, "receipt")
+    if strict_json.write(receipt) != line:
+        raise MalformedMessageError("receipt", "another spelling", "what was written")
+    return receipt
+
+
+def verify_receipt(raw: bytes, federation: FederationId | None) -> Proven:
+    """Verify a receipt from its file alone.
+
+    Args:
+        raw: the file.
+        federation: the federation that it must be of; ``None``: of the one that
+            it names, whoever that may be.
+
+    Raises:
+        MalformedMessageError, NotSignedError, WeakKeyError: the first thing that
+            does not hold.
+    """
+    receipt = read_receipt(raw)
+    proven = prove_receipt(receipt, federation)
+    if receipt.told != describe(proven):
+        raise NotSignedError("told: the words do not say what the proofs prove")
+    return proven
+
+
+def prove_receipt(receipt: Receipt, federation: FederationId | None) -> Proven:
+    """Do as ``verify_receipt``, but for the words."""
+    own = FederationId(receipt.federation)
+    if federation is not None and federation != own:
+        raise NotSignedError(f"federation: the receipt is of {own}")
+    statement = read_hub_statement(receipt.statement, own)
+    hub_key = entry_key(statement.keys, "signing")
+    checkpoint = read_checkpoint(receipt.checkpoint, own, hub_key)
+    decision = _decision_of(receipt, checkpoint)
+    payer = _record_of(receipt.payer, checkpoint, own)
+    payee = _record_of(receipt.payee, checkpoint, own)
+    prepare = _prepare_of(receipt, decision, payer, payee)
+    return Proven(
+        federation=own,
+        checkpoint=checkpoint,
+        decision=decision,
+        prepare=prepare,
+        payer=payer,
+        payee=payee,
+        witnesses=[_witness_of(one, checkpoint, own) for one in receipt.witnesses],
+        content=_content_of(receipt.content, prepare, payer, payee),
+    )
+
+
+def _decision_of(receipt: Receipt, checkpoint: SignedCheckpoint) -> TransferDecision:
+    proof = receipt.decision
+    if proof.size != checkpoint.size:
+        raise NotSignedError("decision: of another size than the checkpoint's")
+    _check_leaf(proof, checkpoint.root, "decision")
+    decision = read_item(proof.line.encode())
+    if not isinstance(decision, TransferDecision) or decision.outcome != "cleared":
+        raise NotSignedError("decision: not one that clears a transfer")
+    if (decision.log, decision.number) != (checkpoint.log, proof.index):
+        raise NotSignedError("decision: named otherwise than by its place in the log")
+    return decision
+
+
+def _check_leaf(proof: LeafProof, root: str, what: str) -> None:
+    path = [read_base64url(step, f"{what} path") for step in proof.path]
+    found = merkle.root_from_path(_octets(proof.line), proof.index, proof.size, path)
+    if found is None or write_base64url(found) != root:
+        raise NotSignedError(f"{what}: its path does not lead to the signed root")
+
+
+def _octets(line: str) -> bytes:
+    try:
+        return line.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedMessageError("line", "a lone surrogate", "UTF-8 text") from None
+
+
+def _record_of(
+    proof: LeafProof, checkpoint: SignedCheckpoint, federation: FederationId
+) -> GroupRecord:
+    _check_leaf(proof, checkpoint.directory, "directory entry")
+    decision = read_item(_octets(proof.line))
+    if not isinstance(decision, DirectoryDecision):
+        raise NotSignedError("directory entry: not a decision about a group")
+    folded = fold({}, decision, _octets(proof.line), federation)
+    return folded[Group(decision.group)]
+
+
+def _prepare_of(
+    receipt: Receipt,
+    decision: TransferDecision,
+    payer: GroupRecord,
+    payee: GroupRecord,
+) -> TransferPrepare:
+    """Check both groups' words: that they signed them, and about this transfer."""
+    groups = Group(payer.entry.group), Group(payee.entry.group)
+    keys = keyring({groups[0]: payer, groups[1]: payee})
+    own = FederationId(receipt.federation)
+    check_proof(receipt.prepare, keys, own, groups[0])
+    check_proof(receipt.accept, keys, own, groups[1])
+    prepare = read_item(_octets(receipt.prepare.line))
+    accept = read_item(_octets(receipt.accept.line))
+    if not isinstance(prepare, TransferPrepare):
+        raise NotSignedError("prepare: the payer's group signed something else")
+    if not isinstance(accept, TransferAccept):
+        raise NotSignedError("accept: the payee's group signed something else")
+    if (prepare.payer_group, prepare.payee_group) != groups:
+        raise NotSignedError("prepare: between other groups")
+    named = line_hash(_octets(receipt.prepare.line))
+    if not decision.prepare == accept.prepare == named:
+        raise NotSignedError("prepare: not the one that was accepted and decided")
+    if decision.answer != line_hash(_octets(receipt.accept.line)):
+        raise NotSignedError("accept: not the one that was decided on")
+    if not decision.id == accept.id == prepare.id:
+        raise NotSignedError("id: of different transfers")
+    return prepare
+
+
+def _witness_of(
+    witness: Witness, checkpoint: SignedCheckpoint, federation: FederationId
+) -> str:
+    record = _record_of(witness.entry, checkpoint, federation)
+    group = Group(record.entry.group)
+    cover = check_cover(witness.cover, keyring({group: record}), federation, group)
+    if cover.checkpoint != checkpoint.short:
+        raise NotSignedError(f"witness: {group} names another checkpoint")
+    return group
+
+
+def _content_of(
+    line: str | None, prepare: TransferPrepare, payer: GroupRecord, payee: GroupRecord
+) -> Content | None:
+    if line is None:
+        return None
+    if line_hash(_octets(line)) != prepare.content:
+        raise NotSignedError("content: not what the payer's group signed")
+    content = strict_json.read(_octets(line), content_decoder, "content")
+    read_display_name(content.name)
+    read_memo(content.memo)
+    rates = [
+        next((one for one in record.entry.rates if one.version == version), None)
+        for record, version in (
+            (payer, prepare.payer_rate),
+            (payee, prepare.payee_rate),
+        )
+    ]
+    if rates[0] is None or rates[1] is None:
+        raise NotSignedError("content: a rate that the group never had")
+    quoted = quote(
+        Amount(content.payee_amount), rates[0].milliseconds, rates[1].milliseconds
+    )
+    if quoted is None or (quoted.milliseconds, quoted.payer_amount) != (
+        prepare.milliseconds,
+        content.payer_amount,
+    ):
+        raise NotSignedError("content: its amounts do not belong together")
+    return content
+
+
+def describe(proven: Proven) -> list[str]:
+    """Say in plain English what a receipt proves, whose word it took, and what not."""
+    prepare, decision = proven.prepare, proven.decision
+    seconds, rest = divmod(prepare.milliseconds, 1000)
+    hours, left = divmod(seconds, 3600)
+    time = f"{hours}:{left // 60:02}:{left % 60:02}.{rest:03} hours"
+    witnesses = ", ".join(proven.witnesses) or "no other group"
+    return [
+        "Interlets receipt: this transfer was cleared.",
+        _who(proven),
+        f"Time moved from {prepare.payer_group} to {prepare.payee_group}: {time}.",
+        f"Decided {decision.at} by the hub's clock; transfer {prepare.id}.",
+        f"Federation {proven.federation}.",
+        f"Signed by {prepare.payer_group} (order), {prepare.payee_group} (accepted) "
+        f"and the hub (decided; number {decision.number} of {proven.checkpoint.size} "
+        f"in log {decision.log}).",
+        f"Shown the same log: {witnesses}. Not proved: that the hub showed this log "
+        "to everyone, and what a member received for it.",
+    ]
+
+
+def _who(proven: Proven) -> str:
+    payer, payee, content = proven.payer.entry, proven.payee.entry, proven.content
+    if content is None:
+        return (
+            f"A member of {payer.name} ({payer.group}) paid a member of {payee.name} "
+            f"({payee.group}); who, and for what, this receipt does not show."
+        )
+    amount = write_amount(content.payee_amount, payee.unit.decimals)
+    price = write_amount(content.payer_amount, payer.unit.decimals)
+    return (
+        f"{content.name}, {content.payer}@{payer.group}, paid "
+        f"{content.payee}@{payee.group} {amount} {payee.unit.symbol} for {price} "
+        f"{payer.unit.symbol}; memo: {content.memo!r}."
+    )

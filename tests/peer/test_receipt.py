@@ -1,0 +1,211 @@
+"""Receipts: what holds is told, and anything changed is not genuine."""
+
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+
+from protocol import __main__ as program
+from protocol.address import FederationId
+from protocol.checkpoint import write_checkpoint
+from protocol.errors import MalformedMessageError, NotSignedError, PeerError
+from protocol.messages import write_line
+from protocol.receipt import Receipt, verify_receipt, with_words, write_receipt
+from tests.peer.makers import proof_of
+from tests.peer.receipts import CONTENT, Evidence, changed, statement
+from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE, hash_of, signing_key
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return Evidence()
+
+
+@pytest.fixture(scope="module")
+def raw(evidence: Evidence) -> bytes:
+    return write_receipt(evidence.receipt())
+
+
+def test_a_receipt_tells_who_what_when_and_whose_word_it_took(raw: bytes) -> None:
+    proven = verify_receipt(raw, FEDERATION)
+    assert proven.content == CONTENT
+    told = " ".join(msgspec.json.decode(raw, type=Receipt).told)
+    for part in (
+        "Marie, marie@oostende, paid bob@mechelen 3 ke for 1 bl",
+        "0:03:00.000 hours",
+        "Signed by oostende (order), mechelen (accepted) and the hub",
+        "Shown the same log: brussel",
+    ):
+        assert part in told
+    assert raw.startswith(b'{"told":["Interlets receipt')
+
+
+def test_without_its_content_a_receipt_names_nobody(evidence: Evidence) -> None:
+    raw = write_receipt(evidence.receipt(content=None, witnesses=[]))
+    assert verify_receipt(raw, FEDERATION).content is None
+    assert b"marie" not in raw and b"garden" not in raw
+
+
+def test_every_changed_bit_is_not_genuine(raw: bytes) -> None:
+    # Every bit of every byte is 60,000 verifications: one bit of each, drawn.
+    for place in range(len(raw)):
+        bad = bytearray(raw)
+        bad[place] ^= 1 << (place * 7 % 8)
+        with pytest.raises(PeerError):
+            verify_receipt(bytes(bad), FEDERATION)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bit", range(8))
+def test_every_changed_bit_whatsoever_is_not_genuine(raw: bytes, bit: int) -> None:
+    for place in range(len(raw)):
+        bad = bytearray(raw)
+        bad[place] ^= 1 << bit
+        with pytest.raises(PeerError):
+            verify_receipt(bytes(bad), FEDERATION)
+
+
+def test_a_cut_receipt_is_not_genuine(raw: bytes) -> None:
+    for end in range(0, len(raw) - 1, 97):
+        with pytest.raises(PeerError):
+            verify_receipt(raw[:end], FEDERATION)
+
+
+def test_another_federations_receipt_is_not_ours(raw: bytes) -> None:
+    other = FederationId("others" + FEDERATION[FEDERATION.index("#") :])
+    with pytest.raises(NotSignedError, match="federation"):
+        verify_receipt(raw, other)
+
+
+WRONG: dict[str, Any] = {
+    "words that say more": lambda e: changed(e.receipt(), told=["Pay me again."]),
+    "a refused decision": lambda e: _with_decision(e, outcome="refused"),
+    "a decision for another prepare": lambda e: _with_decision(
+        e, prepare=hash_of("another")
+    ),
+    "a decision on another answer": lambda e: _with_decision(
+        e, answer=hash_of("another")
+    ),
+    "a decision of another log": lambda e: _with_decision(e, log="AAAAAAAAAAA"),
+    "a decision under another number": lambda e: _with_decision(e, number=1),
+    "a checkpoint signed by a group": lambda e: e.bare(
+        checkpoint=write_checkpoint(e.checkpoint(), signing_key(OOSTENDE))
+    ),
+    "a checkpoint of another root": lambda e: e.bare(
+        checkpoint=write_checkpoint(
+            e.checkpoint(root=hash_of("another")), signing_key("hub")
+        )
+    ),
+    "a checkpoint of another size": lambda e: e.bare(
+        checkpoint=write_checkpoint(e.checkpoint(size=99), signing_key("hub"))
+    ),
+    "a directory of another root": lambda e: e.bare(
+        checkpoint=write_checkpoint(
+            e.checkpoint(directory=hash_of("another")), signing_key("hub")
+        )
+    ),
+    "a prepare that the payee's group signed": lambda e: e.bare(
+        prepare=proof_of(e.prepare, MECHELEN)
+    ),
+    "an accept that the payer's group signed": lambda e: e.bare(
+        accept=proof_of(e.accept, OOSTENDE)
+    ),
+    "the accept as the prepare": lambda e: e.bare(prepare=proof_of(e.accept, OOSTENDE)),
+    "the groups the other way round": lambda e: e.bare(
+        payer=e.entry(MECHELEN), payee=e.entry(OOSTENDE)
+    ),
+    "other content": lambda e: e.bare(
+        content=write_line(
+            msgspec.structs.replace(CONTENT, memo="for something else")
+        ).decode()
+    ),
+    "a key that the root never signed": lambda e: e.bare(
+        statement=statement().rpartition(".")[0] + "." + "A" * 86
+    ),
+    "a witness of another checkpoint": lambda e: e.bare(
+        witnesses=[
+            msgspec.structs.replace(
+                e.witness(), cover=Evidence(milliseconds=1).witness().cover
+            )
+        ]
+    ),
+}
+
+
+def _with_decision(evidence: Evidence, **changes: Any) -> Receipt:
+    made = Evidence()
+    made.leaves = evidence.leaves[:-1]
+    made.leaves = [*made.leaves, made.decision(**changes)]
+    return made.bare()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_does_not_hold_is_named(evidence: Evidence, name: str) -> None:
+    wrong = WRONG[name](evidence)
+    with pytest.raises((NotSignedError, MalformedMessageError)):
+        verify_receipt(write_receipt(wrong), FEDERATION)
+    if wrong.told == []:
+        with pytest.raises((NotSignedError, MalformedMessageError)):
+            with_words(wrong)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "protocol", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_program_says_genuine_and_exits_0(
+    raw: bytes, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "receipt.json"
+    file.write_bytes(raw)
+    done = run(str(file), "--federation", FEDERATION)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Genuine.\nInterlets receipt")
+    assert "You did not say which federation" in run(str(file)).stdout
+
+
+def test_the_program_names_the_reason_and_exits_1(
+    raw: bytes, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "receipt.json"
+    for bad in (b"", b"{}", raw[:-100], raw.replace(b"cleared", b"Cleared"), b"\xff"):
+        file.write_bytes(bad)
+        assert program.main([str(file), "--federation", FEDERATION]) == 1
+        assert capsys.readouterr().err.startswith("NOT genuine: ")
+    with file.open("wb") as hole:
+        hole.truncate(100_000_000)
+    assert program.main([str(file), "--federation", FEDERATION]) == 1
+    assert program.main([str(tmp_path / "nothing")]) == 1
+    assert program.main([str(file), "--federation", "nonsense"]) == 2
+
+
+def test_the_program_checks_a_checkpoint(
+    evidence: Evidence, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note, hub = tmp_path / "checkpoint", tmp_path / "hub.jws"
+    note.write_text(write_checkpoint(evidence.checkpoint(), signing_key("hub")))
+    hub.write_text(statement() + "\n")
+    given = [str(note), "--federation", FEDERATION, "--hub", str(hub)]
+    assert program.main(given) == 0
+    assert "5 decisions" in capsys.readouterr().out
+    note.write_text(write_checkpoint(evidence.checkpoint(), signing_key(OOSTENDE)))
+    assert program.main(given) == 1
+
+
+def test_the_program_needs_no_server_library() -> None:
+    told = (
+        "import sys; sys.modules.update(aiohttp=None, asyncpg=None, jinja2=None);"
+        "import protocol.__main__"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
