@@ -8,8 +8,12 @@ from aiohttp import web
 from clearing import audit, log_store
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
+from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
 from clearing.inquiries import Inquiries
+from clearing.log_api import LogApi
+from protocol.address import Group
+from protocol.envelope import Body
 from protocol.errors import InterletsError
 from protocol.link import Link
 from protocol.peer import runner, transfer_store
@@ -49,12 +53,17 @@ async def serve(settings: Settings) -> None:
         runner.configure_log(settings, identity.federation.partition("#")[0])
         server = runner.build(settings, database, house, MIGRATIONS)
         inquiries = Inquiries(house, server.clerk, server.clock, server.metrics)
-        links = LinkEndpoint(
-            server.clerk, server.clock, house.must_wait, inquiries.pass_on
-        )
+        evidence = Evidence(identity)
+
+        def hear(group: Group, body: Body) -> None:
+            inquiries.pass_on(group, body)
+            evidence.note_cover(body.cover)
+
+        links = LinkEndpoint(server.clerk, server.clock, house.must_wait, hear)
         server.api += GroupsApi(house, server.clerk, database).routes()
         server.routes += [
             *FederationApi(house, server.clerk, identity).routes(),
+            *LogApi(server.clerk, database, evidence).routes(),
             web.post("/federation/v1/link", links.post_link),
         ]
         runner.add_audit(server, audit.plan_of(identity), "admin")

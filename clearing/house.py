@@ -21,6 +21,8 @@ from clearing.rules import (
     Release,
 )
 from protocol.address import HUB, FederationId, Group
+from protocol.base64url import write_base64url
+from protocol.checkpoint import SignedCheckpoint, directory_tree, write_checkpoint
 from protocol.directory import Directory, keyring, read_hub_statement
 from protocol.effects import (
     ArrivedItem,
@@ -35,7 +37,9 @@ from protocol.envelope import Verified, prove
 from protocol.errors import ItemRefusalCode, LedgerBrokenError
 from protocol.instant import Instant
 from protocol.keyring import Keyring, SigningKey
+from protocol.merkle import Frontier
 from protocol.messages import (
+    Checkpoint,
     DirectoryPropose,
     ItemRefused,
     Mirror,
@@ -110,7 +114,10 @@ class HubHouse:
         self._keys = keys
         statement = read_hub_statement(identity.statement, self.federation)
         self._own_keys = frozenset(key.key for key in statement.keys)
-        self._size = 0
+        self.checkpoint: Checkpoint | None = None
+        self._former: Checkpoint | None = None
+        self._frontier = Frontier()
+        self._directory_root = ""
         self._history: list[bytes] = []
         self._quota = Quota()
 
@@ -128,11 +135,13 @@ class HubHouse:
         self._history = await directory_store.read_lines(connection)
         self._know(await directory_store.read(connection, self.federation))
         self.proposals = await proposal_store.read_newest(connection, self.federation)
-        self._size = 0
+        self._former = await log_store.read_last_checkpoint(connection)
+        self._frontier, self.checkpoint = Frontier(), None
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
         self.keyring = keyring(directory)
+        self._directory_root = write_base64url(directory_tree(directory).root)
 
     def first_inputs(self) -> Sequence[object]:
         """Every start of the hub opens a new log (protocol, section 9)."""
@@ -142,7 +151,8 @@ class HubHouse:
         """Make the view of a batch."""
         view = HubView(life, self.federation)
         view.directory, view.keyring = self.directory, self.keyring
-        view.size, view.history = self._size, self._history
+        view.frontier, view.former = self._frontier.copy(), self._former
+        view.history = self._history
         view.own_keys, view.proposals = self._own_keys, dict(self.proposals)
         return view
 
@@ -235,16 +245,38 @@ class HubHouse:
         effects: Sequence[Effect],
         now: Instant,
     ) -> None:
-        """Write what only the hub keeps."""
+        """Write what only the hub keeps; a batch that decided signs a checkpoint."""
+        assert isinstance(view, HubView)
         await log_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
+        if view.size > self._frontier.size:
+            stated = self._state(view)
+            note = write_checkpoint(stated, self.signing_key)
+            await log_store.write_tile_hashes(connection, view.log, view.tile_hashes)
+            await log_store.write_checkpoint(connection, stated, note)
+
+    def _state(self, view: HubView) -> SignedCheckpoint:
+        """Say how log and directory stand after a batch."""
+        is_same = view.directory is self.directory
+        tree = None if is_same else directory_tree(view.directory)
+        root = self._directory_root if tree is None else write_base64url(tree.root)
+        return SignedCheckpoint(
+            federation=self.federation,
+            log=view.log,
+            size=view.size,
+            root=write_base64url(view.frontier.root),
+            version=len(view.history),
+            directory=root,
+        )
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""
         assert isinstance(view, HubView)
         if view.directory is not self.directory:
             self._know(view.directory)
-        self._size, self._history = view.size, view.history
+        if view.size > self._frontier.size:
+            self.checkpoint = self._state(view).short
+        self._frontier, self._history = view.frontier, view.history
         self.proposals = view.proposals
 
 

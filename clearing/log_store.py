@@ -5,12 +5,22 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from clearing.rules import AppendDecision, Invitation, NoteMirror, SpendInvitation
+from clearing.rules import (
+    AppendDecision,
+    Invitation,
+    NoteMirror,
+    SpendInvitation,
+    TileHash,
+)
+from protocol.checkpoint import SignedCheckpoint
 from protocol.effects import Effect
 from protocol.errors import LedgerBrokenError
 from protocol.instant import Instant, from_datetime, to_datetime
 from protocol.ledger import TIME_UNIT, Account, AccountKind
+from protocol.merkle import leaf_hash
+from protocol.messages import Checkpoint
 from protocol.peer.database import AnyConnection, queries
+from protocol.tiles import WIDTH, Tile
 
 _SQL = queries(__file__)
 
@@ -102,6 +112,67 @@ async def read_positions(connection: AnyConnection) -> list[Position]:
         where = None if log is None else (log, number)
         positions.append(Position(account, where, mirrored, at_mirror))
     return positions
+
+
+async def read_last_checkpoint(connection: AnyConnection) -> Checkpoint | None:
+    """Give the newest checkpoint of the newest log, if there is one."""
+    row = await connection.fetchrow(_SQL["read_last_checkpoint"])
+    return None if row is None else Checkpoint(*row)
+
+
+async def read_note(connection: AnyConnection, log: str, size: int) -> str | None:
+    """Give a signed checkpoint of a log: of so many leaves, or else the newest.
+
+    Args:
+        connection: any.
+        log: which.
+        size: of the tree; 0: the newest.
+    """
+    found: str | None = await connection.fetchval(_SQL["read_note"], log, size)
+    return found
+
+
+async def read_tile(connection: AnyConnection, log: str, tile: Tile) -> list[bytes]:
+    """Give a tile's hashes, as many of them as are there."""
+    first, last = tile.index * WIDTH, tile.index * WIDTH + tile.width - 1
+    if tile.level == 0:
+        rows = await connection.fetch(_SQL["read_leaves"], log, first, last)
+        return [leaf_hash(row["line"]) for row in rows]
+    rows = await connection.fetch(
+        _SQL["read_tile_hashes"], log, tile.level, first, last
+    )
+    return [row["hash"] for row in rows]
+
+
+async def read_leaves(
+    connection: AnyConnection, log: str, first: int, last: int
+) -> list[bytes]:
+    """Give decisions of a log by number, oldest first."""
+    rows = await connection.fetch(_SQL["read_leaves"], log, first, last)
+    return [row["line"] for row in rows]
+
+
+async def write_tile_hashes(
+    connection: AnyConnection, log: str, hashes: Sequence[TileHash]
+) -> None:
+    """Keep what a batch adds to the tiles above level 0."""
+    if hashes:
+        await connection.execute(
+            _SQL["insert_tile_hashes"],
+            log,
+            [one.level for one in hashes],
+            [one.index for one in hashes],
+            [one.hash for one in hashes],
+        )
+
+
+async def write_checkpoint(
+    connection: AnyConnection, stated: SignedCheckpoint, note: str
+) -> None:
+    """Keep the checkpoint that a deciding batch has signed."""
+    await connection.execute(
+        _SQL["insert_checkpoint"], stated.log, stated.size, stated.root, note
+    )
 
 
 async def write(

@@ -59,3 +59,38 @@ SELECT coalesce(
              LIMIT 1), 0)
   FROM decision AS named
  WHERE named.log = $2 AND named.number = $3;
+
+-- insert_checkpoint --
+-- Keep a signed checkpoint.
+INSERT INTO checkpoint (log, size, root, note) VALUES ($1, $2, $3, $4);
+
+-- insert_tile_hashes --
+-- Keep entries of tiles above level 0.
+INSERT INTO tile_hash (log, level, index, hash)
+SELECT $1, * FROM unnest($2::integer[], $3::bigint[], $4::bytea[]);
+
+-- read_last_checkpoint --
+-- The newest checkpoint of the log that was opened last.
+SELECT log, size, root FROM checkpoint
+ WHERE log = (SELECT log FROM decision ORDER BY sequence DESC LIMIT 1)
+ ORDER BY size DESC
+ LIMIT 1;
+
+-- read_note --
+-- A log's signed checkpoint of one size, or its newest.
+SELECT note FROM checkpoint
+ WHERE log = $1 AND (size = $2 OR $2 = 0)
+ ORDER BY size DESC
+ LIMIT 1;
+
+-- read_leaves --
+-- Decisions of a log, in order.
+SELECT line FROM decision
+ WHERE log = $1 AND number BETWEEN $2 AND $3
+ ORDER BY number;
+
+-- read_tile_hashes --
+-- Entries of a tile above level 0, in order.
+SELECT hash FROM tile_hash
+ WHERE log = $1 AND level = $2 AND index BETWEEN $3 AND $4
+ ORDER BY index;

@@ -40,6 +40,7 @@ from protocol.instant import Instant
 from protocol.keyring import KeyPeriod, Keyring, SigningKey
 from protocol.messages import (
     AnyItem,
+    Checkpoint,
     DirectoryDecision,
     ItemRefused,
     LogDecision,
@@ -74,6 +75,7 @@ class NodeHouse:
         self.own = Group(membership.group)
         self.federation = FederationId(membership.federation)
         self.directory: Directory = {}
+        self.checkpoint: Checkpoint | None = None
         self.keyring = Keyring()
         self._keys = keys
         statement = read_hub_statement(membership.statement, self.federation)

@@ -118,6 +118,7 @@ class VerifiedCover(msgspec.Struct, frozen=True, kw_only=True):
 
     payload: CoverPayload
     period: KeyPeriod
+    line_1: bytes
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +185,8 @@ def open_body(
     if lines.pop() != b"":
         raise MalformedMessageError("body", raw[-20:], "a newline at the end")
     reader = _Reader(lines)
-    cover, period = _open_line_1(reader.take("cover"), _cover_decoder, keyring)
+    line_1 = reader.take("cover")
+    cover, period = _open_line_1(line_1, _cover_decoder, keyring)
     _check_parties(cover, period, federation, own)
     if cover.root != NOTHING_ROOT:
         raise MalformedMessageError("cover root", cover.root, "the root of nothing")
@@ -200,7 +202,7 @@ def open_body(
             raise NotSignedError("envelope: another sender than the cover's")
         envelopes.append(envelope)
     return Body(
-        cover=VerifiedCover(payload=cover, period=period),
+        cover=VerifiedCover(payload=cover, period=period, line_1=line_1),
         inquiries=inquiries,
         left_out=left_out,
         envelopes=tuple(envelopes),

@@ -110,14 +110,20 @@ class Frontier:
         #: Complete subtrees from left to right, each smaller than the one before.
         self._edge: list[bytes] = []
 
-    def append(self, found: bytes) -> None:
-        """Add the hash of the next leaf."""
-        size = self.size
+    def append(self, found: bytes) -> list[bytes]:
+        """Add the hash of the next leaf.
+
+        Returns:
+            The hashes of all complete subtrees that end with it, by height.
+        """
+        size, ended = self.size, [found]
         while size & 1:
             found = node_hash(self._edge.pop(), found)
+            ended.append(found)
             size >>= 1
         self._edge.append(found)
         self.size += 1
+        return ended
 
     @property
     def root(self) -> bytes:

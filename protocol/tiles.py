@@ -34,6 +34,19 @@ def tile_of(height: int, place: int, size: int) -> Tile:
     return Tile(level, index, min(WIDTH, (size >> (level * HEIGHT)) - index * WIDTH))
 
 
+def completed(size: int) -> Iterable[tuple[int, int]]:
+    """Say which entries above level 0 a log gets by its ``size``-th leaf.
+
+    Returns:
+        Level and place; each is the hash of the subtree of its height that ends
+        with this leaf.
+    """
+    level = 1
+    while size % (1 << (level * HEIGHT)) == 0:
+        yield level, (size >> (level * HEIGHT)) - 1
+        level += 1
+
+
 def write_path(tile: Tile) -> str:
     """Write a tile's path, as ``tile/0/x001/234.p/56``."""
     parts = [f"{tile.index % 1000:03d}"]

@@ -154,6 +154,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
         number: with ``log``, the decision's name.
         code: why it was refused.
         answer: hash of the accept's line; at the payer's node, once verified.
+        answer_number: at the hub, of the answer that it sent to the payer's node.
         waiting: at the hub, the line that its decision will need: an accept's
             ``transfer.answer``, kept until both groups have compared.
         waiting_code: at the hub, a refusal kept until both have compared.
@@ -187,6 +188,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     number: int | None = None
     code: str | None = None
     answer: str | None = None
+    answer_number: int | None = None
     waiting: str | None = None
     waiting_code: str | None = None
     is_cancel_sent: bool = False

@@ -31,6 +31,7 @@ from clearing.rules.view import (
     Proposal,
     ProposalState,
     SpendInvitation,
+    TileHash,
 )
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "ProposalState",
     "Release",
     "SpendInvitation",
+    "TileHash",
     "decide_admission",
     "decide_due",
     "decide_group",

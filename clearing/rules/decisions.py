@@ -198,6 +198,7 @@ def _decide(
         number=view.size,
         code=code.value if code else None,
         answer=answer,
+        answer_number=view.next_number(transfer.payer_group) if cleared else None,
         waiting=None,
         waiting_code=None,
     )

@@ -23,10 +23,11 @@ from protocol.messages import (
 def open_log(view: HubView, now: Instant) -> Effects:
     """Begin this start's log; its first leaf ties it to the former one.
 
-    Until checkpoints exist the former one is not known, hence ``None``.
+    That leaf is the last checkpoint of the former log that the hub knows: a server
+    cannot prove that it lost nothing (protocol, section 9).
     """
     decision = LogDecision(
-        log=view.log, number=view.size, at=write_instant(now), former=None
+        log=view.log, number=view.size, at=write_instant(now), former=view.former
     )
     line = write_line(decision)
     reserve = Account(account_id=RESERVE, kind=AccountKind.SYSTEM, unit=TIME_UNIT)

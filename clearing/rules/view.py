@@ -14,7 +14,9 @@ from protocol.effects import (
 from protocol.instant import Instant
 from protocol.keyring import Keyring
 from protocol.link import Link, Trouble
-from protocol.messages import GroupEntry
+from protocol.merkle import Frontier, leaf_hash
+from protocol.messages import Checkpoint, GroupEntry
+from protocol.tiles import HEIGHT, completed
 from protocol.transfer import State, Transfer
 
 #: The hub's own account, for charges and shared losses; no group may be so named.
@@ -104,6 +106,14 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
     request_hash: str | None
 
 
+class TileHash(msgspec.Struct, frozen=True):
+    """One entry of a tile above level 0."""
+
+    level: int
+    index: int
+    hash: bytes
+
+
 class HubView(View):
     """What the hub knows while it decides a batch.
 
@@ -111,7 +121,9 @@ class HubView(View):
         federation: the federation's whole id.
         keyring: keys of all groups.
         log: the log of this start, named by its life.
-        size: decisions in it so far.
+        frontier: the tree of its decisions so far.
+        former: the last checkpoint of the log before, for the first leaf.
+        tile_hashes: what this batch adds to the tiles above level 0.
         history: lines of all directory decisions, for a new group.
         invitations: by the hash of their code.
         proposals: the newest of each group, waiting or not.
@@ -123,18 +135,25 @@ class HubView(View):
         self.federation = federation
         self.keyring = Keyring()
         self.log = life
-        self.size = 0
+        self.frontier = Frontier()
+        self.former: Checkpoint | None = None
+        self.tile_hashes: list[TileHash] = []
         self.history: list[bytes] = []
         self.invitations: dict[str, Invitation] = {}
         self.proposals: dict[Group, Proposal] = {}
         self.own_keys: frozenset[str] = frozenset()
+
+    @property
+    def size(self) -> int:
+        """Decisions in the log so far; the number of the next one."""
+        return self.frontier.size
 
     def apply_house(self, effect: Effect) -> None:
         """Let the next decision see what only the hub knows."""
         match effect:
             case AppendDecision():
                 assert effect.log == self.log and effect.number == self.size
-                self.size += 1
+                self._append(leaf_hash(effect.line))
             case KeepProposal():
                 self.proposals[effect.proposal.group] = effect.proposal
             case SpendInvitation():
@@ -142,6 +161,13 @@ class HubView(View):
                     self.invitations[effect.code_hash],
                     request_hash=effect.request_hash,
                 )
+
+    def _append(self, found: bytes) -> None:
+        ended = self.frontier.append(found)
+        self.tile_hashes += [
+            TileHash(level, index, ended[level * HEIGHT])
+            for level, index in completed(self.size)
+        ]
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``."""

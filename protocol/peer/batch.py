@@ -39,7 +39,7 @@ from protocol.link import (
     take_cover,
     take_run,
 )
-from protocol.messages import SEALED_LINE_LENGTH_MAX
+from protocol.messages import SEALED_LINE_LENGTH_MAX, Checkpoint
 from protocol.peer.database import Connection
 from protocol.peer.link_store import OutgoingItem, SealedEnvelope, wire_of
 from protocol.steps import Step
@@ -72,6 +72,8 @@ class House(Protocol):
     """What hub and node each know; the clerk only knows when to ask them."""
 
     own: Group
+    #: The newest that is durable here and believed: for covers and prepares.
+    checkpoint: Checkpoint | None
 
     @property
     def federation(self) -> FederationId:

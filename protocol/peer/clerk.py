@@ -231,7 +231,7 @@ class Clerk:
             ack_head=link.taken_head,
             peer_life=link.peer_life,
             peer_at=None if link.peer_at is None else write_instant(link.peer_at),
-            checkpoint=None,
+            checkpoint=self.house.checkpoint,
         )
         line_1, _ = seal(payload, self.house.signing_key)
         return line_1

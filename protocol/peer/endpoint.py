@@ -97,7 +97,7 @@ class LinkEndpoint:
         clerk: takes what arrives and speaks for us.
         clock: the wall clock.
         must_wait: whether a group has used up its quota.
-        pass_on: takes what stood directly behind a group's cover.
+        hear: told of each body whose cover was taken, and what stood behind it.
     """
 
     def __init__(
@@ -105,12 +105,12 @@ class LinkEndpoint:
         clerk: Clerk,
         clock: Clock,
         must_wait: Callable[[str, Instant], bool],
-        pass_on: Callable[[Group, Body], None],
+        hear: Callable[[Group, Body], None],
     ) -> None:
         self._clerk = clerk
         self._clock = clock
         self._must_wait = must_wait
-        self._pass_on = pass_on
+        self._hear = hear
         #: By peer, the one request that waits; a newer one sends it home.
         self._parked: dict[str, object] = {}
         self._is_closing = False
@@ -146,7 +146,7 @@ class LinkEndpoint:
                 extra={"now": write_instant(outcome.now)},
             )
         # Only now is the cover known to be no old one played again.
-        self._pass_on(peer, body)
+        self._hear(peer, body)
         wait_s = wait_preference(request, WAIT_S_MAX)
         if wait_s:
             await self._park(peer, wait_s)

@@ -41,6 +41,7 @@ _COLUMNS = (
     "refunded",
     "author",
     "other",
+    "answer_number",
 )
 
 

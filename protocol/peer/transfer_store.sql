@@ -4,7 +4,7 @@ SELECT transfer_id, role, state, payer_group, payee_group, milliseconds,
        payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
        account, amount, deliver, decided_at, log, number, code, answer,
        waiting, waiting_code, is_cancel_sent, refund_of, refunded,
-       author, other
+       author, other, answer_number
   FROM transfer
  WHERE transfer_id = ANY($1::uuid[]);
 
@@ -40,14 +40,14 @@ INSERT INTO transfer (
        payer_rate, payee_rate, decide_by, prepare, content, taken_at, item_number,
        account, amount, deliver, decided_at, log, number, code, answer,
        waiting, waiting_code, is_cancel_sent, refund_of, refunded,
-       author, other)
+       author, other, answer_number)
 SELECT * FROM unnest(
        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
        $7::bigint[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[],
        $12::timestamptz[], $13::bigint[], $14::text[], $15::bigint[], $16::text[],
        $17::timestamptz[], $18::text[], $19::bigint[], $20::text[], $21::text[],
        $22::text[], $23::text[], $24::boolean[],
-       $25::uuid[], $26::bigint[], $27::text[], $28::text[])
+       $25::uuid[], $26::bigint[], $27::text[], $28::text[], $29::bigint[])
     ON CONFLICT (transfer_id) DO UPDATE
    SET payer_group = excluded.payer_group, payee_group = excluded.payee_group,
        milliseconds = excluded.milliseconds, payer_rate = excluded.payer_rate,
@@ -59,6 +59,7 @@ SELECT * FROM unnest(
        waiting = excluded.waiting, waiting_code = excluded.waiting_code,
        is_cancel_sent = excluded.is_cancel_sent, refund_of = excluded.refund_of,
        refunded = excluded.refunded, author = excluded.author,
+       answer_number = excluded.answer_number,
        changed = CASE WHEN (transfer.state, transfer.refunded)
                          = (excluded.state, excluded.refunded)
                       THEN transfer.changed ELSE excluded.changed END;

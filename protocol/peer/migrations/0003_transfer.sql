@@ -25,6 +25,7 @@ CREATE TABLE transfer (
     number bigint,
     code text,
     answer text,
+    answer_number bigint,
     waiting text,
     waiting_code text,
     is_cancel_sent boolean NOT NULL,

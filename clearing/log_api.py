@@ -1,0 +1,125 @@
+"""The decision log as anyone may read it: checkpoints, tiles, evidence.
+
+Nothing here needs a token. Tiles hold hashes only, so that nobody learns a
+transfer's id from them; evidence is given to whoever knows an id, which cannot be
+guessed (protocol, section 9).
+"""
+
+import re
+
+from aiohttp import web
+
+from clearing import log_store
+from clearing.evidence import Evidence
+from protocol.address import UUID
+from protocol.errors import MalformedMessageError
+from protocol.peer.clerk import Clerk
+from protocol.peer.database import Database
+from protocol.peer.web.problems import Problem
+from protocol.receipt import MEDIA_TYPE, write_receipt
+from protocol.strict_json import INTEGER_MAX
+from protocol.tiles import WIDTH, Tile
+
+#: Not a name that a proxy could mistake for a page.
+TILE_TYPE = "application/octet-stream"
+NOTE_TYPE = "text/plain"
+_LOG = "{log:[A-Za-z0-9_-]{11}}"
+_PLACE = re.compile(r"((?:x[0-9]{3}/){0,4})([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+_LEVEL_MAX = 6
+#: A whole tile never changes; a year is the longest that caches are told.
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+
+class LogApi:
+    """The handlers, one method each.
+
+    Args:
+        clerk: knows the log of this life.
+        database: read only here.
+        evidence: puts proofs together.
+    """
+
+    def __init__(self, clerk: Clerk, database: Database, evidence: Evidence) -> None:
+        self._clerk = clerk
+        self._database = database
+        self._evidence = evidence
+
+    def routes(self) -> list[web.RouteDef]:
+        """List the routes."""
+        base = "/federation/v1/log"
+        return [
+            web.get(f"{base}/checkpoint", self.get_newest),
+            web.get(f"{base}/{_LOG}/checkpoint", self.get_checkpoint),
+            web.get(f"{base}/{_LOG}/tile/{{level:[0-9]}}/{{place:.+}}", self.get_tile),
+            web.get("/federation/v1/evidence/{id}", self.get_evidence),
+        ]
+
+    async def get_newest(self, _request: web.Request) -> web.Response:
+        """Give the newest checkpoint of this life's log."""
+        self._clerk.check_ready()
+        return await self._note(self._clerk.life, 0)
+
+    async def get_checkpoint(self, request: web.Request) -> web.Response:
+        """Give a log's newest checkpoint, or with ``?size=`` an older one."""
+        text = request.query.get("size", "0")
+        if not text.isascii() or not text.isdecimal() or len(text) > 16:
+            raise MalformedMessageError("size", text, "a number of decisions")
+        return await self._note(request.match_info["log"], int(text))
+
+    async def _note(self, log: str, size: int) -> web.Response:
+        async with self._database.readers.acquire() as connection:
+            note = await log_store.read_note(connection, log, size)
+        if note is None:
+            raise Problem(404, "not-found", "There is no such checkpoint.")
+        return web.Response(
+            body=note.encode(),
+            content_type=NOTE_TYPE,
+            charset="utf-8",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def get_tile(self, request: web.Request) -> web.Response:
+        """Give a tile's hashes (C2SP ``tlog-tiles``)."""
+        log = request.match_info["log"]
+        tile = _read_place(request.match_info["level"], request.match_info["place"])
+        async with self._database.readers.acquire() as connection:
+            hashes = await log_store.read_tile(connection, log, tile)
+        if len(hashes) != tile.width:
+            raise Problem(404, "not-found", "The log is not so long.")
+        return web.Response(
+            body=b"".join(hashes),
+            content_type=TILE_TYPE,
+            headers={"Cache-Control": _FOR_EVER},
+        )
+
+    async def get_evidence(self, request: web.Request) -> web.Response:
+        """Give what proves a cleared transfer, without its content."""
+        transfer_id = request.match_info["id"]
+        receipt = None
+        if UUID.fullmatch(transfer_id):
+            async with (
+                self._database.readers.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                receipt = await self._evidence.find(connection, transfer_id)
+        if receipt is None:
+            raise Problem(404, "not-found", "No cleared transfer has this id.")
+        return web.Response(
+            body=write_receipt(receipt),
+            content_type=MEDIA_TYPE,
+            headers={"Cache-Control": "no-store"},
+        )
+
+
+def _read_place(level: str, place: str) -> Tile:
+    """Read a tile's path, as ``protocol.tiles.write_path`` writes it."""
+    found = _PLACE.fullmatch(place)
+    width = WIDTH if found is None or found[3] is None else int(found[3])
+    if found is None or int(level) > _LEVEL_MAX or width > WIDTH:
+        raise MalformedMessageError("tile", place, "a path like 0/x001/234.p/56")
+    index = 0
+    for part in [*found[1].replace("x", "").split("/")[:-1], found[2]]:
+        index = index * 1000 + int(part)
+    if (index + 1) * WIDTH > INTEGER_MAX:
+        raise MalformedMessageError("tile", place, "a tile that a log could have")
+    return Tile(int(level), index, width)
