@@ -114,12 +114,16 @@ class LogApi:
 def _read_place(level: str, place: str) -> Tile:
     """Read a tile's path, as ``protocol.tiles.write_path`` writes it."""
     found = _PLACE.fullmatch(place)
-    width = WIDTH if found is None or found[3] is None else int(found[3])
-    if found is None or int(level) > _LEVEL_MAX or width > WIDTH:
+    is_partial = found is not None and found[3] is not None
+    if (
+        found is None
+        or int(level) > _LEVEL_MAX
+        or (is_partial and int(found[3]) >= WIDTH)
+    ):
         raise MalformedMessageError("tile", place, "a path like 0/x001/234.p/56")
     index = 0
     for part in [*found[1].replace("x", "").split("/")[:-1], found[2]]:
         index = index * 1000 + int(part)
     if (index + 1) * WIDTH > INTEGER_MAX:
         raise MalformedMessageError("tile", place, "a tile that a log could have")
-    return Tile(int(level), index, width)
+    return Tile(int(level), index, int(found[3]) if is_partial else WIDTH)
