@@ -16,12 +16,14 @@ from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
+from nodes.log_watch import LogWatch
 from nodes.payees import Payees
 from nodes.payments import Payments
 from nodes.proposals import Proposals
 from nodes.rules import CancelWish
 from nodes.treasurer import Treasurer
 from protocol.address import HUB
+from protocol.envelope import Body
 from protocol.errors import InterletsError
 from protocol.peer import runner, transfer_store
 from protocol.peer.courier import Courier
@@ -36,6 +38,8 @@ MIGRATIONS = ("nodes", Path(__file__).parent / "migrations")
 #: How often a node looks for payments *now* that did not reach the hub in time.
 _SWEEP_S = 1.0
 _SWEEP_MOST = 100
+#: How often it looks at the hub's log; it must be sure within a minute.
+_WATCH_S = 3.0
 
 
 class NotJoinedError(InterletsError):
@@ -68,13 +72,19 @@ async def serve(settings: Settings) -> None:
         server = runner.build(settings, database, house, MIGRATIONS)
         clerk, clock = server.clerk, server.clock
         inquiries = Inquiries(house, clerk, database, clock, server.metrics)
+        watch = LogWatch(house, clerk, database, clock, joined.hub_url)
+
+        def hear(body: Body) -> None:
+            inquiries.hear(body)
+            watch.note_cover(body.cover)
+
         courier = Courier(
             clerk,
             joined.hub_url,
             clock,
             server.metrics,
             server.kill_switch,
-            inquiries.hear,
+            hear,
         )
         payments = Payments(house, clerk, courier, database)
         payees = Payees(house, clerk, courier, inquiries, database, clock)
@@ -100,6 +110,7 @@ async def serve(settings: Settings) -> None:
             courier.run,
             inquiries.run,
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
+            lambda: runner.every(server, _WATCH_S, watch.look),
         ]
         await runner.serve(server)
     finally:

@@ -9,12 +9,14 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from weakref import WeakValueDictionary
 
-from nodes import member_store, proposal_store, rules
+from nodes import member_store, proposal_store, rules, trust_store
 from nodes.listeners import Listeners
 from nodes.member_store import Membership
 from nodes.rules import (
+    Believe,
     CancelWish,
     Correction,
+    Distrust,
     HandEntry,
     MemberChange,
     NewMember,
@@ -58,6 +60,8 @@ from protocol.transfer import Transfer
 
 #: Transfers of several full batches.
 _RECENT_MAX = 4096
+#: Claims of other groups that wait to be compared.
+_CLAIMS_MAX = 1000
 
 
 class NodeHouse:
@@ -75,7 +79,13 @@ class NodeHouse:
         self.own = Group(membership.group)
         self.federation = FederationId(membership.federation)
         self.directory: Directory = {}
+        #: The newest of the hub's log that we believe; durable.
         self.checkpoint: Checkpoint | None = None
+        #: Number of the hub's item up to which every decision is in the log.
+        self.checked = 0
+        self.is_history_doubted = False
+        #: What the payers' groups of recent offers say of the log, not yet compared.
+        self.claims: dict[Checkpoint, str] = {}
         self.keyring = Keyring()
         self._keys = keys
         statement = read_hub_statement(membership.statement, self.federation)
@@ -105,6 +115,11 @@ class NodeHouse:
             self._watched[transfer_id] = found
         return found
 
+    @property
+    def hub_public(self) -> bytes:
+        """The hub's signing key, as the root key signed it."""
+        return self._hub_key.public
+
     def recent(self, transfer_id: str) -> Transfer | None:
         """Give a transfer as it is stored, if a recent batch touched it."""
         return self._recent.get(transfer_id)
@@ -125,6 +140,8 @@ class NodeHouse:
         self._newest = await member_store.read_newest(connection)
         self._mirrored = None
         self._recent = {}
+        self.checkpoint, self.checked = await trust_store.read_belief(connection)
+        self.is_history_doubted = await trust_store.is_doubted(connection)
         self._clearing = await member_store.read_clearing(connection)
         self.proposal = await proposal_store.read_newest(connection, self.federation)
         self.listeners.wake_all()
@@ -144,6 +161,8 @@ class NodeHouse:
         view.hub_key, view.keyring = self._hub_key, self.keyring
         view.newest, view.mirrored = self._newest, self._mirrored
         view.clearing, view.proposal = self._clearing, self.proposal
+        view.checkpoint, view.checked = self.checkpoint, self.checked
+        view.is_history_doubted = self.is_history_doubted
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -164,10 +183,23 @@ class NodeHouse:
                     line=line,
                     item=item,
                     box=box,
-                    content_line=_open_box(view, item, box),
+                    content_line=self._open_box(view, item, box),
                 )
             )
         return arrived
+
+    def _open_box(
+        self, view: NodeView, item: AnyItem | ItemRefusalCode, box: str | None
+    ) -> bytes | None:
+        """Open an offer's box; what the payer's group says of the log is noted."""
+        if not isinstance(item, TransferOffer):
+            return None
+        prepare = read_item(item.line.encode())
+        if not isinstance(prepare, TransferPrepare):
+            return None
+        if prepare.checkpoint is not None and len(self.claims) < _CLAIMS_MAX:
+            self.claims[prepare.checkpoint] = prepare.payer_group
+        return rules.open_content(view, prepare, box)
 
     def touches(self, view: View, wanted: object) -> Touched:
         """Say what must be read before this can be decided."""
@@ -225,6 +257,10 @@ class NodeHouse:
                 yield rules.decide_order(view, wanted, now)
             case CancelWish():
                 yield rules.decide_cancel(view, wanted)
+            case Believe():
+                yield rules.decide_belief(wanted)
+            case Distrust():
+                yield rules.decide_distrust(view, wanted)
             case ArrivedItem():
                 yield _decide_item(view, wanted, now)
             case NewMember() | MemberChange() | HandEntry() | Correction() | Propose():
@@ -247,6 +283,7 @@ class NodeHouse:
         """Write what only nodes keep."""
         await member_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
+        await trust_store.write(connection, effects, now)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""
@@ -255,6 +292,8 @@ class NodeHouse:
             self.directory, self.keyring = view.directory, view.keyring
         self._newest, self._mirrored = view.newest, view.mirrored
         self._clearing, self.proposal = view.clearing_balance, view.proposal
+        self.checkpoint, self.checked = view.checkpoint, view.checked
+        self.is_history_doubted = view.is_history_doubted
         for transfer_id, transfer in view.transfers.items():
             self._recent.pop(transfer_id, None)
             self._recent[transfer_id] = transfer
@@ -268,17 +307,6 @@ class NodeHouse:
                 watched = self._watched.pop(transfer_id, None)
                 if watched is not None and not watched.done():
                     watched.set_result(transfer)
-
-
-def _open_box(
-    view: NodeView, item: AnyItem | ItemRefusalCode, box: str | None
-) -> bytes | None:
-    if not isinstance(item, TransferOffer):
-        return None
-    prepare = read_item(item.line.encode())
-    if not isinstance(prepare, TransferPrepare):
-        return None
-    return rules.open_content(view, prepare, box)
 
 
 #: What a treasurer orders on her own ledger.

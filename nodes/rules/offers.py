@@ -106,6 +106,8 @@ def _first_payee_refusal(
         )
     except PeerError:
         return RefusalCode.NOT_SIGNED_BY_PAYER_GROUP
+    if view.is_history_doubted:
+        return RefusalCode.HISTORY_DIFFERS
     if content is None:
         return RefusalCode.CONTENT_UNREADABLE
     if not _amounts_agree(view, prepare, content):

@@ -21,7 +21,7 @@ from protocol.ledger import (
     Account,
     AccountKind,
 )
-from protocol.messages import GroupEntry
+from protocol.messages import Checkpoint, GroupEntry
 
 CLEARING = "clearing"
 
@@ -165,6 +165,22 @@ class KeepProposal(HouseEffect, frozen=True):
     proposal: Proposal
 
 
+class KeepBelief(HouseEffect, frozen=True):
+    """Remember how far the hub's log is proved, and up to which item of its."""
+
+    checkpoint: Checkpoint
+    note: str
+    checked: int | None
+
+
+class KeepDistrust(HouseEffect, frozen=True):
+    """Remember two histories that contradict each other."""
+
+    told: str
+    ours: str
+    theirs: str
+
+
 class NodeView(View):
     """What a node knows while it decides a batch.
 
@@ -181,6 +197,9 @@ class NodeView(View):
         clearing: the clearing account's balance when the batch began.
         newest: log and number of the newest decision taken.
         mirrored: the newest that a mirror item told the hub.
+        checkpoint: the newest of the hub's log that we believe.
+        checked: number of the hub's item up to which its decisions are in the log.
+        is_history_doubted: two histories contradict each other.
     """
 
     def __init__(
@@ -204,6 +223,9 @@ class NodeView(View):
         self.clearing = 0
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
+        self.checkpoint: Checkpoint | None = None
+        self.checked = 0
+        self.is_history_doubted = False
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``, and what it corrects."""
@@ -218,6 +240,11 @@ class NodeView(View):
                 self.newest = (effect.log, effect.number)
             case KeepProposal():
                 self.proposal = effect.proposal
+            case KeepBelief():
+                if effect.checked is not None:
+                    self.checkpoint, self.checked = effect.checkpoint, effect.checked
+            case KeepDistrust():
+                self.is_history_doubted = True
             case KeepAnswer():
                 self.answers[effect.caller, effect.key] = effect.answer
             case SaveMember():

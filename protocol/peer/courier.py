@@ -42,7 +42,7 @@ class Courier:
         clock: to know what is overdue.
         metrics: what is counted.
         kill_switch: where a trial wants this process to die.
-        hear: takes what stood directly behind the hub's cover.
+        hear: told of each body whose cover was taken, and what stood behind it.
     """
 
     def __init__(
