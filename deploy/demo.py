@@ -12,7 +12,9 @@ import os
 import queue
 import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +175,20 @@ class Federation:
         self.postgres.stop()
 
 
+def verify(raw: str, federation: str) -> subprocess.CompletedProcess:
+    """Check a receipt as a stranger would, away from every server's files."""
+    with tempfile.TemporaryDirectory() as empty:
+        file = Path(empty) / "receipt.json"
+        file.write_text(raw, encoding="utf-8")
+        return subprocess.run(
+            [sys.executable, "-m", "protocol", file, "--federation", federation],
+            cwd=empty,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
 def members_of(group: str) -> tuple[dict[str, str], str]:
     """Draw passwords for a group's members; gives them, and the file with them."""
     text = (FILES / f"{group}.csv").read_text(encoding="utf-8")
@@ -203,6 +219,7 @@ class Story:
         self.pay_back()
         self.marie_sees_whom_she_pays()
         paid = self.marie_pays_bob()
+        self.marie_keeps_a_receipt(paid)
         self.bob_refunds_a_part(paid)
         self.bob_listens()
         self.refused_at_maries_floor()
@@ -285,6 +302,21 @@ class Story:
         told = f"cleared, {took_ms:.0f} ms"
         say(f"Marie (Oostende) pays Bob (Mechelen) 20 blussers: {told}")
         return paid[1]["id"]
+
+    def marie_keeps_a_receipt(self, paid: str) -> None:
+        """Anyone can check it: offline, in an empty folder, trusting no server."""
+        path = f"/api/v1/transfers/{paid}/receipt"
+        raw = self.marie.text(path)
+        hub = Api(self.federation.hub.url).get("/.well-known/interlets")
+        verified = verify(raw, hub["federation"])
+        if verified.returncode != 0 or "Marie" not in verified.stdout:
+            raise DemoError(f"the receipt: {verified.stdout}{verified.stderr}")
+        forged = verify(raw.replace("from the demo", "for a castle"), hub["federation"])
+        if forged.returncode != 1:
+            raise DemoError(f"a forged receipt: {forged.stdout}{forged.stderr}")
+        say(
+            "Marie's receipt verifies offline in an empty folder; a forged one does not"
+        )
 
     def bob_refunds_a_part(self, paid: str) -> None:
         """It took a quarter less: what is over goes back, and no more than it was."""

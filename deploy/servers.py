@@ -164,7 +164,10 @@ class Api:
 
     def text(self, path: str) -> str:
         """Get a text that must be there."""
-        with self._opener.open(self.url + path, timeout=60) as answer:
+        request = urllib.request.Request(self.url + path)
+        if self._token:
+            request.add_header("Authorization", f"Bearer {self._token}")
+        with self._opener.open(request, timeout=60) as answer:
             return answer.read().decode()
 
     def events(self, known: str | None = None):

@@ -12,6 +12,7 @@ from nodes.api.members import MembersApi
 from nodes.api.news import News
 from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
+from nodes.api.receipts import ReceiptApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.house import NodeHouse
@@ -99,6 +100,7 @@ async def serve(settings: Settings) -> None:
             *PayeeApi(payees, database).routes(),
             *asks.routes(),
             *GroupApi(clerk, database).routes(),
+            *ReceiptApi(payments, database, house.federation, joined.hub_url).routes(),
             *MembersApi(treasurer, payments, database).routes(),
             *EntriesApi(treasurer, payments, database).routes(),
             *events.routes(),

@@ -13,10 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import aiohttp
-
 from nodes import trust_store
 from nodes.house import NodeHouse
+from nodes.hub_reader import HubReader
 from nodes.rules import Believe, Distrust
 from protocol import merkle
 from protocol.base64url import read_base64url, write_base64url
@@ -46,7 +45,6 @@ _LOG = logging.getLogger(__name__)
 #: What the hub has not shown by then, it does not show (protocol, section 9).
 PATIENCE_MS = 60_000
 _PAGE = 1000
-_FETCH_S = 10
 _KEPT_TREES = 8
 
 
@@ -97,9 +95,8 @@ class LogWatch:
         self._clerk = clerk
         self._database = database
         self._clock = clock
-        self._url = f"{hub_url}/federation/v1/log"
+        self._hub = HubReader(hub_url)
         self._named: Checkpoint | None = None
-        self._session: aiohttp.ClientSession | None = None
         #: Trees of the logs that were looked at last, by checkpoint.
         self._trees: dict[Checkpoint, TileTree] = {}
         #: Since when something has been missing or wrong, by what it is.
@@ -115,17 +112,14 @@ class LogWatch:
         named = self._named
         if named is None or self._house.is_history_doubted:
             return
-        timeout = aiohttp.ClientTimeout(total=_FETCH_S)
         try:
-            async with aiohttp.ClientSession(
-                timeout=timeout, trust_env=False, auto_decompress=False
-            ) as self._session:
+            async with self._hub:
                 await self._follow(named)
                 await self._compare_claims()
             self._found("the hub's log")
         except HistoryDiffersError as error:
             await self._doubt(error)
-        except (aiohttp.ClientError, OutageError) as error:
+        except OutageError as error:
             _LOG.info("the hub's log: %s", error)
         except PeerError as error:
             # A cut answer is no lie; one that stays wrong is.
@@ -320,7 +314,8 @@ class LogWatch:
     # What the hub publishes.
 
     async def _fetch_note(self, log: str, size: int) -> tuple[str, SignedCheckpoint]:
-        raw = await self._fetch(f"{log}/checkpoint?size={size}", NOTE_LENGTH_MAX)
+        path = f"log/{log}/checkpoint?size={size}"
+        raw = await self._hub.fetch(path, NOTE_LENGTH_MAX)
         try:
             note = raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -350,23 +345,9 @@ class LogWatch:
             tree.add({tile: await self._fetch_tile(log, tile) for tile in wanted})
 
     async def _fetch_tile(self, log: str, tile: Tile) -> bytes:
-        return await self._fetch(f"{log}/{write_path(tile)}", WIDTH * HASH_LENGTH)
-
-    async def _fetch(self, path: str, length_max: int) -> bytes:
-        assert self._session is not None
-        async with self._session.get(
-            f"{self._url}/{path}", allow_redirects=False
-        ) as response:
-            raw = bytearray()
-            async for chunk in response.content.iter_any():
-                raw += chunk
-                if len(raw) > length_max:
-                    raise MalformedMessageError(path, "a longer answer", "a short one")
-        if response.status >= 500:
-            raise OutageError(f"{path}: the hub answered {response.status}")
-        if response.status != 200:
-            raise MalformedMessageError(path, f"status {response.status}", "200")
-        return bytes(raw)
+        return await self._hub.fetch(
+            f"log/{log}/{write_path(tile)}", WIDTH * HASH_LENGTH
+        )
 
 
 def _write(checkpoint: Checkpoint | None) -> str:

@@ -1,0 +1,65 @@
+"""Reads what the hub publishes for everyone: its log and its evidence.
+
+Nothing that is read here is believed as it comes: whoever asks verifies it.
+"""
+
+import aiohttp
+
+from protocol.errors import MalformedMessageError, OutageError
+
+_ANSWER_S = 10
+
+
+class HubReader:
+    """One visit to the hub; an async context.
+
+    Args:
+        hub_url: where the hub is.
+    """
+
+    def __init__(self, hub_url: str) -> None:
+        self._url = f"{hub_url}/federation/v1"
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "HubReader":
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=_ANSWER_S),
+            trust_env=False,
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(self, *_raised: object) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def fetch(self, path: str, length_max: int) -> bytes:
+        """Give what the hub answers.
+
+        Args:
+            path: below ``/federation/v1/``.
+            length_max: longest answer to take, bytes.
+
+        Raises:
+            OutageError: it cannot be reached, or cannot answer now.
+            MalformedMessageError: it has no such thing, or too much of it.
+        """
+        assert self._session is not None, "only inside the context"
+        raw = bytearray()
+        try:
+            async with self._session.get(
+                f"{self._url}/{path}", allow_redirects=False
+            ) as response:
+                status = response.status
+                async for chunk in response.content.iter_any():
+                    raw += chunk
+                    if len(raw) > length_max:
+                        expected = f"at most {length_max} bytes"
+                        raise MalformedMessageError(path, "a longer answer", expected)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise OutageError(f"the hub cannot be reached: {error}") from None
+        if status >= 500:
+            raise OutageError(f"{path}: the hub answered {status}")
+        if status != 200:
+            raise MalformedMessageError(path, f"status {status}", "200")
+        return bytes(raw)
