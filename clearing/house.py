@@ -266,6 +266,7 @@ class HubHouse:
             size=view.size,
             root=write_base64url(view.frontier.root),
             version=len(view.history),
+            groups=len(view.directory),
             directory=root,
         )
 

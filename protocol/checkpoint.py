@@ -5,13 +5,14 @@ The form is C2SP's ``tlog-checkpoint``, a signed note that other tools read too:
     <federation>/<log>
     <number of decisions>
     <root, base64>
-    directory <version> <root, base64>
+    directory <version> <number of groups> <root, base64>
 
     — <federation> <base64 of key hash and signature>
 
 The directory's tree has one leaf a group, the line of the group's newest directory
 decision, in name order; its version is the number of directory decisions so far
-(protocol, section 9).
+(protocol, section 9). The number of groups is signed because a root alone does not
+say of how many leaves it is: a path's place could be told in more than one way.
 """
 
 import base64
@@ -36,7 +37,8 @@ _NOTE = re.compile(
     r"(?P<federation>[a-z][a-z0-9-]{1,31}#[A-Za-z0-9_-]{43})/(?P<log>[A-Za-z0-9_-]{11})\n"
     r"(?P<size>0|[1-9][0-9]{0,15})\n"
     r"(?P<root>[A-Za-z0-9+/]{43}=)\n"
-    r"directory (?P<version>0|[1-9][0-9]{0,15}) (?P<directory>[A-Za-z0-9+/]{43}=)\n"
+    r"directory (?P<version>0|[1-9][0-9]{0,15}) (?P<groups>0|[1-9][0-9]{0,15}) "
+    r"(?P<directory>[A-Za-z0-9+/]{43}=)\n"
     r"\n"
     r"\u2014 (?P<name>[^ \n]+) (?P<signature>[A-Za-z0-9+/]{91}=)\n"
 )
@@ -51,6 +53,7 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         size: how many decisions are in it.
         root: their tree hash, base64url.
         version: how many directory decisions there are, in all logs.
+        groups: how many groups the directory has.
         directory: tree hash of the directory, base64url.
     """
 
@@ -59,6 +62,7 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     root: str
     version: int
+    groups: int
     directory: str
 
     @property
@@ -71,7 +75,7 @@ def write_checkpoint(stated: SignedCheckpoint, key: SigningKey) -> str:
     """Sign a checkpoint as a note."""
     text = (
         f"{stated.federation}/{stated.log}\n{stated.size}\n{_padded(stated.root)}\n"
-        f"directory {stated.version} {_padded(stated.directory)}\n"
+        f"directory {stated.version} {stated.groups} {_padded(stated.directory)}\n"
     )
     found = _key_hash(stated.federation, key.public) + key.sign(text.encode())
     signature = base64.b64encode(found).decode("ascii")
@@ -108,6 +112,7 @@ def read_checkpoint(note: str, federation: str, public: bytes) -> SignedCheckpoi
         size=int(found["size"]),
         root=write_base64url(_read_base64(found["root"])),
         version=int(found["version"]),
+        groups=int(found["groups"]),
         directory=write_base64url(_read_base64(found["directory"])),
     )
 

@@ -6,7 +6,7 @@ decisions and so hold the same directory (protocol, sections 3 and 9).
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -126,13 +126,21 @@ def check_entry(entry: GroupEntry) -> None:
     versions = [rate.version for rate in entry.rates]
     if versions != list(range(1, len(versions) + 1)):
         raise MalformedMessageError("rates", versions, "versions 1, 2, 3, ...")
-    uses = [key.use for key in entry.keys]
+    _check_uses(entry.keys)
+    _check_fitness(entry.keys)
+
+
+def _check_uses(keys: Sequence[EntryKey]) -> None:
+    uses = [key.use for key in keys]
     if sorted(uses) != sorted(_USES):
         raise MalformedMessageError("keys", uses, ", ".join(_USES))
-    check_signing_key(entry_key(entry.keys, "signing"))
-    check_signing_key(entry_key(entry.keys, "recovery"))
-    check_sealing_key(entry_key(entry.keys, "sealing"))
-    if len({key.key for key in entry.keys}) != len(entry.keys):
+
+
+def _check_fitness(keys: Sequence[EntryKey]) -> None:
+    check_signing_key(entry_key(keys, "signing"))
+    check_signing_key(entry_key(keys, "recovery"))
+    check_sealing_key(entry_key(keys, "sealing"))
+    if len({key.key for key in keys}) != len(keys):
         raise WeakKeyError("keys: one key for two uses")
 
 
@@ -243,6 +251,7 @@ def read_hub_statement(signed: str, federation: FederationId) -> HubStatement:
     """
     parts = jws.split(signed, HUB_TYP)
     statement = strict_json.read(parts.payload, hub_statement_decoder, "hub statement")
+    _check_uses(statement.keys)
     root = entry_key(statement.keys, "recovery")
     if key_hash(root) != federation.partition("#")[2]:
         raise NotSignedError("hub statement: its root key is not this federation's")
@@ -251,8 +260,7 @@ def read_hub_statement(signed: str, federation: FederationId) -> HubStatement:
     jws.check(parts, root)
     if statement.federation != federation:
         raise NotSignedError("hub statement: for another federation")
-    check_signing_key(entry_key(statement.keys, "signing"))
-    check_sealing_key(entry_key(statement.keys, "sealing"))
+    _check_fitness(statement.keys)
     return statement
 
 

@@ -188,10 +188,7 @@ def open_body(
     line_1 = reader.take("cover")
     cover, period = _open_line_1(line_1, _cover_decoder, keyring)
     _check_parties(cover, period, federation, own)
-    if cover.root != NOTHING_ROOT:
-        raise MalformedMessageError("cover root", cover.root, "the root of nothing")
-    if cover.peer_at is not None:
-        read_instant(cover.peer_at, "peer_at")
+    _check_cover_fields(cover)
     # Unsigned like sealed lines, so a bad one is only left out: it must not block
     # the envelopes behind it.
     inquiries, left_out = read_lines(reader.take_unsigned())
@@ -207,6 +204,14 @@ def open_body(
         left_out=left_out,
         envelopes=tuple(envelopes),
     )
+
+
+def _check_cover_fields(cover: CoverPayload) -> None:
+    """Check what types cannot."""
+    if cover.root != NOTHING_ROOT:
+        raise MalformedMessageError("cover root", cover.root, "the root of nothing")
+    if cover.peer_at is not None:
+        read_instant(cover.peer_at, "peer_at")
 
 
 class _Reader:
@@ -400,6 +405,7 @@ def check_cover(
     raw = line_1.encode("ascii", "replace")
     payload, period = _open_line_1(raw, _cover_decoder, keyring)
     _check_parties(payload, period, federation, HUB)
+    _check_cover_fields(payload)
     if payload.from_ != signer or not may_sign(period, payload.first):
         raise NotSignedError(f"cover: signed by {payload.from_}, not by {signer}")
     return payload

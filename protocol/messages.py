@@ -393,8 +393,9 @@ def read_item(line: bytes) -> AnyItem | ItemRefusalCode:
     One bad item must not block a link for ever: it has no effect, and its
     sender is told (protocol, section 5).
     """
-    # JSON would take "\r" for white space; a line of ours has none (section 4).
-    if len(line) > ITEM_LENGTH_MAX or b"\r" in line:
+    # JSON would take both for white space; a line of ours has none (section 4), not
+    # even one that came inside a proof.
+    if len(line) > ITEM_LENGTH_MAX or b"\r" in line or b"\n" in line:
         return ItemRefusalCode.UNREADABLE
     try:
         found = _kind_decoder.decode(line)

@@ -18,6 +18,7 @@ from protocol.base64url import read_base64url, write_base64url
 from protocol.checkpoint import SignedCheckpoint, read_checkpoint
 from protocol.directory import (
     GroupRecord,
+    check_digits,
     entry_key,
     fold,
     keyring,
@@ -105,7 +106,7 @@ class Proven(msgspec.Struct, frozen=True, kw_only=True):
     prepare: TransferPrepare
     payer: GroupRecord
     payee: GroupRecord
-    witnesses: list[str]
+    witnesses: list[Group]
     content: Content | None
 
 
@@ -169,6 +170,10 @@ def prove_receipt(receipt: Receipt, federation: FederationId | None) -> Proven:
     payer = _record_of(receipt.payer, checkpoint, own)
     payee = _record_of(receipt.payee, checkpoint, own)
     prepare = _prepare_of(receipt, decision, payer, payee)
+    witnesses = [_witness_of(one, checkpoint, own) for one in receipt.witnesses]
+    _check_places(
+        receipt, [Group(payer.entry.group), Group(payee.entry.group)], witnesses
+    )
     return Proven(
         federation=own,
         checkpoint=checkpoint,
@@ -176,7 +181,7 @@ def prove_receipt(receipt: Receipt, federation: FederationId | None) -> Proven:
         prepare=prepare,
         payer=payer,
         payee=payee,
-        witnesses=[_witness_of(one, checkpoint, own) for one in receipt.witnesses],
+        witnesses=witnesses,
         content=_content_of(receipt.content, prepare, payer, payee),
     )
 
@@ -187,7 +192,9 @@ def _decision_of(receipt: Receipt, checkpoint: SignedCheckpoint) -> TransferDeci
         raise NotSignedError("decision: of another size than the checkpoint's")
     _check_leaf(proof, checkpoint.root, "decision")
     decision = read_item(proof.line.encode())
-    if not isinstance(decision, TransferDecision) or decision.outcome != "cleared":
+    if not isinstance(decision, TransferDecision) or (
+        (decision.outcome, decision.code) != ("cleared", None)
+    ):
         raise NotSignedError("decision: not one that clears a transfer")
     if (decision.log, decision.number) != (checkpoint.log, proof.index):
         raise NotSignedError("decision: named otherwise than by its place in the log")
@@ -211,6 +218,8 @@ def _octets(line: str) -> bytes:
 def _record_of(
     proof: LeafProof, checkpoint: SignedCheckpoint, federation: FederationId
 ) -> GroupRecord:
+    if proof.size != checkpoint.groups:
+        raise NotSignedError("directory entry: of another size than the directory's")
     _check_leaf(proof, checkpoint.directory, "directory entry")
     decision = read_item(_octets(proof.line))
     if not isinstance(decision, DirectoryDecision):
@@ -237,7 +246,7 @@ def _prepare_of(
         raise NotSignedError("prepare: the payer's group signed something else")
     if not isinstance(accept, TransferAccept):
         raise NotSignedError("accept: the payee's group signed something else")
-    if (prepare.payer_group, prepare.payee_group) != groups:
+    if groups[0] == groups[1] or (prepare.payer_group, prepare.payee_group) != groups:
         raise NotSignedError("prepare: between other groups")
     named = line_hash(_octets(receipt.prepare.line))
     if not decision.prepare == accept.prepare == named:
@@ -251,13 +260,29 @@ def _prepare_of(
 
 def _witness_of(
     witness: Witness, checkpoint: SignedCheckpoint, federation: FederationId
-) -> str:
+) -> Group:
     record = _record_of(witness.entry, checkpoint, federation)
     group = Group(record.entry.group)
     cover = check_cover(witness.cover, keyring({group: record}), federation, group)
     if cover.checkpoint != checkpoint.short:
         raise NotSignedError(f"witness: {group} names another checkpoint")
     return group
+
+
+def _check_places(
+    receipt: Receipt, parties: list[Group], witnesses: list[Group]
+) -> None:
+    """Check that each group stands once here and in the directory, in name order."""
+    if witnesses != sorted(witnesses):
+        raise NotSignedError("witness: not in name order")
+    entries = [receipt.payer, receipt.payee, *(one.entry for one in receipt.witnesses)]
+    groups = [*parties, *witnesses]
+    if len(set(groups)) != len(groups):
+        raise NotSignedError("witness: one group twice, or a group that is concerned")
+    by_name = sorted(zip(groups, entries, strict=True), key=lambda pair: pair[0])
+    places = [entry.index for _, entry in by_name]
+    if places != sorted(set(places)):
+        raise NotSignedError("directory entry: the directory is not in name order")
 
 
 def _content_of(
@@ -291,23 +316,34 @@ def _content_of(
 
 
 def describe(proven: Proven) -> list[str]:
-    """Say in plain English what a receipt proves, whose word it took, and what not."""
+    """Say in plain English what a receipt proves, whose word it took, and what not.
+
+    Words that somebody chose stand in quotes, written as JSON: a name could
+    otherwise say that another has paid. Every server must write the same, whatever
+    its version of Unicode (docs/verify.md gives the sentences).
+    """
     prepare, decision = proven.prepare, proven.decision
-    seconds, rest = divmod(prepare.milliseconds, 1000)
-    hours, left = divmod(seconds, 3600)
-    time = f"{hours}:{left // 60:02}:{left % 60:02}.{rest:03} hours"
-    witnesses = ", ".join(proven.witnesses) or "no other group"
-    return [
+    told = [
         "Interlets receipt: this transfer was cleared.",
         _who(proven),
-        f"Time moved from {prepare.payer_group} to {prepare.payee_group}: {time}.",
+        f"Time moved from {prepare.payer_group} to {prepare.payee_group}: "
+        f"{_hours(prepare.milliseconds)}.",
+    ]
+    if prepare.refund_of is not None:
+        told.append(f"It gives back transfer {prepare.refund_of}, wholly or in part.")
+    return [
+        *told,
         f"Decided {decision.at} by the hub's clock; transfer {prepare.id}.",
         f"Federation {proven.federation}.",
         f"Signed by {prepare.payer_group} (order), {prepare.payee_group} (accepted) "
         f"and the hub (decided; number {decision.number} of {proven.checkpoint.size} "
         f"in log {decision.log}).",
-        f"Shown the same log: {witnesses}. Not proved: that the hub showed this log "
-        "to everyone, and what a member received for it.",
+        f"Shown the same log: {', '.join(proven.witnesses) or 'no other group'}.",
+        f"Keys as the hub gave them; check digits: {_digits(proven, proven.payer)}, "
+        f"{_digits(proven, proven.payee)}.",
+        "Not proved: that these keys are the groups' own, that the hub showed this "
+        "log to everyone, that nothing was given back since, and what a member "
+        "received for it.",
     ]
 
 
@@ -315,13 +351,29 @@ def _who(proven: Proven) -> str:
     payer, payee, content = proven.payer.entry, proven.payee.entry, proven.content
     if content is None:
         return (
-            f"A member of {payer.name} ({payer.group}) paid a member of {payee.name} "
-            f"({payee.group}); who, and for what, this receipt does not show."
+            f"A member of {payer.group} ({_quoted(payer.name)}) paid a member of "
+            f"{payee.group} ({_quoted(payee.name)}); who, and for what, this receipt "
+            "does not show."
         )
     amount = write_amount(content.payee_amount, payee.unit.decimals)
     price = write_amount(content.payer_amount, payer.unit.decimals)
     return (
-        f"{content.name}, {content.payer}@{payer.group}, paid "
-        f"{content.payee}@{payee.group} {amount} {payee.unit.symbol} for {price} "
-        f"{payer.unit.symbol}; memo: {content.memo!r}."
+        f"{content.payer}@{payer.group} ({_quoted(content.name)}) paid "
+        f"{content.payee}@{payee.group} {amount} {_quoted(payee.unit.symbol)} for "
+        f"{price} {_quoted(payer.unit.symbol)}; memo: {_quoted(content.memo)}."
     )
+
+
+def _quoted(text: str) -> str:
+    return strict_json.write(text).decode()
+
+
+def _hours(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    hours, left = divmod(seconds, 3600)
+    return f"{hours}:{left // 60:02}:{left % 60:02}.{rest:03} hours"
+
+
+def _digits(proven: Proven, record: GroupRecord) -> str:
+    digits = check_digits(proven.federation, record.entry)
+    return f"{record.entry.group} {digits}"

@@ -102,6 +102,7 @@ class Evidence:
             "size": len(self.leaves),
             "root": write_base64url(Tree(self.leaves).root),
             "version": len(self.directory),
+            "groups": len(self.directory),
             "directory": write_base64url(directory_tree(self.directory).root),
         }
         return SignedCheckpoint(**(fields | changes))

@@ -34,7 +34,8 @@ def test_a_receipt_tells_who_what_when_and_whose_word_it_took(raw: bytes) -> Non
     assert proven.content == CONTENT
     told = " ".join(msgspec.json.decode(raw, type=Receipt).told)
     for part in (
-        "Marie, marie@oostende, paid bob@mechelen 3 ke for 1 bl",
+        'marie@oostende ("Marie") paid bob@mechelen 3 "ke" for 1 "bl"; memo: "two',
+        "Keys as the hub gave them; check digits: oostende ",
         "0:03:00.000 hours",
         "Signed by oostende (order), mechelen (accepted) and the hub",
         "Shown the same log: brussel",

@@ -16,6 +16,7 @@ def checkpoint(**changes: object) -> SignedCheckpoint:
         "size": 7,
         "root": hash_of("log of 7"),
         "version": 3,
+        "groups": 2,
         "directory": hash_of("directory"),
     }
     return SignedCheckpoint(**(fields | changes))  # type: ignore[arg-type]
