@@ -8,7 +8,7 @@ from protocol import directory as directories
 from protocol import envelope, messages
 from protocol.address import Group
 from protocol.base64url import write_base64url
-from protocol.checkpoint import SignedCheckpoint, directory_tree, write_checkpoint
+from protocol.checkpoint import SignedCheckpoint, write_checkpoint
 from protocol.directory import Directory, public_keys
 from protocol.merkle import Tree
 from protocol.messages import HubStatement, line_hash, write_line
@@ -38,15 +38,19 @@ CONTENT = messages.Content(
 )
 
 
-def statement() -> str:
-    root = signing_key("the root")
+def hub_statement() -> HubStatement:
     keys = public_keys(
-        signing_key("hub").public, sealing_key("hub").public, root.public
+        signing_key("hub").public,
+        sealing_key("hub").public,
+        signing_key("the root").public,
     )
-    stated = HubStatement(
+    return HubStatement(
         v=1, federation=FEDERATION, version=1, name="lets-belgium", keys=keys
     )
-    return directories.sign_hub_statement(stated, root)
+
+
+def statement() -> str:
+    return directories.sign_hub_statement(hub_statement(), signing_key("the root"))
 
 
 def leaf_proof(tree: Tree, lines: list[bytes], index: int) -> LeafProof:
@@ -61,26 +65,35 @@ def leaf_proof(tree: Tree, lines: list[bytes], index: int) -> LeafProof:
 class Evidence:
     """All that hub and groups signed about one transfer, to be changed by tests."""
 
-    def __init__(self, **changes: Any) -> None:
-        self.content = write_line(CONTENT)
+    def __init__(
+        self,
+        *,
+        content: dict[str, Any] | None = None,
+        oostende: messages.GroupEntry | None = None,
+        **changes: Any,
+    ) -> None:
+        self.content = write_line(msgspec.structs.replace(CONTENT, **(content or {})))
         asked = {"content": line_hash(self.content), "checkpoint": None} | changes
         self.prepare = write_line(prepare(**asked))
         self.accept = write_line(
             messages.TransferAccept(id=ID, prepare=line_hash(self.prepare))
         )
         self.directory: Directory = {}
+        self.names: list[Group] = []
         self.leaves = [
             write_line(messages.LogDecision(log=LOG, number=0, at=AT, former=None))
         ]
-        for group in (OOSTENDE, MECHELEN, BRUSSEL):
-            self.add_group(entry_of(group))
+        for entry in (oostende or entry_of(OOSTENDE), entry_of(MECHELEN)):
+            self.add_group(entry)
+        self.add_group(entry_of(BRUSSEL))
         self.leaves.append(self.decision())
 
-    def add_group(self, entry: messages.GroupEntry) -> None:
-        decision = directory_decision(entry, number=len(self.leaves))
+    def add_group(self, entry: messages.GroupEntry, **changes: Any) -> None:
+        decision = directory_decision(entry, number=len(self.leaves), **changes)
         line = write_line(decision)
         self.directory = directories.fold(self.directory, decision, line, FEDERATION)
         self.leaves.append(line)
+        self.names = sorted(self.directory)
 
     def decision(self, **changes: Any) -> bytes:
         fields: dict[str, Any] = {
@@ -103,18 +116,24 @@ class Evidence:
             "root": write_base64url(Tree(self.leaves).root),
             "version": len(self.directory),
             "groups": len(self.directory),
-            "directory": write_base64url(directory_tree(self.directory).root),
+            "directory": write_base64url(Tree(self.directory_lines()).root),
         }
         return SignedCheckpoint(**(fields | changes))
 
-    def entry(self, group: Group) -> LeafProof:
-        lines = [self.directory[name].line for name in sorted(self.directory)]
-        return leaf_proof(Tree(lines), lines, sorted(self.directory).index(group))
+    def directory_lines(self) -> list[bytes]:
+        return [self.directory[name].line for name in self.names]
 
-    def witness(self) -> Witness:
-        cover = cover_payload(from_=BRUSSEL, checkpoint=self.checkpoint().short)
-        line_1, _ = envelope.seal(cover, signing_key(BRUSSEL))
-        return Witness(entry=self.entry(BRUSSEL), cover=line_1.decode())
+    def entry(self, group: Group) -> LeafProof:
+        lines = self.directory_lines()
+        return leaf_proof(Tree(lines), lines, self.names.index(group))
+
+    def witness(
+        self, group: Group = BRUSSEL, *, key_of: str | None = None, **changes: Any
+    ) -> Witness:
+        named = {"from_": group, "checkpoint": self.checkpoint().short}
+        cover = cover_payload(**(named | changes))
+        line_1, _ = envelope.seal(cover, signing_key(key_of or group))
+        return Witness(entry=self.entry(group), cover=line_1.decode())
 
     def bare(self, **changes: Any) -> Receipt:
         fields: dict[str, Any] = {

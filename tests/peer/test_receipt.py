@@ -3,7 +3,6 @@
 import pathlib
 import subprocess
 import sys
-from typing import Any
 
 import msgspec
 import pytest
@@ -12,11 +11,10 @@ from protocol import __main__ as program
 from protocol.address import FederationId
 from protocol.checkpoint import write_checkpoint
 from protocol.errors import MalformedMessageError, NotSignedError, PeerError
-from protocol.messages import write_line
 from protocol.receipt import Receipt, verify_receipt, with_words, write_receipt
-from tests.peer.makers import proof_of
-from tests.peer.receipts import CONTENT, Evidence, changed, statement
-from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE, hash_of, signing_key
+from tests.peer.receipts import CONTENT, Evidence, statement
+from tests.peer.wrong_receipts import WRONG
+from tests.protocol.makers import FEDERATION, OOSTENDE, signing_key
 
 
 @pytest.fixture(scope="module")
@@ -79,68 +77,6 @@ def test_another_federations_receipt_is_not_ours(raw: bytes) -> None:
     other = FederationId("others" + FEDERATION[FEDERATION.index("#") :])
     with pytest.raises(NotSignedError, match="federation"):
         verify_receipt(raw, other)
-
-
-WRONG: dict[str, Any] = {
-    "words that say more": lambda e: changed(e.receipt(), told=["Pay me again."]),
-    "a refused decision": lambda e: _with_decision(e, outcome="refused"),
-    "a decision for another prepare": lambda e: _with_decision(
-        e, prepare=hash_of("another")
-    ),
-    "a decision on another answer": lambda e: _with_decision(
-        e, answer=hash_of("another")
-    ),
-    "a decision of another log": lambda e: _with_decision(e, log="AAAAAAAAAAA"),
-    "a decision under another number": lambda e: _with_decision(e, number=1),
-    "a checkpoint signed by a group": lambda e: e.bare(
-        checkpoint=write_checkpoint(e.checkpoint(), signing_key(OOSTENDE))
-    ),
-    "a checkpoint of another root": lambda e: e.bare(
-        checkpoint=write_checkpoint(
-            e.checkpoint(root=hash_of("another")), signing_key("hub")
-        )
-    ),
-    "a checkpoint of another size": lambda e: e.bare(
-        checkpoint=write_checkpoint(e.checkpoint(size=99), signing_key("hub"))
-    ),
-    "a directory of another root": lambda e: e.bare(
-        checkpoint=write_checkpoint(
-            e.checkpoint(directory=hash_of("another")), signing_key("hub")
-        )
-    ),
-    "a prepare that the payee's group signed": lambda e: e.bare(
-        prepare=proof_of(e.prepare, MECHELEN)
-    ),
-    "an accept that the payer's group signed": lambda e: e.bare(
-        accept=proof_of(e.accept, OOSTENDE)
-    ),
-    "the accept as the prepare": lambda e: e.bare(prepare=proof_of(e.accept, OOSTENDE)),
-    "the groups the other way round": lambda e: e.bare(
-        payer=e.entry(MECHELEN), payee=e.entry(OOSTENDE)
-    ),
-    "other content": lambda e: e.bare(
-        content=write_line(
-            msgspec.structs.replace(CONTENT, memo="for something else")
-        ).decode()
-    ),
-    "a key that the root never signed": lambda e: e.bare(
-        statement=statement().rpartition(".")[0] + "." + "A" * 86
-    ),
-    "a witness of another checkpoint": lambda e: e.bare(
-        witnesses=[
-            msgspec.structs.replace(
-                e.witness(), cover=Evidence(milliseconds=1).witness().cover
-            )
-        ]
-    ),
-}
-
-
-def _with_decision(evidence: Evidence, **changes: Any) -> Receipt:
-    made = Evidence()
-    made.leaves = evidence.leaves[:-1]
-    made.leaves = [*made.leaves, made.decision(**changes)]
-    return made.bare()
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -8,11 +8,14 @@ now. ``accepted_signatures.json`` is written only where the public vectors of C2
 are at hand: it freezes our answers, not their vectors.
 """
 
+import base64
 import hashlib
 import json  # noqa: TID251 - another reader than ours
 import pathlib
 from collections import Counter
 from collections.abc import Callable
+
+import msgspec
 
 from protocol import (
     ask,
@@ -26,9 +29,15 @@ from protocol import (
 )
 from protocol.address import Group, federation_id, transfer_id
 from protocol.base64url import write_base64url
-from protocol.errors import AskRefusalCode
+from protocol.checkpoint import SignedCheckpoint, write_checkpoint
+from protocol.errors import AskRefusalCode, PeerError
 from protocol.keyring import key_hash, verify
+from protocol.merkle import Tree, consistency_ranges, fold_complete, leaf_hash
+from protocol.receipt import verify_receipt, write_receipt
+from protocol.tiles import WIDTH, Tile, write_path
 from tests.peer.makers import entry_of
+from tests.peer.receipts import Evidence, statement
+from tests.peer.wrong_receipts import WRONG
 from tests.protocol.makers import (
     AT,
     FEDERATION,
@@ -243,6 +252,149 @@ def asks() -> object:
     }
 
 
+def checkpoint() -> object:
+    """A log's checkpoint as a signed note, and what it says."""
+    stated = SignedCheckpoint(
+        federation=FEDERATION,
+        log=life_of("log"),
+        size=7,
+        root=hash_of("log of 7"),
+        version=3,
+        groups=2,
+        directory=hash_of("directory"),
+    )
+    key = signing_key("hub")
+    note = write_checkpoint(stated, key)
+    return {
+        "seed": "SHA-256 of 'signing key of hub'",
+        "statement": statement(),
+        "says": msgspec.to_builtins(stated),
+        "signed_text": note.partition("\n\n")[0] + "\n",
+        "key_hash": base64.b64decode(note.split()[-1])[:4].hex(),
+        "note": note,
+    }
+
+
+def numbered_leaf(index: int) -> bytes:
+    return b"leaf %d" % index
+
+
+def log_tiles() -> object:
+    """Which tiles a log has, where they are, and what is in them."""
+    size = 70_000
+    hashes = [leaf_hash(numbered_leaf(index)) for index in range(size)]
+    levels, entries = [hashes], hashes
+    while len(entries) >= WIDTH:
+        whole = range(0, len(entries) // WIDTH * WIDTH, WIDTH)
+        entries = [fold_complete(entries[at : at + WIDTH]) for at in whole]
+        levels.append(entries)
+    tiles = []
+    for level, index in ((0, 0), (0, 137), (0, 273), (1, 0), (1, 1), (2, 0)):
+        found = levels[level][index * WIDTH : (index + 1) * WIDTH]
+        tile = Tile(level, index, len(found))
+        octets = b"".join(found)
+        tiles.append(
+            {
+                "level": level,
+                "index": index,
+                "width": len(found),
+                "path": write_path(tile),
+                "sha256": hashlib.sha256(octets).hexdigest(),
+            }
+        )
+    far = [Tile(0, 1_234_067, WIDTH), Tile(3, 1000, 7), Tile(0, 999, 255)]
+    return {
+        "leaves": "'leaf 0', 'leaf 1', ... 'leaf 69999'",
+        "size": size,
+        "root": Tree([numbered_leaf(index) for index in range(size)]).root.hex(),
+        "tiles": tiles,
+        "paths": [[one.level, one.index, one.width, write_path(one)] for one in far],
+    }
+
+
+def log_proofs() -> object:
+    """Inclusion and consistency in small logs of every shape."""
+    leaves = [numbered_leaf(index) for index in range(13)]
+    tree = Tree(leaves)
+    return {
+        "leaves": "'leaf 0', 'leaf 1', ... 'leaf 12'",
+        "roots": [Tree(leaves[:size]).root.hex() for size in range(14)],
+        "inclusion": [
+            {
+                "index": index,
+                "size": 13,
+                "path": [step.hex() for step in tree.path(index)],
+            }
+            for index in range(13)
+        ],
+        "consistency": [
+            {
+                "former": former,
+                "size": 13,
+                "path": [
+                    Tree(leaves[start:end]).root.hex()
+                    for start, end in consistency_ranges(former, 13)
+                ],
+            }
+            for former in range(1, 14)
+        ],
+    }
+
+
+def directory_of_three() -> object:
+    """A directory's tree: each group's newest line, in name order."""
+    made = Evidence()
+    names = sorted(made.directory)
+    lines = [made.directory[name].line for name in names]
+    return {
+        "groups": names,
+        "lines": [line.decode() for line in lines],
+        "root": write_base64url(Tree(lines).root),
+        "proofs": [
+            json.loads(messages.write_line(made.entry(name)).decode()) for name in names
+        ],
+    }
+
+
+def not_genuine(raw: bytes) -> str:
+    """Give the first word of why a receipt is not genuine."""
+    try:
+        verify_receipt(raw, FEDERATION)
+    except PeerError as error:
+        return str(error).partition(":")[0]
+    raise AssertionError("it is genuine")
+
+
+def receipts() -> object:
+    """Receipts that are genuine, and many that are not, with the reason's first word.
+
+    One that is not is a genuine one in which whole members are replaced.
+    """
+    made = Evidence()
+    shown = made.receipt()
+    hidden = made.receipt(content=None, witnesses=[])
+    given_back = Evidence(refund_of=transfer_id(FEDERATION, "bob@mechelen", "order-1"))
+    whole = json.loads(write_receipt(shown))
+    wrong = []
+    for told, make_wrong in sorted(WRONG.items()):
+        other = json.loads(write_receipt(make_wrong(made)))
+        if not other["told"]:
+            other["told"] = whole["told"]
+        changed = {name: other[name] for name in other if other[name] != whole[name]}
+        reason = not_genuine(strict_json.write(whole | changed))
+        wrong.append({"told": told, "reason": reason, "replace": changed})
+    return {
+        "federation": FEDERATION,
+        "genuine": {
+            "with content and a witness": write_receipt(shown).decode(),
+            "evidence, without content": write_receipt(hidden).decode(),
+            "of a refund": write_receipt(given_back.receipt()).decode(),
+        },
+        "not_genuine_of": "with content and a witness",
+        "not_genuine": wrong,
+    }
+
+
 TOPICS: dict[str, Callable[[], object]] = {
     "names": names,
     "jws": signed_text,
@@ -253,6 +405,11 @@ TOPICS: dict[str, Callable[[], object]] = {
     "entries": entries,
     "items": items,
     "asks": asks,
+    "checkpoint": checkpoint,
+    "log_tiles": log_tiles,
+    "log_proofs": log_proofs,
+    "directory": directory_of_three,
+    "receipts": receipts,
 }
 
 
