@@ -1,13 +1,20 @@
 """``interlets-verify``: check a receipt or a checkpoint from its file, offline.
 
 Needs no server, no network and no account: only the file, and the federation's id
-from somebody you trust. Exit code 0: genuine; 1: not, and why; 2: usage.
+from somebody you trust. Exit code 0: genuine; 1: not, and why; 2: usage, or nowhere
+to write.
+
+A file may have been made to deceive whoever reads the answer, so nothing of it
+reaches the terminal but what was checked, or is written as ``repr`` writes it.
 """
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from protocol.address import FederationId, read_federation
 from protocol.checkpoint import read_checkpoint
@@ -17,6 +24,7 @@ from protocol.receipt import RECEIPT_LENGTH_MAX, describe, verify_receipt
 
 GENUINE = 0
 NOT_GENUINE = 1
+USAGE = 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,25 +51,43 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check one file; gives the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no "é" gets an escape, and the program goes on.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     chosen = parser().parse_args(arguments)
     try:
         federation = read_federation(chosen.federation) if chosen.federation else None
     except MalformedMessageError as error:
-        sys.stderr.write(f"interlets-verify: {error}\n")
-        return 2
+        _tell(sys.stderr, [f"interlets-verify: {error}"])
+        return USAGE
     try:
         lines = _check(_read(chosen.file), federation, chosen.hub)
     except (InterletsError, OSError) as error:
-        sys.stderr.write(f"NOT genuine: {error}\n")
+        _tell(sys.stderr, [f"NOT genuine: {error}"])
         return NOT_GENUINE
-    sys.stdout.write("Genuine.\n")
-    sys.stdout.writelines(f"{line}\n" for line in lines)
     if federation is None:
-        sys.stdout.write(
+        lines.append(
             "You did not say which federation: compare its id above with one from "
-            "somebody you trust.\n"
+            "somebody you trust."
         )
-    return GENUINE
+    return GENUINE if _tell(sys.stdout, ["Genuine.", *lines]) else USAGE
+
+
+def _tell(stream: TextIO | None, lines: Sequence[str]) -> bool:
+    """Write lines; gives whether anybody can have read them."""
+    # Python has no stream where the caller closed it.
+    if stream is None:
+        return False
+    try:
+        stream.writelines(f"{line}\n" for line in lines)
+        stream.flush()
+    except OSError:
+        # What could not be written must not be tried again on the way out.
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor
+            os.dup2(nowhere.fileno(), stream.fileno())
+        return False
+    return True
 
 
 def _check(raw: bytes, federation: FederationId | None, hub: Path | None) -> list[str]:
@@ -73,7 +99,7 @@ def _check(raw: bytes, federation: FederationId | None, hub: Path | None) -> lis
             raw[:40],
             "a receipt; or a checkpoint together with --hub and --federation",
         )
-    statement = read_hub_statement(_text(_read(hub)).strip(), federation)
+    statement = read_hub_statement(_text(_read(hub)).removesuffix("\n"), federation)
     public = entry_key(statement.keys, "signing")
     found = read_checkpoint(_text(raw), federation, public)
     return [

@@ -223,7 +223,8 @@ def edits(document: Any) -> Iterator[tuple[str, str]]:
     yield "in a list", f"[{whole}]"
     yield "a comma behind", whole[:-1] + ",}"
     for told, changed in _changes(document):
-        yield told, dumps(changed)
+        if dumps(changed) != whole:
+            yield told, dumps(changed)
 
 
 def _changes(value: Any, place: str = "$") -> Iterator[tuple[str, Any]]:

@@ -135,14 +135,3 @@ def test_the_program_checks_a_checkpoint(
     assert "5 decisions" in capsys.readouterr().out
     note.write_text(write_checkpoint(evidence.checkpoint(), signing_key(OOSTENDE)))
     assert program.main(given) == 1
-
-
-def test_the_program_needs_no_server_library() -> None:
-    told = (
-        "import sys; sys.modules.update(aiohttp=None, asyncpg=None, jinja2=None);"
-        "import protocol.__main__"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", told], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")

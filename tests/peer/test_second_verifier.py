@@ -1,5 +1,6 @@
 """Two verifiers by two hands say the same of every receipt, whatever was done to it."""
 
+import hashlib
 import itertools
 import json  # noqa: TID251 - another reader than ours
 import pathlib
@@ -10,7 +11,10 @@ import msgspec
 import pytest
 
 from protocol import __main__ as program
+from protocol import merkle
 from protocol.address import FederationId, Group
+from protocol.base64url import write_base64url
+from protocol.checkpoint import read_checkpoint
 from protocol.errors import PeerError
 from protocol.merkle import Tree
 from protocol.receipt import (
@@ -284,3 +288,62 @@ def test_a_witness_of_anything_else_is_none(lie: str) -> None:
     assert not agreed(
         write_receipt(made.bare(witnesses=[made.witness(checkpoint=lied)]))
     )
+
+
+def test_both_read_the_vector_of_a_checkpoint() -> None:
+    found = json.loads((make.FOLDER / "checkpoint.json").read_text(encoding="utf-8"))
+    public = second_verifier.hub_key(found["statement"], FEDERATION)
+    says = read_checkpoint(found["note"], FEDERATION, public)
+    assert msgspec.to_builtins(says) == found["says"]
+    read = second_verifier.read_note(found["note"], FEDERATION, public)
+    assert read.items() <= found["says"].items()
+    assert found["note"].startswith(found["signed_text"] + "\n\u2014 ")
+
+
+def test_the_vectors_of_a_log_prove() -> None:
+    found = json.loads((make.FOLDER / "log_proofs.json").read_text(encoding="utf-8"))
+    roots = [bytes.fromhex(root) for root in found["roots"]]
+    for one in found["inclusion"]:
+        path = [write_base64url(bytes.fromhex(step)) for step in one["path"]]
+        leaf = b"leaf %d" % one["index"]
+        root = second_verifier.root_of(leaf, one["index"], one["size"], path)
+        assert root == write_base64url(roots[one["size"]])
+    for one in found["consistency"]:
+        path = [bytes.fromhex(step) for step in one["path"]]
+        grown = (one["former"], roots[one["former"]], one["size"], roots[one["size"]])
+        assert merkle.is_consistent(*grown, path)
+        other = (one["former"], roots[one["former"] - 1], *grown[2:])
+        assert not merkle.is_consistent(*other, path)
+
+
+def test_the_vector_of_tiles_holds_the_hashes_that_it_says() -> None:
+    # From the words of the page alone: level by level, 256 hashes a tile.
+    found = json.loads((make.FOLDER / "log_tiles.json").read_text(encoding="utf-8"))
+    level = [
+        hashlib.sha256(b"\0leaf %d" % index).digest() for index in range(found["size"])
+    ]
+    levels = [level]
+    while len(level) >= 256:
+        for _ in range(8):
+            level = [
+                hashlib.sha256(b"\1" + left + right).digest()
+                for left, right in zip(level[::2], level[1::2], strict=False)
+            ]
+        levels.append(level)
+    for one in found["tiles"]:
+        start = one["index"] * 256
+        hashes = levels[one["level"]][start : start + 256]
+        assert len(hashes) == one["width"]
+        assert hashlib.sha256(b"".join(hashes)).hexdigest() == one["sha256"]
+        tail = "" if one["width"] == 256 else f".p/{one['width']}"
+        assert one["path"] == f"tile/{one['level']}/{one['index']:03}{tail}"
+
+
+def test_the_vector_of_a_directory_is_what_receipts_stand_on() -> None:
+    found = json.loads((make.FOLDER / "directory.json").read_text(encoding="utf-8"))
+    whole = json.loads(GENUINE["with content and a witness"])
+    assert found["proofs"][found["groups"].index("oostende")] == whole["payer"]
+    for proof, line in zip(found["proofs"], found["lines"], strict=True):
+        assert proof["line"] == line
+        place = (proof["index"], proof["size"], proof["path"])
+        assert second_verifier.root_of(line.encode(), *place) == found["root"]
