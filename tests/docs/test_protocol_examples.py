@@ -15,6 +15,7 @@ import pytest
 from nodes.rules.inquiries import Ends, open_answer, open_inquiry, write_answer
 from protocol import (
     ask,
+    checkpoint,
     directory,
     envelope,
     inquiry,
@@ -366,6 +367,12 @@ def test_the_ask_opens_to_what_is_shown() -> None:
     assert named == fields_of(ask.Ask)
 
 
+def test_the_checkpoint_is_the_hubs() -> None:
+    note = shown("checkpoint")[0] + "\n"
+    stated = checkpoint.read_checkpoint(note, FEDERATION, signing_key("hub").public)
+    assert checkpoint.write_checkpoint(stated, signing_key("hub")) == note
+
+
 def test_every_example_has_a_test() -> None:
     tried = {
         *("federation-id", "transfer-id", "jws", "envelope", "items-of-envelope"),
@@ -373,6 +380,7 @@ def test_every_example_has_a_test() -> None:
         *("hub-statement", "invitation", "join", "consent", "check-digits"),
         *("inquiry", "inquiry-content", "answer-content"),
         *("ask", "ask-link"),
+        "checkpoint",
     }
     assert {told.split()[0] for told, _ in blocks()} == tried
     assert TransferId(json.loads(one("transfer.cancel"))["id"])

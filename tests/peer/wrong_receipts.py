@@ -136,6 +136,7 @@ WRONG: dict[str, Any] = {
     "a prepare signed for the payer's group": lambda e: e.bare(
         prepare=proof_of(e.prepare, OOSTENDE, key_of=MECHELEN)
     ),
+    "a prepare with a line end in it": lambda e: _with_prepare(e.prepare + b"\n"),
     "a group that pays itself": lambda e: _to_itself(),
     "a key that was not in force yet": lambda e: _with_span(3, None),
     "a key that was no longer in force": lambda e: _with_span(1, 1),
@@ -256,6 +257,18 @@ def _with_last_leaf(line: bytes) -> Receipt:
 def _with_answer(line: bytes) -> Receipt:
     made = Evidence()
     made.accept = line
+    made.leaves[-1] = made.decision(number=4)
+    return made.bare()
+
+
+def _with_prepare(line: bytes) -> Receipt:
+    made = Evidence()
+    made.prepare = line
+    return _with_words(made, messages.TransferAccept(id=ID, prepare=line_hash(line)))
+
+
+def _with_words(made: Evidence, accept: messages.TransferAccept) -> Receipt:
+    made.accept = write_line(accept)
     made.leaves[-1] = made.decision(number=4)
     return made.bare()
 
