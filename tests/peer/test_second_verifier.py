@@ -4,18 +4,18 @@ import hashlib
 import itertools
 import json  # noqa: TID251 - another reader than ours
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
 from protocol import __main__ as program
-from protocol import merkle
+from protocol import keyring, merkle
 from protocol.address import FederationId, Group
 from protocol.base64url import write_base64url
 from protocol.checkpoint import read_checkpoint
-from protocol.errors import PeerError
+from protocol.errors import PeerError, WeakKeyError
 from protocol.merkle import Tree
 from protocol.receipt import (
     describe,
@@ -29,7 +29,14 @@ from tests.peer.forge import Forge, dumps, edits, note_edits
 from tests.peer.makers import entry_of, proof_of
 from tests.peer.receipts import BRUSSEL, Evidence, changed, leaf_proof
 from tests.peer.wrong_receipts import OTHERS
-from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE, hash_of, signing_key
+from tests.protocol.makers import (
+    FEDERATION,
+    MECHELEN,
+    OOSTENDE,
+    hash_of,
+    others,
+    signing_key,
+)
 from tests.vectors import make
 
 VECTORS = json.loads((make.FOLDER / "receipts.json").read_text(encoding="utf-8"))
@@ -347,3 +354,46 @@ def test_the_vector_of_a_directory_is_what_receipts_stand_on() -> None:
         assert proof["line"] == line
         place = (proof["index"], proof["size"], proof["path"])
         assert second_verifier.root_of(line.encode(), *place) == found["root"]
+
+
+def is_fit(check: Callable[[bytes], None], raw: bytes) -> bool:
+    try:
+        check(raw)
+    except WeakKeyError:
+        return False
+    return True
+
+
+def test_they_agree_on_signatures_and_keys_on_which_libraries_differ() -> None:
+    keys = set()
+    accepted = 0
+    for case in json.loads(others("cctv_ed25519.json").read_text()):
+        public, signature = bytes.fromhex(case["key"]), bytes.fromhex(case["sig"])
+        keys.add(public)
+        if second_verifier.is_fit_for_signing(public):
+            ours = keyring.verify(public, case["msg"].encode(), signature)
+            theirs = (public, case["msg"].encode(), signature)
+            assert ours == second_verifier.is_signed(*theirs), case["number"]
+            accepted += ours
+    # Those that must not be registered, and the same with every bit changed.
+    for public in sorted(keys)[::5]:
+        for bit in (None, 0, 7, 100, 254, 255):
+            raw = bytearray(public)
+            if bit is not None:
+                raw[bit // 8] ^= 1 << bit % 8
+            fit = second_verifier.is_fit_for_signing(bytes(raw))
+            assert fit == is_fit(keyring.check_signing_key, bytes(raw))
+    assert accepted
+
+
+def test_they_agree_on_sealing_keys_that_must_not_be_registered() -> None:
+    prime = 2**255 - 19
+    odd = 0xEB7A7C3B41B8AE1656E3FAF19FC46ADA098DEB9C32B1FD866205165F49B800
+    for number in (0, 1, 2, 9, odd, prime - 1, prime, prime + 1, 2**255, 2**256 - 1):
+        raw = number.to_bytes(32, "little")
+        fit = second_verifier.is_fit_for_sealing(raw)
+        assert fit == is_fit(keyring.check_sealing_key, raw)
+    for number in range(50):
+        raw = hashlib.sha256(b"%d" % number).digest()
+        fit = second_verifier.is_fit_for_sealing(raw)
+        assert fit == is_fit(keyring.check_sealing_key, raw)
