@@ -1,6 +1,7 @@
 """The hub's part in its audit: whose keys count, and what else holds."""
 
-from clearing import audit_store
+from clearing import audit_log, audit_store
+from clearing.audit_log import LogWalk
 from clearing.log_store import Identity
 from protocol.address import HUB, FederationId
 from protocol.directory import entry_key, keyring, read_hub_statement
@@ -23,10 +24,11 @@ def plan_of(identity: Identity) -> MakePlan:
             audit_store.DECISIONS_TOLD,
             audit_store.walk_decisions,
         )
+        log = LogWalk(federation, own.public)
         return Plan(
             parties=Parties(federation, HUB, keyring(directory, [own])),
             checks=audit_store.CHECKS,
-            walks=[decisions],
+            walks=[decisions, Walk(audit_log.NAME, audit_log.TOLD, log.walk)],
             findings=findings,
         )
 

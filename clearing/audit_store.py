@@ -16,6 +16,7 @@ from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
 _ROWS_AT_ONCE = 200
+_LEAVES_AT_ONCE = 5000
 
 CHECKS = (
     Check(
@@ -88,6 +89,52 @@ async def walk_decisions(
         if done % _ROWS_AT_ONCE == 0 or done == of:
             yield done / of, found
             found = []
+
+
+class LogRow(NamedTuple):
+    """A decision as a leaf."""
+
+    log: str
+    number: int
+    line: bytes
+
+
+class LogStatement(NamedTuple):
+    """What is kept of a log at one size: a checkpoint, and what tiles got by it."""
+
+    note: str | None
+    hashes: dict[tuple[int, int], bytes]
+
+
+async def walk_log(
+    connection: AnyConnection,
+) -> AsyncIterator[tuple[float, list[LogRow], dict[tuple[str, int], LogStatement]]]:
+    """Walk all logs; gives how much is done, leaves, and what is kept of them.
+
+    What is kept is given by log and size, for the sizes that these leaves reach.
+    """
+    of, done = await connection.fetchval(_SQL["read_size"]), 0
+    while done < of:
+        rows = [
+            LogRow(*row)
+            for row in await connection.fetch(
+                _SQL["read_leaves"], done, _LEAVES_AT_ONCE
+            )
+        ]
+        if not rows:
+            return
+        done += len(rows)
+        stated: dict[tuple[str, int], LogStatement] = {}
+        ranges = {row.log: row.number for row in reversed(rows)}
+        for log, first in ranges.items():
+            last = first + len(rows)
+            for note in await connection.fetch(_SQL["read_notes"], log, first, last):
+                stated[log, note["size"]] = LogStatement(note["note"], {})
+            for kept in await connection.fetch(_SQL["read_hashes"], log, first, last):
+                at = log, kept["size"]
+                found = stated.setdefault(at, LogStatement(None, {}))
+                found.hashes[kept["level"], kept["index"]] = kept["hash"]
+        yield done / of, rows, stated
 
 
 def _look_at(row: _Decided) -> Iterator[Finding]:

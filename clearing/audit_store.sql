@@ -103,3 +103,23 @@ SELECT decision.log, decision.number, decision.line, transfer.transfer_id::text 
 -- read_size --
 -- How many decisions there are.
 SELECT count(*) FROM decision;
+
+-- read_leaves --
+-- Decisions after a place in the order of all logs.
+SELECT log, number, line FROM decision
+ WHERE sequence > $1
+ ORDER BY sequence
+ LIMIT $2;
+
+-- read_notes --
+-- A log's signed checkpoints of these sizes.
+SELECT size, note FROM checkpoint
+ WHERE log = $1 AND size > $2 AND size <= $3;
+
+-- read_hashes --
+-- What a log's tiles above level 0 got when it reached these sizes.
+SELECT level, index, hash, (index + 1) * (256::bigint ^ level)::bigint AS size
+  FROM tile_hash
+ WHERE log = $1
+   AND (index + 1) * (256::bigint ^ level)::bigint > $2
+   AND (index + 1) * (256::bigint ^ level)::bigint <= $3;

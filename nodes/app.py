@@ -8,6 +8,7 @@ from nodes.api.asks import AskApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
 from nodes.api.group import GroupApi
+from nodes.api.groups import DirectoryApi
 from nodes.api.members import MembersApi
 from nodes.api.news import News
 from nodes.api.payees import PayeeApi
@@ -99,6 +100,7 @@ async def serve(settings: Settings) -> None:
             *PaymentApi(payments).routes(),
             *PayeeApi(payees, database).routes(),
             *asks.routes(),
+            *DirectoryApi(house, clerk).routes(),
             *GroupApi(clerk, database).routes(),
             *ReceiptApi(payments, database, house.federation, joined.hub_url).routes(),
             *MembersApi(treasurer, payments, database).routes(),

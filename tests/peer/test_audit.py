@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+from clearing import audit_log
 from clearing import audit_store as hub_store
 from nodes import audit_store as node_store
 from protocol.address import HUB
@@ -110,6 +111,9 @@ DECIDED = (
     "sequence = (SELECT decision.sequence FROM decision JOIN transfer"
     " USING (log, number) WHERE state = 'cleared' ORDER BY 1 LIMIT 1)"
 )
+
+#: The newest checkpoint of the log.
+CHECKPOINT = "size = (SELECT max(size) FROM checkpoint)"
 
 POSTING_KEY = f"SELECT account_id || ', ' || sequence FROM posting WHERE {MARIES}"
 STREAM_KEY = (
@@ -638,8 +642,25 @@ PLANTS = [
         "decision",
         f"SELECT log || ', ' || number FROM transfer WHERE {REFUSED}",
     ),
+    Plant(
+        HUB,
+        audit_log.NAME,
+        "UPDATE checkpoint SET note = replace(note, 'directory 2', 'directory 3')"
+        f" WHERE {CHECKPOINT}",
+        "checkpoint",
+        f"SELECT log || ', ' || size FROM checkpoint WHERE {CHECKPOINT}",
+    ),
+    Plant(
+        HUB,
+        audit_log.NAME,
+        f"UPDATE decision SET line = line || ' '::bytea WHERE {DECIDED}",
+        "checkpoint",
+        "SELECT log || ', ' || min(size) FROM checkpoint JOIN decision USING (log)"
+        f" WHERE size > number AND {DECIDED} GROUP BY log",
+    ),
 ]
 
+CHECKPOINTS = ("checkpoint", "tile_hash")
 TABLES = ("posting", "entry", "account", "envelope", "item", "directory_change")
 
 
@@ -650,7 +671,7 @@ async def spoil(url: str, plant: Plant) -> tuple[str, Any, Any]:
         key = await connection.fetchval(plant.key)
         value = plant.value or "SELECT NULL"
         before = await connection.fetchval(value)
-        house = ("decision",) if plant.where == HUB else ()
+        house = ("decision", *CHECKPOINTS) if plant.where == HUB else ()
         for table in TABLES + house:
             await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         await connection.execute(plant.sql)
@@ -694,7 +715,12 @@ def test_every_check_finds_something_planted() -> None:
     rates = [EntryRate(1, 60_000)]
     names = {check.name for check in (*CHECKS, *hub_store.CHECKS)}
     names |= {check.name for check in node_store.checks(rates)}
-    names |= {audit_streams.NAME, DIRECTORY_NAME, hub_store.DECISIONS_NAME}
+    names |= {
+        audit_streams.NAME,
+        DIRECTORY_NAME,
+        hub_store.DECISIONS_NAME,
+        audit_log.NAME,
+    }
     assert names == {plant.check for plant in PLANTS}
 
 
