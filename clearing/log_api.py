@@ -50,6 +50,7 @@ class LogApi:
         return [
             web.get(f"{base}/checkpoint", self.get_newest),
             web.get(f"{base}/{_LOG}/checkpoint", self.get_checkpoint),
+            web.get(f"{base}/{_LOG}/first", self.get_first),
             web.get(f"{base}/{_LOG}/tile/{{level:[0-9]}}/{{place:.+}}", self.get_tile),
             web.get("/federation/v1/evidence/{id}", self.get_evidence),
         ]
@@ -76,6 +77,22 @@ class LogApi:
             content_type=NOTE_TYPE,
             charset="utf-8",
             headers={"Cache-Control": "no-store"},
+        )
+
+    async def get_first(self, request: web.Request) -> web.Response:
+        """Give a log's first decision, which says from what it was continued.
+
+        It names no transfer; with it anybody can follow the logs back.
+        """
+        log = request.match_info["log"]
+        async with self._database.readers.acquire() as connection:
+            lines = await log_store.read_leaves(connection, log, 0, 0)
+        if not lines:
+            raise Problem(404, "not-found", "There is no such log.")
+        return web.Response(
+            body=lines[0],
+            content_type="application/json",
+            headers={"Cache-Control": _FOR_EVER},
         )
 
     async def get_tile(self, request: web.Request) -> web.Response:

@@ -9,6 +9,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from nodes import member_store, proposal_store, rules, trust_store
 from nodes.listeners import Listeners
 from nodes.member_store import Membership
@@ -24,6 +26,9 @@ from nodes.rules import (
     Order,
     Proposal,
     Propose,
+    TellPeople,
+    Trust,
+    TrustAgain,
 )
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, entry_key, fold, keyring, read_hub_statement
@@ -60,8 +65,6 @@ from protocol.transfer import Transfer
 
 #: Transfers of several full batches.
 _RECENT_MAX = 4096
-#: Claims of other groups that wait to be compared.
-_CLAIMS_MAX = 1000
 
 
 class NodeHouse:
@@ -77,15 +80,14 @@ class NodeHouse:
 
     def __init__(self, keys: ServerKeys, membership: Membership) -> None:
         self.own = Group(membership.group)
+        #: As we signed it when we joined.
+        self.own_entry = membership.entry
         self.federation = FederationId(membership.federation)
         self.directory: Directory = {}
-        #: The newest of the hub's log that we believe; durable.
-        self.checkpoint: Checkpoint | None = None
-        #: Number of the hub's item up to which every decision is in the log.
-        self.checked = 0
-        self.is_history_doubted = False
-        #: What the payers' groups of recent offers say of the log, not yet compared.
-        self.claims: dict[Checkpoint, str] = {}
+        #: What we believe of the hub's logs, and whom we doubt; durable.
+        self.trust = Trust()
+        #: Not durable: the hub has not shown its log for too long.
+        self.is_log_withheld = False
         self.keyring = Keyring()
         self._keys = keys
         statement = read_hub_statement(membership.statement, self.federation)
@@ -116,6 +118,11 @@ class NodeHouse:
         return found
 
     @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest of the hub's log that we believe: for covers and prepares."""
+        return self.trust.checkpoint
+
+    @property
     def hub_public(self) -> bytes:
         """The hub's signing key, as the root key signed it."""
         return self._hub_key.public
@@ -140,8 +147,7 @@ class NodeHouse:
         self._newest = await member_store.read_newest(connection)
         self._mirrored = None
         self._recent = {}
-        self.checkpoint, self.checked = await trust_store.read_belief(connection)
-        self.is_history_doubted = await trust_store.is_doubted(connection)
+        self.trust = await trust_store.read(connection)
         self._clearing = await member_store.read_clearing(connection)
         self.proposal = await proposal_store.read_newest(connection, self.federation)
         self.listeners.wake_all()
@@ -161,8 +167,9 @@ class NodeHouse:
         view.hub_key, view.keyring = self._hub_key, self.keyring
         view.newest, view.mirrored = self._newest, self._mirrored
         view.clearing, view.proposal = self._clearing, self.proposal
-        view.checkpoint, view.checked = self.checkpoint, self.checked
-        view.is_history_doubted = self.is_history_doubted
+        view.trust = msgspec.structs.replace(
+            self.trust, is_withheld=self.is_log_withheld
+        )
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -191,14 +198,12 @@ class NodeHouse:
     def _open_box(
         self, view: NodeView, item: AnyItem | ItemRefusalCode, box: str | None
     ) -> bytes | None:
-        """Open an offer's box; what the payer's group says of the log is noted."""
+        """Open an offer's box."""
         if not isinstance(item, TransferOffer):
             return None
         prepare = read_item(item.line.encode())
         if not isinstance(prepare, TransferPrepare):
             return None
-        if prepare.checkpoint is not None and len(self.claims) < _CLAIMS_MAX:
-            self.claims[prepare.checkpoint] = prepare.payer_group
         return rules.open_content(view, prepare, box)
 
     def touches(self, view: View, wanted: object) -> Touched:
@@ -257,10 +262,8 @@ class NodeHouse:
                 yield rules.decide_order(view, wanted, now)
             case CancelWish():
                 yield rules.decide_cancel(view, wanted)
-            case Believe():
-                yield rules.decide_belief(wanted)
-            case Distrust():
-                yield rules.decide_distrust(view, wanted)
+            case Believe() | Distrust() | TellPeople() | TrustAgain():
+                yield rules.decide_trust(view, wanted)
             case ArrivedItem():
                 yield _decide_item(view, wanted, now)
             case NewMember() | MemberChange() | HandEntry() | Correction() | Propose():
@@ -283,7 +286,7 @@ class NodeHouse:
         """Write what only nodes keep."""
         await member_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
-        await trust_store.write(connection, effects, now)
+        await trust_store.write(connection, self.trust.era, effects, now)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""
@@ -292,8 +295,7 @@ class NodeHouse:
             self.directory, self.keyring = view.directory, view.keyring
         self._newest, self._mirrored = view.newest, view.mirrored
         self._clearing, self.proposal = view.clearing_balance, view.proposal
-        self.checkpoint, self.checked = view.checkpoint, view.checked
-        self.is_history_doubted = view.is_history_doubted
+        self.trust = view.trust
         for transfer_id, transfer in view.transfers.items():
             self._recent.pop(transfer_id, None)
             self._recent[transfer_id] = transfer

@@ -1,75 +1,111 @@
 """Watches the hub's decision log, so that nobody here has to trust the hub.
 
-Whatever the hub's newest cover names must continue what this node believed before,
-and must hold, within a minute, every decision that this node took; the directory
-must be the one that this node folds itself; and what other groups say of the log in
-their orders must be the same log. The first thing that is not so is kept as proof
-and people are called (protocol, section 9). It only reads; what it finds goes
-through the clerk.
+Every few seconds it looks whether the checkpoint in the hub's newest cover continues
+what this node believed, across starts of the hub too; whether every decision that
+the node took is a leaf of that log; whether the directory that everybody folds is
+ours, and our entry in it is what we signed; and whether what other groups' prepares
+say of the log joins it. The first thing that is not so is kept as proof and people
+are called (protocol, section 9).
+
+It only reads, and never holds up the clerk; what it finds goes through the clerk. An
+unreachable hub is no liar: what is missing is waited for (``nodes.patience``).
 """
 
+import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
+
+import msgspec
 
 from nodes import trust_store
 from nodes.house import NodeHouse
 from nodes.hub_reader import HubReader
-from nodes.rules import Believe, Distrust
-from protocol import merkle
-from protocol.base64url import read_base64url, write_base64url
-from protocol.checkpoint import (
-    NOTE_LENGTH_MAX,
-    SignedCheckpoint,
-    directory_tree,
-    read_checkpoint,
-)
-from protocol.envelope import VerifiedCover
+from nodes.log_reader import LogReader
+from nodes.patience import Patience
+from nodes.rules import Belief, Believe, Distrust, TellPeople, Trust
+from protocol.address import HUB, Group
+from protocol.base64url import write_base64url
+from protocol.checkpoint import SignedCheckpoint, directory_tree
+from protocol.directory import Directory, entry_key, read_entry
+from protocol.envelope import VerifiedCover, check_proof
 from protocol.errors import (
     InterletsError,
     MalformedMessageError,
     OutageError,
     PeerError,
 )
-from protocol.instant import Instant
-from protocol.merkle import HASH_LENGTH, leaf_hash
-from protocol.messages import Checkpoint, DecisionItem, LogDecision, read_item
-from protocol.peer import directory_store
+from protocol.merkle import leaf_hash
+from protocol.messages import (
+    Checkpoint,
+    DecisionItem,
+    DirectoryDecision,
+    TransferAccept,
+    TransferAnswer,
+    TransferOffer,
+    TransferPrepare,
+    read_item,
+)
+from protocol.peer import transfer_store
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
-from protocol.tiles import WIDTH, Tile, TileTree, write_path
+from protocol.transfer import Role
 
 _LOG = logging.getLogger(__name__)
-#: What the hub has not shown by then, it does not show (protocol, section 9).
-PATIENCE_MS = 60_000
-_PAGE = 1000
-_KEPT_TREES = 8
+#: A hub that has nothing to say still answers a poll in this time.
+_LINK_UP_S = 45.0
+#: One look ends by then; the next goes on where it has come to.
+_LOOK_S = 15.0
+#: Items of the hub's that are compared together.
+_PAGE = 250
+#: Starts of the hub between two looks; one a minute for a week.
+_LOGS_MAX = 10_000
+#: Claims of one group that may wait at a time.
+_CLAIMS_MAX = 100
+#: Restated decisions stand at the beginning of a log.
+_RESTATED_MAX = 1 << 14
+_WITHHELD = "the hub's log"
+_WRONG = "what proves the hub's log"
+_DIRECTORY = "the directory"
 
 
 class HistoryDiffersError(InterletsError):
-    """Two signed statements contradict each other.
+    """Statements contradict each other.
 
     Args:
         told: what differs, for people.
-        ours: what we believed.
-        theirs: what contradicts it.
+        ours: what we believed, as it was signed.
+        theirs: what contradicts it, as it was signed.
+        about: who made the statement: ``hub``, or a group.
     """
 
-    def __init__(self, told: str, ours: str, theirs: str) -> None:
+    def __init__(self, told: str, ours: str, theirs: str, about: str = HUB) -> None:
         super().__init__(told)
         self.ours = ours
         self.theirs = theirs
+        self.about = about
 
 
 class _Taken(NamedTuple):
-    """A decision that this node took."""
+    """A decision that this node took, and as which item."""
 
     item_number: int
     line: bytes
     decision: DecisionItem
-    at: Instant
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.decision.log}/{self.decision.number}"
+
+
+class _Claim(NamedTuple):
+    """What a group says of the log in a prepare, and which offer carried it."""
+
+    item_number: int
+    group: str
 
 
 class LogWatch:
@@ -79,7 +115,7 @@ class LogWatch:
         house: what this node knows and believes.
         clerk: makes durable what was found.
         database: read only here.
-        clock: the wall clock.
+        clock: to know how long something has been missing.
         hub_url: where the hub publishes its log.
     """
 
@@ -95,263 +131,464 @@ class LogWatch:
         self._clerk = clerk
         self._database = database
         self._clock = clock
-        self._hub = HubReader(hub_url)
-        self._named: Checkpoint | None = None
-        #: Trees of the logs that were looked at last, by checkpoint.
-        self._trees: dict[Checkpoint, TileTree] = {}
-        #: Since when something has been missing or wrong, by what it is.
-        self._missing: dict[str, Instant] = {}
-        self._directory: tuple[int, str] | None = None
+        self._hub_url = hub_url
+        self._patience = Patience()
+        self._cover: VerifiedCover | None = None
+        self._heard_s = float("-inf")
+        self._is_told = False
+        self._has_moved = False
+        self._forget(Trust())
+
+    def _forget(self, trust: Trust) -> None:
+        """Begin where what is durable ends."""
+        self._era = trust.era
+        #: Item up to which everything was read; what of it waits is below.
+        self._read = trust.compared
+        self._decisions: dict[int, _Taken] = {}
+        self._claims: dict[Checkpoint, list[_Claim]] = {}
+        #: What was learnt of closed logs, so that a look may go on where one ended.
+        self._formers: dict[Checkpoint, Checkpoint | None] = {}
+        self._notes: dict[Checkpoint, str] = {}
+        self._stated: SignedCheckpoint | None = None
+        self._note = ""
+        self._same_directory: tuple[Directory, str] | None = None
 
     def note_cover(self, cover: VerifiedCover) -> None:
         """Learn which checkpoint the hub's newest cover names."""
-        self._named = cover.payload.checkpoint
+        if self._cover is None or self._cover.payload.at < cover.payload.at:
+            self._cover = cover
+        self._heard_s = self._clock.monotonic_s()
+
+    # One look, and what may come of it.
 
     async def look(self) -> None:
         """Look once; what differs is made durable and told to people."""
-        named = self._named
-        if named is None or self._house.is_history_doubted:
+        trust = self._house.trust
+        if trust.era != self._era or self._read < trust.compared:
+            self._forget(trust)
+        now_s = self._clock.monotonic_s()
+        is_link_up = now_s - self._heard_s < _LINK_UP_S
+        self._patience.begin_look(now_s, is_link_up=is_link_up)
+        if HUB in trust.doubted or self._cover is None:
             return
+        self._has_moved = False
         try:
-            async with self._hub:
-                await self._follow(named)
-                await self._compare_claims()
-            self._found("the hub's log")
+            await self._visit(self._cover, self._house.directory)
         except HistoryDiffersError as error:
             await self._doubt(error)
-        except OutageError as error:
-            _LOG.info("the hub's log: %s", error)
+        except (OutageError, TimeoutError) as error:
+            _LOG.info("the hub's log: %s: %s", type(error).__name__, error)
+            await self._note_outage()
         except PeerError as error:
             # A cut answer is no lie; one that stays wrong is.
             _LOG.warning("the hub's log: %s", error)
-            await self._doubt_in_time(str(error), named)
+            await self._note_wrong(self._cover, error)
+        except Exception:  # noqa: BLE001  whatever it is, the ledger goes on
+            _LOG.exception("the hub's log")
+            await self._note_outage()
+        else:
+            self._patience.end(_WRONG)
+            await self._note_shown()
 
-    async def _doubt_in_time(self, told: str, named: Checkpoint) -> None:
-        try:
-            self._miss("the hub's log", told, named)
-        except HistoryDiffersError as error:
-            await self._doubt(error)
+    async def _visit(self, cover: VerifiedCover, directory: Directory) -> None:
+        async with asyncio.timeout(_LOOK_S), HubReader(self._hub_url) as hub:
+            house = self._house
+            reader = LogReader(hub, house.federation, house.hub_public)
+            await self._follow(reader, cover)
+            await self._check_directory(directory)
+            await self._compare(reader, cover)
 
     async def _doubt(self, error: HistoryDiffersError) -> None:
+        told = str(error)
+        _LOG.error("doubt about %s: %s", error.about, told)
         await self._clerk.take(
-            Distrust(told=str(error), ours=error.ours, theirs=error.theirs)
+            Distrust(about=error.about, told=told, ours=error.ours, theirs=error.theirs)
         )
 
-    def _miss(self, what: str, told: str, named: Checkpoint) -> None:
-        """Be patient for a minute with what is missing or wrong."""
-        since = self._missing.setdefault(what, self._clock.now())
-        if self._clock.now() - since > PATIENCE_MS:
-            raise_on = f"{what}: {told}"
-            raise HistoryDiffersError(
-                raise_on, _write(self._house.checkpoint), _write(named)
-            )
+    async def _note_wrong(self, cover: VerifiedCover, error: PeerError) -> None:
+        if self._patience.is_over(_WRONG):
+            told = f"the hub does not prove its log: {error}"
+            cover_line = cover.line_1.decode("ascii")
+            await self._doubt(HistoryDiffersError(told, cover_line, str(error)))
 
-    def _found(self, what: str) -> None:
-        self._missing.pop(what, None)
+    async def _note_outage(self) -> None:
+        """Take no offers while the hub talks to us but does not show its log.
 
-    async def _follow(self, named: Checkpoint) -> None:
-        """Check every decision taken since, and believe what the hub now names."""
-        while True:
-            last, decisions = await self._read_page()
-            by_log: dict[str, list[_Taken]] = defaultdict(list)
-            for taken in decisions:
-                by_log[taken.decision.log].append(taken)
-            # Closed logs first: what is believed last is the running one.
-            running = by_log.pop(named.log, [])
-            for log, some in by_log.items():
-                await self._check_closed(log, some)
-            if await self._check_running(running, named, last) or last is None:
-                return
+        Nothing is proved of anybody, so this ends by itself.
+        """
+        if self._has_moved:
+            self._patience.end(_WITHHELD)
+        elif self._patience.is_over(_WITHHELD):
+            self._house.is_log_withheld = True
+            if not self._is_told:
+                self._is_told = True
+                told = "the hub has not shown its log for a minute; no offers are taken"
+                await self._clerk.take(TellPeople(told))
 
-    async def _read_page(self) -> tuple[int | None, list[_Taken]]:
-        """Give the last item of a page, if it is full, and the decisions on it."""
-        async with self._database.readers.acquire() as connection:
-            items = await trust_store.read_items(connection, self._house.checked, _PAGE)
-        decisions = []
-        for number, line, at in items:
-            item = read_item(line)
-            if isinstance(item, DecisionItem):
-                decisions.append(_Taken(number, line, item, at))
-        return items[-1].number if len(items) == _PAGE else None, decisions
+    async def _note_shown(self) -> None:
+        self._patience.end(_WITHHELD)
+        self._house.is_log_withheld = False
+        if self._is_told:
+            self._is_told = False
+            await self._clerk.take(TellPeople("the hub shows its log again"))
 
-    async def _check_closed(self, log: str, taken: Sequence[_Taken]) -> None:
-        """Check decisions of a log that the hub has closed."""
-        note, stated = await self._fetch_note(log, 0)
-        late = await self._check_log(taken, stated, note)
-        if late:
-            raise self._not_there(late[0], note)
-        await self._clerk.take(
-            Believe(checkpoint=stated.short, note=note, checked=None)
-        )
+    # The checkpoint that the hub's newest cover names.
 
-    async def _check_running(
-        self, taken: Sequence[_Taken], named: Checkpoint, last: int | None
-    ) -> bool:
-        """Check decisions of the running log; gives whether some must wait."""
-        if not taken and last is None and named == self._house.checkpoint:
-            return False
-        note, stated = await self._fetch_note(named.log, named.size)
+    async def _follow(self, reader: LogReader, cover: VerifiedCover) -> None:
+        """Believe what the hub now names, once it continues what we believed."""
+        named, trust = cover.payload.checkpoint, self._house.trust
+        if named is None or (named == trust.checkpoint and self._stated is not None):
+            return
+        note, stated = await reader.note(named.log, named.size)
         if stated.short != named:
-            told = "its cover names another checkpoint than it has signed"
-            raise HistoryDiffersError(told, _write(named), note)
-        late = await self._check_log(taken, stated, note)
-        if late and self._clock.now() - late[0].at > PATIENCE_MS:
-            raise self._not_there(late[0], note)
-        await self._check_directory(stated, note)
-        checked = max(
-            [self._house.checked, *(one.item_number for one in taken)],
-        )
-        if late:
-            checked = late[0].item_number - 1
-        elif last is not None:
-            checked = last
-        if named != self._house.checkpoint or checked > self._house.checked:
-            await self._clerk.take(
-                Believe(checkpoint=named, note=note, checked=checked)
-            )
-        return bool(late)
+            told = f"its cover names another root of {_name(named)} than it signed"
+            raise HistoryDiffersError(told, note, cover.line_1.decode("ascii"))
+        if named != trust.checkpoint:
+            await self._believe(await self._continue(reader, named, note))
+        self._stated, self._note = stated, note
 
-    def _not_there(self, late: _Taken, note: str) -> HistoryDiffersError:
-        named = f"{late.decision.log}/{late.decision.number}"
-        told = f"decision {named} was taken but is not in the log"
-        return HistoryDiffersError(told, late.line.decode(), note)
+    async def _continue(
+        self, reader: LogReader, named: Checkpoint, note: str
+    ) -> Believe:
+        """Join a checkpoint to what we believe; gives what is to be believed."""
+        trust = self._house.trust
+        if trust.newest is None:
+            # First sight, after joining or when people trust it again.
+            beliefs = [Belief(0, named, note)]
+            return Believe(beliefs=beliefs, compared=trust.compared)
+        self._notes[named] = note
+        chain = await self._chain(reader, named, note)
+        known = trust.beliefs[chain[0].log]
+        shown = Belief(known.place, chain[0], await self._note_of(reader, chain[0]))
+        lost = await self._check_growth(reader, known, shown)
+        if known.place != trust.newest.place:
+            lost = f"the hub went on from log {known.checkpoint.log}, not the last"
+        if lost is not None and len(chain) == 1:
+            # The very log that runs: no start of the hub explains it.
+            raise HistoryDiffersError(lost, trust.newest.note, note)
+        beliefs = [shown]
+        for place, one in enumerate(chain[1:], trust.newest.place + 1):
+            beliefs.append(Belief(place, one, await self._note_of(reader, one)))
+        compared = trust.compared
+        if lost is not None:
+            compared = await self._last_kept(chain[0])
+        return Believe(beliefs=beliefs, compared=compared, told=lost)
 
-    async def _check_log(
-        self, taken: Sequence[_Taken], stated: SignedCheckpoint, note: str
-    ) -> list[_Taken]:
-        """Check decisions against their log; gives those that it does not reach."""
-        covered = [one for one in taken if one.decision.number < stated.size]
-        tree = await self._know(stated.short, [one.decision.number for one in covered])
-        await self._check_growth(tree, stated, note)
-        for one in covered:
-            if tree.node(0, one.decision.number) != leaf_hash(one.line):
-                raise self._not_there(one, note)
-            await self._check_start(one)
-        return [one for one in taken if one.decision.number >= stated.size]
+    async def _chain(
+        self, reader: LogReader, named: Checkpoint, note: str
+    ) -> list[Checkpoint]:
+        """Follow the logs back to one that we know; gives it and those since."""
+        trust = self._house.trust
+        chain = [named]
+        while chain[0].log not in trust.beliefs:
+            former = await self._former(reader, chain[0])
+            if former is None:
+                newest = trust.newest
+                assert newest is not None, "first sight has no chain"
+                told = f"log {named.log} does not continue what we know"
+                raise HistoryDiffersError(told, newest.note, note)
+            if len(chain) > _LOGS_MAX:
+                raise MalformedMessageError("log", named.log, "a log with a beginning")
+            chain.insert(0, former)
+        return chain
+
+    async def _former(
+        self, reader: LogReader, checkpoint: Checkpoint
+    ) -> Checkpoint | None:
+        if checkpoint not in self._formers:
+            self._formers[checkpoint] = await reader.former(checkpoint)
+            self._has_moved = True
+        return self._formers[checkpoint]
+
+    async def _note_of(self, reader: LogReader, checkpoint: Checkpoint) -> str:
+        """Give the note of a checkpoint that the hub's next log began from."""
+        if checkpoint not in self._notes:
+            note, stated = await reader.note(checkpoint.log, checkpoint.size)
+            if stated.short != checkpoint:
+                told = f"a log began from another {_name(checkpoint)} than was signed"
+                raise HistoryDiffersError(told, note, _write(checkpoint))
+            self._notes[checkpoint] = note
+            self._has_moved = True
+        return self._notes[checkpoint]
 
     async def _check_growth(
-        self, tree: TileTree, stated: SignedCheckpoint, note: str
-    ) -> None:
-        """Check that a log holds all that we believed of it, unchanged."""
-        async with self._database.readers.acquire() as connection:
-            before = await trust_store.read_note(connection, stated.log)
-        if before is None:
-            return
-        believed, our_note = before
-        if believed.size > stated.size:
-            told = f"log {stated.log} lost decisions: {stated.size} of {believed.size}"
-            raise HistoryDiffersError(told, our_note, note)
-        await self._add(tree, stated.log, merkle.complete_nodes(0, believed.size))
-        if write_base64url(tree.root_at(believed.size)) != believed.root:
-            told = f"log {stated.log} is not a continuation of what it was"
-            raise HistoryDiffersError(told, our_note, note)
+        self, reader: LogReader, known: Belief, shown: Belief
+    ) -> str | None:
+        """Check that a log holds all that we believed of it, unchanged.
 
-    async def _check_start(self, taken: _Taken) -> None:
-        """Check what the first leaf of a log says of the log before it."""
-        start = taken.decision
-        if not isinstance(start, LogDecision) or start.former is None:
-            return
-        former = start.former
-        async with self._database.readers.acquire() as connection:
-            before = await trust_store.read_note(connection, former.log)
-        if before is None:
-            return
-        believed, our_note = before
-        if former.size < believed.size:
-            told = (
-                f"the hub began log {start.log} from {former.size} decisions of log "
-                f"{former.log}, of which we had seen {believed.size}"
-            )
-            raise HistoryDiffersError(told, our_note, taken.line.decode())
-        tree = await self._know(former, [])
-        await self._add(tree, former.log, merkle.complete_nodes(0, believed.size))
-        if write_base64url(tree.root_at(believed.size)) != believed.root:
-            told = f"log {start.log} began from another log {former.log} than ours"
-            raise HistoryDiffersError(told, our_note, taken.line.decode())
+        Returns:
+            What people must know, if it lacks some of it.
+        """
+        before, after = known.checkpoint, shown.checkpoint
+        if after.size < before.size:
+            return f"log {after.log} has {after.size} decisions and had {before.size}"
+        if await reader.root_at(after, before.size) != before.root:
+            told = f"log {after.log} is not a continuation of what it was"
+            raise HistoryDiffersError(told, known.note, shown.note)
+        return None
 
-    async def _check_directory(self, stated: SignedCheckpoint, note: str) -> None:
+    async def _last_kept(self, last: Checkpoint) -> int:
+        """Say up to which item no decision was lost behind a log's last checkpoint.
+
+        What was taken beyond must be restated, so it is compared again.
+        """
+        up_to, kept = self._house.trust.compared, self._house.trust.compared
+        while True:
+            async with self._database.readers.acquire() as connection:
+                items = await trust_store.read_items_back(connection, up_to, _PAGE)
+            for number, line in items:
+                item = read_item(line)
+                if not isinstance(item, DecisionItem):
+                    continue
+                if item.log == last.log and item.number < last.size:
+                    return kept
+                kept = number - 1
+            if len(items) < _PAGE:
+                return kept
+            up_to = items[-1].number - 1
+
+    async def _believe(self, found: Believe) -> None:
+        """Make durable what was proved."""
+        await self._clerk.take(found)
+        self._has_moved = True
+        self._notes.clear()
+        if found.compared < self._read and found.told is not None:
+            # Decisions that were compared before must be found again.
+            self._forget(self._house.trust)
+
+    async def _check_directory(self, directory: Directory) -> None:
         """Check that everybody folds the same directory as we do."""
-        if self._directory == (stated.version, stated.directory):
+        stated = self._stated
+        if stated is None:
+            return
+        same = self._same_directory
+        if same and same[0] is directory and same[1] == stated.directory:
+            return
+        own = write_base64url(directory_tree(directory).root)
+        if own == stated.directory:
+            self._patience.end(_DIRECTORY)
+            self._same_directory = directory, own
+        elif self._patience.is_over(_DIRECTORY):
+            # A decision on its way to us explains it for some seconds, no longer.
+            told = f"directory version {stated.version} is not the one that we fold"
+            raise HistoryDiffersError(told, f"directory {own}", self._note)
+
+    # What the hub has said on the link, and other groups in prepares.
+
+    async def _compare(self, reader: LogReader, cover: VerifiedCover) -> None:
+        """Compare all that was taken with the log, page by page."""
+        while True:
+            is_last = await self._read_page()
+            await self._find_decisions(reader, cover)
+            await self._join_claims(reader)
+            waiting = [
+                *self._decisions,
+                *(one.item_number for some in self._claims.values() for one in some),
+            ]
+            compared = min(waiting, default=self._read + 1) - 1
+            if compared > self._house.trust.compared:
+                await self._believe(Believe(beliefs=(), compared=compared))
+            if is_last:
+                return
+
+    async def _read_page(self) -> bool:
+        """Read on; gives whether there is no more."""
+        async with self._database.readers.acquire() as connection:
+            items = await trust_store.read_items(connection, self._read, _PAGE)
+        for number, line in items:
+            item = read_item(line)
+            if isinstance(item, DecisionItem):
+                self._decisions[number] = _Taken(number, line, item)
+            elif isinstance(item, TransferOffer):
+                self._note_claim(number, item)
+            elif isinstance(item, TransferAnswer):
+                await self._check_answer(number, item)
+        if items:
+            self._read = items[-1].number
+        return len(items) < _PAGE
+
+    async def _check_answer(self, number: int, answer: TransferAnswer) -> None:
+        """Check that a payee's group truly said what the hub passed on."""
+        accept, house = read_item(answer.line.encode()), self._house
+        if not isinstance(accept, TransferAccept):
             return
         async with self._database.readers.acquire() as connection:
-            version = len(await directory_store.read_lines(connection))
-        if version != stated.version:
-            # Directory decisions are on their way, or newer than this checkpoint.
-            told = f"{version} decisions here, {stated.version} there"
-            self._miss("the directory", told, stated.short)
+            found = await transfer_store.read(connection, [accept.id])
+        transfer = found.get(accept.id)
+        if transfer is None or transfer.role is not Role.PAYER:
             return
-        own = directory_tree(self._house.directory).root
-        if write_base64url(own) != stated.directory:
-            told = f"directory version {version} is not the one that we fold"
-            raise HistoryDiffersError(told, write_base64url(own), note)
-        self._found("the directory")
-        self._directory = (stated.version, stated.directory)
-
-    async def _compare_claims(self) -> None:
-        """Join what other groups say of the log to what we believe."""
-        for claim, group in list(self._house.claims.items()):
-            what = f"what {group} was shown ({claim.log}/{claim.size})"
-            known = await self._newest_of(claim.log)
-            if known is None or known.size < claim.size:
-                self._miss(what, "we were never shown so much of it", claim)
-                continue
-            tree = await self._know(known, [])
-            await self._add(tree, claim.log, merkle.complete_nodes(0, claim.size))
-            if write_base64url(tree.root_at(claim.size)) != claim.root:
-                told = f"{what} is another history than ours"
-                raise HistoryDiffersError(told, _write(known), _write(claim))
-            self._found(what)
-            self._house.claims.pop(claim, None)
-
-    async def _newest_of(self, log: str) -> Checkpoint | None:
-        """Give the newest checkpoint of a log that we believe."""
-        if self._house.checkpoint is not None and self._house.checkpoint.log == log:
-            return self._house.checkpoint
-        async with self._database.readers.acquire() as connection:
-            before = await trust_store.read_note(connection, log)
-        return None if before is None else before[0]
-
-    # What the hub publishes.
-
-    async def _fetch_note(self, log: str, size: int) -> tuple[str, SignedCheckpoint]:
-        path = f"log/{log}/checkpoint?size={size}"
-        raw = await self._hub.fetch(path, NOTE_LENGTH_MAX)
+        group = Group(transfer.payee_group)
         try:
-            note = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise MalformedMessageError("checkpoint", raw[:40], "UTF-8 text") from None
-        federation, public = self._house.federation, self._house.hub_public
-        stated = read_checkpoint(note, federation, public)
-        if stated.log != log:
-            raise MalformedMessageError("checkpoint log", stated.log, log)
-        return note, stated
+            check_proof(answer.proof, house.keyring, house.federation, group)
+        except PeerError as error:
+            told = f"the hub invented {group}'s accept of {accept.id}: {error}"
+            theirs = await self._prove(number)
+            raise HistoryDiffersError(
+                told, house.directory[group].signed, theirs
+            ) from None
 
-    async def _know(self, checkpoint: Checkpoint, leaves: Iterable[int]) -> TileTree:
-        """Give a log's tree with these leaves known."""
-        tree = self._trees.pop(checkpoint, None)
-        if tree is None:
-            tree = TileTree(checkpoint.size, read_base64url(checkpoint.root, "root"))
-        self._trees[checkpoint] = tree
-        for kept in list(self._trees)[: max(0, len(self._trees) - _KEPT_TREES)]:
-            del self._trees[kept]
-        await self._add(tree, checkpoint.log, [(0, number) for number in leaves])
-        return tree
+    def _note_claim(self, number: int, offer: TransferOffer) -> None:
+        prepare = read_item(offer.line.encode())
+        if isinstance(prepare, TransferPrepare) and prepare.checkpoint is not None:
+            claim = _Claim(number, prepare.payer_group)
+            waiting = sum(
+                any(one.group == claim.group for one in some)
+                for some in self._claims.values()
+            )
+            # A group has a new checkpoint every few seconds; more is its own loss.
+            if prepare.checkpoint in self._claims or waiting < _CLAIMS_MAX:
+                self._claims.setdefault(prepare.checkpoint, []).append(claim)
 
-    async def _add(
-        self, tree: TileTree, log: str, nodes: Iterable[tuple[int, int]]
+    async def _find_decisions(self, reader: LogReader, cover: VerifiedCover) -> None:
+        """Find each decision in its log, as far as that log is shown."""
+        by_log: dict[str, list[_Taken]] = defaultdict(list)
+        for taken in self._decisions.values():
+            by_log[taken.decision.log].append(taken)
+        for log, some in by_log.items():
+            await self._look_back(reader, log)
+            known = self._house.trust.beliefs.get(log)
+            size = 0 if known is None else known.checkpoint.size
+            if known is not None:
+                shown = [one for one in some if one.decision.number < size]
+                await self._find_shown(reader, known, shown)
+            late = [one for one in some if one.decision.number >= size]
+            if late:
+                await self._await_late(reader, late, known, cover)
+
+    async def _find_shown(
+        self, reader: LogReader, known: Belief, shown: Sequence[_Taken]
     ) -> None:
-        wanted = tree.lacks(nodes)
-        if wanted:
-            tree.add({tile: await self._fetch_tile(log, tile) for tile in wanted})
+        numbers = {one.decision.number for one in shown}
+        hashes = await reader.leaf_hashes(known.checkpoint, numbers)
+        for one in shown:
+            if hashes[one.decision.number] != leaf_hash(one.line):
+                raise await self._not_there(one, known.note)
+            await self._check_own_entry(one)
+            self._settle(one)
 
-    async def _fetch_tile(self, log: str, tile: Tile) -> bytes:
-        return await self._hub.fetch(
-            f"log/{log}/{write_path(tile)}", WIDTH * HASH_LENGTH
-        )
+    def _settle(self, one: _Taken) -> None:
+        del self._decisions[one.item_number]
+        self._patience.end(one.name)
+
+    async def _await_late(
+        self,
+        reader: LogReader,
+        late: Sequence[_Taken],
+        known: Belief | None,
+        cover: VerifiedCover,
+    ) -> None:
+        """Wait for what its log does not hold yet, or lost: then a later one must."""
+        restated = await self._restated_since(reader, known)
+        for one in late:
+            if leaf_hash(one.line) in restated:
+                self._settle(one)
+            elif self._patience.is_over(one.name):
+                raise await self._not_there(one, cover.line_1.decode("ascii"))
+
+    async def _restated_since(
+        self, reader: LogReader, known: Belief | None
+    ) -> Set[bytes]:
+        """Give the leaves with which logs after a closed one began."""
+        trust = self._house.trust
+        found: set[bytes] = set()
+        if known is not None and known != trust.newest:
+            for later in trust.beliefs.values():
+                if later.place > known.place:
+                    numbers = range(1, min(later.checkpoint.size, _RESTATED_MAX))
+                    hashes = await reader.leaf_hashes(later.checkpoint, numbers)
+                    found.update(hashes.values())
+        return found
+
+    async def _not_there(self, one: _Taken, theirs: str) -> HistoryDiffersError:
+        """Say that a decision is not in the log, with the proof that it was made."""
+        told = f"decision {one.name} was taken but is not in the log"
+        return HistoryDiffersError(told, await self._prove(one.item_number), theirs)
+
+    async def _prove(self, number: int) -> str:
+        async with self._database.readers.acquire() as connection:
+            proof = await trust_store.read_proof(connection, number)
+        return msgspec.json.encode(proof).decode()
+
+    async def _check_own_entry(self, one: _Taken) -> None:
+        """Check that we signed what the directory says of us."""
+        decision, house = one.decision, self._house
+        if not isinstance(decision, DirectoryDecision) or decision.group != house.own:
+            return
+        entry = read_entry(decision.entry, house.federation)
+        if entry_key(entry.keys, "signing") != house.signing_key.public:
+            told = f"directory decision {one.name} gives us a key that is not ours"
+            theirs = await self._prove(one.item_number)
+            raise HistoryDiffersError(told, house.own_entry, theirs)
+
+    async def _look_back(self, reader: LogReader, log: str) -> None:
+        """Learn of logs older than those that we know, if this may be one.
+
+        A log that is newer is in the hub's next cover, so not at first asking.
+        """
+        what = f"log {log}"
+        trust = self._house.trust
+        if log in trust.beliefs or trust.oldest is None:
+            self._patience.end(what)
+            return
+        is_known = self._patience.is_known(what)
+        self._patience.is_over(what)
+        oldest = trust.oldest
+        while is_known and log != oldest.checkpoint.log:
+            former = await self._former(reader, oldest.checkpoint)
+            beliefs = self._house.trust.beliefs
+            if former is None or former.log in beliefs or len(beliefs) > _LOGS_MAX:
+                return
+            note = await self._note_of(reader, former)
+            oldest = Belief(oldest.place - 1, former, note)
+            compared = self._house.trust.compared
+            await self._believe(Believe(beliefs=[oldest], compared=compared))
+
+    async def _join_claims(self, reader: LogReader) -> None:
+        """Join what other groups say of the log to what we believe."""
+        for claimed, claims in list(self._claims.items()):
+            await self._look_back(reader, claimed.log)
+            known = self._house.trust.beliefs.get(claimed.log)
+            if known is not None and claimed.size <= known.checkpoint.size:
+                root = await reader.root_at(known.checkpoint, claimed.size)
+                if root != claimed.root:
+                    told = "was shown another history than ours"
+                    await self._doubt_claims(claimed, claims, told)
+            elif self._patience.is_over(claimed):
+                told = "was shown what we were never shown"
+                await self._doubt_claims(claimed, claims, told)
+            else:
+                continue
+            self._patience.end(claimed)
+            del self._claims[claimed]
+
+    async def _doubt_claims(
+        self, claimed: Checkpoint, claims: Sequence[_Claim], told: str
+    ) -> None:
+        """Doubt the groups that truly say so; one that lies harms no other."""
+        house = self._house
+        for group in {one.group for one in claims} - house.trust.doubted:
+            number = next(one.item_number for one in claims if one.group == group)
+            async with self._database.readers.acquire() as connection:
+                [(_, line)] = await trust_store.read_items(connection, number - 1, 1)
+            offer = read_item(line)
+            assert isinstance(offer, TransferOffer)
+            try:
+                check_proof(offer.proof, house.keyring, house.federation, Group(group))
+            except PeerError:
+                # Not the group's own word, and refused as such.
+                continue
+            newest = house.trust.beliefs.get(claimed.log) or house.trust.newest
+            ours = "nothing yet" if newest is None else newest.note
+            await self._doubt(
+                HistoryDiffersError(
+                    f"{group} {told}: {_name(claimed)}", ours, line.decode(), group
+                )
+            )
 
 
-def _write(checkpoint: Checkpoint | None) -> str:
-    """Name a checkpoint for people and for the proof that is kept."""
-    if checkpoint is None:
-        return "nothing yet"
-    return f"{checkpoint.log}/{checkpoint.size} {checkpoint.root}"
+def _write(checkpoint: Checkpoint) -> str:
+    return msgspec.json.encode(checkpoint).decode()
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.log}/{checkpoint.size}"

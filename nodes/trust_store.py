@@ -1,46 +1,78 @@
-"""What this node believes of the hub's log; the only writer of its tables."""
+"""What this node believes of the hub's log, and whom it doubts; the only writer."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nodes.rules import KeepBelief, KeepDistrust
+from nodes.rules import (
+    Belief,
+    KeepBelief,
+    KeepCompared,
+    KeepDistrust,
+    KeepTrust,
+    Trust,
+)
 from protocol.effects import Effect
+from protocol.envelope import prove
 from protocol.instant import Instant, from_datetime, to_datetime
-from protocol.messages import Checkpoint
+from protocol.messages import Checkpoint, ItemProof
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
 
 
 class TakenItem(NamedTuple):
-    """An item of the hub's, and when it was taken."""
+    """An item of the hub's."""
 
     number: int
     line: bytes
+
+
+class Doubt(NamedTuple):
+    """Statements that contradict each other, and who has looked at them since."""
+
+    doubt_id: int
     at: Instant
+    about: str
+    told: str
+    ours: str
+    theirs: str
+    trusted_at: Instant | None
+    author: str | None
+    reason: str | None
 
 
-async def read_belief(connection: AnyConnection) -> tuple[Checkpoint | None, int]:
-    """Give the newest checkpoint that is believed, and the last item checked."""
-    row = await connection.fetchrow(_SQL["read_belief"])
-    if row is None:
-        return None, 0
-    return Checkpoint(row["log"], row["size"], row["root"]), row["checked"]
+async def read(connection: AnyConnection) -> Trust:
+    """Give what is believed now, and who is doubted."""
+    era = await connection.fetchval(_SQL["read_era"])
+    beliefs = {
+        row["log"]: Belief(
+            row["place"], Checkpoint(row["log"], row["size"], row["root"]), row["note"]
+        )
+        for row in await connection.fetch(_SQL["read_beliefs"], era)
+    }
+    doubted = await connection.fetch(_SQL["read_doubted"])
+    return Trust(
+        era=era,
+        beliefs=beliefs,
+        newest=list(beliefs.values())[-1] if beliefs else None,
+        compared=await connection.fetchval(_SQL["read_compared"]) or 0,
+        doubted=frozenset(row["about"] for row in doubted),
+    )
 
 
-async def read_note(
-    connection: AnyConnection, log: str
-) -> tuple[Checkpoint, str] | None:
-    """Give the newest checkpoint of a log that was believed, and its note."""
-    row = await connection.fetchrow(_SQL["read_note"], log)
-    if row is None:
-        return None
-    return Checkpoint(log, row["size"], row["root"]), row["note"]
-
-
-async def is_doubted(connection: AnyConnection) -> bool:
-    """Say whether two histories were found that contradict each other."""
-    found: bool = await connection.fetchval(_SQL["read_doubt"])
+async def read_doubts(connection: AnyConnection, before: int, most: int) -> list[Doubt]:
+    """Give doubts before a number, newest first."""
+    found = []
+    for row in await connection.fetch(_SQL["read_doubts"], before, most):
+        fields = dict(row)
+        trusted_at = fields.pop("trusted_at")
+        fields["at"] = from_datetime(fields["at"])
+        found.append(
+            Doubt(
+                **fields,
+                trusted_at=None if trusted_at is None else from_datetime(trusted_at),
+            )
+        )
     return found
 
 
@@ -48,32 +80,69 @@ async def read_items(
     connection: AnyConnection, after: int, most: int
 ) -> list[TakenItem]:
     """Give the hub's items after a number, oldest first."""
-    rows = await connection.fetch(_SQL["read_items"], after, most)
-    return [
-        TakenItem(row["number"], row["line"], from_datetime(row["at"])) for row in rows
-    ]
+    rows = await connection.fetch(_SQL["read_after"], after, most)
+    return [TakenItem(row["number"], row["line"]) for row in rows]
+
+
+async def read_items_back(
+    connection: AnyConnection, up_to: int, most: int
+) -> list[TakenItem]:
+    """Give the hub's items up to a number, newest first."""
+    rows = await connection.fetch(_SQL["read_before"], up_to, most)
+    return [TakenItem(row["number"], row["line"]) for row in rows]
+
+
+async def read_proof(connection: AnyConnection, number: int) -> ItemProof:
+    """Give the portable proof that the hub said an item that was taken."""
+    row = await connection.fetchrow(_SQL["read_envelope"], number)
+    assert row is not None, "every item that was taken came in an envelope"
+    return prove(row["line_1"], row["lines"], [number - row["first"]])[0]
 
 
 async def write(
-    connection: AnyConnection, effects: Sequence[Effect], now: Instant
+    connection: AnyConnection, era: int, effects: Sequence[Effect], now: Instant
 ) -> None:
-    """Write a batch's beliefs and doubts."""
+    """Write a batch's beliefs and doubts.
+
+    Args:
+        connection: in the clerk's database transaction.
+        era: before the batch; the next one has no beliefs yet.
+        effects: of the batch.
+        now: the batch's time.
+    """
+    beliefs = {
+        effect.belief.checkpoint.log: effect.belief
+        for effect in effects
+        if isinstance(effect, KeepBelief)
+    }
+    if beliefs:
+        await _write_beliefs(connection, era, list(beliefs.values()), now)
     for effect in effects:
-        if isinstance(effect, KeepBelief):
-            await connection.execute(
-                _SQL["write_belief"],
-                effect.checkpoint.log,
-                effect.checkpoint.size,
-                effect.checkpoint.root,
-                effect.note,
-                effect.checked,
-                to_datetime(now),
-            )
-        elif isinstance(effect, KeepDistrust):
-            await connection.execute(
-                _SQL["insert_doubt"],
-                to_datetime(now),
-                effect.told,
-                effect.ours,
-                effect.theirs,
-            )
+        match effect:
+            case KeepCompared():
+                await connection.execute(_SQL["write_compared"], effect.number)
+            case KeepDistrust(about, told, ours, theirs):
+                await connection.execute(
+                    _SQL["insert_doubt"], to_datetime(now), about, told, ours, theirs
+                )
+            case KeepTrust(about, author, reason):
+                await connection.execute(
+                    _SQL["insert_trust"], to_datetime(now), about, author, reason
+                )
+            case _:
+                pass
+
+
+async def _write_beliefs(
+    connection: AnyConnection, era: int, beliefs: Sequence[Belief], now: Instant
+) -> None:
+    await connection.execute(
+        _SQL["write_beliefs"],
+        era,
+        [belief.checkpoint.log for belief in beliefs],
+        [belief.place for belief in beliefs],
+        [belief.checkpoint.size for belief in beliefs],
+        [belief.checkpoint.root for belief in beliefs],
+        [belief.note for belief in beliefs],
+        to_datetime(now),
+    )

@@ -106,7 +106,7 @@ def _first_payee_refusal(
         )
     except PeerError:
         return RefusalCode.NOT_SIGNED_BY_PAYER_GROUP
-    if view.is_history_doubted:
+    if not view.trust.may_offer(prepare.payer_group):
         return RefusalCode.HISTORY_DIFFERS
     if content is None:
         return RefusalCode.CONTENT_UNREADABLE

@@ -351,7 +351,7 @@ def _write_prepare(
         payee_rate=other.rate_version,
         decide_by=write_instant(Instant(order.hub_now + within)),
         refund_of=order.refund_of,
-        checkpoint=view.checkpoint,
+        checkpoint=view.trust.checkpoint,
         content=line_hash(content),
     )
     line = write_line(prepare)

@@ -1,56 +1,125 @@
-"""What this node believes of the hub's log, and when it stops believing.
+"""What this node believes of the hub's log, and whom it doubts.
 
 The log is compared outside, by ``nodes.log_watch``; here what came of it is made
 durable. A belief only moves to a checkpoint that the watch has proved to continue
-the one before. Distrust stays until people have looked: offers are refused with
-``history-differs`` meanwhile (protocol, section 9).
+the one before. Doubt stays until people have looked and say so: offers are refused
+with ``history-differs`` meanwhile, all of them when the hub is doubted, else those of
+the group whose word contradicts ours (protocol, section 9).
 """
+
+from collections.abc import Sequence
+from typing import assert_never
 
 import msgspec
 
-from nodes.rules.view import KeepBelief, KeepDistrust, NodeView
-from protocol.effects import CallPeople, Effects
-from protocol.messages import Checkpoint
+from nodes.rules.view import (
+    Belief,
+    KeepBelief,
+    KeepCompared,
+    KeepDistrust,
+    KeepTrust,
+    NodeView,
+)
+from protocol.address import HUB
+from protocol.effects import CallPeople, Effect, Effects
+
+#: What alarms of this kind are about.
+HISTORY = "history"
 
 
 class Believe(msgspec.Struct, frozen=True, kw_only=True):
-    """The watch has proved a checkpoint, and decisions against it.
+    """The watch has proved checkpoints, and what the hub said against them.
 
     Attributes:
-        checkpoint: what is believed from now on.
-        note: as the hub signed it.
-        checked: number of the hub's item up to which every decision is in its log;
-            ``None``: of a log that is closed, and not the one to name from now on.
+        beliefs: what is believed from now on, each for its log.
+        compared: number of the hub's item up to which everything was compared.
+        told: what people must know of it, if anything.
     """
 
-    checkpoint: Checkpoint
-    note: str
-    checked: int | None
+    beliefs: Sequence[Belief]
+    compared: int
+    told: str | None = None
 
 
 class Distrust(msgspec.Struct, frozen=True, kw_only=True):
-    """The hub, or another group, shows another history than ours.
+    """Somebody's statements contradict what we believe, or each other.
 
     Attributes:
+        about: ``hub``, or the group whose word it is.
         told: what differs, for people.
         ours: what we believe, as it was signed.
         theirs: what contradicts it, as it was signed.
     """
 
+    about: str
     told: str
     ours: str
     theirs: str
 
 
-def decide_belief(found: Believe) -> Effects:
-    """Believe a newer checkpoint from now on."""
-    kept = KeepBelief(found.checkpoint, found.note, found.checked)
-    return Effects(None, (kept,))
+class TellPeople(msgspec.Struct, frozen=True):
+    """The watch cannot do its work; nothing is proved of anybody."""
+
+    told: str
 
 
-def decide_distrust(view: NodeView, found: Distrust) -> Effects:
-    """Keep both histories as proof, refuse offers from now on, call people; once."""
-    if view.is_history_doubted:
+class TrustAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """People have looked, and trust the hub or a group again; outcome: were doubts.
+
+    Attributes:
+        about: ``hub``, or a group.
+        author: the person who says so.
+        reason: in her words.
+    """
+
+    about: str
+    author: str
+    reason: str
+
+
+TrustOrder = Believe | Distrust | TellPeople | TrustAgain
+
+
+def decide_trust(view: NodeView, wanted: TrustOrder) -> Effects:
+    """Make durable what the watch has found, or what people say of it."""
+    match wanted:
+        case Believe():
+            return _believe(wanted)
+        case Distrust():
+            return _distrust(view, wanted)
+        case TellPeople(told):
+            return Effects(None, (CallPeople(HISTORY, told),))
+        case TrustAgain():
+            return _trust_again(view, wanted)
+        case _:
+            assert_never(wanted)
+
+
+def _believe(found: Believe) -> Effects:
+    """Believe what was proved from now on."""
+    wanted: list[Effect] = [KeepBelief(belief) for belief in found.beliefs]
+    wanted.append(KeepCompared(found.compared))
+    if found.told is not None:
+        wanted.append(CallPeople(HISTORY, found.told))
+    return Effects(None, wanted)
+
+
+def _distrust(view: NodeView, found: Distrust) -> Effects:
+    """Keep both statements as proof, refuse offers, call people; once."""
+    if found.about in view.trust.doubted:
         return Effects(None, ())
-    kept = KeepDistrust(found.told, found.ours, found.theirs)
-    return Effects(None, (kept, CallPeople("history", found.told)))
+    kept = KeepDistrust(found.about, found.told, found.ours, found.theirs)
+    return Effects(None, (kept, CallPeople(HISTORY, found.told)))
+
+
+def _trust_again(view: NodeView, wish: TrustAgain) -> Effects:
+    """Take offers again; what the hub shows next is believed anew.
+
+    What it said before is not compared again: it would only be doubted again.
+    """
+    if wish.about not in view.trust.doubted:
+        return Effects(None, (), False)
+    wanted: list[Effect] = [KeepTrust(wish.about, wish.author, wish.reason)]
+    if wish.about == HUB:
+        wanted.append(KeepCompared(view.links[HUB].taken))
+    return Effects(None, wanted, True)

@@ -1,11 +1,13 @@
 """What a node knows while it decides a batch, and the accounts of its own."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import assert_never
 
 import msgspec
 
 from protocol import sealing
-from protocol.address import FederationId, Group
+from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, GroupRecord, keyring
 from protocol.effects import (
     Effect,
@@ -165,20 +167,105 @@ class KeepProposal(HouseEffect, frozen=True):
     proposal: Proposal
 
 
-class KeepBelief(HouseEffect, frozen=True):
-    """Remember how far the hub's log is proved, and up to which item of its."""
+class Belief(msgspec.Struct, frozen=True):
+    """How far a log of the hub's is believed.
 
+    Attributes:
+        place: the log's among those that we know, in the order they were opened.
+        checkpoint: what is believed.
+        note: as the hub signed it.
+    """
+
+    place: int
     checkpoint: Checkpoint
     note: str
-    checked: int | None
+
+
+class KeepBelief(HouseEffect, frozen=True):
+    """Believe a log so far from now on."""
+
+    belief: Belief
+
+
+class KeepCompared(HouseEffect, frozen=True):
+    """Remember up to which item of the hub's everything was compared."""
+
+    number: int
 
 
 class KeepDistrust(HouseEffect, frozen=True):
-    """Remember two histories that contradict each other."""
+    """Keep statements that contradict each other; doubt who made them."""
 
+    about: str
     told: str
     ours: str
     theirs: str
+
+
+class KeepTrust(HouseEffect, frozen=True):
+    """Doubt the hub or a group no more, on somebody's word."""
+
+    about: str
+    author: str
+    reason: str
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """What a node believes of the hub's logs, and whom it doubts.
+
+    Attributes:
+        era: how often people have begun to trust the hub anew.
+        beliefs: by log, of this era.
+        newest: of the log that was opened last.
+        compared: number of the hub's item up to which everything was compared.
+        doubted: ``hub``, and groups.
+        is_withheld: the hub has not shown its log for too long; until it does.
+    """
+
+    era: int = 0
+    beliefs: Mapping[str, Belief] = {}
+    newest: Belief | None = None
+    compared: int = 0
+    doubted: frozenset[str] = frozenset()
+    is_withheld: bool = False
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What we believe of the log that was opened last."""
+        return None if self.newest is None else self.newest.checkpoint
+
+    @property
+    def oldest(self) -> Belief | None:
+        """The log that was opened first of those that we know."""
+        return min(self.beliefs.values(), key=lambda one: one.place, default=None)
+
+    def may_offer(self, group: str) -> bool:
+        """Say whether offers of a group's prepares are taken now."""
+        return not self.is_withheld and not self.doubted & {HUB, group}
+
+    def after(
+        self, effect: KeepBelief | KeepCompared | KeepDistrust | KeepTrust
+    ) -> "Trust":
+        """Give what is believed and doubted after an effect."""
+        replace = msgspec.structs.replace
+        match effect:
+            case KeepBelief(belief=belief):
+                beliefs = {**self.beliefs, belief.checkpoint.log: belief}
+                newest = self.newest
+                if newest is None or belief.place >= newest.place:
+                    newest = belief
+                return replace(self, beliefs=beliefs, newest=newest)
+            case KeepCompared():
+                return replace(self, compared=effect.number)
+            case KeepDistrust():
+                return replace(self, doubted=self.doubted | {effect.about})
+            case KeepTrust():
+                doubted = self.doubted - {effect.about}
+                if effect.about != HUB:
+                    return replace(self, doubted=doubted)
+                return Trust(self.era + 1, compared=self.compared, doubted=doubted)
+            case _:
+                assert_never(effect)
 
 
 class NodeView(View):
@@ -197,9 +284,7 @@ class NodeView(View):
         clearing: the clearing account's balance when the batch began.
         newest: log and number of the newest decision taken.
         mirrored: the newest that a mirror item told the hub.
-        checkpoint: the newest of the hub's log that we believe.
-        checked: number of the hub's item up to which its decisions are in the log.
-        is_history_doubted: two histories contradict each other.
+        trust: what we believe of the hub's logs, and whom we doubt.
     """
 
     def __init__(
@@ -223,9 +308,7 @@ class NodeView(View):
         self.clearing = 0
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
-        self.checkpoint: Checkpoint | None = None
-        self.checked = 0
-        self.is_history_doubted = False
+        self.trust = Trust()
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``, and what it corrects."""
@@ -240,11 +323,8 @@ class NodeView(View):
                 self.newest = (effect.log, effect.number)
             case KeepProposal():
                 self.proposal = effect.proposal
-            case KeepBelief():
-                if effect.checked is not None:
-                    self.checkpoint, self.checked = effect.checkpoint, effect.checked
-            case KeepDistrust():
-                self.is_history_doubted = True
+            case KeepBelief() | KeepCompared() | KeepDistrust() | KeepTrust():
+                self.trust = self.trust.after(effect)
             case KeepAnswer():
                 self.answers[effect.caller, effect.key] = effect.answer
             case SaveMember():

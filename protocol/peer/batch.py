@@ -72,8 +72,10 @@ class House(Protocol):
     """What hub and node each know; the clerk only knows when to ask them."""
 
     own: Group
-    #: The newest that is durable here and believed: for covers and prepares.
-    checkpoint: Checkpoint | None
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest that is durable here and believed: for covers and prepares."""
 
     @property
     def federation(self) -> FederationId:
