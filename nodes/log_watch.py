@@ -157,7 +157,7 @@ class LogWatch:
         """Learn which checkpoint the hub's newest cover names."""
         if self._cover is None or self._cover.payload.at < cover.payload.at:
             self._cover = cover
-        self._heard_s = self._clock.monotonic_s()
+            self._heard_s = self._clock.monotonic_s()
 
     # One look, and what may come of it.
 

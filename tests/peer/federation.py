@@ -25,6 +25,7 @@ from nodes.rules import NewMember, Order
 from protocol import address, envelope
 from protocol.address import HUB, AccountName, Group
 from protocol.directory import GroupRecord, public_keys, sign_hub_statement
+from protocol.envelope import VerifiedCover
 from protocol.messages import EntryUnit, GroupEntry, HubStatement
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.batch import Arrival, House, Stale
@@ -191,6 +192,8 @@ class Federation:
     def __init__(self, hub: Server, nodes: dict[Group, Server]) -> None:
         self.hub = hub
         self.nodes = nodes
+        #: Told of each cover of the hub's that a node took, as by its courier.
+        self.note_cover: Callable[[Group, VerifiedCover], None] = lambda *_: None
 
     async def exchange(self, group: Group) -> bool:
         """Carry one request and its answer; says whether both were taken."""
@@ -206,7 +209,10 @@ class Federation:
         answer = self.hub.clerk.speak(group)
         at_node = node.clerk.house
         body = envelope.open_body(answer, at_node.keyring, FEDERATION, group)
-        return not isinstance(await node.clerk.take(Arrival(HUB, body)), Stale)
+        if isinstance(await node.clerk.take(Arrival(HUB, body)), Stale):
+            return False
+        self.note_cover(group, body.cover)
+        return True
 
     def standing(self) -> list[object]:
         """What moves while anything is still under way."""
@@ -278,9 +284,15 @@ def order(key: str, **changes: Any) -> Order:
     return Order(**(fields | changes))
 
 
-async def _start_hub(new_database: NewDatabase) -> Server:
+def hub_house() -> HubHouse:
+    return HubHouse(keys_of("hub"), identity())
+
+
+async def _start_hub(
+    new_database: NewDatabase, make_house: Callable[[], House]
+) -> Server:
     server = Server(
-        lambda: HubHouse(keys_of("hub"), identity()),
+        make_house,
         await new_database(),
         hub_app.MIGRATIONS,
     )
@@ -318,7 +330,8 @@ async def start_node(
     return server
 
 
-async def _admit(hub: Server, group: Group, entry: GroupEntry) -> None:
+async def admit(hub: Server, group: Group, stated: GroupEntry | None = None) -> None:
+    entry = stated or entry_of(group)
     invited = invitation(
         code_hash=hash_of(f"code of {group}"),
         group=group,
@@ -341,24 +354,27 @@ async def _admit(hub: Server, group: Group, entry: GroupEntry) -> None:
 
 @asynccontextmanager
 async def federation(
-    new_database: NewDatabase, *rates_and_decimals: tuple[int, int]
+    new_database: NewDatabase,
+    *rates_and_decimals: tuple[int, int],
+    make_hub: Callable[[], House] = hub_house,
 ) -> AsyncIterator[Federation]:
     """Oostende with Marie and Mechelen with Bob, admitted, compared and quiet.
 
     Args:
         new_database: makes one for each server.
         rates_and_decimals: of Oostende and of Mechelen, if not the usual ones.
+        make_hub: makes the hub's house, if not the honest one.
     """
     entries = {OOSTENDE: entry_of(OOSTENDE), MECHELEN: entry_of(MECHELEN)}
     for group, (rate, decimals) in zip(entries, rates_and_decimals, strict=False):
         unit = EntryUnit(UNITS[group], f"{UNITS[group]}s", UNITS[group][:2], decimals)
         entries[group] = entry_of(group, rate, unit=unit)
     async with AsyncExitStack() as stack:
-        hub = await _start_hub(new_database)
+        hub = await _start_hub(new_database, make_hub)
         stack.push_async_callback(hub.stop)
         nodes: dict[Group, Server] = {}
         for group, name in ((OOSTENDE, "marie"), (MECHELEN, "bob")):
-            await _admit(hub, group, entries[group])
+            await admit(hub, group, entries[group])
             member = NewMember(
                 account_id=name, name=name.capitalize(), floor=-1000, ceiling=3000
             )

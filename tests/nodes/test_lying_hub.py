@@ -1,0 +1,480 @@
+"""A hub that lies, with its real keys: found within a minute, with proof.
+
+Each test tells one lie. Time is moved, not waited for: a look every five seconds.
+"""
+
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from protocol import envelope, jws
+from protocol.address import HUB, Group
+from protocol.base64url import read_base64url, write_base64url
+from protocol.checkpoint import read_checkpoint
+from protocol.effects import SendItem
+from protocol.envelope import check_proof
+from protocol.errors import RefusalCode
+from protocol.merkle import root_from_path
+from protocol.messages import (
+    Checkpoint,
+    DirectoryDecision,
+    ItemProof,
+    LogDecision,
+    TransferAnswer,
+    TransferDecision,
+    TransferOffer,
+    read_item,
+    write_line,
+)
+from tests.nodes.liar import Leaves, Watched, watched
+from tests.peer.federation import NewDatabase, admit
+from tests.peer.makers import directory_decision, entry_of
+from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE, signing_key
+
+GENT = Group("gent")
+
+
+def is_hubs_word(statement: str) -> bool:
+    """Whether the hub's signature stands under it: a note, a cover or an item."""
+    if statement.startswith(FEDERATION):
+        read_checkpoint(statement, FEDERATION, signing_key("hub").public)
+        return True
+    if not statement.startswith("{"):
+        jws.check(jws.split(statement, envelope.TYP), signing_key("hub").public)
+        return True
+    proof = msgspec.json.decode(statement, type=ItemProof)
+    parts = jws.split(proof.envelope, envelope.TYP)
+    jws.check(parts, signing_key("hub").public)
+    payload = msgspec.json.decode(parts.payload, type=envelope.EnvelopePayload)
+    path = [read_base64url(step, "path") for step in proof.path]
+    root = root_from_path(proof.line.encode(), proof.index, payload.count, path)
+    return root is not None and write_base64url(root) == payload.root
+
+
+async def see_found(
+    seen: Watched, group: Group, told: str, about: str = "hub", within_s: int = 60
+) -> Any:
+    """See that a group doubts, once, keeps proof, has called people and refuses."""
+    for _ in range(within_s // 5):
+        if await seen.doubts(group):
+            break
+        await seen.wait(5, group)
+    [doubt] = await seen.doubts(group)
+    assert told in doubt["told"]
+    assert doubt["about"] == about
+    assert doubt["told"] in await seen.alarms(group)
+    assert seen.house(group).trust.doubted == {about}
+    if group == MECHELEN:
+        assert await seen.code_of_next("after it") == RefusalCode.HISTORY_DIFFERS
+    await seen.wait(60, group)
+    assert len(await seen.doubts(group)) == 1
+    return doubt
+
+
+def without(index: int) -> Leaves:
+    return lambda lines: [*lines[:index], *lines[index + 1 :]]
+
+
+def changed(index: int) -> Leaves:
+    """One decision is another; whoever took it, took what it was."""
+
+    def change(lines: list[bytes]) -> list[bytes]:
+        return [
+            line.replace(b'"at":"2', b'"at":"3') if number == index else line
+            for number, line in enumerate(lines)
+        ]
+
+    return change
+
+
+def cut(size: int) -> Leaves:
+    return lambda lines: lines[:size]
+
+
+async def number_of(seen: Watched, transfer_id: str) -> int:
+    transfer = await seen.federated.hub.transfer(transfer_id)
+    assert transfer is not None and transfer.number is not None
+    return transfer.number
+
+
+async def test_two_histories_are_found_at_the_next_payment(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        hidden = await number_of(seen, await seen.refused_alone("a secret"))
+        await seen.pay(2, "eggs")
+        # Mechelen has not taken that decision, and is shown another in its place.
+        seen.hub.leaves[MECHELEN] = changed(hidden)
+        await seen.look()
+        assert seen.house(OOSTENDE).checkpoint != seen.house(MECHELEN).checkpoint
+        for group in (OOSTENDE, MECHELEN):
+            assert await seen.doubts(group) == []
+        await seen.pay(1, "bread")
+        doubt = await see_found(seen, MECHELEN, "another history", "oostende")
+        # The proof: what the hub signed for us, and what Oostende says it was shown.
+        assert is_hubs_word(doubt["ours"])
+        offer = read_item(doubt["theirs"].encode())
+        assert isinstance(offer, TransferOffer)
+        keyring = seen.house(MECHELEN).keyring
+        check_proof(offer.proof, keyring, FEDERATION, OOSTENDE)
+
+
+async def test_a_taken_decision_that_is_left_out_is_found(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        ids = await seen.pay(3, "eggs")
+        seen.hub.leaves[MECHELEN] = without(await number_of(seen, ids[1]))
+        doubt = await see_found(seen, MECHELEN, "is not in the log")
+        assert is_hubs_word(doubt["ours"]) and is_hubs_word(doubt["theirs"])
+        proof = msgspec.json.decode(doubt["ours"], type=ItemProof)
+        decision = read_item(proof.line.encode())
+        assert isinstance(decision, TransferDecision) and decision.id == ids[1]
+
+
+async def test_the_last_decision_left_out_is_found_in_a_minute(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.look()
+        ids = await seen.pay(1, "eggs")
+        # It may only be late; so it is waited for, but not for ever.
+        seen.hub.leaves[MECHELEN] = cut(await number_of(seen, ids[0]))
+        await seen.wait(40, MECHELEN)
+        assert await seen.doubts(MECHELEN) == []
+        doubt = await see_found(seen, MECHELEN, "not in the log", within_s=20)
+        assert is_hubs_word(doubt["ours"])
+
+
+async def test_a_hub_that_names_no_checkpoint_is_found_by_its_decisions(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.look()
+        await seen.pay(1, "eggs")
+        for _ in range(12):
+            seen.clock.ahead_s += 5
+            silent = seen.hub.resign(await seen.hub.cover(OOSTENDE), None)
+            await seen.look(OOSTENDE, cover=silent)
+        [doubt] = await seen.doubts(OOSTENDE)
+        assert is_hubs_word(doubt["ours"]) and is_hubs_word(doubt["theirs"])
+
+
+async def test_an_invented_accept_is_found_and_posts_nothing(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.look()
+        forger = signing_key("a forger")
+
+        def forge(sent: SendItem) -> list[SendItem]:
+            answer = read_item(sent.line)
+            if not isinstance(answer, TransferAnswer):
+                return [sent]
+            lines = [answer.line.encode()]
+            payload = envelope.EnvelopePayload(
+                federation=FEDERATION,
+                from_=MECHELEN,
+                to=HUB,
+                life="AAAAAAAAAAA",
+                first=1,
+                count=1,
+                root=envelope.root_of(lines),
+                prev=envelope.NOTHING_ROOT,
+                at="2026-11-23T02:59:01.123Z",
+            )
+            line_1, _ = envelope.seal(payload, forger)
+            proof = envelope.prove(line_1, lines, [0])[0]
+            line = write_line(TransferAnswer.of(proof))
+            return [SendItem(sent.peer, line)]
+
+        seen.hub.house.send = forge
+        [transfer_id] = await seen.pay(1, "eggs")
+        transfer = await seen.federated.nodes[OOSTENDE].transfer(transfer_id)
+        assert transfer is not None and transfer.state == "ordered"
+        assert await seen.federated.nodes[OOSTENDE].held() == 3
+        seen.hub.house.send = None
+        doubt = await see_found(seen, OOSTENDE, "invented mechelen's accept")
+        assert is_hubs_word(doubt["theirs"])
+
+
+async def test_a_leaf_that_is_changed_afterwards_is_found(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        hidden = await number_of(seen, await seen.refused_alone("a secret"))
+        await seen.pay(1, "eggs")
+        seen.hub.leaves[MECHELEN] = changed(-1)
+        await seen.look()
+        seen.hub.leaves[MECHELEN] = changed(hidden)
+        await seen.pay(1, "bread")
+        doubt = await see_found(seen, MECHELEN, "not a continuation")
+        assert is_hubs_word(doubt["ours"]) and is_hubs_word(doubt["theirs"])
+
+
+async def test_a_log_that_shrinks_is_found(new_database: NewDatabase) -> None:
+    async with watched(new_database) as seen:
+        await seen.pay(2, "eggs")
+        seen.hub.leaves[MECHELEN] = cut(10**9)
+        await seen.look()
+        shown = seen.house(MECHELEN).checkpoint
+        assert shown is not None
+        seen.hub.leaves[MECHELEN] = cut(shown.size - 1)
+        doubt = await see_found(seen, MECHELEN, "decisions and had")
+        assert is_hubs_word(doubt["ours"]) and is_hubs_word(doubt["theirs"])
+
+
+async def test_a_start_that_forgets_decisions_is_told_and_found(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.pay(1, "eggs")
+        kept: Any = seen.federated.hub.house.checkpoint
+        await seen.pay(2, "bread")
+        await seen.look()
+        # As if it had been brought back from a backup: it knows an older checkpoint.
+        await seen.federated.hub.change(
+            "ALTER TABLE checkpoint DISABLE TRIGGER checkpoint_is_append_only;"
+            f"DELETE FROM checkpoint WHERE size > {kept.size}"
+        )
+        await seen.restart_hub()
+        await seen.look(MECHELEN)
+        # It may restate them, so nothing is proved yet; but people know.
+        assert await seen.doubts(MECHELEN) == []
+        [told] = await seen.alarms(MECHELEN)
+        assert f"has {kept.size} decisions and had" in told
+        assert await seen.code_of_next("meanwhile") is None
+        doubt = await see_found(seen, MECHELEN, "is not in the log")
+        assert is_hubs_word(doubt["ours"])
+
+
+async def test_a_start_that_restates_what_it_forgot_is_believed(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.pay(1, "eggs")
+        hub = seen.federated.hub
+        kept: Any = hub.house.checkpoint
+        await seen.pay(1, "bread")
+        log = hub.clerk.life
+        seen.hub.leaves[MECHELEN] = cut(10**9)
+        await seen.look(MECHELEN)
+        lost = (await seen.hub.shown(MECHELEN, log))[kept.size :]
+        await hub.change(
+            "ALTER TABLE checkpoint DISABLE TRIGGER checkpoint_is_append_only;"
+            f"DELETE FROM checkpoint WHERE size > {kept.size}"
+        )
+
+        def restate(lines: list[bytes]) -> list[bytes]:
+            is_new = b'"former":{' in lines[0]
+            return [lines[0], *lost, *lines[1:]] if is_new else lines
+
+        seen.hub.leaves[MECHELEN] = restate
+        await seen.restart_hub()
+        await seen.wait(60, MECHELEN)
+        assert await seen.doubts(MECHELEN) == []
+        assert len(await seen.alarms(MECHELEN)) == 1
+
+
+async def test_a_log_that_continues_nothing_is_found(new_database: NewDatabase) -> None:
+    async with watched(new_database) as seen:
+        await seen.pay(1, "eggs")
+        await seen.look()
+
+        def begin_anew(lines: list[bytes]) -> list[bytes]:
+            first = read_item(lines[0])
+            assert isinstance(first, LogDecision)
+            first = msgspec.structs.replace(first, former=None)
+            return [write_line(first), *lines[1:]]
+
+        seen.hub.leaves[MECHELEN] = begin_anew
+        await seen.restart_hub()
+        doubt = await see_found(seen, MECHELEN, "does not continue")
+        assert is_hubs_word(doubt["ours"]) and is_hubs_word(doubt["theirs"])
+
+
+async def test_a_checkpoint_that_was_never_signed_so_is_found(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.pay(1, "eggs")
+        true = await seen.hub.cover(OOSTENDE)
+        named = true.payload.checkpoint
+        assert named is not None
+        other = Checkpoint(named.log, named.size, write_base64url(bytes(32)))
+        await seen.look(OOSTENDE, cover=seen.hub.resign(true, other))
+        [doubt] = await seen.doubts(OOSTENDE)
+        assert "another root" in doubt["told"]
+        assert is_hubs_word(doubt["ours"]) and is_hubs_word(doubt["theirs"])
+
+
+def forged(line: bytes, group: Group) -> bytes:
+    """A directory decision with keys for a group that the group does not have."""
+    true = read_item(line)
+    assert isinstance(true, DirectoryDecision)
+    made = directory_decision(entry_of(group, keys_of="a forger"), keys_of="a forger")
+    return write_line(msgspec.structs.replace(made, log=true.log, number=true.number))
+
+
+async def test_a_directory_forged_for_one_node_is_found(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.look()
+
+        def forge(sent: SendItem) -> list[SendItem]:
+            if sent.peer != MECHELEN or b'"kind":"directory"' not in sent.line:
+                return [sent]
+            return [SendItem(sent.peer, forged(sent.line, GENT))]
+
+        seen.hub.house.send = forge
+        await admit(seen.federated.hub, GENT)
+        await seen.federated.quiet()
+        seen.hub.house.send = None
+        assert GENT in seen.house(MECHELEN).directory
+        doubt = await see_found(seen, MECHELEN, "is not in the log")
+        assert is_hubs_word(doubt["ours"]) and is_hubs_word(doubt["theirs"])
+
+
+async def test_a_directory_decision_that_is_withheld_is_found(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.look()
+        seen.hub.house.send = lambda sent: (
+            []
+            if sent.peer == MECHELEN and b'"kind":"directory"' in sent.line
+            else [sent]
+        )
+        await admit(seen.federated.hub, GENT)
+        await seen.federated.quiet()
+        doubt = await see_found(seen, MECHELEN, "is not the one that we fold")
+        assert is_hubs_word(doubt["theirs"])
+
+
+async def test_a_key_of_ours_that_is_not_ours_is_found(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        house = seen.house(OOSTENDE)
+        line = house.directory[OOSTENDE].line
+        number = (
+            await seen.federated.nodes[OOSTENDE].ask(
+                "SELECT number FROM item WHERE direction = 'in' AND line = $1", line
+            )
+        )[0]["number"]
+        decision = read_item(line)
+        assert isinstance(decision, DirectoryDecision)
+        # As if it had been so from the first decision on, in everybody's log.
+        await seen.federated.nodes[OOSTENDE].change(
+            "ALTER TABLE item DISABLE TRIGGER item_is_append_only;"
+            f"UPDATE item SET line = convert_to('{forged(line, OOSTENDE).decode()}',"
+            f" 'UTF8') WHERE direction = 'in' AND number = {number}"
+        )
+        seen.hub.leaves[OOSTENDE] = lambda lines: [
+            forged(one, OOSTENDE) if one == line else one for one in lines
+        ]
+        await seen.look(OOSTENDE)
+        [doubt] = await seen.doubts(OOSTENDE)
+        assert "a key that is not ours" in doubt["told"]
+        assert doubt["ours"] == house.own_entry
+
+
+async def garbage(_request: web.Request) -> web.Response:
+    return web.Response(text="<html>all is well</html>")
+
+
+async def nothing(_request: web.Request) -> web.Response:
+    return web.Response(status=404)
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    try:
+        while True:
+            await answer.write(b"\x00" * 4096)
+    except (ConnectionError, RuntimeError):
+        return answer
+
+
+async def zeros(request: web.Request) -> web.Response | None:
+    if "tile" not in request.path:
+        return None
+    width = int(request.match_info["place"].rpartition("/")[2])
+    return web.Response(body=bytes(32 * width))
+
+
+async def unavailable(_request: web.Request) -> web.Response:
+    return web.Response(status=503)
+
+
+@pytest.mark.parametrize("answer", [garbage, nothing, endless, zeros])
+async def test_a_hub_that_does_not_prove_its_log_is_found(
+    new_database: NewDatabase, answer: Any
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.pay(2, "eggs")
+        seen.hub.answer[MECHELEN] = answer
+        await seen.wait(40, MECHELEN)
+        assert await seen.doubts(MECHELEN) == []
+        doubt = await see_found(seen, MECHELEN, "does not prove", within_s=20)
+        assert is_hubs_word(doubt["ours"])
+
+
+async def test_a_hub_that_hides_its_log_gets_no_offers_taken_until_it_shows_it(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.look()
+        seen.hub.answer[MECHELEN] = unavailable
+        await seen.pay(1, "eggs")
+        await seen.wait(65, MECHELEN)
+        # Nothing is proved, so nobody is doubted; but nobody is believed blindly.
+        assert await seen.doubts(MECHELEN) == []
+        assert len(await seen.alarms(MECHELEN)) == 1
+        assert await seen.code_of_next("bread") == RefusalCode.HISTORY_DIFFERS
+        del seen.hub.answer[MECHELEN]
+        await seen.wait(5, MECHELEN)
+        assert await seen.code_of_next("more bread") is None
+        assert len(await seen.alarms(MECHELEN)) == 2
+
+
+async def test_an_unreachable_hub_is_no_liar(new_database: NewDatabase) -> None:
+    async with watched(new_database) as seen:
+        await seen.pay(1, "eggs")
+        seen.hub.answer[MECHELEN] = zeros
+        await seen.wait(20, MECHELEN)
+        # Nobody hears of the hub for an hour: no time passes for what was missing.
+        seen.hub.answer[MECHELEN] = unavailable
+        for _ in range(720):
+            seen.clock.ahead_s += 5
+            await seen.watches[MECHELEN].look()
+        seen.hub.answer[MECHELEN] = zeros
+        await seen.wait(20, MECHELEN)
+        del seen.hub.answer[MECHELEN]
+        await seen.wait(60, MECHELEN)
+        assert await seen.doubts(MECHELEN) == []
+
+
+async def test_a_group_that_lies_about_the_log_harms_only_itself(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.look()
+        named = seen.house(OOSTENDE).trust.newest
+        assert named is not None
+        other = msgspec.structs.replace(
+            named.checkpoint, root=write_base64url(bytes(32))
+        )
+        liar = seen.house(OOSTENDE)
+        liar.trust = msgspec.structs.replace(
+            liar.trust, newest=msgspec.structs.replace(named, checkpoint=other)
+        )
+        await seen.pay(1, "eggs")
+        await see_found(seen, MECHELEN, "another history", "oostende")
+        trust = seen.house(MECHELEN).trust
+        assert not trust.may_offer("oostende")
+        assert trust.may_offer("brussel")
