@@ -48,6 +48,16 @@ def parser() -> argparse.ArgumentParser:
         "recompute the ledger and verify what is stored; exit code 1 when it is wrong",
         "interlets-hub audit --config hub.toml",
     )
+    alarms = add_verb(
+        verbs,
+        "alarms",
+        commands.list_alarms,
+        "list what people must look at",
+        "interlets-hub alarms --config hub.toml",
+    )
+    alarms.add_argument(
+        "--most", type=int, default=20, help="most to list, 1 to 200 (20)"
+    )
     add_verb(
         verbs,
         "sign-in",

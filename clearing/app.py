@@ -22,6 +22,7 @@ from protocol.peer.endpoint import LinkEndpoint
 from protocol.peer.key_files import load_keys
 from protocol.peer.runner import Server
 from protocol.peer.settings import Settings
+from protocol.peer.web.alarms import AlarmApi
 
 MIGRATIONS = ("clearing", Path(__file__).parent / "migrations")
 
@@ -61,6 +62,7 @@ async def serve(settings: Settings) -> None:
 
         links = LinkEndpoint(server.clerk, server.clock, house.must_wait, hear)
         server.api += GroupsApi(house, server.clerk, database).routes()
+        server.api += AlarmApi(database, "/api/v1/alarms", "admin").routes()
         server.routes += [
             *FederationApi(house, server.clerk, identity).routes(),
             *LogApi(server.clerk, database, evidence).routes(),

@@ -35,7 +35,7 @@ from protocol.peer.key_files import (
     new_recovery_key,
     take_sheet,
 )
-from protocol.peer.own_server import Staff
+from protocol.peer.own_server import Staff, ask
 from protocol.peer.runner import prepare_database, run
 from protocol.peer.settings import Settings
 from protocol.unit import HOUR, MILLISECONDS_MAX
@@ -204,6 +204,11 @@ def _asked(proposal: Proposal | None) -> Mapping[str, object]:
         "asks_per_hour": _per_hour(proposal.entry),
         "in_proposal": proposal.number,
     }
+
+
+def list_alarms(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """List what people must look at, newest first."""
+    return ask(settings, STAFF, "GET", f"/api/v1/alarms?page_size={chosen.most}")
 
 
 def invite(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:

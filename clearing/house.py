@@ -5,7 +5,7 @@ each kind of input is led to its rule.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clearing import log_store, proposal_store, rules
@@ -17,6 +17,8 @@ from clearing.rules import (
     Freeze,
     HubView,
     Limit,
+    MirrorState,
+    Positions,
     Proposal,
     Release,
 )
@@ -55,6 +57,9 @@ from protocol.peer.key_files import ServerKeys
 from protocol.steps import Step
 from protocol.transfer import REFUSED_PREPARES_MAX
 from protocol.unit import HOUR
+
+#: How many transfers are looked through for what made a mirror differ.
+_MOVES_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ class HubHouse:
         self._directory_root = ""
         self._history: list[bytes] = []
         self._quota = Quota()
+        self._positions = Positions()
+        self._mirrors: Mapping[str, MirrorState] = {}
 
     def must_wait(self, group: str, now: Instant) -> bool:
         """Say whether a group has had too many prepares refused in this hour."""
@@ -137,6 +144,8 @@ class HubHouse:
         self.proposals = await proposal_store.read_newest(connection, self.federation)
         self._former = await log_store.read_last_checkpoint(connection)
         self._frontier, self.checkpoint = Frontier(), None
+        self._positions = Positions()
+        self._mirrors = await log_store.read_mirror_states(connection)
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
@@ -154,6 +163,7 @@ class HubHouse:
         view.frontier, view.former = self._frontier.copy(), self._former
         view.history = self._history
         view.own_keys, view.proposals = self._own_keys, dict(self.proposals)
+        view.mirrors = self._mirrors
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -194,6 +204,10 @@ class HubHouse:
                 )
             case ArrivedItem(item=ItemRefused() as item):
                 return Touched(sent_items={(wanted.peer, item.number)})
+            case ArrivedItem(item=Mirror() as item):
+                assert isinstance(view, HubView)
+                view.mirrored[wanted.peer] = (item, None)
+                return Touched()
             case ArrivedItem():
                 return Touched(transfers=transfers_of(wanted.item))
             case OpenLog():
@@ -208,11 +222,35 @@ class HubHouse:
     async def read(
         self, connection: Connection, view: View, orders: Sequence[object]
     ) -> None:
-        """Read the invitations that requests to join name."""
+        """Read the invitations that requests to join name, and mirrored positions."""
         assert isinstance(view, HubView)
+        for group, (mirror, _) in view.mirrored.items():
+            await self._read_mirrored(connection, view, group, mirror)
         hashes = [order.code_hash for order in orders if isinstance(order, Admission)]
         if hashes:
             view.invitations = await log_store.read_invitations(connection, hashes)
+
+    async def _read_mirrored(
+        self, connection: Connection, view: HubView, group: str, mirror: Mirror
+    ) -> None:
+        """Find what a mirror must be, and what may explain that it is not."""
+        position = None
+        if mirror.log == view.log and mirror.number < view.size:
+            position = self._positions.at(group, mirror.number)
+        if position is None:
+            position = await log_store.read_position_at(
+                connection, group, mirror.log, mirror.number
+            )
+        view.mirrored[group] = (mirror, position)
+        before = view.mirrors.get(group, MirrorState())
+        if not before.differs and mirror.balance != -(position or 0):
+            view.moved[group] = await log_store.read_moves(
+                connection,
+                group,
+                before.agreed,
+                (mirror.log, mirror.number),
+                _MOVES_MAX,
+            )
 
     def decide(self, view: View, wanted: object, now: Instant) -> Iterator[Effects]:
         """Lead an order or an item to its rule."""
@@ -279,6 +317,9 @@ class HubHouse:
             self.checkpoint = self._state(view).short
         self._frontier, self._history = view.frontier, view.history
         self.proposals = view.proposals
+        self._mirrors = view.mirrors
+        for group, number, position in view.moves:
+            self._positions.note(group, number, position)
 
 
 def _decide_due(view: HubView, due: Due, now: Instant) -> Iterator[Effects]:
@@ -298,7 +339,7 @@ def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
         case DirectoryPropose():
             return rules.decide_proposal(view, arrived, now)
         case Mirror():
-            return rules.decide_mirror(arrived)
+            return rules.decide_mirror(view, arrived, now)
         case ItemRefused():
             return rules.decide_item_refused(view, arrived, now)
         case ItemRefusalCode() as code:

@@ -8,6 +8,8 @@ import msgspec
 from clearing.rules import (
     AppendDecision,
     Invitation,
+    MirrorState,
+    Moved,
     NoteMirror,
     SpendInvitation,
     TileHash,
@@ -105,13 +107,50 @@ async def read_positions(connection: AnyConnection) -> list[Position]:
         account = Account(kind=AccountKind.GROUP, unit=TIME_UNIT, **fields)
         at_mirror = None
         if log is not None:
-            found = await connection.fetchval(
-                _SQL["read_position_at"], account.account_id, log, number
+            at_mirror = await read_position_at(
+                connection, account.account_id, log, number
             )
-            at_mirror = found
         where = None if log is None else (log, number)
         positions.append(Position(account, where, mirrored, at_mirror))
     return positions
+
+
+async def read_position_at(
+    connection: AnyConnection, group: str, log: str, number: int
+) -> int | None:
+    """Give a group's position just after a decision; ``None``: no such decision."""
+    found: int | None = await connection.fetchval(
+        _SQL["read_position_at"], group, log, number
+    )
+    return found
+
+
+async def read_mirror_states(connection: AnyConnection) -> dict[str, MirrorState]:
+    """Say how groups' mirrors compared with their positions."""
+    states = {}
+    for group, log, number, differs, called_at in await connection.fetch(
+        _SQL["read_mirrors"]
+    ):
+        states[group] = MirrorState(
+            agreed=None if log is None else (log, number),
+            differs=differs,
+            called_at=None if called_at is None else from_datetime(called_at),
+        )
+    return states
+
+
+async def read_moves(
+    connection: AnyConnection,
+    group: str,
+    after: tuple[str, int] | None,
+    up_to: tuple[str, int],
+    most: int,
+) -> list[Moved]:
+    """Give what moved a group's position between two decisions, oldest first."""
+    rows = await connection.fetch(
+        _SQL["read_moves"], group, *(after or ("", 0)), *up_to, most
+    )
+    return [Moved(str(row["transfer_id"]), row["amount"]) for row in rows]
 
 
 async def read_last_checkpoint(connection: AnyConnection) -> Checkpoint | None:
@@ -195,12 +234,20 @@ async def write(
         effect.group: effect for effect in effects if isinstance(effect, NoteMirror)
     }
     if mirrors:
+        agreed_at = [mirror.state.agreed for mirror in mirrors.values()]
         await connection.execute(
             _SQL["write_mirrors"],
             list(mirrors),
             [mirror.log for mirror in mirrors.values()],
             [mirror.number for mirror in mirrors.values()],
             [mirror.balance for mirror in mirrors.values()],
+            [agreed and agreed[0] for agreed in agreed_at],
+            [agreed and agreed[1] for agreed in agreed_at],
+            [mirror.state.differs for mirror in mirrors.values()],
+            [
+                None if called_at is None else to_datetime(called_at)
+                for called_at in (mirror.state.called_at for mirror in mirrors.values())
+            ],
         )
     for effect in effects:
         if isinstance(effect, SpendInvitation):

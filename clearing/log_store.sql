@@ -15,11 +15,19 @@ SELECT added.log, added.number,
     AS added (log, number, line, place);
 
 -- write_mirrors --
--- Keep what nodes last said their clearing balance is.
-INSERT INTO mirror (group_name, log, number, balance)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+-- Keep what nodes last said their clearing balance is, and what last agreed.
+INSERT INTO mirror (group_name, log, number, balance, agreed_log, agreed_number,
+                    differs, called_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[],
+                     $6::bigint[], $7::boolean[], $8::timestamptz[])
     ON CONFLICT (group_name) DO UPDATE
-   SET log = excluded.log, number = excluded.number, balance = excluded.balance;
+   SET log = excluded.log, number = excluded.number, balance = excluded.balance,
+       agreed_log = excluded.agreed_log, agreed_number = excluded.agreed_number,
+       differs = excluded.differs, called_at = excluded.called_at;
+
+-- read_mirrors --
+-- How mirrors compare with positions, by group.
+SELECT group_name, agreed_log, agreed_number, differs, called_at FROM mirror;
 
 -- insert_invitation --
 -- Keep an invitation under the hash of its code.
@@ -59,6 +67,21 @@ SELECT coalesce(
              LIMIT 1), 0)
   FROM decision AS named
  WHERE named.log = $2 AND named.number = $3;
+
+-- read_moves --
+-- Of what moved a group's position last, what was decided after one decision (or
+-- from the first) up to another, oldest first.
+SELECT entry.transfer_id, newest.amount
+  FROM (SELECT sequence, amount FROM posting
+         WHERE account_id = $1 ORDER BY sequence DESC LIMIT $6) AS newest
+  JOIN entry USING (sequence)
+  JOIN transfer ON transfer.transfer_id = entry.transfer_id
+  JOIN decision ON decision.log = transfer.log AND decision.number = transfer.number
+ WHERE decision.sequence > coalesce(
+           (SELECT sequence FROM decision WHERE log = $2 AND number = $3), 0)
+   AND decision.sequence <= (SELECT sequence FROM decision
+                              WHERE log = $4 AND number = $5)
+ ORDER BY decision.sequence;
 
 -- insert_checkpoint --
 -- Keep a signed checkpoint.

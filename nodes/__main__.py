@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from nodes import commands, unit_commands
+from nodes import commands, trust_commands, unit_commands
 from nodes import treasurer_commands as treasurer
 from protocol.peer.command_line import add_verb, run
 
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         "make a new one-time link for the treasurer",
         "interlets-node sign-in --config node.toml",
     )
+    _add_trust(verbs)
     return top
 
 
@@ -228,6 +229,28 @@ def _add_unit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     change.add_argument("--unit", help="what one unit is called")
     change.add_argument("--plural", help="what several are called")
     change.add_argument("--symbol", help="short form beside numbers")
+
+
+def _add_trust(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, carry_out, told in (
+        ("alarms", trust_commands.list_alarms, "list what people must look at"),
+        ("doubts", trust_commands.list_doubts, "list statements that contradict"),
+    ):
+        example = f"interlets-node {name} --config node.toml"
+        listed = add_verb(verbs, name, carry_out, told, example)
+        listed.add_argument(
+            "--most", type=int, default=20, help="most to list, 1 to 200 (20)"
+        )
+    trust = add_verb(
+        verbs,
+        "trust",
+        trust_commands.trust,
+        "say that people have looked, and take offers again",
+        "interlets-node trust hub --reason 'called Ann: it was a restored backup' "
+        "--config node.toml",
+    )
+    trust.add_argument("about", help="hub, or a group's name")
+    trust.add_argument("--reason", required=True, help="kept for ever beside the doubt")
 
 
 def main() -> int:

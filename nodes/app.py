@@ -14,6 +14,7 @@ from nodes.api.news import News
 from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
 from nodes.api.receipts import ReceiptApi
+from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.house import NodeHouse
@@ -33,6 +34,7 @@ from protocol.peer.database import AnyConnection, Database
 from protocol.peer.key_files import load_keys
 from protocol.peer.runner import Server
 from protocol.peer.settings import Settings
+from protocol.peer.web.alarms import AlarmApi
 
 MIGRATIONS = ("nodes", Path(__file__).parent / "migrations")
 
@@ -101,12 +103,14 @@ async def serve(settings: Settings) -> None:
             *PayeeApi(payees, database).routes(),
             *asks.routes(),
             *DirectoryApi(house, clerk).routes(),
-            *GroupApi(clerk, database).routes(),
+            *GroupApi(house, clerk, database).routes(),
             *ReceiptApi(payments, database, house.federation, joined.hub_url).routes(),
             *MembersApi(treasurer, payments, database).routes(),
             *EntriesApi(treasurer, payments, database).routes(),
             *events.routes(),
             *UnitApi(Proposals(house, clerk)).routes(),
+            *AlarmApi(database, "/api/v1/group/alarms", "treasurer").routes(),
+            *TrustApi(clerk, database).routes(),
         ]
         server.routes += asks.pages()
         runner.add_audit(server, audit.plan_of(joined), "treasurer")

@@ -123,6 +123,11 @@ class NodeHouse:
         return self.trust.checkpoint
 
     @property
+    def mirrored(self) -> tuple[str, int] | None:
+        """The newest decision that the hub was told our balance after, this life."""
+        return self._mirrored
+
+    @property
     def hub_public(self) -> bytes:
         """The hub's signing key, as the root key signed it."""
         return self._hub_key.public

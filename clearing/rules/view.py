@@ -1,5 +1,7 @@
 """What the hub knows while it decides a batch."""
 
+from bisect import bisect_right
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -8,6 +10,7 @@ from protocol.address import FederationId, Group
 from protocol.effects import (
     Effect,
     HouseEffect,
+    PostEntry,
     SaveGroup,
     View,
 )
@@ -15,7 +18,7 @@ from protocol.instant import Instant
 from protocol.keyring import Keyring
 from protocol.link import Link, Trouble
 from protocol.merkle import Frontier, leaf_hash
-from protocol.messages import Checkpoint, GroupEntry
+from protocol.messages import Checkpoint, GroupEntry, Mirror
 from protocol.tiles import HEIGHT, completed
 from protocol.transfer import State, Transfer
 
@@ -31,13 +34,35 @@ class AppendDecision(HouseEffect, frozen=True):
     line: bytes
 
 
+class MirrorState(msgspec.Struct, frozen=True):
+    """How a group's mirrors compared with its position so far.
+
+    Attributes:
+        agreed: log and number of the newest that was equal, if any was.
+        differs: none since was, and people were called.
+        called_at: when they were called last.
+    """
+
+    agreed: tuple[str, int] | None = None
+    differs: bool = False
+    called_at: Instant | None = None
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """One transfer moved a group's position, milliseconds."""
+
+    transfer_id: str
+    amount: int
+
+
 class NoteMirror(HouseEffect, frozen=True):
-    """Keep what a node says its clearing balance is."""
+    """Keep what a node says its clearing balance is, and how that compares."""
 
     group: str
     log: str
     number: int
     balance: int
+    state: MirrorState
 
 
 class ProposalState(StrEnum):
@@ -106,6 +131,34 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
     request_hash: str | None
 
 
+class Positions:
+    """What positions were after each decision of this start's log, as far as kept.
+
+    Every envelope of a node's ends with a mirror, so this is in memory; what is
+    older is in the database.
+    """
+
+    _KEPT = 4096
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, list[int]] = {}
+        self._balances: dict[str, list[int]] = {}
+
+    def note(self, group: str, number: int, balance: int) -> None:
+        """Remember a group's position after a decision."""
+        numbers = self._numbers.setdefault(group, [])
+        balances = self._balances.setdefault(group, [])
+        numbers.append(number)
+        balances.append(balance)
+        if len(numbers) > 2 * self._KEPT:
+            del numbers[: self._KEPT], balances[: self._KEPT]
+
+    def at(self, group: str, number: int) -> int | None:
+        """Give a group's position after a decision; ``None``: it is not kept here."""
+        place = bisect_right(self._numbers.get(group, ()), number)
+        return self._balances[group][place - 1] if place else None
+
+
 class TileHash(msgspec.Struct, frozen=True):
     """One entry of a tile above level 0."""
 
@@ -128,6 +181,12 @@ class HubView(View):
         invitations: by the hash of their code.
         proposals: the newest of each group, waiting or not.
         own_keys: the hub's public keys, as entries write keys.
+        mirrors: how groups' mirrors compared so far, by group.
+        mirrored: the last mirror of each group in this batch, with its position
+            there; ``None``: the hub has not made that decision.
+        moved: of groups whose mirror differs, what moved their position since it
+            last agreed.
+        moves: how this batch moves positions: group, decision, position.
     """
 
     def __init__(self, life: str, federation: FederationId) -> None:
@@ -142,6 +201,10 @@ class HubView(View):
         self.invitations: dict[str, Invitation] = {}
         self.proposals: dict[Group, Proposal] = {}
         self.own_keys: frozenset[str] = frozenset()
+        self.mirrors: Mapping[str, MirrorState] = {}
+        self.mirrored: dict[str, tuple[Mirror, int | None]] = {}
+        self.moved: dict[str, list[Moved]] = {}
+        self.moves: list[tuple[str, int, int]] = []
 
     @property
     def size(self) -> int:
@@ -156,6 +219,8 @@ class HubView(View):
                 self._append(leaf_hash(effect.line))
             case KeepProposal():
                 self.proposals[effect.proposal.group] = effect.proposal
+            case NoteMirror():
+                self.mirrors = {**self.mirrors, effect.group: effect.state}
             case SpendInvitation():
                 self.invitations[effect.code_hash] = msgspec.structs.replace(
                     self.invitations[effect.code_hash],
@@ -174,6 +239,12 @@ class HubView(View):
         super().apply(effect)
         if isinstance(effect, SaveGroup):
             self.history = [*self.history, effect.record.line]
+        elif isinstance(effect, PostEntry):
+            # The decision that moves them is the newest of the log.
+            self.moves += [
+                (name, self.size - 1, self.accounts[name].balance)
+                for name in (posting.account_id for posting in effect.entry.postings)
+            ]
 
     def may_decide_on(self, transfer: Transfer) -> bool:
         """Say whether a transfer's groups have compared since the hub's start.

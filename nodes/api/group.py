@@ -4,8 +4,10 @@ import msgspec
 from aiohttp import web
 
 from nodes import member_store
+from nodes.house import NodeHouse
 from protocol.address import HUB
 from protocol.ledger import GROUP_UNIT, TIME_UNIT
+from protocol.messages import Checkpoint
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.database import Database
@@ -17,7 +19,10 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What a treasurer sees of the whole ledger; sums are zero.
 
     ``clearing`` is the clearing account's balance in milliseconds: minus the
-    group's position at the hub.
+    group's position at the hub. ``mirrored_decision`` is the newest whose balance the
+    hub was told since the start; it calls its admin when that is not its own.
+    ``checkpoint`` is how far the hub's log is proved, and ``doubted`` whose offers
+    are refused until people trust them again; with ``hub`` all are.
     """
 
     group: str
@@ -28,17 +33,22 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     undecided: int
     link: str
     newest_decision: tuple[str, int] | None
+    mirrored_decision: tuple[str, int] | None
+    checkpoint: Checkpoint | None
+    doubted: list[str]
 
 
 class GroupApi:
     """The group as its treasurer sees it.
 
     Args:
+        house: what this node believes.
         clerk: for the state of the link.
         database: read only here.
     """
 
-    def __init__(self, clerk: Clerk, database: Database) -> None:
+    def __init__(self, house: NodeHouse, clerk: Clerk, database: Database) -> None:
+        self._house = house
         self._clerk = clerk
         self._database = database
 
@@ -57,7 +67,7 @@ class GroupApi:
 
     async def get_group(self, _request: web.Request) -> web.Response:
         """Give the whole ledger's figures, for a treasurer."""
-        house, link = self._clerk.house, self._clerk.link(HUB)
+        house, link = self._house, self._clerk.link(HUB)
         async with (
             self._database.readers.acquire() as connection,
             connection.transaction(isolation="repeatable_read"),
@@ -76,5 +86,8 @@ class GroupApi:
                 undecided=undecided,
                 link=link_state(link),
                 newest_decision=newest,
+                mirrored_decision=house.mirrored,
+                checkpoint=house.checkpoint,
+                doubted=sorted(house.trust.doubted),
             )
         )

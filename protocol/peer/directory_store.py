@@ -13,11 +13,14 @@ from protocol.messages import DirectoryDecision, read_item
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
+#: Behind every alarm that is there.
+NEWEST = 2**63 - 1
 
 
 class Alarm(msgspec.Struct, frozen=True):
     """What no program may decide."""
 
+    alarm_id: int
     at: Instant
     about: str
     told: str
@@ -71,7 +74,12 @@ async def write_alarms(
         )
 
 
-async def read_alarms(connection: AnyConnection, most: int) -> list[Alarm]:
-    """Give the newest alarms, newest first."""
-    rows = await connection.fetch(_SQL["read_alarms"], most)
-    return [Alarm(from_datetime(row["at"]), row["about"], row["told"]) for row in rows]
+async def read_alarms(
+    connection: AnyConnection, most: int, before: int = NEWEST
+) -> list[Alarm]:
+    """Give alarms before a number, newest first."""
+    rows = await connection.fetch(_SQL["read_alarms"], most, before)
+    return [
+        Alarm(row["alarm_id"], from_datetime(row["at"]), row["about"], row["told"])
+        for row in rows
+    ]

@@ -16,5 +16,9 @@ INSERT INTO alarm (at, about, told)
 SELECT $1, * FROM unnest($2::text[], $3::text[]);
 
 -- read_alarms --
--- The newest alarms, newest first.
-SELECT at, about, told FROM alarm ORDER BY alarm_id DESC LIMIT $1;
+-- Alarms before a number, newest first.
+SELECT alarm_id, at, about, told
+  FROM alarm
+ WHERE alarm_id < $2
+ ORDER BY alarm_id DESC
+ LIMIT $1;

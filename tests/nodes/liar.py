@@ -106,6 +106,7 @@ class Hub:
             size=len(lines),
             root=write_base64url(Tree(lines).root),
             version=len(self.house._history),
+            groups=len(self.house.directory),
             directory=write_base64url(directory_tree(self.house.directory).root),
         )
 

@@ -9,7 +9,15 @@ from protocol.errors import (
     RefusalCode,
     TreasurerRefusalCode,
 )
-from protocol.peer.web.words import LANGUAGES, Language, page, preferred, refusal
+from protocol.peer.web.words import (
+    LANGUAGES,
+    Language,
+    alarm,
+    alarm_kinds,
+    page,
+    preferred,
+    refusal,
+)
 
 EVERY_CODE = [
     *RefusalCode,
@@ -57,3 +65,16 @@ def test_the_reader_gets_the_language_she_likes_best(
     asked: str, language: Language
 ) -> None:
     assert preferred(asked) == language
+
+
+def test_every_kind_of_alarm_says_what_to_do_in_three_languages() -> None:
+    kinds = alarm_kinds("en")
+    assert kinds == alarm_kinds("nl") == alarm_kinds("fr")
+    for kind in kinds:
+        sentences = {alarm(kind, language) for language in LANGUAGES}
+        assert len(sentences) == 3
+        assert all(one.endswith(".") and len(one) > 30 for one in sentences)
+
+
+def test_a_kind_without_a_sentence_has_the_common_one() -> None:
+    assert alarm("weather", "nl") == alarm("other", "nl")

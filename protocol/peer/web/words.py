@@ -43,6 +43,22 @@ def page(name: str, language: Language) -> str:
     return text
 
 
+def alarm(about: str, language: Language) -> str:
+    """Say what an alarm means and what to do.
+
+    Args:
+        about: what kind of thing it is about, as ``CallPeople`` says.
+        language: the reader's.
+    """
+    sentences: dict[str, str] = _WORDS[language]["alarm"]
+    return sentences.get(about, sentences["other"])
+
+
+def alarm_kinds(language: Language) -> set[str]:
+    """Name the kinds of alarms that have a sentence of their own, and ``other``."""
+    return set(_WORDS[language]["alarm"])
+
+
 def preferred(accept_language: str) -> Language:
     """Choose the language that the reader likes best; English when none of ours."""
     best, best_weight = "en", 0.0

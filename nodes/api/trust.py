@@ -1,0 +1,147 @@
+"""What the treasurer sees of doubts, and how she says that people trust again."""
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from nodes import trust_store
+from nodes.rules import TrustAgain
+from protocol.instant import write_instant
+from protocol.messages import GroupField
+from protocol.peer import directory_store
+from protocol.peer.clerk import Clerk
+from protocol.peer.database import Database
+from protocol.peer.web.alarms import PageQuery
+from protocol.peer.web.problems import Problem
+from protocol.peer.web.requests import caller_of, json_response, read_json, read_query
+from protocol.peer.web.routes import Route
+
+ReasonField = Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class DoubtAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Statements that contradict each other, word for word as they were signed.
+
+    ``about`` is ``hub`` or a group. ``trusted_at``, ``author`` (a person) and
+    ``reason`` are there once somebody has said that people looked.
+    """
+
+    id: str
+    at: str
+    about: str
+    told: str
+    ours: str
+    theirs: str
+    trusted_at: str | None
+    author: str | None
+    reason: str | None
+
+
+class DoubtsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of doubts, newest first; ``cursor`` gives the next one.
+
+    ``doubted`` are those whose offers are refused now; with ``hub`` all are.
+    """
+
+    doubted: list[str]
+    doubts: list[DoubtAnswer]
+    cursor: str | None
+
+
+class TrustRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is trusted again, ``hub`` or a group, and why."""
+
+    about: GroupField
+    reason: ReasonField
+
+
+class TrustAnswer(msgspec.Struct, frozen=True):
+    """Those who are still doubted."""
+
+    doubted: list[str]
+
+
+_decoder = msgspec.json.Decoder(TrustRequest)
+
+
+class TrustApi:
+    """Doubts, and trust after them.
+
+    Args:
+        clerk: makes durable that people trust again.
+        database: read only here.
+    """
+
+    def __init__(self, clerk: Clerk, database: Database) -> None:
+        self._clerk = clerk
+        self._database = database
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        return [
+            Route(
+                method="GET",
+                path="/api/v1/group/doubts",
+                handler=self.get_doubts,
+                told="Signed statements that contradict each other, kept as proof.",
+                scope="treasurer",
+                query=PageQuery,
+                answer=DoubtsAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/group/trust",
+                handler=self.post_trust,
+                told="Say that people have looked, and take offers again.",
+                scope="treasurer",
+                body=TrustRequest,
+                answer=TrustAnswer,
+            ),
+        ]
+
+    async def get_doubts(self, request: web.Request) -> web.Response:
+        """Give a page of doubts, newest first."""
+        query = read_query(request, PageQuery)
+        before = directory_store.NEWEST if query.cursor is None else int(query.cursor)
+        async with self._database.readers.acquire() as connection:
+            doubts = await trust_store.read_doubts(connection, before, query.page_size)
+            trust = await trust_store.read(connection)
+        full = len(doubts) == query.page_size
+        answer = DoubtsAnswer(
+            doubted=sorted(trust.doubted),
+            doubts=[_answer(doubt) for doubt in doubts],
+            cursor=str(doubts[-1].doubt_id) if full else None,
+        )
+        return json_response(answer)
+
+    async def post_trust(self, request: web.Request) -> web.Response:
+        """Trust the hub or a group again; who said so and why is kept for ever."""
+        asked = await read_json(request, _decoder)
+        wish = TrustAgain(
+            about=asked.about,
+            author=caller_of(request).person_id,
+            reason=asked.reason,
+        )
+        if not await self._clerk.take(wish):
+            told = f"Nothing is doubted about {asked.about!r}."
+            raise Problem(404, "not-doubted", told)
+        async with self._database.readers.acquire() as connection:
+            trust = await trust_store.read(connection)
+        return json_response(TrustAnswer(sorted(trust.doubted)))
+
+
+def _answer(doubt: trust_store.Doubt) -> DoubtAnswer:
+    trusted_at = doubt.trusted_at
+    return DoubtAnswer(
+        id=str(doubt.doubt_id),
+        at=write_instant(doubt.at),
+        about=doubt.about,
+        told=doubt.told,
+        ours=doubt.ours,
+        theirs=doubt.theirs,
+        trusted_at=None if trusted_at is None else write_instant(trusted_at),
+        author=doubt.author,
+        reason=doubt.reason,
+    )
