@@ -6,18 +6,28 @@ signed before is looked at elsewhere (``nodes.log_watch``).
 """
 
 import asyncio
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 from nodes.hub_reader import HubReader
 from protocol import merkle
 from protocol.address import FederationId
 from protocol.base64url import read_base64url, write_base64url
 from protocol.checkpoint import NOTE_LENGTH_MAX, SignedCheckpoint, read_checkpoint
-from protocol.errors import MalformedMessageError, NotSignedError
+from protocol.errors import (
+    MalformedMessageError,
+    NotSignedError,
+    OutageError,
+    PeerError,
+)
 from protocol.merkle import HASH_LENGTH, leaf_hash
 from protocol.messages import ITEM_LENGTH_MAX, Checkpoint, LogDecision, read_item
 from protocol.tiles import WIDTH, Tile, TileTree, write_path
 
+_LOG = logging.getLogger(__name__)
+_Found = TypeVar("_Found")
+_TRIES = 3
 #: At once from one hub: politeness, and bounded memory.
 _AT_ONCE = 4
 #: Tiles kept of one tree before it is begun anew: 8 KiB each on the wire.
@@ -42,6 +52,9 @@ class LogReader:
 
     async def note(self, log: str, size: int) -> tuple[str, SignedCheckpoint]:
         """Give the checkpoint that the hub signed over so many decisions of a log."""
+        return await _retry(lambda: self._read_note(log, size))
+
+    async def _read_note(self, log: str, size: int) -> tuple[str, SignedCheckpoint]:
         path = f"log/{log}/checkpoint?size={size}"
         raw = await self._hub.fetch(path, NOTE_LENGTH_MAX)
         try:
@@ -75,12 +88,17 @@ class LogReader:
         Returns:
             The last checkpoint of the log before; ``None``: it is the first log.
         """
-        path = f"log/{checkpoint.log}/first"
         if checkpoint.size == 0:
-            raise MalformedMessageError(path, 0, "a log that has begun")
-        line = await self._hub.fetch(path, ITEM_LENGTH_MAX)
+            raise MalformedMessageError("log", 0, "one that has begun")
         found = await self.leaf_hashes(checkpoint, [0])
-        if leaf_hash(line) != found[0]:
+        return await _retry(lambda: self._read_former(checkpoint, found[0]))
+
+    async def _read_former(
+        self, checkpoint: Checkpoint, first: bytes
+    ) -> Checkpoint | None:
+        path = f"log/{checkpoint.log}/first"
+        line = await self._hub.fetch(path, ITEM_LENGTH_MAX)
+        if leaf_hash(line) != first:
             raise NotSignedError(f"{path}: not the leaf that was signed")
         item = read_item(line)
         if not isinstance(item, LogDecision) or (item.log, item.number) != (
@@ -103,9 +121,12 @@ class LogReader:
             tree = self._trees[checkpoint] = TileTree(checkpoint.size, root)
         wanted = tree.lacks(nodes)
         if wanted:
-            tree.add(await self._fetch(checkpoint.log, wanted))
+            await _retry(lambda: self._add(tree, checkpoint.log, wanted))
             self._tiles += len(wanted)
         return tree
+
+    async def _add(self, tree: TileTree, log: str, wanted: list[Tile]) -> None:
+        tree.add(await self._fetch(log, wanted))
 
     async def _fetch(self, log: str, wanted: list[Tile]) -> dict[Tile, bytes]:
         found: dict[Tile, bytes] = {}
@@ -125,3 +146,13 @@ class LogReader:
     async def _fetch_tile(self, log: str, tile: Tile) -> bytes:
         path = f"log/{log}/{write_path(tile)}"
         return await self._hub.fetch(path, WIDTH * HASH_LENGTH)
+
+
+async def _retry(attempt: Callable[[], Awaitable[_Found]]) -> _Found:
+    """Ask again at once when an answer was cut off or refused, but not for long."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await attempt()
+        except (PeerError, OutageError) as error:
+            _LOG.debug("asking again: %s", error)
+    return await attempt()

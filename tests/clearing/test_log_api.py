@@ -115,7 +115,10 @@ async def test_a_new_log_begins_with_the_last_checkpoint_of_the_former(
         await hub.end_clerks()
         await until(lambda: hub.clerk.life != before and hub.clerk.is_ready)
         async with published(federated) as (client, _):
-            first = read_item((await leaves(federated, hub.clerk.life))[0])
+            lines = await leaves(federated, hub.clerk.life)
+            answer = await client.get(f"/federation/v1/log/{hub.clerk.life}/first")
+            assert await answer.read() == lines[0]
+            first = read_item(lines[0])
             assert isinstance(first, LogDecision)
             assert first.former == former.short
             assert (await newest(client)).log == hub.clerk.life
@@ -183,6 +186,8 @@ WRONG = {
     "log/AAAAAAAAAAA/tile/0/x999/x999/x999/x999/x999/999": 400,
     "log/AAAAAAAAAAA/tile/0/../../checkpoint": 404,
     "log/nonsense/checkpoint": 404,
+    "log/AAAAAAAAAAA/first": 404,
+    "log/nonsense/first": 404,
 }
 
 

@@ -61,6 +61,28 @@ async def test_logs_of_many_starts_are_joined_by_a_node_that_was_away(
             assert await seen.alarms(group) == []
 
 
+async def test_a_log_from_before_its_first_look_is_followed_back(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.pay(2, "eggs")
+        await seen.look(OOSTENDE)
+        former = seen.federated.hub.clerk.life
+        await seen.restart_hub()
+        await seen.restart_hub()
+        # This prepare still names the first log, which Mechelen has never looked at.
+        await seen.pay(1, "bread")
+        await seen.wait(60, MECHELEN)
+        trust = seen.house(MECHELEN).trust
+        assert trust.beliefs[former].place == -2
+        assert await seen.doubts(MECHELEN) == []
+        [(compared, newest)] = await seen.federated.nodes[MECHELEN].ask(
+            "SELECT (SELECT number FROM compared_item),"
+            " (SELECT max(number) FROM item WHERE direction = 'in')"
+        )
+        assert compared == newest
+
+
 class Weather:
     """What happens to an honest federation, drawn from a seed."""
 

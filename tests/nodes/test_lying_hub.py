@@ -459,22 +459,29 @@ async def test_an_unreachable_hub_is_no_liar(new_database: NewDatabase) -> None:
         assert await seen.doubts(MECHELEN) == []
 
 
-async def test_a_group_that_lies_about_the_log_harms_only_itself(
-    new_database: NewDatabase,
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [
+        ({"root": write_base64url(bytes(32))}, "another history"),
+        ({"size": 10**9}, "never shown"),
+        # A whole log of its own, beside the one that we follow.
+        ({"log": "AAAAAAAAAAA"}, "never shown"),
+    ],
+)
+async def test_a_group_that_was_shown_another_log_is_doubted_and_no_other(
+    new_database: NewDatabase, lie: dict[str, Any], told: str
 ) -> None:
     async with watched(new_database) as seen:
         await seen.look()
         named = seen.house(OOSTENDE).trust.newest
         assert named is not None
-        other = msgspec.structs.replace(
-            named.checkpoint, root=write_base64url(bytes(32))
-        )
+        other = msgspec.structs.replace(named.checkpoint, **lie)
         liar = seen.house(OOSTENDE)
         liar.trust = msgspec.structs.replace(
             liar.trust, newest=msgspec.structs.replace(named, checkpoint=other)
         )
         await seen.pay(1, "eggs")
-        await see_found(seen, MECHELEN, "another history", "oostende")
+        await see_found(seen, MECHELEN, told, "oostende")
         trust = seen.house(MECHELEN).trust
         assert not trust.may_offer("oostende")
         assert trust.may_offer("brussel")
