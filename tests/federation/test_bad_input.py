@@ -134,6 +134,13 @@ WRITING = [
     Writing(
         "oostende",
         "POST",
+        "/api/v1/group/trust",
+        "treasurer",
+        {"about": "hub", "reason": "they called, and it was a restored backup"},
+    ),
+    Writing(
+        "oostende",
+        "POST",
         "/api/v1/group/proposal",
         "treasurer",
         {
@@ -157,6 +164,7 @@ WRITING = [
 ]
 #: Good bodies that are answered with a no: nothing is there that they could be about.
 NOBODY_THERE = {
+    ("oostende", "/api/v1/group/trust"): 404,
     ("hub", "/api/v1/groups/{group}/approve"): 409,
     ("hub", "/api/v1/groups/{group}/refuse"): 409,
     ("hub", "/api/v1/tokens"): 401,

@@ -296,6 +296,32 @@ def _offered_by_a_hub_that_lies(
     yield ordered
 
 
+async def _doubt(connection: "asyncpg.Connection", about: str) -> None:
+    """Keep what a log watch keeps that was shown two histories."""
+    await connection.execute(
+        "INSERT INTO doubt (at, about, told, ours, theirs)"
+        " VALUES (now(), $1, 'two histories', 'ours', 'theirs')",
+        about,
+    )
+
+
+@contextlib.contextmanager
+def _to_whoever_doubts_us(
+    federation: Federation, databases: Databases, _: object
+) -> Provoked:
+    aalst = federation.nodes["aalst"]
+    databases.run("aalst", _doubt, "oostende")
+    aalst.server.restart()
+    federation.wait_compared()
+    ordered = federation.pay(JAN, "els@aalst", 1)
+    federation.end_of(ordered)
+    yield ordered
+    assert aalst.treasurer is not None
+    body = {"about": "oostende", "reason": "they were shown the same log after all"}
+    answer = aalst.treasurer.ask("POST", "/api/v1/group/trust", body)
+    assert answer.status == 200, answer
+
+
 WAYS: dict[RefusalCode, list[Provoke]] = {
     RefusalCode.ACCOUNT_FROZEN: [
         frozen(JAN, JAN, "tom@mechelen"),
@@ -337,6 +363,7 @@ WAYS: dict[RefusalCode, list[Provoke]] = {
     RefusalCode.PAYEE_GROUP_CEILING: [paying(LIES, "els@aalst", 7 * 200)],
     RefusalCode.PAYEE_UNREACHABLE: [_too_late],
     RefusalCode.CANCELLED: [_called_off],
+    RefusalCode.HISTORY_DIFFERS: [_to_whoever_doubts_us],
     RefusalCode.NOT_SIGNED_BY_PAYER_GROUP: [_offered_by_a_hub_that_lies],
     RefusalCode.UNKNOWN_ACCOUNT: [
         paying(JAN, "nobody@mechelen", 1),
@@ -353,12 +380,7 @@ WAYS: dict[RefusalCode, list[Provoke]] = {
 }
 #: Codes that nothing can lead to yet. The pattern is looked for in what servers run:
 #: where it is found the code can be said, and the excuse is none any more.
-UNREACHED: dict[RefusalCode, tuple[str, str]] = {
-    RefusalCode.HISTORY_DIFFERS: (
-        r"RefusalCode\.HISTORY_DIFFERS",
-        "checkpoints, by which two groups compare histories, are not built yet",
-    ),
-}
+UNREACHED: dict[RefusalCode, tuple[str, str]] = {}
 #: Refused when only a price is asked for: there is no order to look at.
 BY_QUOTE = RefusalCode.AMOUNT_TOO_SMALL
 
