@@ -125,3 +125,20 @@ async def test_nobody_found_by_name_is_an_empty_list(new_database: NewDatabase) 
         [found] = await ours.payees.find_name(MARIE, "BOB", MECHELEN)
         assert (found.address, found.group_name) == ("bob@mechelen", "LETS Mechelen")
         assert found.unit.name == "ketje"
+
+
+async def test_a_closed_account_of_the_own_group_is_found_by_nobody(
+    new_database: NewDatabase,
+) -> None:
+    async with oostende(new_database) as ours:
+        await ours.made.set_found_by(OOSTENDE, "marie", "name")
+        [found] = await ours.payees.find_name(JAN, "mari", OOSTENDE)
+        assert found.account == "marie"
+        await ours.made.federated.nodes[OOSTENDE].change(
+            "UPDATE account SET closed = true WHERE account_id = 'marie'"
+        )
+        assert await ours.payees.find_name(JAN, "mari", OOSTENDE) == []
+        problem = await refused(
+            ours.payees.find_account(JAN, AccountName("marie"), OOSTENDE)
+        )
+        assert (problem.status, problem.code) == (404, "unknown-account")

@@ -124,6 +124,18 @@ async def test_a_frozen_account_is_found_as_its_member_chose(
         assert await made.ask(by_account("bob")) == []
 
 
+async def test_a_closed_account_is_found_by_nobody(new_database: NewDatabase) -> None:
+    async with asking(new_database) as made:
+        node = made.federated.nodes[MECHELEN]
+        await made.set_found_by(MECHELEN, "bob", "name")
+        for closed, found in (("true", []), ("false", [BOB])):
+            await node.change(
+                f"UPDATE account SET closed = {closed} WHERE account_id = 'bob'"
+            )
+            assert await made.ask(by_account("bob")) == found
+            assert await made.ask(by_name("bob")) == found
+
+
 async def test_a_node_without_an_answer_in_time_hears_nothing(
     new_database: NewDatabase,
 ) -> None:
