@@ -118,19 +118,9 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
     The outcome is ``Ordered``, a ``RefusalCode``, or ``OtherBody`` when the key
     was used before for something else.
     """
-    before = view.answers.get((order.caller, order.key))
-    known = view.transfers.get(order.transfer_id)
-    if before is not None:
-        if before.body_hash != order.body_hash:
-            return Effects(None, (), OtherBody())
-        code = RefusalCode(before.code) if before.code else None
-        return Effects(None, (), Ordered(known) if known else code)
-    if known is not None and (known.role, known.account) != (Role.PAYER, order.payer):
-        # Another group has used this id, from a key that it could guess.
-        return Effects(None, (), OtherBody())
-    if known is not None:
-        # The key was lost (a restore), the transfer was not: never a second one.
-        return Effects(None, (_keep(order, None, now),), Ordered(known))
+    again = _answer_again(view, order, now)
+    if again is not None:
+        return again
     own = view.directory.get(view.group)
     assert own is not None, "a node that has joined has its own entry"
     if order.payee_group == view.group:
@@ -167,6 +157,27 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
         _keep(order, None, now),
     )
     return Effects(Step.ORDER, wanted, Ordered(transfer, content))
+
+
+def _answer_again(view: NodeView, order: Order, now: Instant) -> Effects | None:
+    """Answer an order whose key or id was used before; ``None``: it is new."""
+    before = view.answers.get((order.caller, order.key))
+    known = view.transfers.get(order.transfer_id)
+    if before is not None and before.body_hash != order.body_hash:
+        return Effects(None, (), OtherBody())
+    if before is not None and before.code:
+        # First of all: whatever stands under this id by now, she did not order.
+        return Effects(None, (), RefusalCode(before.code))
+    if known is None:
+        assert before is None, "a key that was not refused is kept with its transfer"
+        return None
+    if (known.role, known.account) != (Role.PAYER, order.payer):
+        # Another group has used this id, from a key that it could guess.
+        return Effects(None, (), OtherBody())
+    if before is not None:
+        return Effects(None, (), Ordered(known))
+    # The key was lost (a restore), the transfer was not: never a second one.
+    return Effects(None, (_keep(order, None, now),), Ordered(known))
 
 
 def _decide_inside(

@@ -46,7 +46,7 @@ from protocol.messages import (
     read_item,
     write_line,
 )
-from protocol.transfer import NOW_MS, REACHABLE_MS, Role, State
+from protocol.transfer import NOW_MS, REACHABLE_MS, Role, State, Transfer
 from protocol.unit import AMOUNT_MAX, Amount, quote
 from tests.nodes.makers import (
     S,
@@ -304,13 +304,20 @@ def test_the_same_order_again_gets_the_first_answer_and_books_nothing() -> None:
     assert again.outcome.transfer == first.outcome.transfer
 
 
+def of_a_stranger() -> Transfer:
+    """A payment from elsewhere to Pieter, under the id of Marie's order."""
+    view = oostende()
+    carried(view, rules.decide_order(view, order(), NOW))
+    return msgspec.structs.replace(
+        view.transfers[ID], role=Role.PAYEE, account="pieter"
+    )
+
+
 def test_an_id_that_another_group_has_used_is_not_answered_with_its_payment() -> None:
     view = oostende()
     carried(view, rules.decide_order(view, order(), NOW))
     view.answers.clear()
-    view.transfers[ID] = msgspec.structs.replace(
-        view.transfers[ID], role=Role.PAYEE, account="pieter"
-    )
+    view.transfers[ID] = of_a_stranger()
     effects = rules.decide_order(view, order(), later(5))
     assert isinstance(effects.outcome, OtherBody)
 
@@ -322,6 +329,27 @@ def test_a_refusal_is_kept_under_its_key_even_when_its_reason_is_gone() -> None:
     again = rules.decide_order(view, order(), later(5))
     assert code_of(again) is RefusalCode.PAYER_FLOOR
     assert again.wanted == ()
+
+
+def test_a_kept_refusal_stands_when_another_group_uses_its_id_since() -> None:
+    view = oostende(floor=0)
+    carried(view, rules.decide_order(view, order(), NOW))
+    view.transfers[ID] = of_a_stranger()
+    again = rules.decide_order(view, order(), later(5))
+    assert again == Effects(None, (), RefusalCode.PAYER_FLOOR)
+
+
+@pytest.mark.parametrize(
+    "theirs", [{"role": Role.PAYEE, "account": "marie"}, {"account": "pieter"}]
+)
+def test_a_kept_payment_is_answered_only_to_the_one_who_pays(
+    theirs: dict[str, Any],
+) -> None:
+    view = oostende()
+    carried(view, rules.decide_order(view, order(), NOW))
+    view.transfers[ID] = msgspec.structs.replace(view.transfers[ID], **theirs)
+    again = rules.decide_order(view, order(), later(5))
+    assert again == Effects(None, (), OtherBody())
 
 
 def test_an_unreachable_hub_is_not_kept_under_the_key() -> None:
