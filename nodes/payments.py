@@ -21,7 +21,6 @@ from protocol.base64url import write_base64url
 from protocol.directory import GroupRecord
 from protocol.errors import RefusalCode
 from protocol.instant import Instant, write_instant
-from protocol.ledger import Account
 from protocol.messages import Content, IdField, line_hash
 from protocol.peer import ledger_store, link_store, transfer_store
 from protocol.peer.access_store import Caller
@@ -233,7 +232,9 @@ class Payments:
     ) -> QuoteAnswer:
         """Say what a payment would be, without doing anything."""
         payer = (await self.account(caller)).account
-        account, group = self._read_payee(payer, to)
+        account, group = address.read_address(to)
+        if (account, group) == (payer.account_id, self._house.own):
+            raise refused(RefusalCode.SAME_ACCOUNT)
         own, other = self.own_record(), self._record(group)
         nearest: list[Quote] = []
         found: Quote | None
@@ -261,12 +262,6 @@ class Payments:
             balance_after=payer.balance - payer.held_out - found.payer_amount,
         )
 
-    def _read_payee(self, payer: Account, to: str) -> tuple[address.AccountName, Group]:
-        account, group = address.read_address(to)
-        if (account, group) == (payer.account_id, self._house.own):
-            raise refused(RefusalCode.SAME_ACCOUNT)
-        return account, group
-
     async def order(
         self,
         member: member_store.Member,
@@ -288,7 +283,7 @@ class Payments:
         """
         key = address.read_idempotency_key(key)
         memo = address.read_memo(asked.memo)
-        account, group = self._read_payee(member.account, asked.to)
+        account, group = address.read_address(asked.to)
         self.own_record()
         payer = address.AccountName(member.account.account_id)
         payer_address = address.write_address(payer, self._house.own)

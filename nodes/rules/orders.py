@@ -272,15 +272,15 @@ def _first_refusal_inside(
 ) -> RefusalCode | None:
     """Give the first reason, as ``_first_local_refusal`` does, or ``None``."""
     payer, payee = view.accounts[order.payer], view.find_payee(order.payee)
-    if payer.frozen:
+    if payer.frozen or payer.closed:
         return RefusalCode.ACCOUNT_FROZEN
     if order.payer == order.payee:
         return RefusalCode.SAME_ACCOUNT
-    if quoted is None:
-        return RefusalCode.AMOUNT_OUT_OF_RANGE
     code = may_debit(payer, order.payee_amount)
     if code is not None:
         return code
+    if quoted is None:
+        return RefusalCode.AMOUNT_OUT_OF_RANGE
     if order.payee_amount > order.payer_amount_max:
         return RefusalCode.RATE_CHANGED
     code = _refusal_of_refund(view, order, quoted)
@@ -324,22 +324,39 @@ def _first_local_refusal(
     other: GroupRecord | None,
     quoted: Quote | None,
 ) -> RefusalCode | None:
+    """Give the first reason, in ``RefusalCode`` order, or ``None``.
+
+    Where there is no price, for the group is unknown or the amount is out of range,
+    nothing can be compared with the floor: that reason is passed over.
+    """
     payer = view.accounts[order.payer]
-    if payer.frozen:
+    if payer.frozen or payer.closed:
         return RefusalCode.ACCOUNT_FROZEN
-    if other is None or other is own:
+    code = may_debit(payer, quoted.payer_amount) if quoted is not None else None
+    if code is not None:
+        return code
+    if order.deliver == "now" and not order.is_hub_reachable:
+        return RefusalCode.HUB_UNREACHABLE
+    return _first_refusal_of_hub(view, order, own, other, quoted)
+
+
+def _first_refusal_of_hub(
+    view: NodeView,
+    order: Order,
+    own: GroupRecord,
+    other: GroupRecord | None,
+    quoted: Quote | None,
+) -> RefusalCode | None:
+    """The hub would say these too; the member need not wait for it."""
+    if other is None:
         return RefusalCode.UNKNOWN_GROUP
     if own.state != "active" or other.state != "active":
-        # The hub would say so too; the member need not wait for it.
         return RefusalCode.GROUP_FROZEN
     if quoted is None:
         return RefusalCode.AMOUNT_OUT_OF_RANGE
-    code = may_debit(payer, quoted.payer_amount)
-    if code is None and order.deliver == "now" and not order.is_hub_reachable:
-        return RefusalCode.HUB_UNREACHABLE
-    if code is None and quoted.payer_amount > order.payer_amount_max:
+    if quoted.payer_amount > order.payer_amount_max:
         return RefusalCode.RATE_CHANGED
-    return _refusal_of_refund(view, order, quoted) if code is None else code
+    return _refusal_of_refund(view, order, quoted)
 
 
 def _write_prepare(

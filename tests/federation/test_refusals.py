@@ -326,6 +326,7 @@ WAYS: dict[RefusalCode, list[Provoke]] = {
     RefusalCode.ACCOUNT_FROZEN: [
         frozen(JAN, JAN, "tom@mechelen"),
         frozen(JAN, JAN, LIES),
+        frozen(JAN, JAN, JAN),
     ],
     RefusalCode.SAME_ACCOUNT: [paying(JAN, JAN, 1)],
     RefusalCode.PAYER_FLOOR: [

@@ -78,6 +78,7 @@ from tests.peer.makers import (
     directory_of,
     entry_of,
     flip,
+    in_state,
     later,
     of_kind,
     proof_of,
@@ -149,6 +150,10 @@ def frozen_account(view: NodeView, fields: dict[str, Any]) -> None:
     view.accounts["marie"].frozen = True
 
 
+def closed_account(view: NodeView, fields: dict[str, Any]) -> None:
+    view.accounts["marie"].closed = True
+
+
 def no_such_group(view: NodeView, fields: dict[str, Any]) -> None:
     fields["payee_group"] = GENT
 
@@ -169,16 +174,29 @@ def no_hub(view: NodeView, fields: dict[str, Any]) -> None:
     fields["is_hub_reachable"] = False
 
 
-#: What can be wrong with an order. The hub's own reasons that a node sees already
-#: (no such group, out of range, another rate) stand where an amount is not yet known.
+def frozen_group(view: NodeView, fields: dict[str, Any]) -> None:
+    know(view, in_state(view.directory, MECHELEN, "frozen"))
+
+
+#: What can be wrong with an order, in the order of ``RefusalCode``.
 REASONS: list[tuple[RefusalCode, Spoiler]] = [
     (RefusalCode.ACCOUNT_FROZEN, frozen_account),
-    (RefusalCode.UNKNOWN_GROUP, no_such_group),
-    (RefusalCode.AMOUNT_OUT_OF_RANGE, too_much),
+    (RefusalCode.ACCOUNT_FROZEN, closed_account),
     (RefusalCode.PAYER_FLOOR, at_floor),
     (RefusalCode.HUB_UNREACHABLE, no_hub),
+    (RefusalCode.UNKNOWN_GROUP, no_such_group),
+    (RefusalCode.GROUP_FROZEN, frozen_group),
+    (RefusalCode.AMOUNT_OUT_OF_RANGE, too_much),
     (RefusalCode.RATE_CHANGED, dearer),
 ]
+#: Where there is no price, there is nothing to compare with the floor.
+PRICELESS = (RefusalCode.UNKNOWN_GROUP, RefusalCode.AMOUNT_OUT_OF_RANGE)
+
+
+def test_the_reasons_stand_as_the_protocol_lists_them() -> None:
+    listed = list(RefusalCode)
+    places = [listed.index(code) for code, _ in REASONS]
+    assert places == sorted(places)
 
 
 def code_of(effects: Effects) -> RefusalCode | None:
@@ -210,7 +228,10 @@ def test_of_two_reasons_the_node_says_the_first(
     view, fields = oostende(), dict[str, Any]()
     second[1](view, fields)
     first[1](view, fields)
-    assert code_of(rules.decide_order(view, order(**fields), NOW)) is first[0]
+    said = first[0]
+    if said is RefusalCode.PAYER_FLOOR and second[0] in PRICELESS:
+        said = second[0]
+    assert code_of(rules.decide_order(view, order(**fields), NOW)) is said
 
 
 def with_lies(**lies: Any) -> NodeView:
@@ -249,8 +270,11 @@ def test_a_payment_inside_the_group_is_booked_at_once() -> None:
         (inside(payee="nobody"), {}, RefusalCode.UNKNOWN_ACCOUNT),
         (inside(payee="clearing"), {}, RefusalCode.UNKNOWN_ACCOUNT),
         (inside(payee="marie"), {}, RefusalCode.SAME_ACCOUNT),
-        (inside(amount=10**12), {}, RefusalCode.AMOUNT_OUT_OF_RANGE),
         (inside(payer_amount_max=4), {}, RefusalCode.RATE_CHANGED),
+        # Of two reasons, the first.
+        (inside(payee="marie", amount=6), {}, RefusalCode.SAME_ACCOUNT),
+        (inside(amount=10**12), {}, RefusalCode.PAYER_FLOOR),
+        (inside(payer_amount_max=4), {"closed": True}, RefusalCode.RATE_CHANGED),
     ],
 )
 def test_a_payment_inside_the_group_that_may_not_be_books_nothing(
@@ -261,6 +285,22 @@ def test_a_payment_inside_the_group_that_may_not_be_books_nothing(
     assert code_of(effects) is code
     assert view.accounts["marie"].balance == 0
     assert view.transfers == {}
+
+
+def test_inside_the_group_who_may_not_pay_is_told_so_first() -> None:
+    view = with_lies()
+    for spoil in (closed_account, frozen_account):
+        spoil(view, {})
+        effects = rules.decide_order(view, inside(payee="marie"), NOW)
+        assert code_of(effects) is RefusalCode.ACCOUNT_FROZEN
+        view.accounts["marie"].closed = False
+
+
+def test_inside_the_group_an_amount_has_a_limit_without_a_floor_too() -> None:
+    view = with_lies()
+    view.accounts["marie"].floor = None
+    effects = rules.decide_order(view, inside(amount=10**12), NOW)
+    assert code_of(effects) is RefusalCode.AMOUNT_OUT_OF_RANGE
 
 
 @pytest.mark.parametrize(
