@@ -62,9 +62,12 @@ def decide_offer(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
     content = read_content(arrived.content_line)
     code = _first_payee_refusal(view, offer, prepare, content)
     state = State.REFUSED if code else State.ACCEPTED
+    # Kept with nobody where nobody is: else whoever is admitted under that name
+    # later would read what was meant for another.
+    payee = view.find_payee(content.payee) if content else None
     transfer = msgspec.structs.replace(
         transfer_of_prepare(prepare, offer.line.encode(), Role.PAYEE, state, now),
-        account=content.payee if content else "",
+        account=payee.account_id if payee else "",
         amount=content.payee_amount if content else 0,
         code=code,
     )

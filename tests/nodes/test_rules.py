@@ -601,6 +601,18 @@ def test_an_account_that_is_not_there_is_refused() -> None:
     assert refusal(view, arrived) is RefusalCode.UNKNOWN_ACCOUNT
 
 
+@pytest.mark.parametrize(
+    ("bob", "kept"), [(None, ""), ({"closed": True}, ""), ({"frozen": True}, "bob")]
+)
+def test_a_refused_offer_is_no_ones_but_a_members_who_is_there(
+    bob: dict[str, Any] | None, kept: str
+) -> None:
+    # Or whoever is admitted under that name later would read it.
+    view = node_view(MECHELEN) if bob is None else mechelen(**bob)
+    assert refusal(view, offered(view)) is not None
+    assert view.transfers[ID].account == kept
+
+
 @pytest.mark.parametrize("account", ["clearing", "suspense", "fund", "conversion.1"])
 def test_nobody_pays_one_of_the_nodes_own_accounts(account: str) -> None:
     view = mechelen()
