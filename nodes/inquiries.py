@@ -43,6 +43,12 @@ _PAUSE_S = 0.5
 _OURS = "ours"
 
 
+class TooMany(NamedTuple):
+    """This group has asked others as often as the hub passes on."""
+
+    wait_s: int
+
+
 class _Asked(NamedTuple):
     group: Group
     inquiry: Inquiry
@@ -84,7 +90,7 @@ class Inquiries:
         house = self._house
         return Ends(house.sealing_key, house.federation, house.own, house.directory)
 
-    async def ask(self, group: Group, asked: Inquiry) -> list[Payee] | None:
+    async def ask(self, group: Group, asked: Inquiry) -> list[Payee] | TooMany | None:
         """Ask another group; gives ``None`` when no answer came in time.
 
         Args:
@@ -92,8 +98,9 @@ class Inquiries:
             asked: by account or by name.
         """
         # The hub would drop what is beyond, and we would wait for nothing.
-        if self._throttle.wait_s(_OURS, PER_MINUTE_MAX):
-            return None
+        wait_s = self._throttle.wait_s(_OURS, PER_MINUTE_MAX)
+        if wait_s:
+            return TooMany(wait_s)
         inquiry_id, nonce = str(uuid.uuid4()), secrets.token_bytes(NONCE_LENGTH)
         line = rules.write_inquiry(self._ends(), group, inquiry_id, asked, nonce)
         answer: asyncio.Future[list[Payee]]

@@ -9,7 +9,7 @@ import msgspec
 
 from nodes import payee_store
 from nodes.house import NodeHouse
-from nodes.inquiries import Inquiries
+from nodes.inquiries import Inquiries, TooMany
 from nodes.payments import unit_answer
 from nodes.rules.inquiries import read_part_of_name
 from protocol.address import AccountName, Group, write_address
@@ -107,10 +107,7 @@ class Payees:
         self._clerk.check_ready()
         wait_s = self._throttle.wait_s(caller.person_id, PER_MINUTE_MAX)
         if wait_s:
-            too_many = InquiryRefusalCode.TOO_MANY_INQUIRIES
-            told = f"At most {PER_MINUTE_MAX} a minute; please wait {wait_s} seconds."
-            headers = {"Retry-After": str(wait_s)}
-            raise Problem(429, too_many, told, code=too_many, headers=headers)
+            raise _too_many(wait_s)
         record = self._house.directory.get(group)
         if record is None and group == self.own:
             raise OutageError("this group waits for the hub's answer to its joining")
@@ -127,15 +124,23 @@ class Payees:
         if group == self.own:
             async with self._database.readers.acquire() as connection:
                 return await payee_store.read_payees(connection, asked)
-        found = None
+        found: list[Payee] | TooMany | None = None
         if self._courier.is_reachable():
             found = await self._inquiries.ask(group, asked)
+        if isinstance(found, TooMany):
+            raise _too_many(found.wait_s)
         if found is None:
             code = RefusalCode.PAYEE_UNREACHABLE
             told = f"{group} did not answer in time."
             headers = {"Retry-After": _RETRY_S}
             raise Problem(503, code, told, code=code, headers=headers)
         return found
+
+
+def _too_many(wait_s: int) -> Problem:
+    code = InquiryRefusalCode.TOO_MANY_INQUIRIES
+    told = f"Too many inquiries; please wait {wait_s} seconds."
+    return Problem(429, code, told, code=code, headers={"Retry-After": str(wait_s)})
 
 
 def _answer(record: GroupRecord, payee: Payee) -> PayeeAnswer:

@@ -94,6 +94,20 @@ async def test_thirty_searches_a_minute_and_no_more(new_database: NewDatabase) -
         assert await ours.payees.find_account(MARIE, BOB, MECHELEN)
 
 
+async def test_what_the_group_has_asked_in_a_minute_is_told_as_too_many(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nodes.inquiries.PER_MINUTE_MAX", 2)
+    async with oostende(new_database) as ours:
+        for caller in (MARIE, JAN):
+            assert await ours.payees.find_account(caller, BOB, MECHELEN)
+        problem = await refused(ours.payees.find_account(JAN, BOB, MECHELEN))
+        assert (problem.status, problem.code) == (429, "too-many-inquiries")
+        assert 0 < int(problem.headers["Retry-After"]) <= 61
+        # The own group is asked without the hub.
+        assert await ours.payees.find_account(JAN, AccountName("marie"), OOSTENDE)
+
+
 async def test_a_hub_out_of_reach_is_told_at_once(new_database: NewDatabase) -> None:
     async with oostende(new_database) as ours:
         ours.courier.reachable = False

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from clearing.inquiries import Inquiries as HubInquiries
 from nodes import payee_store
-from nodes.inquiries import Inquiries
+from nodes.inquiries import Inquiries, TooMany
 from protocol import envelope
 from protocol.address import HUB, Group
 from protocol.inquiry import Inquiry, Payee
@@ -87,7 +87,7 @@ class Asking:
             known: payee_store.FoundBy = found_by  # type: ignore[assignment]
             assert await payee_store.write_found_by(connection, account, known)
 
-    async def ask(self, asked: Inquiry) -> list[Payee] | None:
+    async def ask(self, asked: Inquiry) -> list[Payee] | TooMany | None:
         """Let Oostende ask Mechelen."""
         return await self.nodes[OOSTENDE].ask(MECHELEN, asked)
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from nodes import payee_store
+from nodes.inquiries import TooMany
 from nodes.rules import NewMember
 from protocol.address import HUB
 from protocol.envelope import BODY_LENGTH_MAX
@@ -158,7 +159,9 @@ async def test_a_node_asks_no_more_than_the_hub_would_pass_on(
             assert answers == [[BOB]] * 50
         # At once: it does not wait for what cannot come.
         async with asyncio.timeout(1):
-            assert await made.ask(by_account("bob")) is None
+            told = await made.ask(by_account("bob"))
+        assert isinstance(told, TooMany)
+        assert 0 < told.wait_s <= 61
 
 
 async def test_a_flood_of_inquiries_leaves_room_for_envelopes(
