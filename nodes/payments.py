@@ -27,7 +27,7 @@ from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk
 from protocol.peer.courier import Courier
 from protocol.peer.database import Database
-from protocol.peer.web.problems import Problem
+from protocol.peer.web.problems import Problem, ProblemAnswer
 from protocol.peer.web.units import UnitAnswer
 from protocol.peer.web.words import Language, refusal
 from protocol.sealing import NONCE_LENGTH, SALT_LENGTH
@@ -78,6 +78,12 @@ class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     payer_unit: UnitAnswer
     nearest: list[AmountsAnswer]
     balance_after: int
+
+
+class QuoteProblemAnswer(ProblemAnswer, frozen=True, kw_only=True, omit_defaults=True):
+    """Why there is no quote; ``nearest`` when the amount is smaller than any is."""
+
+    nearest: list[AmountsAnswer] = msgspec.field(default_factory=list)
 
 
 class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,12 +181,13 @@ def unit_answer(record: GroupRecord) -> UnitAnswer:
     return UnitAnswer.of(record.entry.unit)
 
 
-def refused(code: RefusalCode) -> Problem:
-    """Say a lawful no: nothing was booked."""
+def refused(code: RefusalCode, **extra: object) -> Problem:
+    """Say a lawful no: nothing was booked. ``extra``: more to say of it."""
     if code is RefusalCode.HUB_UNREACHABLE:
         detail = "The hub cannot be reached now; try again, or pay when reachable."
         return Problem(503, "refused", detail, code=code, headers={"Retry-After": "10"})
-    return Problem(422, "refused", f"Refused: {code}. Nothing was booked.", code=code)
+    told = f"Refused: {code}. Nothing was booked."
+    return Problem(422, "refused", told, code=code, extra=extra)
 
 
 class Payments:
@@ -244,7 +251,7 @@ class Payments:
             below, above = quote_for_payer(Amount(amount), own.rate, other.rate)
             nearest = [one for one in (below, above) if one is not None]
             if below is None and above is not None:
-                raise refused(RefusalCode.AMOUNT_TOO_SMALL)
+                raise refused(RefusalCode.AMOUNT_TOO_SMALL, nearest=_amounts(nearest))
             found = below
         if found is None:
             raise refused(RefusalCode.AMOUNT_OUT_OF_RANGE)
@@ -255,10 +262,7 @@ class Payments:
             payer_amount=found.payer_amount,
             payee_unit=unit_answer(other),
             payer_unit=unit_answer(own),
-            nearest=[
-                AmountsAnswer(one.payee_amount, one.milliseconds, one.payer_amount)
-                for one in nearest
-            ],
+            nearest=_amounts(nearest),
             balance_after=payer.balance - payer.held_out - found.payer_amount,
         )
 
@@ -494,6 +498,13 @@ class Payments:
         if transfer.decided_at is not None:
             return True
         return number <= self._clerk.link(HUB).acknowledged
+
+
+def _amounts(quotes: list[Quote]) -> list[AmountsAnswer]:
+    return [
+        AmountsAnswer(one.payee_amount, one.milliseconds, one.payer_amount)
+        for one in quotes
+    ]
 
 
 def acting_for(account: str) -> Caller:

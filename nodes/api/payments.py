@@ -12,6 +12,7 @@ from nodes.payments import (
     AmountField,
     Payments,
     QuoteAnswer,
+    QuoteProblemAnswer,
     TransferAnswer,
     TransferRequest,
     TransferStepsAnswer,
@@ -102,6 +103,7 @@ class PaymentApi:
                 scope="read",
                 body=QuoteRequest,
                 answer=QuoteAnswer,
+                problem=QuoteProblemAnswer,
             ),
             Route(
                 method="POST",

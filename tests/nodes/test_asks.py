@@ -1,104 +1,34 @@
 """An ask made at one node, opened and paid at another, over HTTP."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree
 
 import msgspec
 import pytest
 import pytest_asyncio
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
-from nodes.api.asks import AskApi
-from nodes.api.payments import PaymentApi
-from nodes.asks import Asks
 from nodes.house import NodeHouse
-from nodes.payments import Payments
 from nodes.rules import NewMember
 from protocol import ask, jws, strict_json
-from protocol.address import Group
 from protocol.instant import Instant, write_instant
-from protocol.peer import access_store
 from protocol.peer.clock import Clock
-from protocol.peer.courier import Courier
-from protocol.peer.steps import KillSwitch
-from protocol.peer.web import problems
-from protocol.peer.web.routes import definitions
-from protocol.peer.web.sign_in import Door
 from protocol.peer.web.words import LANGUAGES
-from tests.peer.federation import Federation, NewDatabase, Server, federation
+from tests.nodes.village import Client, Village, founded, post, token_of
+from tests.peer.federation import NewDatabase, Server
 from tests.peer.makers import entry_of, in_state
 from tests.protocol.makers import MECHELEN, OOSTENDE, asked, signing_key
 
 # Founding a federation takes a second or two, and an ask changes nothing in it.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-Client = TestClient[Any, Any]
 DAY_MS = 86_400_000
-
-
-def application(server: Server, group: Group) -> web.Application:
-    """What a node answers about asks and payments."""
-    house = server.house
-    assert isinstance(house, NodeHouse)
-    courier = Courier(
-        server.clerk,
-        "http://hub.example",
-        server.clock,
-        server.metrics,
-        KillSwitch(""),
-        lambda _: None,
-    )
-    payments = Payments(house, server.clerk, courier, server.database)
-    url = f"https://{group}.example.org"
-    asks = AskApi(Asks(house, payments, server.clock, url))
-    table = [*asks.routes(), *PaymentApi(payments).routes()]
-    made = web.Application(middlewares=[problems.middleware(server.metrics)])
-    made.add_routes(definitions(table, Door(server.database, server.clock)))
-    made.add_routes(asks.pages())
-    return made
-
-
-async def token_of(server: Server, account: str, *scopes: str) -> str:
-    async with server.database.desk.acquire() as connection:
-        await access_store.add_person(connection, account, account, None)
-        person = await access_store.read_person(connection, account)
-        assert person is not None
-        token, _ = await access_store.new_token(
-            connection, person.person_id, scopes or ("pay", "read"), Clock().now()
-        )
-    return token
-
-
-class Village(NamedTuple):
-    """A federation and the programs of Marie (Oostende) and Bob (Mechelen)."""
-
-    federation: Federation
-    marie: Client
-    bob: Client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def village(shared_database: NewDatabase) -> AsyncIterator[Village]:
-    async with AsyncExitStack() as stack:
-        found = await stack.enter_async_context(federation(shared_database))
-        clients = []
-        for group, account in ((OOSTENDE, "marie"), (MECHELEN, "bob")):
-            token = await token_of(found.nodes[group], account)
-            server = TestServer(application(found.nodes[group], group))
-            headers = {"Authorization": f"Bearer {token}"}
-            client = TestClient(server, headers=headers)
-            clients.append(await stack.enter_async_context(client))
-        yield Village(found, *clients)
-
-
-async def post(
-    client: Client, path: str, body: object, **headers: str
-) -> tuple[int, dict[str, Any]]:
-    answer = await client.post(path, json=body, headers=headers)
-    return answer.status, await answer.json(content_type=None)
+    async with founded(shared_database) as found:
+        yield found
 
 
 async def asks(client: Client, amount: int | None = 5, **more: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from protocol.peer.web.openapi import describe
+from protocol.peer.web.problems import ProblemAnswer
 from protocol.peer.web.routes import Route
 
 
@@ -59,6 +60,26 @@ def test_an_operation_names_all_that_its_route_says() -> None:
     assert sent == {"$ref": "#/components/schemas/Question"}
     assert set(asked["responses"]) == {"201", "4XX", "503"}
     assert found["components"]["schemas"]["Reply"]["required"] == ["question", "amount"]
+
+
+class Doubt(ProblemAnswer, frozen=True, kw_only=True):
+    """Why there is no reply."""
+
+    nearest: int = 0
+
+
+def test_a_refusal_that_says_more_is_described_with_it() -> None:
+    found = msgspec.json.decode(
+        msgspec.json.encode(describe("Test", [route(problem=Doubt)]))
+    )
+    answers = found["paths"]["/api/v1/questions/{id}"]["post"]["responses"]
+    named = {
+        status: answers[status]["content"]["application/problem+json"]["schema"]["$ref"]
+        for status in ("4XX", "503")
+    }
+    schemas = "#/components/schemas/"
+    assert named == {"4XX": f"{schemas}Doubt", "503": f"{schemas}ProblemAnswer"}
+    assert "nearest" in found["components"]["schemas"]["Doubt"]["properties"]
 
 
 def test_a_pattern_ends_as_json_schema_knows_it() -> None:

@@ -19,7 +19,6 @@ from protocol.peer.web.routes import Route
 PATH = "/api/openapi.json"
 _REF = "#/components/schemas/{name}"
 _NAME_IN_PATH = re.compile(r"\{([a-z_]+)\}")
-_PROBLEM = "ProblemAnswer"
 _KEY = rf"^[!-~]{{1,{IDEMPOTENCY_KEY_LENGTH_MAX}}}$"
 
 
@@ -70,7 +69,7 @@ def _kinds(table: Iterable[Route]) -> Iterable[object]:
     """List every type that the table names, each object once."""
     seen: dict[int, object] = {id(problems.ProblemAnswer): problems.ProblemAnswer}
     for route in table:
-        for kind in (route.body, route.answer):
+        for kind in (route.body, route.answer, route.problem):
             if kind is not None:
                 seen[id(kind)] = kind
     return seen.values()
@@ -80,14 +79,21 @@ def _operation(route: Route, schema_of: Mapping[int, object]) -> dict[str, objec
     content = {}
     if route.answer is not None:
         content = {route.media_type: {"schema": schema_of[id(route.answer)]}}
+    good = {"description": "As asked.", "content": content}
     operation: dict[str, object] = {
         "operationId": route.handler.__name__,
         "summary": route.told,
         "parameters": list(_parameters(route)),
         "responses": {
-            str(route.status): {"description": "As asked.", "content": content},
-            "4XX": _problem("It cannot be done as asked; nothing was changed."),
-            "503": _problem("Something is away for now; ask again."),
+            str(route.status): good,
+            "4XX": _problem(
+                "It cannot be done as asked; nothing was changed.",
+                schema_of[id(route.problem)],
+            ),
+            "503": _problem(
+                "Something is away for now; ask again.",
+                schema_of[id(problems.ProblemAnswer)],
+            ),
         },
         "security": [] if route.scope is None else [{"token": [route.scope]}],
     }
@@ -100,8 +106,7 @@ def _operation(route: Route, schema_of: Mapping[int, object]) -> dict[str, objec
     return operation
 
 
-def _problem(told: str) -> dict[str, object]:
-    schema = {"$ref": _REF.format(name=_PROBLEM)}
+def _problem(told: str, schema: object) -> dict[str, object]:
     return {
         "description": told,
         "content": {problems.MEDIA_TYPE: {"schema": schema}},

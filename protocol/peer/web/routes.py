@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from aiohttp import web
 
-from protocol.peer.web.problems import Handler
+from protocol.peer.web.problems import Handler, ProblemAnswer
 from protocol.peer.web.sign_in import Door, SignIn, TokenAnswer
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -31,6 +31,7 @@ class Route:
         body: what JSON is sent, if any.
         answer: what JSON is answered with ``status``; ``None``: no JSON.
         status: when all went well.
+        problem: what JSON is answered when it did not.
         media_type: of the answer.
         is_keyed: needs an ``Idempotency-Key``.
         may_wait: obeys ``Prefer: wait=N`` (RFC 7240).
@@ -46,6 +47,7 @@ class Route:
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     status: int = 200
+    problem: type[ProblemAnswer] = ProblemAnswer
     media_type: str = "application/json"
     is_keyed: bool = False
     may_wait: bool = False
