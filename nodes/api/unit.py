@@ -95,6 +95,7 @@ class UnitApi:
                 body=UnitRequest,
                 answer=OwnUnitAnswer,
                 status=202,
+                also=(200,),
             ),
         ]
 

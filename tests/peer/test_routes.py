@@ -62,6 +62,15 @@ def test_an_operation_names_all_that_its_route_says() -> None:
     assert found["components"]["schemas"]["Reply"]["required"] == ["question", "amount"]
 
 
+def test_every_status_of_a_route_is_described_with_its_answer() -> None:
+    found = msgspec.json.decode(
+        msgspec.json.encode(describe("Test", [route(also=(200,))]))
+    )
+    answers = found["paths"]["/api/v1/questions/{id}"]["post"]["responses"]
+    assert set(answers) == {"200", "201", "4XX", "503"}
+    assert answers["200"] == answers["201"]
+
+
 class Doubt(ProblemAnswer, frozen=True, kw_only=True):
     """Why there is no reply."""
 

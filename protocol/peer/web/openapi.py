@@ -85,7 +85,7 @@ def _operation(route: Route, schema_of: Mapping[int, object]) -> dict[str, objec
         "summary": route.told,
         "parameters": list(_parameters(route)),
         "responses": {
-            str(route.status): good,
+            **{str(status): good for status in (route.status, *route.also)},
             "4XX": _problem(
                 "It cannot be done as asked; nothing was changed.",
                 schema_of[id(route.problem)],

@@ -31,6 +31,7 @@ class Route:
         body: what JSON is sent, if any.
         answer: what JSON is answered with ``status``; ``None``: no JSON.
         status: when all went well.
+        also: other statuses with the same answer, when all went well too.
         problem: what JSON is answered when it did not.
         media_type: of the answer.
         is_keyed: needs an ``Idempotency-Key``.
@@ -47,6 +48,7 @@ class Route:
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     status: int = 200
+    also: tuple[int, ...] = ()
     problem: type[ProblemAnswer] = ProblemAnswer
     media_type: str = "application/json"
     is_keyed: bool = False
