@@ -6,6 +6,7 @@ kind of input is led to its rule.
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from weakref import WeakValueDictionary
 
@@ -304,10 +305,10 @@ class NodeHouse:
         for transfer_id, transfer in view.transfers.items():
             self._recent.pop(transfer_id, None)
             self._recent[transfer_id] = transfer
-        for transfer_id in list(self._recent)[
-            : max(0, len(self._recent) - _RECENT_MAX)
-        ]:
-            del self._recent[transfer_id]
+        over = len(self._recent) - _RECENT_MAX
+        if over > 0:
+            for transfer_id in list(itertools.islice(self._recent, over)):
+                del self._recent[transfer_id]
         self.listeners.wake(view.accounts.keys())
         if self._watched:
             for transfer_id, transfer in view.transfers.items():
