@@ -30,6 +30,7 @@ from protocol.ask import (
     write_link,
 )
 from protocol.errors import AskRefusalCode, RefusalCode
+from protocol.inquiry import OPEN_STATES
 from protocol.instant import Instant, write_instant
 from protocol.peer.access_store import Caller
 from protocol.peer.clock import Clock
@@ -41,8 +42,6 @@ _DAY_MS = 86_400_000
 #: Quiet modules around a QR code, as ISO/IEC 18004 asks.
 _QUIET = 4
 _STATUS = {AskRefusalCode.TOO_LONG: 413, AskRefusalCode.UNREADABLE: 400}
-#: In these states the hub lets nobody pay a group.
-_CLOSED = ("frozen", "left")
 
 
 class AskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,7 +150,7 @@ class Asks:
         if (ask.account, ask.group) == (caller.account_id, house.own):
             raise refused(RefusalCode.SAME_ACCOUNT)
         record = house.directory[Group(ask.group)]
-        if record.state in _CLOSED:
+        if record.state not in OPEN_STATES:
             raise refused(RefusalCode.GROUP_FROZEN)
         to = write_address(AccountName(ask.account), Group(ask.group))
         quoted = None
