@@ -89,16 +89,33 @@ async def test_the_hub_sees_neither_name_nor_account_nor_whether_anybody_is_foun
     assert not re.search(b"bartholomeus|appel", seen)
 
 
+async def rows_of(made: Asking) -> list[list[int]]:
+    """How many rows each table has, at each server."""
+    counted = []
+    for server in (made.federated.hub, *made.federated.nodes.values()):
+        tables = await server.ask(
+            "SELECT relname FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = 'public'::regnamespace ORDER BY relname"
+        )
+        names = [table["relname"] for table in tables]
+        assert {"link", "item", "envelope"} <= set(names)
+        counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in names)
+        [row] = await server.ask(f"SELECT {counts}")
+        counted.append(list(row))
+    return counted
+
+
 async def test_nothing_of_an_inquiry_is_written_anywhere(
     new_database: NewDatabase,
 ) -> None:
+    # All was quiet before the first exchange, so no row is on its way.
     async with asking(new_database) as made:
-        servers = (made.federated.hub, *made.federated.nodes.values())
-        # An exchange that is under way may still have to write.
-        await asyncio.sleep(0.2)
-        before = [server.commits() for server in servers]
+        before = await rows_of(made)
         assert await made.ask(by_account("bob")) == [BOB]
-        assert [server.commits() for server in servers] == before
+        assert await rows_of(made) == before
+        # Had anything been written, it would have been seen: an order is.
+        await made.federated.nodes[OOSTENDE].clerk.take(order("an order"))
+        assert await rows_of(made) != before
 
 
 async def test_who_hides_reads_as_who_is_not_there(new_database: NewDatabase) -> None:
