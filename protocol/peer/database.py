@@ -212,11 +212,11 @@ class Database:
 
 
 async def check_durability(connection: Connection) -> None:
-    """Refuse a database that may forget what it has confirmed.
+    """Refuse a database that may forget what it has confirmed, or spoil a name.
 
     Raises:
         OutageError: a standby, which becomes writable when it is promoted.
-        SettingsError: too old, or told not to wait for its disk.
+        SettingsError: too old, told not to wait for its disk, or not in UTF8.
     """
     row = await connection.fetchrow(_SQL["read_durability"])
     assert row is not None, "a query without FROM has one row"
@@ -239,6 +239,13 @@ async def check_durability(connection: Connection) -> None:
                 f"The database has {name} = {row[name]}, so a payment that was"
                 f" confirmed could be lost; expected {name} = on."
             )
+    if row["encoding"] != "UTF8":
+        # Whole queries fail elsewhere, too: normalize() is for UTF8 alone.
+        raise SettingsError(
+            f"The database has encoding {row['encoding']}, so a name or memo might"
+            " not be kept as it was written; expected UTF8, which can only be chosen"
+            " when a database is made: CREATE DATABASE ... ENCODING 'UTF8'."
+        )
 
 
 async def _open_pool(

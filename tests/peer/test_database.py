@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -184,6 +185,25 @@ async def test_a_commit_that_waits_for_the_disk_is_good(
     await connection.execute(f"SET synchronous_commit = {value}")
     await check_durability(connection)
     await connection.close()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_a_database_that_cannot_hold_every_name_gets_no_clerk(
+    postgres_server: str, encoding: str
+) -> None:
+    administrator = await asyncpg.connect(postgres_server)
+    name = f"test_{os.getpid()}_{encoding.lower()}"
+    await administrator.execute(
+        f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+    )
+    try:
+        url = urlunsplit(urlsplit(postgres_server)._replace(path=f"/{name}"))
+        async with opened(url) as database:
+            with pytest.raises(SettingsError, match=f"encoding {encoding}, so a name"):
+                await database.become_clerk()
+    finally:
+        await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await administrator.close()
 
 
 @pytest.fixture
