@@ -11,6 +11,8 @@ import secrets
 import uuid
 from typing import NamedTuple
 
+import asyncpg
+
 from nodes import payee_store
 from nodes.house import NodeHouse
 from nodes.rules import inquiries as rules
@@ -167,7 +169,16 @@ class Inquiries:
         if self._throttle.wait_s(line.from_, PER_MINUTE_MAX):
             self._count("too-many")
             return
-        payees = await payee_store.read_payees(connection, asked)
+        try:
+            payees = await payee_store.read_payees(connection, asked)
+        except AWAY:
+            raise
+        except asyncpg.PostgresError as error:
+            # One bad question must not end the node. Not the error's own words: they
+            # may hold whom somebody looked for.
+            _LOG.error("an inquiry could not be answered: %s", type(error).__name__)
+            self._count("failed")
+            return
         nonce = secrets.token_bytes(NONCE_LENGTH)
         answer = rules.write_answer(self._ends(), line, payees, nonce)
         self._count("answered" if self._say(answer, KEPT_S) else "too-many")

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import re
+from typing import Any
 
+import asyncpg
 import pytest
 
 from nodes import payee_store
@@ -12,7 +14,7 @@ from nodes.rules import NewMember
 from protocol.address import HUB
 from protocol.envelope import BODY_LENGTH_MAX
 from protocol.errors import OutageError
-from protocol.inquiry import KEPT_S, PER_MINUTE_MAX, Payee
+from protocol.inquiry import KEPT_S, PER_MINUTE_MAX, Inquiry, Payee
 from protocol.messages import write_line
 from protocol.peer.waiting_lines import PER_PEER_MAX
 from tests.peer.asking import (
@@ -305,3 +307,35 @@ async def test_a_node_whose_database_is_away_answers_when_it_is_back(
         answers = [await made.ask(by_account("bob")) for _ in range(3)]
         # One of them may meet a slow disk.
         assert [BOB] in answers
+
+
+async def test_a_question_that_the_database_cannot_answer_stops_no_other(
+    new_database: NewDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with asking(new_database) as made:
+        read = payee_store.read_payees
+
+        async def read_or_fail(connection: Any, asked: Inquiry) -> list[Payee]:
+            if asked.account == "nobody":
+                raise asyncpg.FeatureNotSupportedError("not nobody, please")
+            return await read(connection, asked)
+
+        monkeypatch.setattr("nodes.payee_store.read_payees", read_or_fail)
+        async with asyncio.timeout(PATIENT_S), asyncio.TaskGroup() as group:
+            lost = group.create_task(made.ask(by_account("nobody")))
+            while not (told := of_inquiries(caplog)):
+                assert await made.ask(by_account("bob")) == [BOB]
+            assert await made.ask(by_account("bob")) == [BOB]
+            lost.cancel()
+    # Not the database's words: they may hold whom somebody looked for.
+    assert told == ["an inquiry could not be answered: FeatureNotSupportedError"]
+
+
+def of_inquiries(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "nodes.inquiries"
+    ]
