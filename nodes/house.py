@@ -32,7 +32,14 @@ from nodes.rules import (
     TrustAgain,
 )
 from protocol.address import HUB, FederationId, Group
-from protocol.directory import Directory, entry_key, fold, keyring, read_hub_statement
+from protocol.directory import (
+    Directory,
+    GroupRecord,
+    entry_key,
+    fold,
+    keyring,
+    read_hub_statement,
+)
 from protocol.effects import (
     ArrivedItem,
     Effect,
@@ -43,7 +50,12 @@ from protocol.effects import (
     transfers_of,
 )
 from protocol.envelope import Verified
-from protocol.errors import ItemRefusalCode, LedgerBrokenError, PeerError
+from protocol.errors import (
+    ItemRefusalCode,
+    LedgerBrokenError,
+    OutageError,
+    PeerError,
+)
 from protocol.instant import Instant
 from protocol.keyring import KeyPeriod, Keyring, SigningKey
 from protocol.messages import (
@@ -136,6 +148,13 @@ class NodeHouse:
     def recent(self, transfer_id: str) -> Transfer | None:
         """Give a transfer as it is stored, if a recent batch touched it."""
         return self._recent.get(transfer_id)
+
+    def own_record(self) -> GroupRecord:
+        """Give our own entry; raises ``OutageError`` until the hub has sent it."""
+        record = self.directory.get(self.own)
+        if record is None:
+            raise OutageError("this group waits for the hub's answer to its joining")
+        return record
 
     @property
     def signing_key(self) -> SigningKey:

@@ -14,7 +14,7 @@ from nodes.payments import unit_answer
 from nodes.rules.inquiries import read_part_of_name
 from protocol.address import AccountName, Group, write_address
 from protocol.directory import GroupRecord
-from protocol.errors import InquiryRefusalCode, OutageError, RefusalCode
+from protocol.errors import InquiryRefusalCode, RefusalCode
 from protocol.inquiry import OPEN_STATES, Inquiry, Payee
 from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk
@@ -108,13 +108,13 @@ class Payees:
         wait_s = self._throttle.wait_s(caller.person_id, PER_MINUTE_MAX)
         if wait_s:
             raise _too_many(wait_s)
+        if group == self.own:
+            return self._house.own_record()
         record = self._house.directory.get(group)
-        if record is None and group == self.own:
-            raise OutageError("this group waits for the hub's answer to its joining")
         if record is None:
             code = RefusalCode.UNKNOWN_GROUP
             raise Problem(404, code, f"No group is called {group}.", code=code)
-        if group != self.own and record.state not in OPEN_STATES:
+        if record.state not in OPEN_STATES:
             # The hub would not pass the question on, for nobody can pay there now.
             code = RefusalCode.GROUP_FROZEN
             raise Problem(404, code, f"{group} is {record.state}.", code=code)

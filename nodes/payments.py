@@ -217,22 +217,15 @@ class Payments:
         return found
 
     def own_record(self) -> GroupRecord:
-        """Give our own entry; 503 until the hub has sent it."""
-        return self._record(self._house.own)
+        """Give our own entry; raises ``OutageError`` until this server is open."""
+        self._clerk.check_ready()
+        return self._house.own_record()
 
     def _record(self, group: Group) -> GroupRecord:
-        self._clerk.check_ready()
         record = self._house.directory.get(group)
-        if record is not None:
-            return record
-        if group == self._house.own:
-            raise Problem(
-                503,
-                "not-joined-yet",
-                "This group waits for the hub's answer to its joining.",
-                headers={"Retry-After": "2"},
-            )
-        raise refused(RefusalCode.UNKNOWN_GROUP)
+        if record is None:
+            raise refused(RefusalCode.UNKNOWN_GROUP)
+        return record
 
     async def quote(
         self, caller: Caller, to: str, amount: int, side: Literal["payee", "payer"]
@@ -392,6 +385,24 @@ class Payments:
     async def _newest(self, transfer: Transfer) -> Transfer:
         recent = self._house.recent(transfer.transfer_id)
         return recent or await self._read(transfer.transfer_id) or transfer
+
+    async def answer_ordered(
+        self, caller: Caller, ordered: Ordered, wait_s: int, language: Language
+    ) -> TransferAnswer:
+        """Word an order for its payer, at once or when it has ended.
+
+        Args:
+            caller: the member who pays.
+            ordered: the order's transfer, new or found again.
+            wait_s: how long she waits for its end; 0: she is answered at once, and
+                the same each time.
+            language: hers.
+        """
+        if wait_s:
+            transfer = await self.wait(ordered.transfer, wait_s)
+        else:
+            transfer = as_ordered(ordered.transfer)
+        return await self.answer(caller, transfer, language, ordered.content)
 
     async def answer(
         self,

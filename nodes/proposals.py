@@ -7,7 +7,6 @@ The keys are at hand here, so the signing is here; what may be asked is decided 
 from nodes.house import NodeHouse
 from nodes.rules import NotProposed, Proposal, Propose, Wish, next_entry
 from protocol.directory import GroupRecord, read_entry, sign_entry
-from protocol.errors import OutageError
 from protocol.peer.clerk import Clerk
 from protocol.peer.web.problems import Problem
 
@@ -25,12 +24,9 @@ class Proposals:
         self._clerk = clerk
 
     def own_record(self) -> GroupRecord:
-        """Give our own entry; raises ``OutageError`` until the hub has sent it."""
+        """Give our own entry; raises ``OutageError`` until this server is open."""
         self._clerk.check_ready()
-        record = self._house.directory.get(self._house.own)
-        if record is None:
-            raise OutageError("this group waits for the hub's answer to its joining")
-        return record
+        return self._house.own_record()
 
     def newest(self) -> Proposal | None:
         """Give the newest proposal, pending or answered."""

@@ -12,7 +12,6 @@ from nodes.payments import (
     TransferAnswer,
     TransferRequest,
     acting_for,
-    as_ordered,
     party,
     unit_answer,
 )
@@ -242,13 +241,8 @@ class EntriesApi:
         ordered = await self._payments.order(
             member, key, TransferRequest(**fields), person
         )
-        transfer, wait_s = ordered.transfer, wait_preference(request)
-        if wait_s:
-            transfer = await self._payments.wait(transfer, wait_s)
-        else:
-            transfer = as_ordered(transfer)
-        answer = await self._payments.answer(
-            acting_for(payer), transfer, language_of(request), ordered.content
+        answer = await self._payments.answer_ordered(
+            acting_for(payer), ordered, wait_preference(request), language_of(request)
         )
         return json_response(answer, status=201)
 

@@ -16,7 +16,6 @@ from nodes.payments import (
     TransferAnswer,
     TransferRequest,
     TransferStepsAnswer,
-    as_ordered,
 )
 from protocol.errors import InterletsError
 from protocol.peer.access_store import Caller
@@ -163,15 +162,8 @@ class PaymentApi:
         asked = await read_json(request, _transfer_decoder)
         member = await self._payments.account(caller)
         ordered = await self._payments.order(member, key, asked)
-        transfer = ordered.transfer
-        wait_s = wait_preference(request)
-        if wait_s:
-            transfer = await self._payments.wait(transfer, wait_s)
-        else:
-            transfer = as_ordered(transfer)
-        language = language_of(request)
-        answer = await self._payments.answer(
-            caller, transfer, language, ordered.content
+        answer = await self._payments.answer_ordered(
+            caller, ordered, wait_preference(request), language_of(request)
         )
         return json_response(answer, status=201)
 
@@ -205,14 +197,7 @@ class PaymentApi:
             return BatchAnswer(
                 asked.key, problem.status, None, problem.answer(language)
             )
-        transfer = ordered.transfer
-        if wait_s:
-            transfer = await self._payments.wait(transfer, wait_s)
-        else:
-            transfer = as_ordered(transfer)
-        answer = await self._payments.answer(
-            caller, transfer, language, ordered.content
-        )
+        answer = await self._payments.answer_ordered(caller, ordered, wait_s, language)
         return BatchAnswer(asked.key, 201, answer, None)
 
     async def get_transfer(self, request: web.Request) -> web.Response:
