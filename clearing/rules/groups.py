@@ -81,6 +81,8 @@ class Limit(msgspec.Struct, frozen=True):
     ceiling: int
 
 
+_NOT_COMPARED = "The group has not been heard of since the hub's start; try later."
+
 GroupOrder = Approve | Disapprove | Freeze | Release | Limit
 
 
@@ -155,9 +157,9 @@ def decide_group(view: HubView, order: GroupOrder, now: Instant) -> Effects:
         case Approve() | Disapprove():
             return _decide_proposed(view, record, order, now)
         case Freeze():
-            return _change_state(view, record, "active", "frozen", now)
+            return _freeze(view, record, now)
         case Release():
-            return _change_state(view, record, "frozen", "active", now)
+            return _release(view, record, now)
         case Limit():
             return _change_limits(view, record, order, now)
         case _:
@@ -193,11 +195,8 @@ def _approve(
         return Effects(None, (), record)
     if not proposal.is_waiting:
         return _no(f"Proposal {proposal.number} has been {proposal.state} already.")
-    link = view.links.get(proposal.group)
-    if link is None or not link.has_compared:
-        # A hub that was restored may have forgotten a newer proposal, or that
-        # this one was decided: the group's node knows.
-        return _no("The group has not been heard of since the hub's start; try later.")
+    if not _has_compared(view, proposal.group):
+        return _no(_NOT_COMPARED)
     told = _why_not(record, proposal)
     if told is not None:
         return _no(f"Proposal {proposal.number} no longer fits: {told}.")
@@ -208,14 +207,24 @@ def _approve(
     return _decide(view, changed, now, [KeepProposal(approved)])
 
 
-def _change_state(
-    view: HubView, record: GroupRecord, before: str, after: str, now: Instant
-) -> Effects:
-    if record.state == after:
+def _freeze(view: HubView, record: GroupRecord, now: Instant) -> Effects:
+    """Freeze a group, with whatever entry is known of it: this waits for nobody."""
+    if record.state == "frozen":
         return Effects(None, (), record)
-    if record.state != before:
-        return _no(f"The group is {record.state}; expected it to be {before}.")
-    changed = msgspec.structs.replace(record, state=after)
+    if record.state != "active":
+        return _no(f"The group is {record.state}; expected it to be active.")
+    changed = msgspec.structs.replace(record, state="frozen")
+    return _decide(view, changed, now, [])
+
+
+def _release(view: HubView, record: GroupRecord, now: Instant) -> Effects:
+    if record.state == "active":
+        return Effects(None, (), record)
+    if record.state != "frozen":
+        return _no(f"The group is {record.state}; expected it to be frozen.")
+    if not _has_compared(view, Group(record.entry.group)):
+        return _no(_NOT_COMPARED)
+    changed = msgspec.structs.replace(record, state="active")
     return _decide(view, changed, now, [])
 
 
@@ -226,10 +235,31 @@ def _change_limits(
     assert order.floor <= 0 <= order.ceiling, "callers parse limits"
     if (record.floor, record.ceiling) == (order.floor, order.ceiling):
         return Effects(None, (), record)
+    if not _has_compared(view, order.group):
+        return _no(_NOT_COMPARED)
     changed = msgspec.structs.replace(record, floor=order.floor, ceiling=order.ceiling)
     frozen = view.accounts[order.group].frozen
     limits = SetLimits(order.group, order.floor, order.ceiling, frozen)
     return _decide(view, changed, now, [limits])
+
+
+def _has_compared(view: HubView, group: Group) -> bool:
+    """Say whether the hub surely knows a group's newest entry and proposal.
+
+    A hub that was restored may have forgotten them, and would sign an old entry
+    once more, which nodes that know the newer one refuse for good. The group's own
+    node knows; but every group was told, so any that says that the hub is behind
+    counts, unless it is frozen: a freeze ends what one node can stop with a lie
+    (docs/decisions/0015).
+    """
+    link = view.links.get(group)
+    if link is None or not link.has_compared:
+        return False
+    return not any(
+        view.directory[other].state != "frozen"
+        for other in view.told_behind
+        if other in view.directory
+    )
 
 
 def _decide(

@@ -255,7 +255,7 @@ class HubView(View):
         Only that group's transfers wait: the word of one node stops no other
         (see docs/decisions/0012).
         """
-        if not transfer.prepare and self.is_told_behind:
+        if not transfer.prepare and self.told_behind:
             # Whose transfer it may have been is not known: any group's.
             return False
         was_offered = transfer.state is not State.TAKEN
@@ -266,11 +266,13 @@ class HubView(View):
         )
 
     @property
-    def is_told_behind(self) -> bool:
-        """Some group says that it has more of the hub's than the hub knows."""
-        return any(
-            link.trouble is Trouble.WE_ARE_BEHIND for link in self.links.values()
-        )
+    def told_behind(self) -> list[Group]:
+        """Name the groups that say they have more of the hub's than the hub knows."""
+        return [
+            Group(peer)
+            for peer, link in self.links.items()
+            if link.trouble is Trouble.WE_ARE_BEHIND
+        ]
 
 
 def _may_decide(link: Link | None, *, was_offered: bool) -> bool:

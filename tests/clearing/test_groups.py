@@ -23,6 +23,7 @@ from protocol.directory import ENTRY_LENGTH_MAX, GroupRecord
 from protocol.effects import ArrivedItem, Effects, SetLimits
 from protocol.errors import ItemRefusalCode, RefusalCode
 from protocol.ledger import may_credit, may_debit
+from protocol.link import Trouble
 from protocol.messages import (
     ITEM_LENGTH_MAX,
     DirectoryDecision,
@@ -49,6 +50,7 @@ from tests.clearing.makers import (
 from tests.peer.makers import (
     NOW,
     arrival,
+    compared,
     entry_of,
     flip,
     in_state,
@@ -299,15 +301,92 @@ def test_a_group_may_ask_again_after_a_no() -> None:
     assert view.directory[OOSTENDE].rate == FASTER
 
 
-def test_nothing_is_approved_for_a_group_that_has_not_compared() -> None:
+COMPARED_FIRST: list[GroupOrder] = [
+    Approve(OOSTENDE, 17),
+    Release(OOSTENDE),
+    Limit(OOSTENDE, -S, S),
+]
+WITH_AN_OLD_ENTRY = pytest.mark.parametrize(
+    "wish", COMPARED_FIRST, ids=lambda wish: type(wish).__name__
+)
+
+
+def before_wish(wish: GroupOrder) -> HubView:
+    """What the hub knows before it is to decide: a proposal, or a freeze."""
     view = hub_view()
     waiting(view)
+    if isinstance(wish, Release):
+        order(view, Freeze(OOSTENDE))
+    return view
+
+
+def behind(view: HubView, group: Group) -> None:
+    """Let a group's node say that it has more of the hub's than the hub knows."""
+    view.links[group] = compared(group, trouble=Trouble.WE_ARE_BEHIND)
+
+
+@WITH_AN_OLD_ENTRY
+def test_nothing_is_decided_on_a_group_that_has_not_compared(wish: GroupOrder) -> None:
+    view = before_wish(wish)
     view.links[OOSTENDE] = not_compared(OOSTENDE)
-    effects = order(view, Approve(OOSTENDE, 17))
+    effects = order(view, wish)
     assert isinstance(effects.outcome, NotDecided)
+    assert effects.wanted == ()
     assert view.proposals[OOSTENDE].is_waiting
-    # A freeze waits for nobody.
-    assert order(view, Freeze(OOSTENDE)).outcome == view.directory[OOSTENDE]
+    view.links[OOSTENDE] = compared(OOSTENDE)
+    assert isinstance(order(view, wish).outcome, GroupRecord)
+
+
+@WITH_AN_OLD_ENTRY
+@pytest.mark.parametrize("group", [OOSTENDE, MECHELEN])
+def test_a_hub_that_any_group_says_is_behind_signs_no_old_entry(
+    wish: GroupOrder, group: Group
+) -> None:
+    view = before_wish(wish)
+    behind(view, group)
+    effects = order(view, wish)
+    assert isinstance(effects.outcome, NotDecided)
+    assert effects.wanted == ()
+
+
+@WITH_AN_OLD_ENTRY
+@pytest.mark.parametrize("trouble", [None, Trouble.FORK, Trouble.PEER_IS_BEHIND])
+def test_another_group_that_is_only_away_or_wrong_itself_holds_nobody_up(
+    wish: GroupOrder, trouble: Trouble | None
+) -> None:
+    view = before_wish(wish)
+    view.links[MECHELEN] = msgspec.structs.replace(
+        not_compared(MECHELEN), trouble=trouble
+    )
+    assert isinstance(order(view, wish).outcome, GroupRecord)
+
+
+@WITH_AN_OLD_ENTRY
+def test_a_freeze_ends_the_say_of_a_group_that_calls_the_hub_behind(
+    wish: GroupOrder,
+) -> None:
+    view = before_wish(wish)
+    behind(view, MECHELEN)
+    assert isinstance(order(view, Freeze(MECHELEN)).outcome, GroupRecord)
+    assert isinstance(order(view, wish).outcome, GroupRecord)
+    # And it is itself released only when its link agrees again.
+    assert isinstance(order(view, Release(MECHELEN)).outcome, NotDecided)
+
+
+@pytest.mark.parametrize("trouble", [None, Trouble.WE_ARE_BEHIND])
+def test_a_freeze_and_a_no_wait_for_nobody(trouble: Trouble | None) -> None:
+    view = hub_view()
+    waiting(view)
+    for group in (OOSTENDE, MECHELEN):
+        link = msgspec.structs.replace(not_compared(group), trouble=trouble)
+        view.links[group] = link
+    for wish in (Freeze(OOSTENDE), Disapprove(OOSTENDE, 17)):
+        assert order(view, wish).outcome == view.directory[OOSTENDE]
+    # Nor does the wish for what is so already: it is no decision.
+    limits = view.directory[OOSTENDE]
+    assert limits.floor is not None and limits.ceiling is not None
+    for wish in (Freeze(OOSTENDE), Limit(OOSTENDE, limits.floor, limits.ceiling)):
+        assert order(view, wish).outcome == view.directory[OOSTENDE]
 
 
 def test_a_proposal_that_no_longer_fits_is_not_approved() -> None:
