@@ -29,7 +29,7 @@ class Proposals:
         return self._house.own_record()
 
     def newest(self) -> Proposal | None:
-        """Give the newest proposal, pending or answered."""
+        """Give the newest proposal, waiting or answered."""
         self._clerk.check_ready()
         return self._house.proposal
 
@@ -38,7 +38,7 @@ class Proposals:
 
         Raises:
             MalformedMessageError: the wish can never be granted; says why.
-            Problem: 409: another proposal is pending, or the entry has changed.
+            Problem: 409: another proposal waits, or the entry has changed.
         """
         entry = next_entry(self.own_record(), wish)
         if entry is None:
@@ -48,7 +48,7 @@ class Proposals:
         read_entry(signed, self._house.federation)
         outcome = await self._clerk.take(Propose(entry=entry, signed=signed))
         if isinstance(outcome, NotProposed):
-            kind = "not-proposed" if outcome.pending is None else "proposal-pending"
+            kind = "not-proposed" if outcome.waiting is None else "proposal-waiting"
             raise Problem(409, kind, outcome.told)
         assert isinstance(outcome, Proposal)
         return outcome

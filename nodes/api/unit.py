@@ -34,7 +34,7 @@ class UnitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProposalAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the group asked for: pending, approved or refused.
+    """What the group asked for: waiting, approved or refused.
 
     ``told`` says in the reader's language what a refusal means.
     """

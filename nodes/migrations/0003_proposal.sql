@@ -6,8 +6,8 @@ CREATE TABLE proposal (
     state text NOT NULL,
     answered_at timestamptz,
     CONSTRAINT proposal_state_is_known
-        CHECK (state IN ('pending', 'approved', 'refused')),
-    CONSTRAINT proposal_is_pending_or_was_answered
-        CHECK ((state = 'pending') = (answered_at IS NULL))
+        CHECK (state IN ('waiting', 'approved', 'refused')),
+    CONSTRAINT proposal_waits_or_was_answered
+        CHECK ((state = 'waiting') = (answered_at IS NULL))
 );
-CREATE UNIQUE INDEX proposal_is_pending_alone ON proposal (state) WHERE state = 'pending';
+CREATE UNIQUE INDEX proposal_waits_alone ON proposal (state) WHERE state = 'waiting';

@@ -1,6 +1,6 @@
 """The group asks the hub for a new entry: another rate, other words for its unit.
 
-It counts only from the hub's numbered decision. One proposal is pending at a time:
+It counts only from the hub's numbered decision. One proposal waits at a time:
 whoever asks for another must know what became of the first.
 """
 
@@ -62,11 +62,11 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True):
 class NotProposed(msgspec.Struct, frozen=True):
     """Why nothing was asked, in a sentence.
 
-    ``pending`` is the proposal that stands in the way, if one does.
+    ``waiting`` is the proposal that stands in the way, if one does.
     """
 
     told: str
-    pending: Proposal | None = None
+    waiting: Proposal | None = None
 
 
 def next_entry(record: GroupRecord, wish: Wish) -> GroupEntry | None:
@@ -112,16 +112,16 @@ def _unit(old: EntryUnit, wish: Wish) -> EntryUnit:
 
 
 def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
-    """Ask the hub for an entry, unless another proposal is pending.
+    """Ask the hub for an entry, unless another proposal waits.
 
-    The outcome is the ``Proposal``, new or pending already, or ``NotProposed``.
+    The outcome is the ``Proposal``, new or waiting already, or ``NotProposed``.
     """
-    pending = view.proposal
-    if pending is not None and pending.is_pending:
-        if pending.signed == order.signed:
-            return Effects(None, (), pending)
+    waiting = view.proposal
+    if waiting is not None and waiting.is_waiting:
+        if waiting.signed == order.signed:
+            return Effects(None, (), waiting)
         told = "Your group has asked for something else already; wait for the answer."
-        return Effects(None, (), NotProposed(told, pending))
+        return Effects(None, (), NotProposed(told, waiting))
     own = view.directory.get(view.group)
     assert own is not None, "a node that has joined has its own entry"
     told_why = _why_not(own, order)
@@ -157,13 +157,13 @@ def answers_of_decision(
     Whatever the hub decides was signed with our key; what we know nothing of,
     somebody else has signed, or a database lost it.
     """
-    before, pending = view.directory.get(view.group), view.proposal
+    before, waiting = view.directory.get(view.group), view.proposal
     if before is None or record.signed == before.signed:
         return ()
-    if pending is None or pending.signed != record.signed:
+    if waiting is None or waiting.signed != record.signed:
         text = f"the hub decided on entry {record.entry.version}, which we never asked"
         return (CallPeople("directory", text),)
-    return (KeepProposal(_answered(pending, ProposalState.APPROVED, now)),)
+    return (KeepProposal(_answered(waiting, ProposalState.APPROVED, now)),)
 
 
 def _answered(proposal: Proposal, state: ProposalState, now: Instant) -> Proposal:
@@ -185,7 +185,7 @@ def decide_refused_proposal(
     """Take the hub's no; the treasurer may ask again."""
     refused, proposal = arrived.item, view.proposal
     assert isinstance(refused, ItemRefused)
-    if proposal is None or not proposal.is_pending or proposal.number != refused.number:
+    if proposal is None or not proposal.is_waiting or proposal.number != refused.number:
         return Effects(None, ())
     ended = _answered(proposal, ProposalState.REFUSED, now)
     return Effects(Step.PROPOSAL_ANSWERED, (KeepProposal(ended),))

@@ -131,7 +131,7 @@ class NoteDecision(HouseEffect, frozen=True):
 class ProposalState(StrEnum):
     """What became of what the group asked the hub for."""
 
-    PENDING = "pending"
+    WAITING = "waiting"
     APPROVED = "approved"
     REFUSED = "refused"
 
@@ -152,13 +152,13 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     entry: GroupEntry
     signed: str
     at: Instant
-    state: ProposalState = ProposalState.PENDING
+    state: ProposalState = ProposalState.WAITING
     answered_at: Instant | None = None
 
     @property
-    def is_pending(self) -> bool:
+    def is_waiting(self) -> bool:
         """Say whether the hub has yet to answer."""
-        return self.state is ProposalState.PENDING
+        return self.state is ProposalState.WAITING
 
 
 class KeepProposal(HouseEffect, frozen=True):

@@ -55,7 +55,7 @@ def test_a_treasurer_asks_by_command_and_the_admin_sees_old_beside_new(
     hub, node = federation.hub, federation.server("oostende")
     before = node.run("unit", "show")
     asked = node.run("unit", "change", "--per-hour", "24")
-    assert asked["proposal"]["state"] == "pending"
+    assert asked["proposal"]["state"] == "waiting"
     assert node.run("unit", "change", "--per-hour", "24") == asked
     other = node.command("unit", "change", "--per-hour", "25")
     assert (other.returncode, "something else already" in other.stderr) == (NO, True)

@@ -72,8 +72,8 @@ def propose(entry: GroupEntry | None = None) -> Propose:
     return Propose(entry=wanted, signed=signed(wanted))
 
 
-def pending(view: NodeView) -> Proposal:
-    """Ask for a new rate; gives the proposal that is now pending."""
+def waiting(view: NodeView) -> Proposal:
+    """Ask for a new rate; gives the proposal that now waits."""
     effects = carried(view, rules.decide_propose(view, propose(), NOW))
     assert isinstance(effects.outcome, Proposal)
     return effects.outcome
@@ -150,25 +150,25 @@ def test_a_proposal_is_kept_and_sent_and_changes_nothing_yet() -> None:
     assert (to, item) == ("hub", DirectoryPropose(entry=signed(asked())))
     (kept,) = of_kind(effects, KeepProposal)
     assert kept.proposal == effects.outcome == view.proposal
-    assert (kept.proposal.number, kept.proposal.state) == (1, ProposalState.PENDING)
+    assert (kept.proposal.number, kept.proposal.state) == (1, ProposalState.WAITING)
     assert view.directory is before
 
 
 def test_the_same_wish_again_is_the_same_proposal() -> None:
     view = oostende()
-    first = pending(view)
+    first = waiting(view)
     effects = rules.decide_propose(view, propose(), NOW)
     assert (effects.wanted, effects.outcome) == ((), first)
 
 
 def test_another_wish_waits_until_the_first_is_answered() -> None:
     view = oostende()
-    first = pending(view)
+    first = waiting(view)
     other = propose(asked(BLUSSER, 90_000))
     effects = rules.decide_propose(view, other, NOW)
     assert effects.wanted == ()
     assert isinstance(effects.outcome, NotProposed)
-    assert effects.outcome.pending == first
+    assert effects.outcome.waiting == first
     carried(view, rules.decide_item_refused(view, refused(view, first), NOW))
     effects = carried(view, rules.decide_propose(view, other, NOW))
     assert isinstance(effects.outcome, Proposal)
@@ -181,7 +181,7 @@ def test_what_can_never_be_approved_is_not_asked(entry: GroupEntry) -> None:
     effects = rules.decide_propose(view, propose(entry), NOW)
     assert effects.wanted == ()
     assert isinstance(effects.outcome, NotProposed)
-    assert effects.outcome.pending is None
+    assert effects.outcome.waiting is None
 
 
 # What the hub answers.
@@ -189,7 +189,7 @@ def test_what_can_never_be_approved_is_not_asked(entry: GroupEntry) -> None:
 
 def test_a_decision_approves_and_opens_the_accounts_of_the_new_rate() -> None:
     view = oostende()
-    pending(view)
+    waiting(view)
     effects = told(view, asked())
     assert effects.step is Step.OWN_ENTRY
     opened = [effect.account.account_id for effect in of_kind(effects, OpenAccount)]
@@ -204,7 +204,7 @@ def test_a_decision_approves_and_opens_the_accounts_of_the_new_rate() -> None:
 @pytest.mark.parametrize("code", ["not-approved", "unreadable", "not-yours"])
 def test_a_no_ends_the_proposal_and_nothing_else(code: str) -> None:
     view = oostende()
-    proposal = pending(view)
+    proposal = waiting(view)
     before = view.directory
     arrived = refused(view, proposal, code)
     effects = carried(view, rules.decide_item_refused(view, arrived, NOW))
@@ -219,9 +219,9 @@ def test_a_no_ends_the_proposal_and_nothing_else(code: str) -> None:
 
 def test_a_no_to_the_first_proposal_does_not_end_the_second() -> None:
     view = oostende()
-    no = refused(view, pending(view))
+    no = refused(view, waiting(view))
     carried(view, rules.decide_item_refused(view, no, NOW))
-    second = pending(view)
+    second = waiting(view)
     assert second.number == 2
     assert rules.decide_item_refused(view, no, NOW).wanted == ()
     assert view.proposal == second
@@ -229,7 +229,7 @@ def test_a_no_to_the_first_proposal_does_not_end_the_second() -> None:
 
 def test_a_no_after_a_yes_does_nothing() -> None:
     view = oostende()
-    proposal = pending(view)
+    proposal = waiting(view)
     told(view, asked())
     arrived = refused(view, proposal)
     assert rules.decide_item_refused(view, arrived, NOW).wanted == ()
@@ -239,7 +239,7 @@ def test_a_no_after_a_yes_does_nothing() -> None:
 
 def test_a_no_to_a_line_that_we_never_sent_calls_people() -> None:
     view = oostende()
-    proposal = pending(view)
+    proposal = waiting(view)
     arrived = refused(view, proposal)
     view.sent_lines.clear()
     effects = carried(view, rules.decide_item_refused(view, arrived, NOW))
@@ -247,9 +247,9 @@ def test_a_no_to_a_line_that_we_never_sent_calls_people() -> None:
     assert view.proposal == proposal
 
 
-def test_a_decision_on_our_limits_leaves_the_proposal_pending() -> None:
+def test_a_decision_on_our_limits_leaves_the_proposal_waiting() -> None:
     view = oostende()
-    proposal = pending(view)
+    proposal = waiting(view)
     effects = told(view, entry_of(OOSTENDE), state="frozen", floor=-1)
     assert view.proposal == proposal
     assert view.directory[OOSTENDE].state == "frozen"
@@ -263,7 +263,7 @@ def test_an_entry_of_ours_that_we_never_asked_for_calls_people(
 ) -> None:
     view = oostende()
     if has_asked:
-        pending(view)
+        waiting(view)
     effects = told(view, asked(BLUSSER, 90_000))
     assert of_kind(effects, CallPeople)
     # It counts all the same, or no amount would agree with anybody's again.
@@ -272,7 +272,7 @@ def test_an_entry_of_ours_that_we_never_asked_for_calls_people(
 
 def test_another_groups_new_rate_answers_nothing_of_ours() -> None:
     view = oostende()
-    proposal = pending(view)
+    proposal = waiting(view)
     effects = told(view, entry_of(MECHELEN, 60_000, 30_000))
     assert effects.step is None
     assert view.proposal == proposal

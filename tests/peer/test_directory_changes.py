@@ -199,8 +199,8 @@ async def test_a_second_wish_waits_for_the_answer_to_the_first(
         assert await desk.ask(Wish(per_hour=30)) == first
         with pytest.raises(Problem) as refused:
             await desk.ask(Wish(per_hour=40))
-        assert (refused.value.status, refused.value.kind) == (409, "proposal-pending")
-        # What is so already is nothing to ask for, pending or not.
+        assert (refused.value.status, refused.value.kind) == (409, "proposal-waiting")
+        # What is so already is nothing to ask for, whether one waits or not.
         assert await desk.ask(Wish(per_hour=20)) is None
 
 
@@ -235,7 +235,7 @@ async def test_a_node_that_restarts_still_knows_what_it_asked(
         await node.restart()
         desk = Proposals(node_house(node), node.clerk)
         again = await desk.ask(Wish(per_hour=30))
-        assert again is not None and (again.number, again.is_pending) == (number, True)
+        assert again is not None and (again.number, again.is_waiting) == (number, True)
         await federated.quiet()
         async with federated.hub.database.readers.acquire() as connection:
             found = await hub_proposals.read_newest(connection, FEDERATION)

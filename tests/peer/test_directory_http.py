@@ -125,7 +125,7 @@ async def test_from_the_wish_to_the_new_rate(new_database: NewDatabase) -> None:
             "minutes_per_unit": "3",
         }
         status, told = await here.treasurer.post(DESK, {"per_hour": 30})
-        assert (status, told["proposal"]["state"]) == (202, "pending")
+        assert (status, told["proposal"]["state"]) == (202, "waiting")
         assert told["proposal"]["rate"]["minutes_per_unit"] == "2"
         assert told["rate"]["per_hour"] == "20"
         await here.federated.quiet()
@@ -168,7 +168,7 @@ async def test_a_refusal_is_told_in_the_reader_s_language(
         asked = await here.treasurer.post(DESK, {"per_hour": 30, "name": "Kring"})
         other = await here.treasurer.post(DESK, {"per_hour": 40})
         assert other.status == 409
-        assert other.told["type"].endswith("proposal-pending")
+        assert other.told["type"].endswith("proposal-waiting")
         await here.federated.quiet()
         wish = {"proposal": asked.told["proposal"]["number"]}
         refused = await here.admin.post(f"{OOSTENDE_AT_HUB}/refuse", wish)
