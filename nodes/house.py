@@ -204,6 +204,8 @@ class NodeHouse:
         for number, line in enumerate(envelope.lines, envelope.payload.first):
             item = read_item(line)
             if isinstance(item, DirectoryDecision):
+                if item.group == self.own:
+                    view.own_entries.add(item.entry)
                 # Only to open boxes behind it; it is decided in its turn.
                 with contextlib.suppress(PeerError):
                     view.ahead = fold(view.ahead, item, line, view.federation)
@@ -263,7 +265,7 @@ class NodeHouse:
     async def read(
         self, connection: Connection, view: View, orders: Sequence[object]
     ) -> None:
-        """Read how orders with these keys were answered before, and whom they name."""
+        """Read how orders were answered before, whom they name, and what we asked."""
         assert isinstance(view, NodeView)
         keyed = [
             (order.caller, order.key)
@@ -278,6 +280,10 @@ class NodeHouse:
         named = [one.entry.entry_id for one in orders if isinstance(one, Correction)]
         if named:
             view.corrected = await ledger_store.read_corrected(connection, named)
+        if view.own_entries:
+            view.asked = await proposal_store.read_asked(
+                connection, self.federation, view.own_entries
+            )
 
     def decide(self, view: View, wanted: object, now: Instant) -> Iterator[Effects]:
         """Lead an order or an item to its rule."""

@@ -1,6 +1,8 @@
 """What the group has asked the hub to approve; only writer of ``proposal``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+import asyncpg
 
 from nodes.rules import KeepProposal, Proposal, ProposalState
 from protocol.address import FederationId
@@ -22,8 +24,22 @@ async def read_newest(
         LedgerBrokenError: an entry that we signed can no longer be read.
     """
     row = await connection.fetchrow(_SQL["read_newest"])
-    if row is None:
-        return None
+    return None if row is None else _proposal(row, federation)
+
+
+async def read_asked(
+    connection: AnyConnection, federation: FederationId, signed: Collection[str]
+) -> dict[str, Proposal]:
+    """Give what was asked with these very entries; newest of each, by entry.
+
+    Raises:
+        LedgerBrokenError: an entry that we signed can no longer be read.
+    """
+    rows = await connection.fetch(_SQL["read_asked"], list(signed))
+    return {row["entry"]: _proposal(row, federation) for row in rows}
+
+
+def _proposal(row: asyncpg.Record, federation: FederationId) -> Proposal:
     try:
         entry = read_entry(row["entry"], federation)
     except PeerError as error:

@@ -34,11 +34,13 @@ class Proposals:
         return self._house.proposal
 
     async def ask(self, wish: Wish) -> Proposal | None:
-        """Ask the hub for what a treasurer wishes; ``None``: all is so already.
+        """Ask the hub for what a treasurer wishes, in place of what waits.
+
+        ``None``: all is so already.
 
         Raises:
             MalformedMessageError: the wish can never be granted; says why.
-            Problem: 409: another proposal waits, or the entry has changed.
+            Problem: 409: the entry has changed meanwhile, or has become too long.
         """
         entry = next_entry(self.own_record(), wish)
         if entry is None:
@@ -48,7 +50,6 @@ class Proposals:
         read_entry(signed, self._house.federation)
         outcome = await self._clerk.take(Propose(entry=entry, signed=signed))
         if isinstance(outcome, NotProposed):
-            kind = "not-proposed" if outcome.waiting is None else "proposal-waiting"
-            raise Problem(409, kind, outcome.told)
+            raise Problem(409, "not-proposed", outcome.told)
         assert isinstance(outcome, Proposal)
         return outcome

@@ -90,7 +90,7 @@ class UnitApi:
                 path="/api/v1/group/proposal",
                 handler=self.post_proposal,
                 told="Ask the hub for another rate, or other words for the unit;"
-                " 200 when all is so already.",
+                " it takes the place of what waits. 200 when all is so already.",
                 scope="treasurer",
                 body=UnitRequest,
                 answer=OwnUnitAnswer,

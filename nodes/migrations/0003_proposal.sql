@@ -6,7 +6,7 @@ CREATE TABLE proposal (
     state text NOT NULL,
     answered_at timestamptz,
     CONSTRAINT proposal_state_is_known
-        CHECK (state IN ('waiting', 'approved', 'refused')),
+        CHECK (state IN ('waiting', 'approved', 'refused', 'replaced')),
     CONSTRAINT proposal_waits_or_was_answered
         CHECK ((state = 'waiting') = (answered_at IS NULL))
 );

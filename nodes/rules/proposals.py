@@ -1,7 +1,9 @@
 """The group asks the hub for a new entry: another rate, other words for its unit.
 
-It counts only from the hub's numbered decision. One proposal waits at a time:
-whoever asks for another must know what became of the first.
+It counts only from the hub's numbered decision. One proposal waits at a time: a
+newer one takes its place, here at once and at the hub when it arrives. If the hub
+has approved the older one by then, that counts, and the newer one has a version
+that is taken, so that the hub says no to it.
 """
 
 from collections.abc import Sequence
@@ -60,13 +62,9 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotProposed(msgspec.Struct, frozen=True):
-    """Why nothing was asked, in a sentence.
-
-    ``waiting`` is the proposal that stands in the way, if one does.
-    """
+    """Why nothing was asked, in a sentence."""
 
     told: str
-    waiting: Proposal | None = None
 
 
 def next_entry(record: GroupRecord, wish: Wish) -> GroupEntry | None:
@@ -112,16 +110,15 @@ def _unit(old: EntryUnit, wish: Wish) -> EntryUnit:
 
 
 def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
-    """Ask the hub for an entry, unless another proposal waits.
+    """Ask the hub for an entry, in place of what waits, if anything does.
 
     The outcome is the ``Proposal``, new or waiting already, or ``NotProposed``.
     """
-    waiting = view.proposal
-    if waiting is not None and waiting.is_waiting:
-        if waiting.signed == order.signed:
-            return Effects(None, (), waiting)
-        told = "Your group has asked for something else already; wait for the answer."
-        return Effects(None, (), NotProposed(told, waiting))
+    former = view.proposal
+    if former is not None and not former.is_waiting:
+        former = None
+    if former is not None and former.signed == order.signed:
+        return Effects(None, (), former)
     own = view.directory.get(view.group)
     assert own is not None, "a node that has joined has its own entry"
     told_why = _why_not(own, order)
@@ -134,9 +131,12 @@ def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
         at=now,
     )
     line = write_line(DirectoryPropose(entry=order.signed))
-    return Effects(
-        Step.PROPOSE, (KeepProposal(proposal), SendItem("hub", line)), proposal
-    )
+    wanted: list[Effect] = [KeepProposal(proposal), SendItem("hub", line)]
+    if former is not None:
+        # It ends first: only one of a group ever waits.
+        ended = _answered(former, ProposalState.REPLACED, now)
+        wanted.insert(0, KeepProposal(ended))
+    return Effects(Step.PROPOSE, wanted, proposal)
 
 
 def _why_not(own: GroupRecord, order: Propose) -> str | None:
@@ -154,16 +154,17 @@ def answers_of_decision(
 ) -> Sequence[Effect]:
     """Say what a decision on our own group means for what we asked.
 
-    Whatever the hub decides was signed with our key; what we know nothing of,
-    somebody else has signed, or a database lost it.
+    What is approved counts, also when a newer wish was on its way. Whatever the hub
+    decides was signed with our key; what we know nothing of, somebody else has
+    signed, or a database lost it.
     """
-    before, waiting = view.directory.get(view.group), view.proposal
+    before, asked = view.directory.get(view.group), view.asked.get(record.signed)
     if before is None or record.signed == before.signed:
         return ()
-    if waiting is None or waiting.signed != record.signed:
+    if asked is None:
         text = f"the hub decided on entry {record.entry.version}, which we never asked"
         return (CallPeople("directory", text),)
-    return (KeepProposal(_answered(waiting, ProposalState.APPROVED, now)),)
+    return (KeepProposal(_answered(asked, ProposalState.APPROVED, now)),)
 
 
 def _answered(proposal: Proposal, state: ProposalState, now: Instant) -> Proposal:
@@ -182,7 +183,7 @@ def is_refused_proposal(view: NodeView, arrived: ArrivedItem) -> bool:
 def decide_refused_proposal(
     view: NodeView, arrived: ArrivedItem, now: Instant
 ) -> Effects:
-    """Take the hub's no; the treasurer may ask again."""
+    """Take the hub's no, unless a newer one was sent since; she may ask again."""
     refused, proposal = arrived.item, view.proposal
     assert isinstance(refused, ItemRefused)
     if proposal is None or not proposal.is_waiting or proposal.number != refused.number:

@@ -134,6 +134,7 @@ class ProposalState(StrEnum):
     WAITING = "waiting"
     APPROVED = "approved"
     REFUSED = "refused"
+    REPLACED = "replaced"
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +145,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
         entry: what the group wants to say of itself.
         signed: our JWS over it.
         at: when the treasurer asked.
-        state: what the hub said to it.
+        state: what the hub said to it, or that a newer one took its place.
         answered_at: when we took that.
     """
 
@@ -157,7 +158,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_waiting(self) -> bool:
-        """Say whether the hub has yet to answer."""
+        """Say whether it is the newest, and the hub has yet to answer."""
         return self.state is ProposalState.WAITING
 
 
@@ -281,6 +282,8 @@ class NodeView(View):
         names: display names of the members whom a treasurer's order is about.
         corrected: entries that have been corrected, of those that orders name.
         proposal: the newest that the group has asked for.
+        asked: by signed entry, the newest proposals of entries that are decided on.
+        own_entries: what this batch's decisions on our own group hold.
         clearing: the clearing account's balance when the batch began.
         newest: log and number of the newest decision taken.
         mirrored: the newest that a mirror item told the hub.
@@ -305,6 +308,8 @@ class NodeView(View):
         self.names: dict[str, str] = {}
         self.corrected: set[str] = set()
         self.proposal: Proposal | None = None
+        self.asked: dict[str, Proposal] = {}
+        self.own_entries: set[str] = set()
         self.clearing = 0
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
@@ -321,14 +326,20 @@ class NodeView(View):
         match effect:
             case NoteDecision():
                 self.newest = (effect.log, effect.number)
-            case KeepProposal():
-                self.proposal = effect.proposal
+            case KeepProposal(proposal):
+                self._keep(proposal)
             case KeepBelief() | KeepCompared() | KeepDistrust() | KeepTrust():
                 self.trust = self.trust.after(effect)
             case KeepAnswer():
                 self.answers[effect.caller, effect.key] = effect.answer
             case SaveMember():
                 self.names[effect.account_id] = effect.name
+
+    def _keep(self, proposal: Proposal) -> None:
+        self.asked[proposal.signed] = proposal
+        # One that was replaced may yet be approved; the newest stays the newest.
+        if self.proposal is None or proposal.number >= self.proposal.number:
+            self.proposal = proposal
 
     def find_payee(self, account_id: str) -> Account | None:
         """Give a member's account; ``None`` when nobody is to be found there.

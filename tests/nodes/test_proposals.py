@@ -161,18 +161,71 @@ def test_the_same_wish_again_is_the_same_proposal() -> None:
     assert (effects.wanted, effects.outcome) == ((), first)
 
 
-def test_another_wish_waits_until_the_first_is_answered() -> None:
+def states(view: NodeView) -> list[ProposalState]:
+    """What became of what the group asked, in the order of asking."""
+    found = sorted(view.asked.values(), key=lambda one: one.number)
+    return [one.state for one in found]
+
+
+SLOWER = asked(BLUSSER, 90_000)
+
+
+def test_another_wish_takes_the_place_of_the_one_that_waits() -> None:
     view = oostende()
     first = waiting(view)
-    other = propose(asked(BLUSSER, 90_000))
-    effects = rules.decide_propose(view, other, NOW)
-    assert effects.wanted == ()
-    assert isinstance(effects.outcome, NotProposed)
-    assert effects.outcome.waiting == first
-    carried(view, rules.decide_item_refused(view, refused(view, first), NOW))
-    effects = carried(view, rules.decide_propose(view, other, NOW))
-    assert isinstance(effects.outcome, Proposal)
-    assert view.proposal is not None and view.proposal.number == 2
+    effects = carried(view, rules.decide_propose(view, propose(SLOWER), NOW))
+    assert effects.step is Step.PROPOSE
+    assert sent(effects) == [("hub", DirectoryPropose(entry=signed(SLOWER)))]
+    ended, kept = (one.proposal for one in of_kind(effects, KeepProposal))
+    assert (ended.number, ended.state, ended.answered_at) == (
+        first.number,
+        ProposalState.REPLACED,
+        NOW,
+    )
+    assert kept == effects.outcome == view.proposal
+    assert (kept.number, kept.is_waiting) == (2, True)
+
+
+def test_a_late_no_to_the_one_that_was_replaced_does_nothing() -> None:
+    view = oostende()
+    first = waiting(view)
+    carried(view, rules.decide_propose(view, propose(SLOWER), NOW))
+    second = view.proposal
+    arrived = refused(view, first)
+    assert rules.decide_item_refused(view, arrived, NOW).wanted == ()
+    assert view.proposal == second
+    told(view, SLOWER)
+    assert states(view) == [ProposalState.REPLACED, ProposalState.APPROVED]
+
+
+def test_what_the_hub_approved_before_it_heard_of_the_newer_wish_counts() -> None:
+    view = oostende()
+    waiting(view)
+    carried(view, rules.decide_propose(view, propose(SLOWER), NOW))
+    second = view.proposal
+    assert second is not None
+    effects = told(view, asked())
+    assert not of_kind(effects, CallPeople)
+    assert view.directory[OOSTENDE].rate == FASTER
+    # The newer one has the same version, so the hub says no to it.
+    assert view.proposal == second
+    carried(view, rules.decide_item_refused(view, refused(view, second), NOW))
+    assert states(view) == [ProposalState.APPROVED, ProposalState.REFUSED]
+    # And the group may ask on from what counts now.
+    wish = next_entry(view.directory[OOSTENDE], Wish(per_hour=40))
+    assert wish is not None and wish.version == 3
+    outcome = carried(view, rules.decide_propose(view, propose(wish), NOW)).outcome
+    assert isinstance(outcome, Proposal)
+
+
+def test_to_want_the_first_again_is_a_third_item() -> None:
+    view = oostende()
+    waiting(view)
+    carried(view, rules.decide_propose(view, propose(SLOWER), NOW))
+    assert waiting(view).number == 3
+    told(view, asked())
+    assert view.proposal is not None
+    assert (view.proposal.number, view.proposal.state) == (3, ProposalState.APPROVED)
 
 
 @pytest.mark.parametrize("entry", WRONG.values(), ids=WRONG.keys())
@@ -181,7 +234,15 @@ def test_what_can_never_be_approved_is_not_asked(entry: GroupEntry) -> None:
     effects = rules.decide_propose(view, propose(entry), NOW)
     assert effects.wanted == ()
     assert isinstance(effects.outcome, NotProposed)
-    assert effects.outcome.waiting is None
+
+
+def test_what_can_never_be_approved_ends_nothing_that_waits() -> None:
+    view = oostende()
+    first = waiting(view)
+    effects = rules.decide_propose(view, propose(WRONG["the same rate again"]), NOW)
+    assert effects.wanted == ()
+    assert isinstance(effects.outcome, NotProposed)
+    assert view.proposal == first
 
 
 # What the hub answers.

@@ -5,6 +5,7 @@ is refused. A conversion account is never worth less than nothing, under any rat
 after any entry: its whole history is read for that.
 """
 
+import asyncio
 import itertools
 import random
 from collections import defaultdict
@@ -32,7 +33,6 @@ from protocol import address
 from protocol.address import HUB, AccountName, Group
 from protocol.directory import GroupRecord
 from protocol.errors import RefusalCode
-from protocol.peer.web.problems import Problem
 from protocol.transfer import State
 from protocol.unit import Amount, quote
 from tests.peer.federation import Federation, NewDatabase, Server, federation, order
@@ -189,19 +189,85 @@ async def test_a_refusal_comes_back_and_the_group_may_ask_again(
         ]
 
 
-async def test_a_second_wish_waits_for_the_answer_to_the_first(
+async def became(server: Server) -> list[str]:
+    """What became of each proposal of Oostende's, in the order of asking."""
+    rows = await server.ask("SELECT state FROM proposal ORDER BY number")
+    return [row["state"] for row in rows]
+
+
+async def alarms(server: Server) -> list[str]:
+    return [row["told"] for row in await server.ask("SELECT told FROM alarm")]
+
+
+async def test_a_second_wish_takes_the_place_of_the_first(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as federated:
+        hub, node = federated.hub, federated.nodes[OOSTENDE]
+        desk = Proposals(node_house(node), node.clerk)
+        first = await desk.ask(Wish(per_hour=30))
+        assert await desk.ask(Wish(per_hour=30)) == first
+        # What is so already is nothing to ask for, whether one waits or not.
+        assert await desk.ask(Wish(per_hour=20)) is None
+        await federated.quiet()
+        second = await desk.ask(Wish(per_hour=40))
+        assert first is not None and second is not None
+        assert second.number > first.number
+        assert await became(node) == ["replaced", "waiting"]
+        await node.restart()
+        await federated.quiet()
+        assert await became(hub) == await became(node) == ["replaced", "waiting"]
+        early = await hub.clerk.take(Approve(OOSTENDE, first.number))
+        assert isinstance(early, NotDecided)
+        record = await approve(federated, OOSTENDE, second.number)
+        assert record.rate == 90_000
+        assert await sound(federated) == []
+        assert await became(hub) == await became(node) == ["replaced", "approved"]
+        assert await alarms(node) == await alarms(hub) == []
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_wish_that_crosses_the_approval_of_an_older_one_is_refused(
+    new_database: NewDatabase, restarts: bool
+) -> None:
+    async with federation(new_database) as federated:
+        hub, node = federated.hub, federated.nodes[OOSTENDE]
+        number = await ask(federated, OOSTENDE, 30)
+        desk = Proposals(node_house(node), node.clerk)
+        await desk.ask(Wish(per_hour=40))
+        await approve(federated, OOSTENDE, number)
+        if restarts:
+            # What was replaced is known from the table alone.
+            await node.restart()
+        assert await sound(federated) == []
+        assert await became(node) == ["approved", "refused"]
+        assert await became(hub) == ["approved"]
+        record = node_house(node).directory[OOSTENDE]
+        assert (record.rate, record.rate_version) == (120_000, 2)
+        assert await alarms(node) == await alarms(hub) == []
+        # Nothing stands in the way of the next wish.
+        await approve(federated, OOSTENDE, await ask(federated, OOSTENDE, 40))
+        await federated.quiet()
+        assert node_house(node).directory[OOSTENDE].rate == 90_000
+
+
+async def test_wishes_of_one_batch_replace_each_other(
     new_database: NewDatabase,
 ) -> None:
     async with federation(new_database) as federated:
         node = federated.nodes[OOSTENDE]
         desk = Proposals(node_house(node), node.clerk)
-        first = await desk.ask(Wish(per_hour=30))
-        assert await desk.ask(Wish(per_hour=30)) == first
-        with pytest.raises(Problem) as refused:
-            await desk.ask(Wish(per_hour=40))
-        assert (refused.value.status, refused.value.kind) == (409, "proposal-waiting")
-        # What is so already is nothing to ask for, whether one waits or not.
-        assert await desk.ask(Wish(per_hour=20)) is None
+        rates = (30, 40, 30, 45)
+        asked = await asyncio.gather(*(desk.ask(Wish(per_hour=n)) for n in rates))
+        assert len({one.number for one in asked if one is not None}) == 4
+        await federated.quiet()
+        newest = node_house(node).proposal
+        assert newest is not None
+        await approve(federated, OOSTENDE, newest.number)
+        await federated.quiet()
+        expected = ["replaced"] * 3 + ["approved"]
+        assert await became(node) == await became(federated.hub) == expected
+        assert await alarms(node) == []
 
 
 async def test_a_hub_that_restarts_still_knows_what_waits(

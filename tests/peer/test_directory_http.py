@@ -166,9 +166,8 @@ async def test_a_refusal_is_told_in_the_reader_s_language(
 ) -> None:
     async with world(new_database) as here:
         asked = await here.treasurer.post(DESK, {"per_hour": 30, "name": "Kring"})
-        other = await here.treasurer.post(DESK, {"per_hour": 40})
-        assert other.status == 409
-        assert other.told["type"].endswith("proposal-waiting")
+        again = await here.treasurer.post(DESK, {"per_hour": 30, "name": "Kring"})
+        assert again == asked
         await here.federated.quiet()
         wish = {"proposal": asked.told["proposal"]["number"]}
         refused = await here.admin.post(f"{OOSTENDE_AT_HUB}/refuse", wish)
@@ -178,6 +177,22 @@ async def test_a_refusal_is_told_in_the_reader_s_language(
         proposal = (await here.treasurer.get(DESK)).told["proposal"]
         assert (proposal["state"], proposal["name"]) == ("refused", "Kring")
         assert "regional admin did not approve" in proposal["told"]
+
+
+async def test_another_wish_shows_in_place_of_the_first(
+    new_database: NewDatabase,
+) -> None:
+    async with world(new_database) as here:
+        first = await here.treasurer.post(DESK, {"per_hour": 30})
+        other = await here.treasurer.post(DESK, {"per_hour": 40})
+        assert (first.status, other.status) == (202, 202)
+        proposal = other.told["proposal"]
+        assert (proposal["state"], proposal["rate"]["per_hour"]) == ("waiting", "40")
+        assert proposal["number"] > first.told["proposal"]["number"]
+        await here.federated.quiet()
+        waits = (await here.admin.get(OOSTENDE_AT_HUB)).told["proposal"]
+        assert waits["number"] == proposal["number"]
+        assert (await here.treasurer.get(DESK)).told["proposal"] == proposal
 
 
 @pytest.mark.parametrize("number", [0, 17, 2**53])
