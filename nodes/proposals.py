@@ -50,6 +50,7 @@ class Proposals:
         read_entry(signed, self._house.federation)
         outcome = await self._clerk.take(Propose(entry=entry, signed=signed))
         if isinstance(outcome, NotProposed):
-            raise Problem(409, "not-proposed", outcome.told)
+            code = outcome.code
+            raise Problem(409, "not-proposed", f"Refused: {code}.", code=code)
         assert isinstance(outcome, Proposal)
         return outcome

@@ -136,6 +136,25 @@ class ItemRefusalCode(StrEnum):
     NOT_APPROVED = "not-approved"
 
 
+class DirectoryRefusalCode(StrEnum):
+    """Why nothing about a group's entry, state or limits is asked or decided.
+
+    The first group is said by the hub to the regional admin, the second by a node
+    to its treasurer; no other server ever hears of them.
+    """
+
+    NO_SUCH_GROUP = "no-such-group"
+    NO_SUCH_PROPOSAL = "no-such-proposal"
+    PROPOSAL_ENDED = "proposal-ended"
+    PROPOSAL_OUTDATED = "proposal-outdated"
+    GROUP_LEAVING = "group-leaving"
+    GROUP_NOT_COMPARED = "group-not-compared"
+    HUB_BEHIND = "hub-behind"
+
+    ENTRY_CHANGED = "entry-changed"
+    ENTRY_TOO_LONG = "entry-too-long"
+
+
 class InquiryRefusalCode(StrEnum):
     """Why an inquiry is not even asked; no transfer is refused with it."""
 

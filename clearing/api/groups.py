@@ -240,7 +240,7 @@ class GroupsApi:
         """Have it decided, once; the answer is how the group then stands."""
         outcome = await self._clerk.take(order)
         if isinstance(outcome, NotDecided):
-            raise Problem(409, "not-decided", outcome.told)
+            raise _not_decided(outcome)
         assert isinstance(outcome, GroupRecord)
         return await self._answer(order.group)
 
@@ -279,6 +279,15 @@ class GroupsApi:
             digits=check_digits(self._house.federation, entry),
             proposal=waiting_answer(record, proposal),
         )
+
+
+def _not_decided(outcome: NotDecided) -> Problem:
+    """Say no with the code, and with the values that its sentence names."""
+    code = outcome.code
+    extra: dict[str, object] = {"group": outcome.group}
+    if outcome.proposal is not None:
+        extra["proposal"] = outcome.proposal
+    return Problem(409, "not-decided", f"Refused: {code}.", code=code, extra=extra)
 
 
 def waiting_answer(

@@ -34,7 +34,7 @@ from protocol.effects import (
     SetLimits,
     refuse_item,
 )
-from protocol.errors import ItemRefusalCode, PeerError
+from protocol.errors import DirectoryRefusalCode, ItemRefusalCode, PeerError
 from protocol.instant import Instant, write_instant
 from protocol.messages import (
     ITEM_LENGTH_MAX,
@@ -81,15 +81,21 @@ class Limit(msgspec.Struct, frozen=True):
     ceiling: int
 
 
-_NOT_COMPARED = "The group has not been heard of since the hub's start; try later."
-
 GroupOrder = Approve | Disapprove | Freeze | Release | Limit
 
 
 class NotDecided(msgspec.Struct, frozen=True):
-    """Why an order of the regional admin changed nothing, in a sentence."""
+    """Why an order of the regional admin changed nothing.
 
-    told: str
+    Attributes:
+        code: the reason.
+        group: which it is about: the order's, or the one that stands in the way.
+        proposal: the number that she named, where it is about a proposal.
+    """
+
+    code: DirectoryRefusalCode
+    group: Group
+    proposal: int | None = None
 
 
 def decide_proposal(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
@@ -114,7 +120,7 @@ def decide_proposal(view: HubView, arrived: ArrivedItem, now: Instant) -> Effect
         signed=propose.entry,
         at=now,
     )
-    if _why_not(view.directory[group], proposal) is not None:
+    if not _may_follow(view.directory[group], proposal):
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_APPROVED),))
     wanted: list[Effect] = []
     former = view.proposals.get(group)
@@ -123,15 +129,13 @@ def decide_proposal(view: HubView, arrived: ArrivedItem, now: Instant) -> Effect
     return Effects(Step.PROPOSAL, (*wanted, KeepProposal(proposal)))
 
 
-def _why_not(record: GroupRecord, proposal: Proposal) -> str | None:
-    """Say why a proposal may not follow a group's entry, or ``None``."""
-    if len(proposal.signed) > ENTRY_LENGTH_MAX:
-        return f"entry: {len(proposal.signed)} letters; expected {ENTRY_LENGTH_MAX}"
+def _may_follow(record: GroupRecord, proposal: Proposal) -> bool:
+    """Say whether a proposal's entry may follow the one that counts."""
     try:
         check_proposal(record, proposal.entry)
-    except PeerError as error:
-        return str(error)
-    return None
+    except PeerError:
+        return False
+    return len(proposal.signed) <= ENTRY_LENGTH_MAX
 
 
 def _end(proposal: Proposal, state: ProposalState, now: Instant) -> list[Effect]:
@@ -152,7 +156,7 @@ def decide_group(view: HubView, order: GroupOrder, now: Instant) -> Effects:
     """
     record = view.directory.get(order.group)
     if record is None:
-        return _no(f"There is no group {order.group!r}.")
+        return _no(DirectoryRefusalCode.NO_SUCH_GROUP, order.group)
     match order:
         case Approve() | Disapprove():
             return _decide_proposed(view, record, order, now)
@@ -166,8 +170,10 @@ def decide_group(view: HubView, order: GroupOrder, now: Instant) -> Effects:
             assert_never(order)
 
 
-def _no(told: str) -> Effects:
-    return Effects(None, (), NotDecided(told))
+def _no(
+    code: DirectoryRefusalCode, group: Group, proposal: int | None = None
+) -> Effects:
+    return Effects(None, (), NotDecided(code, group, proposal))
 
 
 def _decide_proposed(
@@ -176,14 +182,15 @@ def _decide_proposed(
     """Decide on the very proposal that the admin has seen, and on no other."""
     proposal = view.proposals.get(order.group)
     if proposal is None or proposal.number != order.proposal:
-        found = proposal.number if proposal and proposal.is_waiting else "none"
-        return _no(f"Proposal {order.proposal} does not wait; found {found} waiting.")
+        code = DirectoryRefusalCode.NO_SUCH_PROPOSAL
+        return _no(code, order.group, order.proposal)
     if isinstance(order, Approve):
         return _approve(view, record, proposal, now)
     if proposal.state is ProposalState.REFUSED:
         return Effects(None, (), record)
     if not proposal.is_waiting:
-        return _no(f"Proposal {proposal.number} has been {proposal.state} already.")
+        code = DirectoryRefusalCode.PROPOSAL_ENDED
+        return _no(code, order.group, order.proposal)
     ended = _end(proposal, ProposalState.REFUSED, now)
     return Effects(Step.PROPOSAL_REFUSED, ended, record)
 
@@ -193,13 +200,13 @@ def _approve(
 ) -> Effects:
     if proposal.state is ProposalState.APPROVED:
         return Effects(None, (), record)
+    group, number = proposal.group, proposal.number
     if not proposal.is_waiting:
-        return _no(f"Proposal {proposal.number} has been {proposal.state} already.")
-    if not _has_compared(view, proposal.group):
-        return _no(_NOT_COMPARED)
-    told = _why_not(record, proposal)
-    if told is not None:
-        return _no(f"Proposal {proposal.number} no longer fits: {told}.")
+        return _no(DirectoryRefusalCode.PROPOSAL_ENDED, group, number)
+    if not _has_compared(view, group):
+        return _wait(view, group)
+    if not _may_follow(record, proposal):
+        return _no(DirectoryRefusalCode.PROPOSAL_OUTDATED, group, number)
     approved = msgspec.structs.replace(
         proposal, state=ProposalState.APPROVED, decided_at=now
     )
@@ -212,7 +219,7 @@ def _freeze(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     if record.state == "frozen":
         return Effects(None, (), record)
     if record.state != "active":
-        return _no(f"The group is {record.state}; expected it to be active.")
+        return _no(DirectoryRefusalCode.GROUP_LEAVING, Group(record.entry.group))
     changed = msgspec.structs.replace(record, state="frozen")
     return _decide(view, changed, now, [])
 
@@ -220,10 +227,11 @@ def _freeze(view: HubView, record: GroupRecord, now: Instant) -> Effects:
 def _release(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     if record.state == "active":
         return Effects(None, (), record)
+    group = Group(record.entry.group)
     if record.state != "frozen":
-        return _no(f"The group is {record.state}; expected it to be frozen.")
-    if not _has_compared(view, Group(record.entry.group)):
-        return _no(_NOT_COMPARED)
+        return _no(DirectoryRefusalCode.GROUP_LEAVING, group)
+    if not _has_compared(view, group):
+        return _wait(view, group)
     changed = msgspec.structs.replace(record, state="active")
     return _decide(view, changed, now, [])
 
@@ -236,7 +244,7 @@ def _change_limits(
     if (record.floor, record.ceiling) == (order.floor, order.ceiling):
         return Effects(None, (), record)
     if not _has_compared(view, order.group):
-        return _no(_NOT_COMPARED)
+        return _wait(view, order.group)
     changed = msgspec.structs.replace(record, floor=order.floor, ceiling=order.ceiling)
     frozen = view.accounts[order.group].frozen
     limits = SetLimits(order.group, order.floor, order.ceiling, frozen)
@@ -253,13 +261,21 @@ def _has_compared(view: HubView, group: Group) -> bool:
     (docs/decisions/0015).
     """
     link = view.links.get(group)
-    if link is None or not link.has_compared:
-        return False
-    return not any(
-        view.directory[other].state != "frozen"
-        for other in view.told_behind
-        if other in view.directory
-    )
+    return link is not None and link.has_compared and not _telling(view, group)
+
+
+def _telling(view: HubView, group: Group) -> list[Group]:
+    """Name who says that the hub is behind and is heard in what concerns a group."""
+    frozen = {name for name, one in view.directory.items() if one.state == "frozen"}
+    return [other for other in view.told_behind if other not in frozen - {group}]
+
+
+def _wait(view: HubView, group: Group) -> Effects:
+    """Say whose node knows more, or that the group's has yet to compare."""
+    telling = _telling(view, group)
+    if telling:
+        return _no(DirectoryRefusalCode.HUB_BEHIND, telling[0])
+    return _no(DirectoryRefusalCode.GROUP_NOT_COMPARED, group)
 
 
 def _decide(

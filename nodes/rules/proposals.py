@@ -24,7 +24,7 @@ from protocol.effects import (
     Effects,
     SendItem,
 )
-from protocol.errors import MalformedMessageError, PeerError
+from protocol.errors import DirectoryRefusalCode, MalformedMessageError, PeerError
 from protocol.instant import Instant
 from protocol.messages import (
     DirectoryPropose,
@@ -62,9 +62,9 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotProposed(msgspec.Struct, frozen=True):
-    """Why nothing was asked, in a sentence."""
+    """Why nothing was asked."""
 
-    told: str
+    code: DirectoryRefusalCode
 
 
 def next_entry(record: GroupRecord, wish: Wish) -> GroupEntry | None:
@@ -121,9 +121,9 @@ def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
         return Effects(None, (), former)
     own = view.directory.get(view.group)
     assert own is not None, "a node that has joined has its own entry"
-    told_why = _why_not(own, order)
-    if told_why is not None:
-        return Effects(None, (), NotProposed(told_why))
+    code = _why_not(own, order)
+    if code is not None:
+        return Effects(None, (), NotProposed(code))
     proposal = Proposal(
         number=view.next_number("hub"),
         entry=order.entry,
@@ -139,13 +139,14 @@ def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
     return Effects(Step.PROPOSE, wanted, proposal)
 
 
-def _why_not(own: GroupRecord, order: Propose) -> str | None:
+def _why_not(own: GroupRecord, order: Propose) -> DirectoryRefusalCode | None:
     if len(order.signed) > ENTRY_LENGTH_MAX:
-        return "The group's entry has become too long: its rate changed too often."
+        return DirectoryRefusalCode.ENTRY_TOO_LONG
     try:
         check_proposal(own, order.entry)
-    except PeerError as error:
-        return str(error)
+    except PeerError:
+        # It followed the entry that counted when it was signed, a moment ago.
+        return DirectoryRefusalCode.ENTRY_CHANGED
     return None
 
 

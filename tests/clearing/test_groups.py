@@ -21,7 +21,7 @@ from clearing.rules import (
 from protocol.address import Group, federation_id
 from protocol.directory import ENTRY_LENGTH_MAX, GroupRecord
 from protocol.effects import ArrivedItem, Effects, SetLimits
-from protocol.errors import ItemRefusalCode, RefusalCode
+from protocol.errors import DirectoryRefusalCode, ItemRefusalCode, RefusalCode
 from protocol.ledger import may_credit, may_debit
 from protocol.link import Trouble
 from protocol.messages import (
@@ -100,6 +100,13 @@ def flip_last(text: str) -> str:
     """Spoil the signature at the end of a JWS."""
     head, _, signature = text.rpartition(".")
     return f"{head}.{flip(signature)}"
+
+
+def no(
+    code: DirectoryRefusalCode, group: Group = OOSTENDE, proposal: int | None = None
+) -> NotDecided:
+    """The hub's no to the regional admin, with what she must know of it."""
+    return NotDecided(code, group, proposal)
 
 
 def refusals(effects: Effects) -> list[tuple[str, ItemRefused]]:
@@ -210,8 +217,9 @@ def test_a_newer_proposal_takes_the_place_of_the_one_that_waits() -> None:
     states = [kept.proposal.state for kept in of_kind(effects, rules.KeepProposal)]
     assert states == [ProposalState.REPLACED, ProposalState.WAITING]
     # The one that was seen is not the one that waits now.
+    expected = no(DirectoryRefusalCode.NO_SUCH_PROPOSAL, proposal=17)
     for wish in (Approve(OOSTENDE, 17), Disapprove(OOSTENDE, 17)):
-        assert isinstance(order(view, wish).outcome, NotDecided)
+        assert order(view, wish).outcome == expected
     assert view.proposals[OOSTENDE].is_waiting
     order(view, Approve(OOSTENDE, 18))
     assert view.directory[OOSTENDE].rate == 90_000
@@ -278,7 +286,8 @@ def test_a_proposal_that_is_refused_is_answered_and_gone() -> None:
     assert refused.hash == line_hash(arrived.line)
     assert effects.step is Step.PROPOSAL_REFUSED
     assert view.size == 0
-    assert isinstance(order(view, Approve(OOSTENDE, 17)).outcome, NotDecided)
+    expected = no(DirectoryRefusalCode.PROPOSAL_ENDED, proposal=17)
+    assert order(view, Approve(OOSTENDE, 17)).outcome == expected
     assert view.directory[OOSTENDE].rate_version == 1
 
 
@@ -287,7 +296,7 @@ def test_what_was_approved_cannot_be_refused_afterwards() -> None:
     waiting(view)
     order(view, Approve(OOSTENDE, 17))
     effects = order(view, Disapprove(OOSTENDE, 17))
-    assert isinstance(effects.outcome, NotDecided)
+    assert effects.outcome == no(DirectoryRefusalCode.PROPOSAL_ENDED, proposal=17)
     assert effects.wanted == ()
 
 
@@ -330,7 +339,7 @@ def test_nothing_is_decided_on_a_group_that_has_not_compared(wish: GroupOrder) -
     view = before_wish(wish)
     view.links[OOSTENDE] = not_compared(OOSTENDE)
     effects = order(view, wish)
-    assert isinstance(effects.outcome, NotDecided)
+    assert effects.outcome == no(DirectoryRefusalCode.GROUP_NOT_COMPARED)
     assert effects.wanted == ()
     assert view.proposals[OOSTENDE].is_waiting
     view.links[OOSTENDE] = compared(OOSTENDE)
@@ -345,7 +354,7 @@ def test_a_hub_that_any_group_says_is_behind_signs_no_old_entry(
     view = before_wish(wish)
     behind(view, group)
     effects = order(view, wish)
-    assert isinstance(effects.outcome, NotDecided)
+    assert effects.outcome == no(DirectoryRefusalCode.HUB_BEHIND, group)
     assert effects.wanted == ()
 
 
@@ -370,7 +379,8 @@ def test_a_freeze_ends_the_say_of_a_group_that_calls_the_hub_behind(
     assert isinstance(order(view, Freeze(MECHELEN)).outcome, GroupRecord)
     assert isinstance(order(view, wish).outcome, GroupRecord)
     # And it is itself released only when its link agrees again.
-    assert isinstance(order(view, Release(MECHELEN)).outcome, NotDecided)
+    expected = no(DirectoryRefusalCode.HUB_BEHIND, MECHELEN)
+    assert order(view, Release(MECHELEN)).outcome == expected
 
 
 @pytest.mark.parametrize("trouble", [None, Trouble.WE_ARE_BEHIND])
@@ -396,8 +406,7 @@ def test_a_proposal_that_no_longer_fits_is_not_approved() -> None:
     moved = msgspec.structs.replace(view.directory[OOSTENDE], entry=entry)
     view.directory = {**view.directory, OOSTENDE: moved}
     effects = order(view, Approve(OOSTENDE, 17))
-    assert isinstance(effects.outcome, NotDecided)
-    assert "entry version" in effects.outcome.told
+    assert effects.outcome == no(DirectoryRefusalCode.PROPOSAL_OUTDATED, proposal=17)
 
 
 @pytest.mark.parametrize(
@@ -408,16 +417,27 @@ def test_a_proposal_that_no_longer_fits_is_not_approved() -> None:
         Freeze(GENT),
         Release(GENT),
         Limit(GENT, 0, 0),
-        Approve(OOSTENDE, 16),
-        Disapprove(MECHELEN, 17),
     ],
     ids=str,
 )
-def test_what_is_not_there_is_not_decided_on(wish: GroupOrder) -> None:
+def test_a_group_that_is_not_there_is_not_decided_on(wish: GroupOrder) -> None:
+    view = hub_view()
+    effects = order(view, wish)
+    assert effects.outcome == no(DirectoryRefusalCode.NO_SUCH_GROUP, GENT)
+    assert effects.wanted == ()
+
+
+@pytest.mark.parametrize(
+    "wish", [Approve(OOSTENDE, 16), Disapprove(OOSTENDE, 18), Disapprove(MECHELEN, 17)]
+)
+def test_a_proposal_that_does_not_wait_is_not_decided_on(
+    wish: Approve | Disapprove,
+) -> None:
     view = hub_view()
     waiting(view)
     effects = order(view, wish)
-    assert isinstance(effects.outcome, NotDecided)
+    code = DirectoryRefusalCode.NO_SUCH_PROPOSAL
+    assert effects.outcome == no(code, wish.group, wish.proposal)
     assert effects.wanted == ()
 
 
@@ -428,7 +448,8 @@ def test_a_group_that_leaves_is_neither_frozen_nor_released(
 ) -> None:
     view = hub_view()
     view.directory = in_state(view.directory, OOSTENDE, state)
-    assert isinstance(order(view, wish).outcome, NotDecided)
+    expected = no(DirectoryRefusalCode.GROUP_LEAVING)
+    assert order(view, wish).outcome == expected
 
 
 # What is in flight.

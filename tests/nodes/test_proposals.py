@@ -18,6 +18,7 @@ from nodes.rules import (
     conversion_time,
     next_entry,
 )
+from protocol.directory import ENTRY_LENGTH_MAX
 from protocol.effects import (
     ArrivedItem,
     CallPeople,
@@ -26,7 +27,12 @@ from protocol.effects import (
     PlaceHold,
     SaveGroup,
 )
-from protocol.errors import ItemRefusalCode, MalformedMessageError, RefusalCode
+from protocol.errors import (
+    DirectoryRefusalCode,
+    ItemRefusalCode,
+    MalformedMessageError,
+    RefusalCode,
+)
 from protocol.messages import (
     DirectoryPropose,
     GroupEntry,
@@ -233,7 +239,19 @@ def test_what_can_never_be_approved_is_not_asked(entry: GroupEntry) -> None:
     view = oostende()
     effects = rules.decide_propose(view, propose(entry), NOW)
     assert effects.wanted == ()
-    assert isinstance(effects.outcome, NotProposed)
+    assert effects.outcome == NotProposed(DirectoryRefusalCode.ENTRY_CHANGED)
+
+
+def test_an_entry_that_no_decision_could_carry_is_not_asked() -> None:
+    view = oostende()
+    for length, outcome in (
+        (ENTRY_LENGTH_MAX, Proposal),
+        (ENTRY_LENGTH_MAX + 1, NotProposed),
+    ):
+        long = Propose(entry=asked(), signed="x" * length)
+        found = rules.decide_propose(view, long, NOW).outcome
+        assert isinstance(found, outcome)
+    assert found == NotProposed(DirectoryRefusalCode.ENTRY_TOO_LONG)
 
 
 def test_what_can_never_be_approved_ends_nothing_that_waits() -> None:

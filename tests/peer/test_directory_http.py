@@ -153,6 +153,12 @@ async def test_from_the_wish_to_the_new_rate(new_database: NewDatabase) -> None:
             409,
             "not-decided",
         )
+        assert (late.told["code"], late.told["group"], late.told["proposal"]) == (
+            "proposal-ended",
+            "oostende",
+            proposal["number"],
+        )
+        assert f" {proposal['number']} of oostende " in late.told["detail"]
         await here.federated.quiet()
         told = (await here.treasurer.get(DESK)).told
         assert told["proposal"]["state"] == "approved"

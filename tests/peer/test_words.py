@@ -4,6 +4,7 @@ import pytest
 
 from protocol.errors import (
     AskRefusalCode,
+    DirectoryRefusalCode,
     InquiryRefusalCode,
     ItemRefusalCode,
     RefusalCode,
@@ -25,6 +26,7 @@ EVERY_CODE = [
     *AskRefusalCode,
     *InquiryRefusalCode,
     *TreasurerRefusalCode,
+    *DirectoryRefusalCode,
 ]
 
 
@@ -40,8 +42,18 @@ def test_every_refusal_says_what_to_do_in_three_languages(code: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_treasurer_is_told_which_account(language: Language) -> None:
-    told = refusal(TreasurerRefusalCode.MEMBER_FLOOR, language, "marie")
+    told = refusal(TreasurerRefusalCode.MEMBER_FLOOR, language, {"account": "marie"})
     assert " marie " in f" {told}"
+    assert "{" not in told
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_regional_admin_is_told_which_group_and_proposal(
+    language: Language,
+) -> None:
+    values = {"group": "oostende", "proposal": 17}
+    told = refusal(DirectoryRefusalCode.NO_SUCH_PROPOSAL, language, values)
+    assert " 17 " in told and " oostende " in told
     assert "{" not in told
 
 

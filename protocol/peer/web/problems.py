@@ -48,7 +48,7 @@ class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave e
         detail: a sentence: what was found, what was expected.
         code: the protocol's refusal code, if one applies.
         headers: more headers.
-        extra: more members of the JSON object.
+        extra: more members of the JSON object, and what a code's sentence names.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave e
     def _told(self, language: Language) -> str:
         if not self.code:
             return self.detail
-        return refusal(self.code, language, str(self.extra.get("account", "")))
+        return refusal(self.code, language, self.extra)
 
 
 def language_of(request: web.Request) -> Language:

@@ -5,6 +5,8 @@ different sentences fails a test, so nobody meets a bare code.
 """
 
 import tomllib
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,17 +21,19 @@ _WORDS = {
 _PARTS_MAX = 20
 
 
-def refusal(code: str, language: Language, account: str = "") -> str:
+def refusal(
+    code: str, language: Language, values: Mapping[str, object] | None = None
+) -> str:
     """Say why something was refused, and what to do.
 
     Args:
-        code: a ``RefusalCode``, ``ItemRefusalCode``, ``AskRefusalCode`` or
-            ``TreasurerRefusalCode``.
+        code: of any of the enums of codes in ``protocol.errors``.
         language: the reader's.
-        account: the account that it is about, where a treasurer is told.
+        values: what the sentence names, such as the account that it is about; more
+            than it names may be given, and what is not given is left out.
     """
     sentence: str = _WORDS[language]["refusal"][code]
-    return sentence.format(account=account)
+    return sentence.format_map(defaultdict(str, values or {}))
 
 
 def page(name: str, language: Language) -> str:
