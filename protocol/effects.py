@@ -14,7 +14,7 @@ import msgspec
 from protocol.address import Group
 from protocol.directory import Directory, GroupRecord
 from protocol.errors import ItemRefusalCode
-from protocol.ledger import Account, Entry, Hold, HoldState
+from protocol.ledger import Account, Entry, Hold, HoldState, is_balanced
 from protocol.link import Link
 from protocol.messages import (
     AnyItem,
@@ -210,7 +210,9 @@ class View:
             case EndHold():
                 self._end(effect)
             case PostEntry():
-                for posting in effect.entry.postings:
+                postings = effect.entry.postings
+                assert is_balanced(postings, self.accounts), "a rule's entry is zero"
+                for posting in postings:
                     self.accounts[posting.account_id].balance += posting.amount
             case OpenAccount():
                 assert effect.account.account_id not in self.accounts

@@ -7,7 +7,7 @@ ledger is ``protocol.peer.ledger_store``.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -111,16 +111,16 @@ class Hold(msgspec.Struct):
     state: HoldState = HoldState.HELD
 
 
-def is_balanced(postings: Iterable[Posting], unit_of: dict[str, str]) -> bool:
+def is_balanced(postings: Iterable[Posting], accounts: Mapping[str, Account]) -> bool:
     """Say whether postings sum to zero in every unit.
 
     Args:
         postings: of one entry.
-        unit_of: unit by account id.
+        accounts: all that they are on, by account id.
     """
     sums: dict[str, int] = defaultdict(int)
     for posting in postings:
-        sums[unit_of[posting.account_id]] += posting.amount
+        sums[accounts[posting.account_id].unit] += posting.amount
     return not any(sums.values())
 
 

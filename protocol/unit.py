@@ -109,11 +109,6 @@ def quote_for_payer(
     return below, quote(Amount(most + 1), payer_rate, payee_rate)
 
 
-def residue(quoted: Quote, payer_rate: int) -> Milliseconds:
-    """Give value(Y) - S in milliseconds: what the conversion account keeps."""
-    return Milliseconds(quoted.payer_amount * payer_rate - quoted.milliseconds)
-
-
 def write_ratio(numerator: int, denominator: int) -> str:
     """Write a positive ratio as people read it: up to four decimals, halves up."""
     assert numerator > 0 and denominator > 0

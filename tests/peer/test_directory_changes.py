@@ -36,7 +36,7 @@ from protocol.errors import RefusalCode
 from protocol.transfer import State
 from protocol.unit import Amount, quote
 from tests.peer.federation import Federation, NewDatabase, Server, federation, order
-from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE, hash_of
+from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE, hash_of, residue
 
 S = 180_000
 MEMBERS = {OOSTENDE: "marie", MECHELEN: "bob"}
@@ -465,8 +465,7 @@ async def test_a_unit_of_30_an_hour_and_one_with_cents_convert_as_the_law_says(
             assert quoted is not None
             expected[payer] -= quoted.payer_amount
             expected[OTHER[payer]] += amount
-            residue = quoted.payer_amount * rates[payer] - quoted.milliseconds
-            residues[payer] += residue
+            residues[payer] += residue(quoted, rates[payer])
         assert await sound(federated) == []
         assert await members(federated) == expected
         for group, node in federated.nodes.items():

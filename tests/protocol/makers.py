@@ -13,6 +13,7 @@ from protocol.address import HUB, FederationId, Group, TransferId, federation_id
 from protocol.base64url import write_base64url
 from protocol.errors import ItemRefusalCode, RefusalCode
 from protocol.keyring import KeyPeriod, Keyring, SigningKey, key_hash
+from protocol.unit import Quote
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 #: Vectors of others, beside the repository and never in it.
@@ -55,6 +56,11 @@ def life_of(label: str) -> str:
 FEDERATION: FederationId = federation_id(
     Group("lets-belgium"), key_hash(signing_key("the root").public)
 )
+
+
+def residue(quoted: Quote, payer_rate: int) -> int:
+    """What the conversion account keeps of a payment, milliseconds: value(Y) - S."""
+    return quoted.payer_amount * payer_rate - quoted.milliseconds
 
 
 def keyring(first: int = 1, last: int | None = None) -> Keyring:

@@ -10,7 +10,8 @@ from fractions import Fraction
 import pytest
 
 from protocol.directory import rate_of_hour
-from protocol.unit import Amount, Quote, quote, quote_for_payer, residue
+from protocol.unit import Amount, Quote, quote, quote_for_payer
+from tests.protocol.makers import residue
 
 PAIRS = 100_000
 PARTS = 10

@@ -1,13 +1,17 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.effects import PostEntry, View
 from protocol.errors import RefusalCode
+from protocol.instant import Instant
 from protocol.ledger import (
     GROUP_UNIT,
     TIME_UNIT,
     Account,
     AccountKind,
+    Entry,
     Posting,
     available,
     is_balanced,
@@ -101,11 +105,14 @@ def test_nothing_is_available_below_the_floor() -> None:
     assert available(alice(balance=-10_001)) == 0
 
 
-UNIT_OF = {
-    "alice": GROUP_UNIT,
-    "conversion.1": GROUP_UNIT,
-    "conversion.1.time": TIME_UNIT,
-    "clearing": TIME_UNIT,
+ACCOUNTS = {
+    name: Account(name, AccountKind.SYSTEM, unit)
+    for name, unit in (
+        ("alice", GROUP_UNIT),
+        ("conversion.1", GROUP_UNIT),
+        ("conversion.1.time", TIME_UNIT),
+        ("clearing", TIME_UNIT),
+    )
 }
 
 
@@ -119,15 +126,28 @@ def paid(unit: int = 3, time: int = 180_000) -> list[Posting]:
 
 
 def test_an_entry_balances_in_every_unit() -> None:
-    assert is_balanced(paid(), UNIT_OF)
+    assert is_balanced(paid(), ACCOUNTS)
 
 
 @pytest.mark.parametrize("off", [-1, 1])
 def test_an_entry_off_by_one_does_not_balance(off: int) -> None:
-    assert not is_balanced(paid(unit=3 + off), UNIT_OF)
-    assert not is_balanced(paid(time=180_000 + off), UNIT_OF)
+    assert not is_balanced(paid(unit=3 + off), ACCOUNTS)
+    assert not is_balanced(paid(time=180_000 + off), ACCOUNTS)
 
 
 def test_time_never_makes_up_for_units() -> None:
     # Off by one up and by one down: the sum over all postings is zero.
-    assert not is_balanced(paid(unit=4, time=179_999), UNIT_OF)
+    assert not is_balanced(paid(unit=4, time=179_999), ACCOUNTS)
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+def test_no_rule_may_post_what_does_not_balance(off: int) -> None:
+    view = View("a life")
+    view.accounts = {name: msgspec.structs.replace(a) for name, a in ACCOUNTS.items()}
+    view.apply(PostEntry(Entry("an id", Instant(0), "transfer", tuple(paid()))))
+    before = {name: account.balance for name, account in view.accounts.items()}
+    assert before == {one.account_id: one.amount for one in paid()}
+    wrong = Entry("another", Instant(0), "transfer", tuple(paid(unit=3 + off)))
+    with pytest.raises(AssertionError, match="zero"):
+        view.apply(PostEntry(wrong))
+    assert before == {name: one.balance for name, one in view.accounts.items()}
