@@ -1,6 +1,6 @@
 """Starting PostgreSQL, a hub and nodes as a person would: by their commands.
 
-For ``deploy/demo.py``, with the standard library only. Nothing of the product is
+For ``demo`` and ``story``, with the standard library only. Nothing of the product is
 imported and no database is opened: processes are started, and asked over HTTP.
 """
 

@@ -3,6 +3,7 @@
 import ast
 import pathlib
 import re
+import sys
 
 import pytest
 
@@ -12,6 +13,9 @@ MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py
 STORES = sorted(
     path for name in PACKAGES for path in (ROOT / name).rglob("*_store.sql")
 )
+
+#: The demo: who starts servers, what is started, what is played.
+OUTSIDE = [ROOT / "deploy" / f"{name}.py" for name in ("demo", "servers", "story")]
 
 FUNCTION_LINES_MAX = 70
 
@@ -79,9 +83,13 @@ def test_only_stores_speak_to_the_database(path: pathlib.Path) -> None:
     assert "asyncpg" not in imported(path)
 
 
-def test_the_demo_stands_outside() -> None:
-    demo = ROOT / "deploy" / "demo.py"
-    if not demo.exists():
-        pytest.skip("deploy/demo.py is not written yet")
+@pytest.mark.parametrize("path", OUTSIDE, ids=ident)
+def test_the_demo_stands_outside(path: pathlib.Path) -> None:
     # Otherwise it could show what no member or treasurer can reach over HTTP.
-    assert not imported(demo) & {*PACKAGES, "asyncpg"}
+    assert not imported(path) & {*PACKAGES, "asyncpg"}
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=ident)
+def test_the_demo_needs_the_standard_library_alone(path: pathlib.Path) -> None:
+    beside = {one.stem for one in OUTSIDE}
+    assert imported(path) <= {*sys.stdlib_module_names, *beside}
