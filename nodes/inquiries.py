@@ -11,8 +11,6 @@ import secrets
 import uuid
 from typing import NamedTuple
 
-import asyncpg
-
 from nodes import payee_store
 from nodes.house import NodeHouse
 from nodes.rules import inquiries as rules
@@ -33,7 +31,7 @@ from protocol.inquiry import (
 from protocol.messages import write_line
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
-from protocol.peer.database import AWAY, AnyConnection, Database
+from protocol.peer.database import AWAY, REFUSED, AnyConnection, Database
 from protocol.peer.metrics import Metrics
 from protocol.peer.web.sign_in import Throttle
 from protocol.sealing import NONCE_LENGTH
@@ -173,7 +171,7 @@ class Inquiries:
             payees = await payee_store.read_payees(connection, asked)
         except AWAY:
             raise
-        except asyncpg.PostgresError as error:
+        except REFUSED as error:
             # One bad question must not end the node. Not the error's own words: they
             # may hold whom somebody looked for.
             _LOG.error("an inquiry could not be answered: %s", type(error).__name__)

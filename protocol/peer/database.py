@@ -48,6 +48,9 @@ AWAY: Final = (
     asyncpg.InternalClientError,
 )
 
+#: What one query may be answered that the database, though it is there, cannot run.
+REFUSED: Final = asyncpg.PostgresError
+
 _LOG = logging.getLogger(__name__)
 _CLERK_LOCK = int.from_bytes(b"interlet")
 _LOCK_PAUSE_S = 0.5
