@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from clearing import commands, group_commands
+from clearing.commands import groups, hub
 from protocol.peer.command_line import add_verb, run
 
 
@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     init = add_verb(
         verbs,
         "init",
-        commands.init,
+        hub.init,
         "make a federation: its keys, its root key on a sheet, the first sign-in",
         "interlets-hub init vlaanderen --config hub.toml",
     )
@@ -22,14 +22,14 @@ def parser() -> argparse.ArgumentParser:
     add_verb(
         verbs,
         "serve",
-        commands.serve,
+        hub.serve,
         "serve the hub until told to stop",
         "interlets-hub serve --config hub.toml",
     )
     invite = add_verb(
         verbs,
         "invite",
-        commands.invite,
+        hub.invite,
         "invite a group: a one-time link for its treasurer, good for seven days",
         "interlets-hub invite oostende --floor -100 --ceiling 100 --config hub.toml",
     )
@@ -44,14 +44,14 @@ def parser() -> argparse.ArgumentParser:
     add_verb(
         verbs,
         "audit",
-        commands.audit,
+        hub.audit,
         "recompute the ledger and verify what is stored; exit code 1 when it is wrong",
         "interlets-hub audit --config hub.toml",
     )
     alarms = add_verb(
         verbs,
         "alarms",
-        commands.list_alarms,
+        hub.list_alarms,
         "list what people must look at",
         "interlets-hub alarms --config hub.toml",
     )
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     add_verb(
         verbs,
         "sign-in",
-        commands.sign_in,
+        hub.sign_in,
         "make a new one-time link for the regional admin",
         "interlets-hub sign-in --config hub.toml",
     )
@@ -74,15 +74,15 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add_verb(
         kinds,
         "list",
-        commands.list_groups,
+        hub.list_groups,
         "list groups: limits in hours, units per hour and what is asked, and the "
         "digits to compare by telephone",
         "interlets-hub group list --config hub.toml",
     )
     for name, carry_out, told in (
-        ("show", group_commands.show, "show a group, and what it asks for"),
-        ("freeze", group_commands.freeze, "let nothing new in or out of a group"),
-        ("release", group_commands.release, "let a frozen group trade again"),
+        ("show", groups.show, "show a group, and what it asks for"),
+        ("freeze", groups.freeze, "let nothing new in or out of a group"),
+        ("release", groups.release, "let a frozen group trade again"),
     ):
         verb = add_verb(
             kinds,
@@ -93,8 +93,8 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         )
         verb.add_argument("group", help="the group's name, as oostende")
     for name, carry_out, told in (
-        ("approve", group_commands.approve, "approve what a group asks for"),
-        ("refuse", group_commands.refuse, "say no to what a group asks for"),
+        ("approve", groups.approve, "approve what a group asks for"),
+        ("refuse", groups.refuse, "say no to what a group asks for"),
     ):
         example = f"interlets-hub group {name} oostende 17 --config hub.toml"
         verb = add_verb(kinds, name, carry_out, told, example)
@@ -105,7 +105,7 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     limits = add_verb(
         kinds,
         "limits",
-        group_commands.limits,
+        groups.limits,
         "set a group's lowest and highest position; they bind new payments only",
         "interlets-hub group limits oostende --floor -50 --ceiling 200 "
         "--config hub.toml",

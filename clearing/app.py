@@ -8,10 +8,10 @@ from aiohttp import web
 from clearing import audit, log_store
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
+from clearing.api.log import LogApi
 from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
 from clearing.inquiries import Inquiries
-from clearing.log_api import LogApi
 from protocol.address import Group
 from protocol.envelope import Body
 from protocol.errors import InterletsError

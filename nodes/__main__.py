@@ -3,8 +3,9 @@
 import argparse
 import sys
 
-from nodes import commands, trust_commands, unit_commands
-from nodes import treasurer_commands as treasurer
+from nodes.commands import node, treasurer
+from nodes.commands import trust as trusting
+from nodes.commands import unit as units
 from protocol.peer.command_line import add_verb, run
 
 
@@ -15,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     add_verb(
         verbs,
         "init",
-        commands.init,
+        node.init,
         "make the tables, and a one-time link for the first treasurer",
         "interlets-node init --config node.toml",
     )
@@ -23,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     add_verb(
         verbs,
         "serve",
-        commands.serve,
+        node.serve,
         "serve the node until told to stop",
         "interlets-node serve --config node.toml",
     )
@@ -33,14 +34,14 @@ def parser() -> argparse.ArgumentParser:
     add_verb(
         verbs,
         "audit",
-        commands.audit,
+        node.audit,
         "recompute the ledger and verify what is stored; exit code 1 when it is wrong",
         "interlets-node audit --config node.toml",
     )
     add_verb(
         verbs,
         "sign-in",
-        commands.sign_in,
+        node.sign_in,
         "make a new one-time link for the treasurer",
         "interlets-node sign-in --config node.toml",
     )
@@ -52,7 +53,7 @@ def _add_join(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     join = add_verb(
         verbs,
         "join",
-        commands.join,
+        node.join,
         "join a federation by the hub's invitation",
         "interlets-node join invitation.txt --name 'LETS Oostende' --unit garnaal "
         "--plural garnalen --per-hour 20 --config node.toml",
@@ -78,7 +79,7 @@ def _add_member(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     imported = add_verb(
         kinds,
         "import",
-        commands.import_members,
+        node.import_members,
         "add the members of a CSV file (account,name,password,floor,ceiling)",
         "interlets-node member import members.csv --config node.toml",
     )
@@ -86,7 +87,7 @@ def _add_member(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     add_verb(
         kinds,
         "list",
-        commands.list_members,
+        node.list_members,
         "list members with their balances",
         "interlets-node member list --config node.toml",
     )
@@ -213,14 +214,14 @@ def _add_unit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_verb(
         kinds,
         "show",
-        unit_commands.show,
+        units.show,
         "show unit and rate, and what was asked of the hub",
         "interlets-node unit show --config node.toml",
     )
     change = add_verb(
         kinds,
         "change",
-        unit_commands.change,
+        units.change,
         "ask the hub for another rate or other words; the regional admin decides",
         "interlets-node unit change --per-hour 30 --config node.toml",
     )
@@ -233,8 +234,8 @@ def _add_unit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _add_trust(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     for name, carry_out, told in (
-        ("alarms", trust_commands.list_alarms, "list what people must look at"),
-        ("doubts", trust_commands.list_doubts, "list statements that contradict"),
+        ("alarms", trusting.list_alarms, "list what people must look at"),
+        ("doubts", trusting.list_doubts, "list statements that contradict"),
     ):
         example = f"interlets-node {name} --config node.toml"
         listed = add_verb(verbs, name, carry_out, told, example)
@@ -244,7 +245,7 @@ def _add_trust(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     trust = add_verb(
         verbs,
         "trust",
-        trust_commands.trust,
+        trusting.trust,
         "say that people have looked, and take offers again",
         "interlets-node trust hub --reason 'called Ann: it was a restored backup' "
         "--config node.toml",

@@ -19,12 +19,12 @@ from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
-from nodes.log_watch import LogWatch
 from nodes.payees import Payees
 from nodes.payments import Payments
 from nodes.proposals import Proposals
 from nodes.rules import CancelWish
 from nodes.treasurer import Treasurer
+from nodes.watch.log_watch import LogWatch
 from protocol.address import HUB
 from protocol.envelope import Body
 from protocol.errors import InterletsError

@@ -13,13 +13,8 @@ import segno
 from msgspec import Meta
 
 from nodes.house import NodeHouse
-from nodes.payments import (
-    AmountField,
-    Payments,
-    QuoteAnswer,
-    refused,
-    unit_answer,
-)
+from nodes.payment_answers import AmountField, QuoteAnswer, refused, unit_answer
+from nodes.payments import Payments
 from protocol.address import AccountName, Group, write_address
 from protocol.ask import (
     ASK_DAYS_MAX,

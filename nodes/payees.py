@@ -10,7 +10,7 @@ import msgspec
 from nodes import payee_store
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries, TooMany
-from nodes.payments import unit_answer
+from nodes.payment_answers import unit_answer
 from nodes.rules.inquiries import read_part_of_name
 from protocol.address import AccountName, Group, write_address
 from protocol.directory import GroupRecord

@@ -7,7 +7,8 @@ from aiohttp import web
 from msgspec import Meta
 
 from nodes.member_store import Member
-from nodes.payments import Payments, party, unit_answer
+from nodes.payment_answers import party, unit_answer
+from nodes.payments import Payments
 from nodes.rules import Standing, read_content
 from protocol.directory import GroupRecord
 from protocol.instant import Instant, read_instant, write_instant

@@ -7,14 +7,8 @@ from aiohttp import web
 from msgspec import Meta
 
 from nodes.api.account import EntriesQuery, read_search
-from nodes.payments import (
-    Payments,
-    TransferAnswer,
-    TransferRequest,
-    acting_for,
-    party,
-    unit_answer,
-)
+from nodes.payment_answers import TransferAnswer, TransferRequest, party, unit_answer
+from nodes.payments import Payments, acting_for
 from nodes.rules import POSTINGS_MAX, POSTINGS_MIN, read_content
 from nodes.treasurer import Treasurer
 from protocol.instant import write_instant

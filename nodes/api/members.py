@@ -14,7 +14,8 @@ from nodes.api.account import (
     PageSizeField,
     account_state,
 )
-from nodes.payments import Payments, unit_answer
+from nodes.payment_answers import unit_answer
+from nodes.payments import Payments
 from nodes.rules import MemberChange, NewMember
 from nodes.treasurer import Treasurer
 from protocol.address import ACCOUNT_PATTERN, read_display_name

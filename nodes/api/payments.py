@@ -8,15 +8,15 @@ from aiohttp import web
 from msgspec import Meta
 
 from nodes import member_store
-from nodes.payments import (
+from nodes.payment_answers import (
     AmountField,
-    Payments,
     QuoteAnswer,
     QuoteProblemAnswer,
     TransferAnswer,
     TransferRequest,
     TransferStepsAnswer,
 )
+from nodes.payments import Payments
 from protocol.errors import InterletsError
 from protocol.peer.access_store import Caller
 from protocol.peer.database import AWAY

@@ -1,6 +1,6 @@
 """What this node believes of the hub's log, and whom it doubts.
 
-The log is compared outside, by ``nodes.log_watch``; here what came of it is made
+The log is compared outside, by ``nodes.watch.log_watch``; here what came of it is made
 durable. A belief only moves to a checkpoint that the watch has proved to continue
 the one before. Doubt stays until people have looked and say so: offers are refused
 with ``history-differs`` meanwhile, all of them when the hub is doubted, else those of

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from clearing.api.log import LogApi
 from clearing.evidence import Evidence
-from clearing.log_api import LogApi
 from protocol import envelope, merkle
 from protocol.address import HUB
 from protocol.base64url import read_base64url

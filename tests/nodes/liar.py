@@ -15,11 +15,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from clearing import log_store
+from clearing.api.log import LogApi
 from clearing.evidence import Evidence
 from clearing.house import HubHouse
-from clearing.log_api import LogApi
 from nodes.house import NodeHouse
-from nodes.log_watch import LogWatch
+from nodes.watch.log_watch import LogWatch
 from protocol import envelope
 from protocol.address import Group
 from protocol.base64url import write_base64url

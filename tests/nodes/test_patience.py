@@ -1,6 +1,6 @@
 """What is missing is waited for a minute; outages do not count."""
 
-from nodes.patience import PATIENCE_S, Patience
+from nodes.watch.patience import PATIENCE_S, Patience
 
 
 def look(patience: Patience, now_s: float, *, is_link_up: bool = True) -> bool:

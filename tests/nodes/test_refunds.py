@@ -8,7 +8,7 @@ import pytest
 
 from nodes import rules
 from nodes.api.payments import BatchOrder, alone
-from nodes.payments import TransferRequest, body_hash
+from nodes.payment_answers import TransferRequest, body_hash
 from nodes.rules import KeepAnswer, NodeView, Ordered
 from protocol.address import Group
 from protocol.effects import Effects, PlaceHold, SendItem

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from nodes.api.group import GroupApi
 from nodes.api.trust import TrustApi
-from nodes.commands import STAFF
+from nodes.commands.node import STAFF
 from nodes.house import NodeHouse
 from protocol.base64url import write_base64url
 from protocol.errors import RefusalCode

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from nodes import member_store
-from nodes.payments import Payments, TransferAnswer, TransferRequest, as_ordered
+from nodes.payment_answers import TransferAnswer, TransferRequest, as_ordered
+from nodes.payments import Payments
 from nodes.rules import CancelWish, NewMember
 from protocol.instant import read_instant
 from protocol.peer import ledger_store

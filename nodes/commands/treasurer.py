@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from nodes.commands import STAFF
+from nodes.commands.node import STAFF
 from protocol.address import read_account
 from protocol.errors import MalformedMessageError
 from protocol.peer.command_line import DataError, read_given

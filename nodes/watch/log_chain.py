@@ -12,9 +12,9 @@ import msgspec
 
 from nodes import trust_store
 from nodes.house import NodeHouse
-from nodes.log_reader import LogReader
-from nodes.patience import Patience
 from nodes.rules import Belief, Believe
+from nodes.watch.log_reader import LogReader
+from nodes.watch.patience import Patience
 from protocol.address import HUB
 from protocol.base64url import write_base64url
 from protocol.checkpoint import SignedCheckpoint, directory_tree

@@ -1,12 +1,12 @@
 """Watches the hub's decision log, so that nobody here has to trust the hub.
 
 Every few seconds it looks whether the checkpoint in the hub's newest cover continues
-what this node believed (``nodes.log_chain``), and whether what was said on the link is
-in that log (``nodes.log_comparison``). The first thing that is not so is kept as proof
-and people are called (protocol, section 9).
+what this node believed (``log_chain``), and whether what was said on the link is in
+that log (``log_comparison``). The first thing that is not so is kept as proof and
+people are called (protocol, section 9).
 
 It only reads, and never holds up the clerk; what it finds goes through the clerk. An
-unreachable hub is no liar: what is missing is waited for (``nodes.patience``).
+unreachable hub is no liar: what is missing is waited for (``nodes.watch.patience``).
 """
 
 import asyncio
@@ -14,11 +14,11 @@ import logging
 
 from nodes.house import NodeHouse
 from nodes.hub_reader import HubReader
-from nodes.log_chain import HistoryDiffersError, LogChain
-from nodes.log_comparison import Comparison
-from nodes.log_reader import LogReader
-from nodes.patience import Patience
 from nodes.rules import Distrust, TellPeople
+from nodes.watch.log_chain import HistoryDiffersError, LogChain
+from nodes.watch.log_comparison import Comparison
+from nodes.watch.log_reader import LogReader
+from nodes.watch.patience import Patience
 from protocol.address import HUB
 from protocol.directory import Directory
 from protocol.envelope import VerifiedCover

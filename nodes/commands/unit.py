@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from nodes.commands import STAFF
+from nodes.commands.node import STAFF
 from protocol.peer.own_server import ask
 from protocol.peer.settings import Settings
 

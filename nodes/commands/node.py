@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from nodes import app, member_store
 from nodes import audit as node_audit
 from nodes.api.account import account_state
+from nodes.commands.joining import Joining, Profile
 from nodes.house import NodeHouse
 from nodes.imports.members_csv import MemberLine, read_members
-from nodes.joining import Joining, Profile
 from protocol.directory import rate_of_hour
 from protocol.errors import InterletsError
 from protocol.joining import read_invitation

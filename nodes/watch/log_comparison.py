@@ -15,10 +15,10 @@ import msgspec
 
 from nodes import trust_store
 from nodes.house import NodeHouse
-from nodes.log_chain import HistoryDiffersError, LogChain, name
-from nodes.log_reader import LogReader
-from nodes.patience import Patience
 from nodes.rules import Belief, Believe
+from nodes.watch.log_chain import HistoryDiffersError, LogChain, name
+from nodes.watch.log_reader import LogReader
+from nodes.watch.patience import Patience
 from protocol.address import Group
 from protocol.directory import entry_key, read_entry
 from protocol.envelope import VerifiedCover, check_proof

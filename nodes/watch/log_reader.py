@@ -2,7 +2,7 @@
 
 A checkpoint counts by its signature, a tile by the root of its checkpoint, a log's
 first decision by its leaf. Whether what the hub has signed contradicts what it
-signed before is looked at elsewhere (``nodes.log_watch``).
+signed before is looked at elsewhere (``nodes.watch.log_watch``).
 """
 
 import asyncio

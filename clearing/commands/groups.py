@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from clearing.commands import STAFF, read_limits
+from clearing.commands.hub import STAFF, read_limits
 from protocol.address import read_group
 from protocol.peer.own_server import ask
 from protocol.peer.settings import Settings

@@ -1,0 +1,1 @@
+"""A node's command line: what each verb does."""
