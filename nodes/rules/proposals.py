@@ -112,12 +112,11 @@ def _unit(old: EntryUnit, wish: Wish) -> EntryUnit:
 def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
     """Ask the hub for an entry, in place of what waits, if anything does.
 
-    The outcome is the ``Proposal``, new or waiting already, or ``NotProposed``.
+    The outcome is the ``Proposal``, new or asked already, or ``NotProposed``.
     """
     former = view.proposal
-    if former is not None and not former.is_waiting:
-        former = None
-    if former is not None and former.signed == order.signed:
+    # Also when it was approved between this wish's signing and now.
+    if former is not None and former.is_asked_with(order.signed):
         return Effects(None, (), former)
     own = view.directory.get(view.group)
     assert own is not None, "a node that has joined has its own entry"
@@ -132,7 +131,7 @@ def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
     )
     line = write_line(DirectoryPropose(entry=order.signed))
     wanted: list[Effect] = [KeepProposal(proposal), SendItem("hub", line)]
-    if former is not None:
+    if former is not None and former.is_waiting:
         # It ends first: only one of a group ever waits.
         ended = _answered(former, ProposalState.REPLACED, now)
         wanted.insert(0, KeepProposal(ended))

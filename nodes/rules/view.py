@@ -161,6 +161,10 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
         """Say whether it is the newest, and the hub has yet to answer."""
         return self.state is ProposalState.WAITING
 
+    def is_asked_with(self, signed: str) -> bool:
+        """Say whether this very entry waits or was approved: it needs no other item."""
+        return self.signed == signed and self.state is not ProposalState.REFUSED
+
 
 class KeepProposal(HouseEffect, frozen=True):
     """Keep a proposal as it now stands."""

@@ -412,7 +412,8 @@ def test_killed_while_a_rate_is_asked_for_and_decided(
         asking = people.submit(desk.ask_surely, "POST", DESK, {"per_hour": per_hour})
         deciding = people.submit(decide, federation, word)
         see_killed(federation, step, when, victim)
-        assert asking.result().status == 202
+        # 200: it was approved before it came again, its answer having been lost.
+        assert asking.result().status in (200, 202)
         assert deciding.result().status == 200
     state, version, rate = "approved", before["version"] + 1, str(per_hour)
     if word == "refuse":

@@ -173,6 +173,23 @@ def states(view: NodeView) -> list[ProposalState]:
     return [one.state for one in found]
 
 
+def test_a_wish_that_was_approved_while_it_came_again_is_that_proposal() -> None:
+    view = oostende()
+    waiting(view)
+    told(view, asked())
+    effects = rules.decide_propose(view, propose(), NOW)
+    assert (effects.wanted, effects.outcome) == ((), view.proposal)
+    assert view.proposal is not None
+    assert view.proposal.state is ProposalState.APPROVED
+
+
+def test_a_wish_that_was_refused_is_asked_anew() -> None:
+    view = oostende()
+    first = waiting(view)
+    carried(view, rules.decide_item_refused(view, refused(view, first), NOW))
+    assert waiting(view).number == 2
+
+
 SLOWER = asked(BLUSSER, 90_000)
 
 
