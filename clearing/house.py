@@ -4,7 +4,6 @@ The rules are in ``clearing.rules`` and know nothing of batches or tables; here
 each kind of input is led to its rule.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,9 +53,8 @@ from protocol.messages import (
 from protocol.peer import directory_store
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
-from protocol.steps import Step
+from protocol.quota import Quota
 from protocol.transfer import REFUSED_PREPARES_MAX
-from protocol.unit import HOUR
 
 #: How many transfers are looked through for what made a mirror differ.
 _MOVES_MAX = 1000
@@ -72,33 +70,6 @@ class Due:
     """Look whether these transfers can now be decided."""
 
     transfer_ids: Sequence[str]
-
-
-class Quota:
-    """Counts each group's refused prepares of the running hour.
-
-    A node that asks for what cannot be would fill log and disk for ever
-    (protocol, section 7). Kept in memory: a restart only forgives.
-    """
-
-    def __init__(self) -> None:
-        self._hour = 0
-        self._refused: Counter[str] = Counter()
-
-    def note(self, group: str, now: Instant) -> None:
-        """Count one refused prepare."""
-        self._turn(now)
-        self._refused[group] += 1
-
-    def is_used_up(self, group: str, now: Instant) -> bool:
-        """Say whether nothing of this group is to be taken before the hour is over."""
-        self._turn(now)
-        return self._refused[group] >= REFUSED_PREPARES_MAX
-
-    def _turn(self, now: Instant) -> None:
-        if now // HOUR != self._hour:
-            self._hour = now // HOUR
-            self._refused.clear()
 
 
 class HubHouse:
@@ -124,12 +95,12 @@ class HubHouse:
         self._frontier = Frontier()
         self._directory_root = ""
         self._history: list[bytes] = []
-        self._quota = Quota()
+        self._quota = Quota(REFUSED_PREPARES_MAX)
         self._positions = Positions()
         self._mirrors: Mapping[str, MirrorState] = {}
 
     def must_wait(self, group: str, now: Instant) -> bool:
-        """Say whether a group has had too many prepares refused in this hour."""
+        """Say whether a group has had too much refused in this hour."""
         return self._quota.is_used_up(group, now)
 
     @property
@@ -163,7 +134,7 @@ class HubHouse:
         view.frontier, view.former = self._frontier.copy(), self._former
         view.history = self._history
         view.own_keys, view.proposals = self._own_keys, dict(self.proposals)
-        view.mirrors = self._mirrors
+        view.mirrors, view.quota = self._mirrors, self._quota.copy()
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -266,9 +237,10 @@ class HubHouse:
                 yield from _decide_due(view, wanted, now)
             case ArrivedItem():
                 effects = _decide_item(view, wanted, now)
-                if effects.step is Step.PREPARE_REFUSED:
-                    self._quota.note(wanted.peer, now)
                 yield effects
+                used_up = rules.count_refusal(view, wanted, effects, now)
+                if used_up is not None:
+                    yield used_up
             case _:
                 raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
 
@@ -317,7 +289,7 @@ class HubHouse:
             self.checkpoint = self._state(view).short
         self._frontier, self._history = view.frontier, view.history
         self.proposals = view.proposals
-        self._mirrors = view.mirrors
+        self._mirrors, self._quota = view.mirrors, view.quota
         for group, number, position in view.moves:
             self._positions.note(group, number, position)
 

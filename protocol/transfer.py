@@ -18,7 +18,8 @@ from protocol.messages import TransferPrepare, line_hash
 NOW_MS = 30_000
 #: A payment *when reachable* may wait so long.
 REACHABLE_MS = 72 * 3_600_000
-#: Prepares of one group that the hub refuses in an hour before it makes it wait.
+#: Items of one group that the hub refuses in an hour before it makes it wait; no
+#: offer that the payee's node refused is among them.
 REFUSED_PREPARES_MAX = 1000
 #: What clocks and queues may add before the hub calls a deadline too far.
 DEADLINE_SLACK_MS = 5 * 60_000

@@ -21,6 +21,7 @@ from clearing.rules.groups import (
 )
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
+from clearing.rules.refusals import count_refusal
 from clearing.rules.view import (
     RESERVE,
     AppendDecision,
@@ -60,6 +61,7 @@ __all__ = [
     "Release",
     "SpendInvitation",
     "TileHash",
+    "count_refusal",
     "decide_admission",
     "decide_due",
     "decide_group",

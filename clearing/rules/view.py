@@ -19,8 +19,9 @@ from protocol.keyring import Keyring
 from protocol.link import Link, Trouble
 from protocol.merkle import Frontier, leaf_hash
 from protocol.messages import Checkpoint, GroupEntry, Mirror
+from protocol.quota import Quota
 from protocol.tiles import HEIGHT, completed
-from protocol.transfer import State, Transfer
+from protocol.transfer import REFUSED_PREPARES_MAX, State, Transfer
 
 #: The hub's own account, for charges and shared losses; no group may be so named.
 RESERVE = "reserve"
@@ -187,6 +188,7 @@ class HubView(View):
         moved: of groups whose mirror differs, what moved their position since it
             last agreed.
         moves: how this batch moves positions: group, decision, position.
+        quota: how much of each group's was refused in this hour.
     """
 
     def __init__(self, life: str, federation: FederationId) -> None:
@@ -205,6 +207,7 @@ class HubView(View):
         self.mirrored: dict[str, tuple[Mirror, int | None]] = {}
         self.moved: dict[str, list[Moved]] = {}
         self.moves: list[tuple[str, int, int]] = []
+        self.quota = Quota(REFUSED_PREPARES_MAX)
 
     @property
     def size(self) -> int:
