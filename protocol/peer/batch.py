@@ -42,10 +42,16 @@ from protocol.link import (
 from protocol.messages import SEALED_LINE_LENGTH_MAX, Checkpoint
 from protocol.peer.database import Connection
 from protocol.peer.link_store import OutgoingItem, SealedEnvelope, wire_of
+from protocol.quota import Quota
 from protocol.steps import Step
 
 #: Room for a cover and line 1 beside the items of one envelope.
 _ITEMS_LENGTH_MAX = BODY_LENGTH_MAX - 4 * LINE_1_LENGTH_MAX
+#: Alarms about one kind of thing that one peer may cause in an hour: each of them
+#: may be about something else that people must see.
+_CALLS_MAX = 20
+#: Kinds of which a second alarm tells nothing more.
+_CALLED_ONCE = ("item", "quota")
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,36 @@ class Stale:
 @dataclass(frozen=True)
 class MoreTime:
     """The clerk's own wish: let covers be dated a little further ahead."""
+
+
+@dataclass(frozen=True)
+class PeerCalls:
+    """What a peer has said outside of its envelopes, and people must know."""
+
+    peer: Group
+    call: CallPeople
+
+
+class Calls:
+    """Bounds the alarms that a peer can cause: a flood would hide the others."""
+
+    def __init__(self) -> None:
+        self._once = Quota(1)
+        self._more = Quota(_CALLS_MAX)
+
+    def copy(self) -> "Calls":
+        """Give one that counts on from here, for a batch that may yet fail."""
+        copied = Calls()
+        copied._once, copied._more = self._once.copy(), self._more.copy()
+        return copied
+
+    def may_call(self, peer: Group, call: CallPeople, now: Instant) -> bool:
+        """Say whether people are to hear of it; what is not said is counted."""
+        quota = self._once if call.about in _CALLED_ONCE else self._more
+        if quota.is_used_up((peer, call.about), now):
+            return False
+        quota.note((peer, call.about), now)
+        return True
 
 
 class House(Protocol):
@@ -140,7 +176,15 @@ class Work:
         """Give what the house must decide of it."""
         if isinstance(self.wanted, Arrival):
             return self.arrived
-        return () if isinstance(self.wanted, MoreTime) else (self.wanted,)
+        is_clerks = isinstance(self.wanted, MoreTime | PeerCalls)
+        return () if is_clerks else (self.wanted,)
+
+    @property
+    def peer(self) -> Group | None:
+        """The peer that caused it; ``None``: somebody on our own side."""
+        if isinstance(self.wanted, Arrival | PeerCalls):
+            return self.wanted.peer
+        return None
 
 
 @dataclass
@@ -156,6 +200,9 @@ class Batch:
     taken: list[tuple[str, Verified]] = field(default_factory=list)
     outgoing: list[OutgoingItem] = field(default_factory=list)
     sealed: list[SealedEnvelope] = field(default_factory=list)
+    calls: Calls = field(default_factory=Calls)
+    #: Kinds of the alarms that were one too many.
+    left_out: list[str] = field(default_factory=list)
 
     def old_firsts(self) -> dict[str, list[int]]:
         """Say which envelopes may be ones that we have already taken."""
@@ -220,19 +267,24 @@ class Batch:
     def decide(self) -> None:
         """Decide everything in order, each decision on what those before it left."""
         for work in self.works:
+            if isinstance(work.wanted, PeerCalls):
+                self._apply(Effects(None, (work.wanted.call,)), work.peer)
             for wanted in work.for_house():
                 self._decide(work, wanted)
 
     def _decide(self, work: Work, wanted: object) -> None:
         for effects in self.house.decide(self.view, wanted, self.now):
-            self._apply(effects)
+            self._apply(effects, work.peer)
             if effects.outcome is not None:
                 work.outcome = effects.outcome
 
-    def _apply(self, effects: Effects) -> None:
+    def _apply(self, effects: Effects, peer: Group | None = None) -> None:
         if effects.step is not None:
             self.steps.append(effects.step)
         for effect in effects.wanted:
+            if isinstance(effect, CallPeople) and not self._may_call(peer, effect):
+                self.left_out.append(effect.about)
+                continue
             if isinstance(effect, SendItem):
                 number = self.view.next_number(effect.peer)
                 self.outgoing.append(
@@ -240,6 +292,9 @@ class Batch:
                 )
             self.view.apply(effect)
             self.effects.append(effect)
+
+    def _may_call(self, peer: Group | None, call: CallPeople) -> bool:
+        return peer is None or self.calls.may_call(peer, call, self.now)
 
     def sealable(self) -> list[str]:
         """Say which links may seal an envelope now."""

@@ -32,7 +32,7 @@ from protocol.instant import Instant, read_instant, write_instant
 from protocol.link import SKEW_MAX_MS, Link
 from protocol.messages import read_item
 from protocol.peer import directory_store, ledger_store, link_store, transfer_store
-from protocol.peer.batch import Arrival, Batch, House, MoreTime, Stale, Work
+from protocol.peer.batch import Arrival, Batch, Calls, House, MoreTime, Stale, Work
 from protocol.peer.clock import Clock
 from protocol.peer.database import AWAY, AnyConnection, Connection, Database
 from protocol.peer.link_store import SealedEnvelope
@@ -100,6 +100,8 @@ class Clerk:
         self._numbered: dict[str, int] = {}
         self._sequence = 0
         self._outbound: dict[str, list[SealedEnvelope]] = {}
+        #: The alarms that peers have caused in this hour; a restart forgets them.
+        self._calls = Calls()
         #: What goes behind the next cover, unsigned; never written anywhere.
         self._asides = WaitingLines()
         #: Newest cover by peer; above every cover of former lives.
@@ -349,6 +351,7 @@ class Clerk:
         view = self.house.begin(self.life)
         view.links, view.numbered = dict(self.links), dict(self._numbered)
         batch = Batch(self.house, view, self._clock.now(), list(works))
+        batch.calls = self._calls.copy()
         await self._prepare(batch)
         batch.decide()
         await self._seal(batch)
@@ -474,6 +477,7 @@ class Clerk:
         }
         self.links, self._numbered = batch.view.links, batch.view.numbered
         self.house.keep(batch.view)
+        self._calls = batch.calls
         for envelope in batch.sealed:
             self._outbound.setdefault(envelope.peer, []).append(envelope)
         for peer in touched:
@@ -488,8 +492,11 @@ class Clerk:
         for effect in batch.effects:
             if isinstance(effect, CallPeople):
                 _LOG.error("for people: %s", effect.text)
+                self._metrics.alarms.labels(effect.about, "told").inc()
             elif isinstance(effect, SaveTransfer) and effect.transfer.code is not None:
                 self._metrics.refusals.labels(effect.transfer.code).inc()
+        for about in batch.left_out:
+            self._metrics.alarms.labels(about, "left-out").inc()
         for peer in touched:
             self.ring(peer)
 

@@ -53,6 +53,12 @@ class Metrics:
         )
         self.inputs = counter("inputs", "Inputs that the clerk decided.", "kind")
         self.refusals = counter("refusals", "Lawful noes.", "code")
+        self.alarms = counter(
+            "alarms",
+            "What people must look at, and what was one too many.",
+            "about",
+            "outcome",
+        )
         self.waiting = gauge("waiting", "Inputs that wait for the clerk.")
         self.envelopes = counter("envelopes", "Envelopes taken and sealed.", "outcome")
         self.inquiries = counter(

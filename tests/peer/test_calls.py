@@ -1,0 +1,72 @@
+"""A peer can call people, but not so often that nobody listens any more."""
+
+import pytest
+
+from protocol.address import HUB, Group
+from protocol.effects import CallPeople
+from protocol.errors import ItemRefusalCode
+from protocol.messages import ItemRefused, write_line
+from protocol.peer import directory_store
+from protocol.peer.batch import Calls, PeerCalls
+from protocol.unit import HOUR
+from tests.peer.federation import NewDatabase, Server, federation
+from tests.peer.makers import NOW, later
+from tests.peer.test_hostile import send_to_hub
+from tests.protocol.makers import MECHELEN, OOSTENDE, hash_of
+
+
+def told(calls: Calls, about: str, most: int, peer: Group = OOSTENDE) -> int:
+    """How many of so many calls reach people."""
+    call = CallPeople(about, "look")
+    return sum(calls.may_call(peer, call, NOW) for _ in range(most))
+
+
+@pytest.mark.parametrize(
+    ("about", "most"), [("item", 1), ("quota", 1), ("transfer", 20), ("mirror", 20)]
+)
+def test_the_first_calls_reach_people_and_a_flood_does_not(
+    about: str, most: int
+) -> None:
+    calls = Calls()
+    assert told(calls, about, most) == most
+    assert told(calls, about, 2000) == 0
+    assert told(calls, about, 1, MECHELEN) == 1
+    assert told(calls, "link", 1) == 1
+    assert calls.may_call(OOSTENDE, CallPeople(about, "look"), later(HOUR))
+
+
+def test_what_a_copy_has_told_the_first_does_not_know() -> None:
+    calls = Calls()
+    assert told(calls.copy(), "item", 1) == 1
+    assert told(calls, "item", 1) == 1
+
+
+async def alarms(server: Server, about: str) -> list[str]:
+    async with server.database.readers.acquire() as connection:
+        found = await directory_store.read_alarms(connection, 100)
+    return [alarm.told for alarm in found if alarm.about == about]
+
+
+async def test_a_flood_of_wrong_refusals_is_one_alarm_at_the_hub(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as federated:
+        refused = ItemRefused(
+            number=1, hash=hash_of("wrong"), code=ItemRefusalCode.UNREADABLE
+        )
+        await send_to_hub(federated, [write_line(refused)] * 1000, b"")
+        [text] = await alarms(federated.hub, "item")
+        assert text.startswith("oostende ")
+        shown = federated.hub.metrics.render().decode()
+        assert 'interlets_alarms_total{about="item",outcome="told"} 1.0' in shown
+        assert 'interlets_alarms_total{about="item",outcome="left-out"} 999.0' in shown
+
+
+async def test_what_the_hub_says_again_and_again_is_one_alarm_at_the_node(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as federated:
+        node = federated.nodes[OOSTENDE]
+        for _ in range(3):
+            await node.clerk.take(PeerCalls(HUB, CallPeople("quota", "it waits")))
+        assert await alarms(node, "quota") == ["it waits"]
