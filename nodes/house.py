@@ -73,6 +73,7 @@ from protocol.messages import (
 from protocol.peer import directory_store, ledger_store
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
+from protocol.quota import Quota
 from protocol.sealing import SealingKey
 from protocol.transfer import Transfer
 
@@ -108,6 +109,8 @@ class NodeHouse:
         self._newest: tuple[str, int] | None = None
         self._mirrored: tuple[str, int] | None = None
         self._clearing = 0
+        #: Not durable: a restart forgives.
+        self._quota = Quota(rules.MEMBER_REFUSED_MAX)
         #: Transfers as the newest batches left them, oldest first: whoever waits
         #: for one need not ask the database how it stands.
         self._recent: dict[str, Transfer] = {}
@@ -192,6 +195,7 @@ class NodeHouse:
         view.hub_key, view.keyring = self._hub_key, self.keyring
         view.newest, view.mirrored = self._newest, self._mirrored
         view.clearing, view.proposal = self._clearing, self.proposal
+        view.quota = self._quota.copy()
         view.trust = msgspec.structs.replace(
             self.trust, is_withheld=self.is_log_withheld
         )
@@ -296,7 +300,9 @@ class NodeHouse:
             case Believe() | Distrust() | TellPeople() | TrustAgain():
                 yield rules.decide_trust(view, wanted)
             case ArrivedItem():
-                yield _decide_item(view, wanted, now)
+                effects = _decide_item(view, wanted, now)
+                rules.count_refusal(view, effects, now)
+                yield effects
             case NewMember() | MemberChange() | HandEntry() | Correction() | Propose():
                 yield _decide_treasurer(view, wanted, now)
             case _:
@@ -326,7 +332,7 @@ class NodeHouse:
             self.directory, self.keyring = view.directory, view.keyring
         self._newest, self._mirrored = view.newest, view.mirrored
         self._clearing, self.proposal = view.clearing_balance, view.proposal
-        self.trust = view.trust
+        self.trust, self._quota = view.trust, view.quota
         for transfer_id, transfer in view.transfers.items():
             self._recent.pop(transfer_id, None)
             self._recent[transfer_id] = transfer

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from protocol import strict_json
 from protocol.directory import GroupRecord
-from protocol.errors import RefusalCode
+from protocol.errors import OrderRefusalCode, RefusalCode
 from protocol.messages import IdField, line_hash
 from protocol.peer.web.problems import Problem, ProblemAnswer
 from protocol.peer.web.units import UnitAnswer
@@ -169,6 +169,13 @@ def refused(code: RefusalCode, **extra: object) -> Problem:
         return Problem(503, "refused", detail, code=code, headers={"Retry-After": "10"})
     told = f"Refused: {code}. Nothing was booked."
     return Problem(422, "refused", told, code=code, extra=extra)
+
+
+def must_wait(wait_s: int) -> Problem:
+    """Say that too much of a member's was refused elsewhere; nothing was booked."""
+    code = OrderRefusalCode.TOO_MANY_REFUSED
+    told = f"Refused: {code}; please wait {wait_s} seconds. Nothing was booked."
+    return Problem(429, code, told, code=code, headers={"Retry-After": str(wait_s)})
 
 
 def party(account: str | None, group: str | None) -> str:

@@ -20,11 +20,12 @@ from nodes.payment_answers import (
     TransferRequest,
     as_ordered,
     body_hash,
+    must_wait,
     party,
     refused,
     unit_answer,
 )
-from nodes.rules import CancelWish, Order, Ordered, OtherBody, read_content
+from nodes.rules import CancelWish, MustWait, Order, Ordered, OtherBody, read_content
 from protocol import address, refund
 from protocol.address import HUB, Group
 from protocol.base64url import write_base64url
@@ -131,7 +132,8 @@ class Payments:
             author: the person who asks for it in her name, if she does not herself.
 
         Raises:
-            Problem: refused (422), or the key was used for another body (422).
+            Problem: refused (422), the key was used for another body (422), or too
+                much of hers was refused in other groups in this hour (429).
             OutageError: not known; ask again under the same key.
         """
         key = address.read_idempotency_key(key)
@@ -171,6 +173,8 @@ class Payments:
                 return ordered
             case RefusalCode() as code:
                 raise refused(code)
+            case MustWait(wait_s):
+                raise must_wait(wait_s)
             case OtherBody():
                 raise Problem(
                     422,

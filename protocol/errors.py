@@ -126,6 +126,12 @@ class TreasurerRefusalCode(StrEnum):
     REFUNDED_BEFORE = "refunded-before"
 
 
+class OrderRefusalCode(StrEnum):
+    """Why a node does not even look at an order; nothing is kept under its key."""
+
+    TOO_MANY_REFUSED = "too-many-refused"
+
+
 class ItemRefusalCode(StrEnum):
     """Why one item of a good envelope has no effect (protocol, section 6)."""
 

@@ -30,6 +30,7 @@ from nodes.rules.members import (
 from nodes.rules.offers import decide_offer
 from nodes.rules.orders import (
     CancelWish,
+    MustWait,
     Order,
     Ordered,
     decide_cancel,
@@ -42,6 +43,7 @@ from nodes.rules.proposals import (
     decide_propose,
     next_entry,
 )
+from nodes.rules.refusals import count_refusal
 from nodes.rules.trust import (
     Believe,
     Distrust,
@@ -53,6 +55,7 @@ from nodes.rules.trust import (
 from nodes.rules.view import (
     CLEARING,
     FUND,
+    MEMBER_REFUSED_MAX,
     SETTLEMENT,
     SUSPENSE,
     Answer,
@@ -80,6 +83,7 @@ from nodes.rules.view import (
 __all__ = [
     "CLEARING",
     "FUND",
+    "MEMBER_REFUSED_MAX",
     "POSTINGS_MAX",
     "POSTINGS_MIN",
     "SETTLEMENT",
@@ -99,6 +103,7 @@ __all__ = [
     "KeepProposal",
     "KeepTrust",
     "MemberChange",
+    "MustWait",
     "NewMember",
     "NodeView",
     "NotBooked",
@@ -123,6 +128,7 @@ __all__ = [
     "accounts_on",
     "conversion",
     "conversion_time",
+    "count_refusal",
     "decide_answer",
     "decide_cancel",
     "decide_change",

@@ -35,6 +35,7 @@ from protocol.messages import (
     line_hash,
     write_line,
 )
+from protocol.quota import hour_ends
 from protocol.steps import Step
 from protocol.transfer import (
     NOW_MS,
@@ -106,6 +107,12 @@ class Ordered(msgspec.Struct, frozen=True):
     content: bytes | None = None
 
 
+class MustWait(msgspec.Struct, frozen=True):
+    """Too much that this member ordered was refused elsewhere: nothing is held."""
+
+    wait_s: int
+
+
 class CancelWish(msgspec.Struct, frozen=True, kw_only=True):
     """The payer's wish to call a transfer off, or the node's own when it is late."""
 
@@ -115,8 +122,8 @@ class CancelWish(msgspec.Struct, frozen=True, kw_only=True):
 def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
     """Hold the payer's units and ask the hub, or refuse with the first reason.
 
-    The outcome is ``Ordered``, a ``RefusalCode``, or ``OtherBody`` when the key
-    was used before for something else.
+    The outcome is ``Ordered``, a ``RefusalCode``, ``OtherBody`` when the key was
+    used before for something else, or ``MustWait``.
     """
     again = _answer_again(view, order, now)
     if again is not None:
@@ -125,6 +132,10 @@ def decide_order(view: NodeView, order: Order, now: Instant) -> Effects:
     assert own is not None, "a node that has joined has its own entry"
     if order.payee_group == view.group:
         return _decide_inside(view, order, own, now)
+    if view.quota.is_used_up(order.payer, now):
+        # Not kept under the key: the same order may well succeed in the next hour.
+        wait_ms = hour_ends(now) - now
+        return Effects(None, (), MustWait(-(-wait_ms // 1000)))
     other = view.directory.get(order.payee_group)
     quoted = quote(order.payee_amount, own.rate, other.rate) if other else None
     code = _first_local_refusal(view, order, own, other, quoted)

@@ -24,6 +24,7 @@ from protocol.ledger import (
     AccountKind,
 )
 from protocol.messages import Checkpoint, GroupEntry
+from protocol.quota import Quota
 
 CLEARING = "clearing"
 
@@ -108,6 +109,11 @@ class KeepAnswer(HouseEffect, frozen=True):
     caller: str
     key: str
     answer: Answer
+
+
+#: Orders of one member to other groups that may be refused there in an hour: a
+#: tenth of what the hub lets her whole group have (``REFUSED_PREPARES_MAX``).
+MEMBER_REFUSED_MAX = 100
 
 
 class OtherBody(msgspec.Struct, frozen=True):
@@ -292,6 +298,7 @@ class NodeView(View):
         newest: log and number of the newest decision taken.
         mirrored: the newest that a mirror item told the hub.
         trust: what we believe of the hub's logs, and whom we doubt.
+        quota: by account, orders that were refused elsewhere in this hour.
     """
 
     def __init__(
@@ -318,6 +325,7 @@ class NodeView(View):
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
         self.trust = Trust()
+        self.quota = Quota(MEMBER_REFUSED_MAX)
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``, and what it corrects."""

@@ -13,9 +13,10 @@ from collections.abc import Callable
 import aiohttp
 
 from protocol.address import HUB
+from protocol.effects import CallPeople
 from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, Body, open_body
 from protocol.errors import OutageError, PeerError
-from protocol.peer.batch import Arrival, Stale
+from protocol.peer.batch import Arrival, PeerCalls, Stale
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.metrics import Metrics
@@ -31,6 +32,12 @@ _PAUSE_MIN_S = 0.2
 _PAUSE_MAX_S = 30.0
 _CONNECT_S = 5
 _HASTY_S = 0.5
+#: The hub answers so when a group's quota of refused items is used up.
+_MUST_WAIT = 429
+_QUOTA_USED_UP = CallPeople(
+    "quota",
+    "the hub takes nothing of ours until the hour is over: too much was refused",
+)
 
 
 class Courier:
@@ -214,7 +221,11 @@ class Courier:
             answer = await _read(response)
         if carries:
             self._kill_switch.reach(Step.SEND, "after")
-        return await self._take(answer)
+        is_taken = await self._take(answer)
+        if response.status == _MUST_WAIT:
+            # Only now is it known that the hub says so, and no proxy.
+            await self._clerk.take(PeerCalls(HUB, _QUOTA_USED_UP))
+        return is_taken
 
     async def _take(self, answer: bytes) -> bool:
         house = self._clerk.house
@@ -237,7 +248,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(raw) > BODY_LENGTH_MAX:
             raise PeerError("the hub's answer is larger than 1 MiB")
     # A 429 carries a cover too: it says that nothing was taken, and so we wait.
-    if response.status in (200, 429):
+    if response.status in (200, _MUST_WAIT):
         return bytes(raw)
     told = f"the hub answered {response.status}: {bytes(raw[:300])!r}"
     raise OutageError(told) if response.status >= 500 else PeerError(told)

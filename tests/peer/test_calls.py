@@ -1,15 +1,23 @@
 """A peer can call people, but not so often that nobody listens any more."""
 
+import asyncio
+
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from protocol.address import HUB, Group
 from protocol.effects import CallPeople
 from protocol.errors import ItemRefusalCode
+from protocol.instant import Instant
 from protocol.messages import ItemRefused, write_line
 from protocol.peer import directory_store
 from protocol.peer.batch import Calls, PeerCalls
+from protocol.peer.courier import Courier
+from protocol.peer.endpoint import LinkEndpoint
+from protocol.peer.steps import KillSwitch
 from protocol.unit import HOUR
-from tests.peer.federation import NewDatabase, Server, federation
+from tests.peer.federation import NewDatabase, Server, federation, order, until
 from tests.peer.makers import NOW, later
 from tests.peer.test_hostile import send_to_hub
 from tests.protocol.makers import MECHELEN, OOSTENDE, hash_of
@@ -70,3 +78,36 @@ async def test_what_the_hub_says_again_and_again_is_one_alarm_at_the_node(
         for _ in range(3):
             await node.clerk.take(PeerCalls(HUB, CallPeople("quota", "it waits")))
         assert await alarms(node, "quota") == ["it waits"]
+
+
+async def test_a_node_that_the_hub_makes_wait_tells_its_people_once(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as federated:
+        node, hub = federated.nodes[OOSTENDE], federated.hub
+        asked = []
+
+        def must_wait(group: str, _now: Instant) -> bool:
+            asked.append(group)
+            return True
+
+        end = LinkEndpoint(hub.clerk, hub.clock, must_wait, lambda *_: None)
+        application = web.Application()
+        application.router.add_post("/federation/v1/link", end.post_link)
+        application.on_shutdown.append(end.close)
+        async with TestServer(application) as server:
+            courier = Courier(
+                node.clerk,
+                str(server.make_url("")).rstrip("/"),
+                node.clock,
+                node.metrics,
+                KillSwitch(""),
+                lambda _: None,
+            )
+            going = asyncio.get_running_loop().create_task(courier.run())
+            await node.clerk.take(order("eggs"))
+            await until(lambda: len(asked) >= 3)
+            going.cancel()
+            await asyncio.wait([going])
+        [told] = await alarms(node, "quota")
+        assert "until the hour is over" in told

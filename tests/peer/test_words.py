@@ -7,6 +7,7 @@ from protocol.errors import (
     DirectoryRefusalCode,
     InquiryRefusalCode,
     ItemRefusalCode,
+    OrderRefusalCode,
     RefusalCode,
     TreasurerRefusalCode,
 )
@@ -23,6 +24,7 @@ from protocol.peer.web.words import (
 EVERY_CODE = [
     *RefusalCode,
     *ItemRefusalCode,
+    *OrderRefusalCode,
     *AskRefusalCode,
     *InquiryRefusalCode,
     *TreasurerRefusalCode,
