@@ -29,6 +29,7 @@ from protocol.peer.settings import Settings, SettingsError
 from protocol.peer.steps import KillSwitch
 from protocol.peer.web import openapi, problems
 from protocol.peer.web.audits import AuditApi
+from protocol.peer.web.listening import listen, name_nobody
 from protocol.peer.web.routes import Route, definitions, token_route
 from protocol.peer.web.sign_in import Door
 
@@ -139,19 +140,13 @@ async def serve(server: Server) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    # Nothing is ever unpacked; else aiohttp itself answers an encoding it lacks.
-    runner = web.AppRunner(
-        _application(server),
-        access_log=None,
-        shutdown_timeout=_STOPPING_S,
-        auto_decompress=False,
-    )
+    runner = web.AppRunner(_application(server), shutdown_timeout=_STOPPING_S)
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(server.clerk.run(), name="clerk")]
         await runner.setup()
         host, port = server.settings.server.address()
         try:
-            await web.TCPSite(runner, host, port).start()
+            listening = await listen(runner, host, port)
         except OSError as error:
             raise SettingsError(
                 f"server.listen is {server.settings.server.listen}, where this machine "
@@ -161,6 +156,7 @@ async def serve(server: Server) -> None:
         running += [group.create_task(task()) for task in server.tasks]
         await stop.wait()
         _LOG.info("stopping")
+        listening.close()
         await runner.cleanup()
         for task in running:
             task.cancel()
@@ -181,6 +177,7 @@ def _application(server: Server) -> web.Application:
             *server.routes,
         ]
     )
+    application.on_response_prepare.append(name_nobody)
     for callback in server.on_shutdown:
         application.on_shutdown.append(callback)
     return application

@@ -76,7 +76,7 @@ class Problem(Exception):  # noqa: N818  a lawful answer, raised only to leave e
             status=self.status,
             body=msgspec.json.encode({**told, **self.extra}),
             content_type=MEDIA_TYPE,
-            headers=self.headers,
+            headers={"Cache-Control": "no-store", **self.headers},
         )
 
     def answer(self, language: Language = "en") -> ProblemAnswer:
