@@ -119,7 +119,11 @@ async def new_token(
 async def new_once(
     connection: AnyConnection, person_id: str, scopes: Collection[str], now: Instant
 ) -> tuple[str, Instant]:
-    """Make a one-time code for someone who has no password yet."""
+    """Make a one-time code for someone; her earlier ones count no more.
+
+    Call it in a transaction: a link that is lost must not stay good beside the new.
+    """
+    await connection.execute(_SQL["end_onces"], person_id)
     return await _grant(connection, person_id, "once", scopes, now, ONCE_DAYS * _DAY_MS)
 
 
@@ -132,7 +136,7 @@ async def invite_person(
 ) -> str:
     """Give someone a one-time code, known before or not.
 
-    Without an account it is someone who runs this server.
+    Without an account it is someone who runs this server. Call it in a transaction.
     """
     await add_person(connection, name, account_id, None)
     person = await read_person(connection, name)

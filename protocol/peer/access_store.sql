@@ -35,3 +35,7 @@ RETURNING person_id, scopes;
 -- end_token --
 -- Let a token count no more.
 DELETE FROM access WHERE secret_hash = $1 AND kind = 'token';
+
+-- end_onces --
+-- Let a person's one-time codes count no more.
+DELETE FROM access WHERE person_id = $1 AND kind = 'once';

@@ -187,3 +187,26 @@ async def test_a_token_of_a_closed_account_only_reads(
         assert await scopes() == {"read"}
         await made.keep(SetLimits("an", None, None, False, False))
         assert await scopes() == {"pay", "read", "batch"}
+
+
+async def test_a_new_code_ends_those_before_it(new_database: NewDatabase) -> None:
+    async with desk(new_database) as made:
+        await made.admit("an")
+        await made.admit("bob")
+
+        async def invited(name: str, account_id: str | None) -> str:
+            return await access_store.invite_person(
+                made.connection, name, ["read"], NOW, account_id
+            )
+
+        async def opens(code: str) -> bool:
+            spent = await access_store.spend_once(made.connection, code, NOW)
+            return spent is not None
+
+        # A member, another, and someone who runs this server.
+        people = [("an", "an"), ("bob", "bob"), ("@treasurer", None)]
+        lost = [await invited(*person) for person in people]
+        fresh = [await invited(*person) for person in people[::2]]
+        assert [await opens(code) for code in lost] == [False, True, False]
+        assert [await opens(code) for code in fresh] == [True, True]
+        assert [await opens(code) for code in fresh] == [False, False]
