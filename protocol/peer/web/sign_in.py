@@ -32,7 +32,8 @@ MEMBER_SCOPES = ("pay", "read")
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name and password, or a one-time code.
 
-    ``scopes`` narrows what the token may do, or adds ``batch`` for a program.
+    ``scopes`` narrows what the token may do; with a password it also adds ``batch``
+    for a program.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9._-]{0,32}\Z")] = ""
@@ -50,6 +51,15 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(SignIn)
+
+
+def _narrowed(asked: SignIn, scopes: frozenset[str]) -> frozenset[str]:
+    """Give the scopes asked for; a code gives none that it was not made with."""
+    wanted = frozenset[str](asked.scopes)
+    if asked.code and not wanted <= scopes:
+        told = f"Found scopes {sorted(wanted)}; this code gives {sorted(scopes)}."
+        raise Problem(400, "scopes-beyond-code", told)
+    return wanted
 
 
 class Throttle:
@@ -94,7 +104,11 @@ class Door:
         """Give a token for a password or a one-time code."""
         asked = await read_json(request, _decoder)
         self._check_pace(request, asked)
-        async with self._database.desk.acquire() as connection:
+        async with (
+            self._database.desk.acquire() as connection,
+            # A code that gives no token, because too much is asked, is not used up.
+            connection.transaction(),
+        ):
             now = self._clock.now()
             found = await self._find(connection, asked, now)
             if found is None:
@@ -104,8 +118,8 @@ class Door:
                     "The name or the password is not right; or the code was used.",
                 )
             person_id, scopes = found
-            if asked.scopes and not asked.code:
-                scopes = frozenset(asked.scopes)
+            if asked.scopes:
+                scopes = _narrowed(asked, scopes)
             token, until = await access_store.new_token(
                 connection, person_id, scopes, now
             )
