@@ -36,6 +36,11 @@ IDEMPOTENCY_KEY_LENGTH_MAX = 200
 _BIDIRECTIONAL = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
+#: Letters and marks that are drawn as nothing: those of Unicode's Default_Ignorable
+#: that no category below names, and Braille without a dot.
+_FILLERS = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+) | {chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
 
 # fullmatch everywhere: "$" alone would let a final newline pass.
 _group = re.compile(GROUP_PATTERN[1:-1], re.ASCII)
@@ -97,21 +102,32 @@ def _has_hidden_characters(text: str, *, allowed: str = "") -> bool:
     )
 
 
+def _is_invisible(character: str) -> bool:
+    """Say whether a character shows nothing, or not the same thing everywhere."""
+    return unicodedata.category(character) in {"Cf", "Co", "Cn"} or (
+        character in _FILLERS
+    )
+
+
 def read_display_name(text: str) -> str:
     """Read a name for people: NFC, at most 80 characters, nothing hidden.
 
+    Joiners and variation selectors are refused in emoji and Indic text as well: two
+    names that look alike may not be two people.
+
     Raises:
-        MalformedMessageError: empty, too long, not NFC, or with control or
-            bidirectional characters.
+        MalformedMessageError: empty, too long, not NFC, or with control,
+            bidirectional, invisible or unknown characters.
     """
     if (
         not text.strip()
         or len(text) > DISPLAY_NAME_LENGTH_MAX
         or _has_hidden_characters(text)
+        or any(map(_is_invisible, text))
         or not unicodedata.is_normalized("NFC", text)
     ):
         raise MalformedMessageError(
-            "name", text, "1 to 80 plain characters (NFC), no control characters"
+            "name", text, "1 to 80 visible characters (NFC), no control characters"
         )
     return text
 

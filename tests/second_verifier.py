@@ -45,6 +45,8 @@ ACCOUNT = r"[a-z0-9][a-z0-9._-]{0,31}"
 ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
 FEDERATION = rf"{GROUP}#{HASH}"
+FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+FILLERS += "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 HIDDEN = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
@@ -88,7 +90,11 @@ def is_plain(text: str, allowed: str = "") -> bool:
 
 
 def is_name(text: str) -> bool:
-    return bool(text.strip()) and len(text) <= 80 and is_plain(text)
+    is_visible = not any(
+        one in FILLERS or unicodedata.category(one) in ("Cf", "Cn", "Co")
+        for one in text
+    )
+    return bool(text.strip()) and len(text) <= 80 and is_plain(text) and is_visible
 
 
 # Section 3: strict JSON of a known shape. A shape is a dict (exactly these members), a

@@ -70,7 +70,7 @@ def test_a_file_may_have_no_members() -> None:
         (f",Marie,{PASSWORD},,", "account: cannot read ''", "a-z"),
         (f"marie,,{PASSWORD},,", "name: cannot read ''", "1 to 80"),
         (f"marie,{'M' * 81},{PASSWORD},,", "name: cannot read", "1 to 80"),
-        (f"marie,Ma\u202erie,{PASSWORD},,", "name: cannot read", "plain"),
+        (f"marie,Ma\u202erie,{PASSWORD},,", "name: cannot read", "visible"),
         ("marie,Marie,ninechars,,", "a password of 9 characters", "10 to 200"),
         (f"marie,Marie,{'p' * 201},,", "a password of 201 characters", "10 to 200"),
         (f"marie,Marie,{PASSWORD},-1.5,", "floor: cannot read '-1.5'", "whole"),

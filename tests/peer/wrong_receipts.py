@@ -180,6 +180,8 @@ WRONG: dict[str, Any] = {
     "content whose amounts were never agreed": lambda e: _with_content(
         {"payee_amount": 4}
     ),
+    "content with an invisible name": lambda e: _with_content({"name": "\u3164"}),
+    "content with a joined name": lambda e: _with_content({"name": "Ma\u200drie"}),
     "content with a turned name": lambda e: _with_content({"name": "Marie\u202eeiraM"}),
     "content with an escape in the memo": lambda e: _with_content(
         {"memo": "\x1b]0;ours\x07"}

@@ -134,7 +134,29 @@ def test_a_federation_has_one_spelling() -> None:
         read_federation("lets#" + "A" * 42 + "B")
 
 
-@pytest.mark.parametrize("text", ["Zoë", "李明", "Marie 🌻", "x" * 80, "O'Neill & co"])
+INVISIBLE = [
+    *("\u00ad", "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\U000e0041"),
+    *("\u034f", "\u17b4", "\u17b5", "\u180b", "\u180d", "\u180f"),
+    *("\ufe00", "\ufe0f", "\U000e0100", "\U000e01ef"),
+    *("\u115f", "\u1160", "\u3164", "\uffa0", "\u2800"),
+    *("\ue000", "\uf8ff", "\U00100000", "\u0378", "\ufdd0", "\U0001ffff"),
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Zoë",
+        "李明",
+        "Marie 🌻",
+        "x" * 80,
+        "O'Neill & co",
+        "ক্ষমা",
+        "한글",
+        "⠍",
+        "❤\ufe0f",
+    ],
+)
 def test_a_name_for_people_may_be_anyones(text: str) -> None:
     assert read_display_name(text) == text
 
@@ -155,6 +177,9 @@ def test_a_name_for_people_may_be_anyones(text: str) -> None:
         "a\ud800b",
         "Zoe\u0308",
         *(f"a{mark}b" for mark in BIDIRECTIONAL),
+        # Invisible, joining, for private use, not assigned.
+        *(f"a{mark}b" for mark in INVISIBLE),
+        *INVISIBLE,
     ],
 )
 def test_a_name_that_hides_something_is_refused(text: str) -> None:
@@ -195,7 +220,8 @@ def test_what_is_read_as_a_name_is_normal_and_visible(text: str) -> None:
     except MalformedMessageError:
         return
     assert name == unicodedata.normalize("NFC", name)
-    assert not any(unicodedata.category(character) == "Cc" for character in name)
+    hidden = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+    assert not hidden & {unicodedata.category(character) for character in name}
 
 
 def test_an_idempotency_key_has_1_to_200_visible_characters() -> None:

@@ -27,10 +27,15 @@ from protocol import (
     sealing,
     strict_json,
 )
-from protocol.address import Group, federation_id, transfer_id
+from protocol.address import (
+    Group,
+    federation_id,
+    read_display_name,
+    transfer_id,
+)
 from protocol.base64url import write_base64url
 from protocol.checkpoint import SignedCheckpoint, write_checkpoint
-from protocol.errors import AskRefusalCode, PeerError
+from protocol.errors import AskRefusalCode, MalformedMessageError, PeerError
 from protocol.keyring import key_hash, verify
 from protocol.merkle import Tree, consistency_ranges, fold_complete, leaf_hash
 from protocol.receipt import verify_receipt, write_receipt
@@ -62,6 +67,23 @@ from tests.protocol.makers import (
 FOLDER = pathlib.Path(__file__).parent
 
 
+#: A joiner, a filler and what is invisible are refused wherever they stand.
+_NAMES = (
+    *("Zoë", "李明", "Marie 🌻", "O'Neill & co", "❤", "\u2801"),
+    *("", " ", "Zoe\u0308", "a\nb", "a\u202eb", "a\u00adb", "a\u200bb", "a\u200cb"),
+    *("👩\u200d🌾", "a\u2060b", "a\ufeffb", "a\U000e0041b", "a\ue000b", "a\u0378b"),
+    *("❤\ufe0f", "\ufe00", "\U000e01ef", "\u034f", "\u17b4", "\u17b5", "\u180b"),
+    *("\u180d", "\u180f", "\u115f", "\u1160", "\u3164", "\uffa0", "\u2800"),
+)
+
+
+def _is_display_name(text: str) -> bool:
+    try:
+        return read_display_name(text) == text
+    except MalformedMessageError:
+        return False
+
+
 def names() -> object:
     """Ids and kids: what both servers compute alike."""
     root = signing_key("the root")
@@ -77,6 +99,10 @@ def names() -> object:
             "payer": payer,
             "idempotency_key": order,
             "id": transfer_id(FEDERATION, payer, order),
+        },
+        "display_names": {
+            verdict: [name for name in _NAMES if _is_display_name(name) is expected]
+            for verdict, expected in (("read", True), ("refused", False))
         },
         "keys": [
             {
