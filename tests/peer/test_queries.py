@@ -1,6 +1,6 @@
 """What stands behind the "?" is read as strictly as a body."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -57,3 +57,37 @@ def test_a_query_is_what_it_says(raw: str, expected: Query) -> None:
 def test_a_query_that_could_be_read_in_two_ways_is_refused(raw: str) -> None:
     with pytest.raises(MalformedMessageError):
         read(raw)
+
+
+class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of each that queries hold."""
+
+    to: Annotated[str, Meta(min_length=1, max_length=3)]
+    by: Literal["name", "address"] = "name"
+    after: Annotated[int, Meta(ge=1)] = 1
+    id: Annotated[str, Meta(pattern=r"^[a-z]+$")] | None = None
+    page_size: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (
+            "to=a&page_size=201",
+            "page_size: cannot read 201; expected a whole number from 1 to 200",
+        ),
+        ("to=a&after=0", "after: cannot read 0; expected a whole number from 1"),
+        ("to=a&by=x", "by: cannot read 'x'; expected one of address, name"),
+        ("to=abcd", "to: cannot read 'abcd'; expected 1 to 3 characters"),
+        ("", "to: cannot read ''; expected 1 to 3 characters"),
+        ("to=a&id=1", "id: cannot read '1'; expected text of the form ^[a-z]+$"),
+        (
+            "to=a&else=1",
+            "query: cannot read 'else'; expected only: to, by, after, id, page_size",
+        ),
+    ],
+)
+def test_a_query_is_refused_in_words_for_people(raw: str, told: str) -> None:
+    with pytest.raises(MalformedMessageError) as refused:
+        read_query(make_mocked_request("GET", f"/here?{raw}"), Wishes)
+    assert str(refused.value) == told

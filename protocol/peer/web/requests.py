@@ -94,7 +94,47 @@ def read_query(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise MalformedMessageError("query", str(error)) from None
+        raise _in_words(str(error), values, kind) from None
+
+
+def _in_words(
+    told: str, values: dict[str, object], kind: object
+) -> MalformedMessageError:
+    """Say what is wrong with a query in words for people, not in those of a schema."""
+    fields = {field.encode_name: field for field in _fields_of(kind)}
+    for name in values:
+        if name not in fields:
+            known = ", ".join(fields) or "nothing"
+            return MalformedMessageError("query", name, f"only: {known}")
+    for name, field in fields.items():
+        if name not in values:
+            if field.required:
+                return MalformedMessageError(name, "", _expected(field.type))
+        elif told.endswith(f"`$.{name}`"):
+            return MalformedMessageError(name, values[name], _expected(field.type))
+    return MalformedMessageError("query", list(values), "values that fit together")
+
+
+def _expected(kind: inspect.Type) -> str:
+    """Say in a few words what a value of a query may be."""
+    match kind:
+        case inspect.IntType(ge=int(least), le=int(most)):
+            return f"a whole number from {least} to {most}"
+        case inspect.IntType(ge=int(least)):
+            return f"a whole number from {least}"
+        case inspect.IntType():
+            return "a whole number"
+        case inspect.LiteralType(values=values):
+            return f"one of {', '.join(map(str, values))}"
+        case inspect.StrType(max_length=int(most)):
+            return f"{kind.min_length or 0} to {most} characters"
+        case inspect.StrType(pattern=str(form)):
+            return f"text of the form {form}"
+        case inspect.UnionType(types=types):
+            others = (one for one in types if not isinstance(one, inspect.NoneType))
+            return " or ".join(map(_expected, others))
+        case _:
+            return "text"
 
 
 def _read_pairs(raw: str) -> list[tuple[str, str]]:
@@ -113,13 +153,17 @@ def _read_pairs(raw: str) -> list[tuple[str, str]]:
 
 def _numbers_of(kind: object) -> frozenset[str]:
     """Name a struct's fields that are whole numbers."""
-    found = inspect.type_info(kind)
-    assert isinstance(found, inspect.StructType), "queries are read into structs"
     return frozenset(
         field.encode_name
-        for field in found.fields
+        for field in _fields_of(kind)
         if isinstance(field.type, inspect.IntType)
     )
+
+
+def _fields_of(kind: object) -> tuple[inspect.Field, ...]:
+    found = inspect.type_info(kind)
+    assert isinstance(found, inspect.StructType), "queries are read into structs"
+    return found.fields
 
 
 def caller_of(request: web.Request) -> Caller:
