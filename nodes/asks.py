@@ -105,8 +105,14 @@ class Asks:
         self._public_url = public_url
 
     async def make(self, caller: Caller, wanted: AskRequest) -> AskAnswer:
-        """Sign an ask in the caller's name."""
+        """Sign an ask in the caller's name.
+
+        Raises:
+            Problem: she has left or is frozen, or cannot ask for so much.
+        """
         member = await self._payments.account(caller)
+        if member.account.frozen or member.account.closed:
+            raise refused(RefusalCode.ACCOUNT_FROZEN)
         own = self._payments.own_record()
         if wanted.amount is not None and not _is_payable(wanted.amount, own.rate):
             raise refused(RefusalCode.AMOUNT_OUT_OF_RANGE)

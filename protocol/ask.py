@@ -34,6 +34,9 @@ ASK_MEMO_LENGTH_MAX = 200
 ASK_MEMO_BYTES_MAX = 600
 ASK_DAYS_MAX = 90
 
+#: How far the asking node's clock may run before the reader's.
+ASK_EARLY_MS_MAX = 300_000
+
 _DAY_MS = 86_400_000
 _LINK = re.compile(r"https?://[^/?#\s]+/ask#")
 
@@ -128,6 +131,9 @@ def read_ask(
         ask = strict_json.read(parts.payload, _decoder, "ask")
         check_ask(ask)
     except MalformedMessageError:
+        return AskRefusalCode.UNREADABLE
+    # Made ahead, it would outlive what its group may let it.
+    if read_instant(ask.at) > now + ASK_EARLY_MS_MAX:
         return AskRefusalCode.UNREADABLE
     if ask.federation != federation:
         return AskRefusalCode.OTHER_FEDERATION

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from nodes.house import NodeHouse
-from nodes.rules import NewMember
+from nodes.rules import MemberChange, NewMember, Standing
 from protocol import ask, jws, strict_json
 from protocol.instant import Instant, write_instant
 from protocol.peer.clock import Clock
@@ -259,6 +259,28 @@ async def test_a_token_for_reading_opens_and_does_not_ask(village: Village) -> N
     body = {"ask": signed(group=OOSTENDE)}
     status, _ = await post(village.bob, "/api/v1/asks/open", body, **headers)
     assert status == 422
+
+
+async def test_who_is_frozen_or_gone_asks_for_nothing(village: Village) -> None:
+    mechelen = village.federation.nodes[MECHELEN]
+    eva = NewMember(account_id="eva", name="Eva", floor=-100, ceiling=None)
+    assert await mechelen.clerk.take(eva) is True
+    token = await token_of(mechelen, "eva")
+    signed_in = {"Authorization": f"Bearer {token}"}
+    for change, expected in (
+        ({"frozen": True}, 422),
+        ({"frozen": False}, 201),
+        # Her token does not pay or ask any more.
+        ({"closed": True}, 403),
+    ):
+        order = MemberChange(account_id="eva", author="@treasurer", **change)
+        assert isinstance(await mechelen.clerk.take(order), Standing)
+        status, told = await post(
+            village.bob, "/api/v1/asks", {"amount": 5}, **signed_in
+        )
+        assert status == expected
+        if status == 422:
+            assert told["code"] == "account-frozen"
 
 
 async def test_an_ask_is_kept_nowhere(village: Village) -> None:

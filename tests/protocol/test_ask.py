@@ -137,6 +137,14 @@ def test_an_ask_counts_until_its_last_millisecond() -> None:
     assert opened(text, NOW + DAY_MS) is AskRefusalCode.EXPIRED
 
 
+def test_an_ask_may_come_from_a_clock_five_minutes_ahead() -> None:
+    latest = write_instant(Instant(NOW + 300_000))
+    beyond = write_instant(Instant(NOW + 300_001))
+    assert isinstance(opened(signed_with(at=latest)), ask.Ask)
+    assert opened(signed_with(at=beyond)) is AskRefusalCode.UNREADABLE
+    assert isinstance(opened(signed_with(at=beyond), NOW + 1), ask.Ask)
+
+
 def test_an_ask_lasts_ninety_days_at_most() -> None:
     longest = write_instant(Instant(NOW + 90 * DAY_MS))
     beyond = write_instant(Instant(NOW + 90 * DAY_MS + 1))
