@@ -303,3 +303,13 @@ def units_per_hour(rate: int, decimals: int) -> str:
     if whole > 0 and rate_of_hour(whole, decimals) == rate:
         return str(whole)
     return write_ratio(HOUR, unit)
+
+
+def namesakes(directory: Directory, group: Group) -> list[str]:
+    """List other groups that people could take for this one by its display name."""
+    name = directory[group].entry.name.casefold()
+    return sorted(
+        other
+        for other, record in directory.items()
+        if other != group and record.entry.name.casefold() == name
+    )

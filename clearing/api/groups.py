@@ -20,7 +20,7 @@ from clearing.rules import (
     Release,
 )
 from protocol.address import Group
-from protocol.directory import GroupRecord, check_digits
+from protocol.directory import GroupRecord, check_digits, namesakes
 from protocol.instant import write_instant
 from protocol.ledger import TIME_UNIT
 from protocol.peer import ledger_store, transfer_store
@@ -54,10 +54,12 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A group's position, milliseconds, and whether its node mirrors it.
 
     ``proposal`` is what waits for the regional admin, if anything does.
+    ``same_name`` lists other groups whose name for people reads the same.
     """
 
     group: str
     name: str
+    same_name: list[str]
     state: str
     unit: UnitAnswer
     rate: RateAnswer
@@ -264,6 +266,7 @@ class GroupsApi:
         return PositionAnswer(
             group=group,
             name=entry.name,
+            same_name=namesakes(self._house.directory, group),
             state=record.state,
             unit=UnitAnswer.of(entry.unit),
             rate=RateAnswer.of(entry.rates[-1], entry.unit.decimals),

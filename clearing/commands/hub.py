@@ -13,6 +13,7 @@ from protocol.address import HUB, FederationId, Group, federation_id, read_group
 from protocol.base64url import write_base64url
 from protocol.directory import (
     check_digits,
+    namesakes,
     public_keys,
     read_hub_statement,
     sign_hub_statement,
@@ -181,6 +182,7 @@ async def _list_groups(settings: Settings) -> Mapping[str, object]:
     return {
         group: {
             "name": record.entry.name,
+            **_shared(namesakes(directory, group)),
             "state": record.state,
             "floor_hours": record.floor // HOUR,
             "ceiling_hours": record.ceiling // HOUR,
@@ -190,6 +192,11 @@ async def _list_groups(settings: Settings) -> Mapping[str, object]:
         }
         for group, record in sorted(directory.items())
     }
+
+
+def _shared(others: list[str]) -> Mapping[str, object]:
+    """Warn of other groups that have the same name for people."""
+    return {"same_name_as": others} if others else {}
 
 
 def _per_hour(entry: GroupEntry) -> str:
@@ -251,6 +258,13 @@ async def _invite(
     try:
         identity = await _read_identity(database)
         async with database.desk.acquire() as connection:
+            federation = FederationId(identity.federation)
+            directory = await directory_store.read(connection, federation)
+            if group in directory:
+                raise AlreadyThereError(
+                    f"a group {group} is there already, named "
+                    f"{directory[group].entry.name}; names are given once"
+                )
             invitation = Invitation(
                 code_hash=hash_code(code),
                 group=group,

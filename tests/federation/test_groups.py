@@ -40,6 +40,12 @@ def test_a_group_is_frozen_released_and_limited_by_command(
     federation.audit()
 
 
+def test_a_group_that_is_there_is_not_invited_again(federation: Federation) -> None:
+    again = federation.hub.command("invite", "mechelen")
+    assert again.returncode == NO
+    assert "a group mechelen is there already" in again.stderr
+
+
 def _outcome(federation: Federation) -> str | None:
     """The code of an order of nothing that matters, or none when it was taken."""
     ordered = federation.pay("rik@oostende", "tom@mechelen", 1)

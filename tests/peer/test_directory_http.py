@@ -167,6 +167,25 @@ async def test_from_the_wish_to_the_new_rate(new_database: NewDatabase) -> None:
         assert (await here.treasurer.post(DESK, {"per_hour": 30})).status == 200
 
 
+async def test_a_name_that_two_groups_share_is_shown(
+    new_database: NewDatabase,
+) -> None:
+    async with world(new_database) as here:
+        assert (await here.admin.get(OOSTENDE_AT_HUB)).told["same_name"] == []
+        asked = await here.treasurer.post(DESK, {"name": "lets MECHELEN"})
+        assert asked.status == 202
+        await here.federated.quiet()
+        waiting = (await here.admin.get(OOSTENDE_AT_HUB)).told
+        wish = {"proposal": waiting["proposal"]["number"]}
+        told = (await here.admin.post(f"{OOSTENDE_AT_HUB}/approve", wish)).told
+        assert (told["name"], told["same_name"]) == ("lets MECHELEN", ["mechelen"])
+        listed = (await here.admin.get("/api/v1/groups")).told["groups"]
+        assert {one["group"]: one["same_name"] for one in listed} == {
+            "mechelen": ["oostende"],
+            "oostende": ["mechelen"],
+        }
+
+
 async def test_a_refusal_is_told_in_the_reader_s_language(
     new_database: NewDatabase,
 ) -> None:

@@ -154,7 +154,7 @@ INVISIBLE = [
         "ক্ষমা",
         "한글",
         "⠍",
-        "❤\ufe0f",
+        "❤",
     ],
 )
 def test_a_name_for_people_may_be_anyones(text: str) -> None:
