@@ -10,8 +10,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from weakref import WeakValueDictionary
 
-import msgspec
-
 from nodes import member_store, proposal_store, rules, trust_store
 from nodes.listeners import Listeners
 from nodes.member_store import Membership
@@ -100,8 +98,6 @@ class NodeHouse:
         self.directory: Directory = {}
         #: What we believe of the hub's logs, and whom we doubt; durable.
         self.trust = Trust()
-        #: Not durable: the hub has not shown its log for too long.
-        self.is_log_withheld = False
         self.keyring = Keyring()
         self._keys = keys
         statement = read_hub_statement(membership.statement, self.federation)
@@ -196,9 +192,7 @@ class NodeHouse:
         view.newest, view.mirrored = self._newest, self._mirrored
         view.clearing, view.proposal = self._clearing, self.proposal
         view.quota = self._quota.copy()
-        view.trust = msgspec.structs.replace(
-            self.trust, is_withheld=self.is_log_withheld
-        )
+        view.trust = self.trust
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:

@@ -8,6 +8,8 @@ import aiohttp
 from protocol.errors import MalformedMessageError, OutageError
 
 _ANSWER_S = 10
+#: The hub, or a proxy before it, is asked too much by somebody: no lie of the hub's.
+_TOO_MANY = 429
 
 
 class HubReader:
@@ -58,7 +60,7 @@ class HubReader:
                         raise MalformedMessageError(path, "a longer answer", expected)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OutageError(f"the hub cannot be reached: {error}") from None
-        if status >= 500:
+        if status == _TOO_MANY or status >= 500:
             raise OutageError(f"{path}: the hub answered {status}")
         if status != 200:
             raise MalformedMessageError(path, f"status {status}", "200")

@@ -230,7 +230,6 @@ class Trust(msgspec.Struct, frozen=True):
         newest: of the log that was opened last.
         compared: number of the hub's item up to which everything was compared.
         doubted: ``hub``, and groups.
-        is_withheld: the hub has not shown its log for too long; until it does.
     """
 
     era: int = 0
@@ -238,7 +237,6 @@ class Trust(msgspec.Struct, frozen=True):
     newest: Belief | None = None
     compared: int = 0
     doubted: frozenset[str] = frozenset()
-    is_withheld: bool = False
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -252,7 +250,7 @@ class Trust(msgspec.Struct, frozen=True):
 
     def may_offer(self, group: str) -> bool:
         """Say whether offers of a group's prepares are taken now."""
-        return not self.is_withheld and not self.doubted & {HUB, group}
+        return not self.doubted & {HUB, group}
 
     def after(
         self, effect: KeepBelief | KeepCompared | KeepDistrust | KeepTrust

@@ -129,22 +129,20 @@ class LogWatch:
             await self._doubt(HistoryDiffersError(told, cover_line, str(error)))
 
     async def _note_outage(self) -> None:
-        """Take no offers while the hub talks to us but does not show its log.
+        """Tell people when the hub talks to us but does not show its log.
 
-        Nothing is proved of anybody, so this ends by itself.
+        Nothing is proved of anybody, so offers are taken as before: whoever keeps
+        the hub busy with questions must not stop all payments.
         """
         if self._chain.has_moved:
             self._patience.end(_WITHHELD)
-        elif self._patience.is_over(_WITHHELD):
-            self._house.is_log_withheld = True
-            if not self._is_told:
-                self._is_told = True
-                told = "the hub has not shown its log for a minute; no offers are taken"
-                await self._clerk.take(TellPeople(told))
+        elif self._patience.is_over(_WITHHELD) and not self._is_told:
+            self._is_told = True
+            told = "the hub has not shown its log for a minute; offers are still taken"
+            await self._clerk.take(TellPeople(told))
 
     async def _note_shown(self) -> None:
         self._patience.end(_WITHHELD)
-        self._house.is_log_withheld = False
         if self._is_told:
             self._is_told = False
             await self._clerk.take(TellPeople("the hub shows its log again"))
