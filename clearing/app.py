@@ -65,7 +65,7 @@ async def serve(settings: Settings) -> None:
         server.api += AlarmApi(database, "/api/v1/alarms", "admin").routes()
         server.routes += [
             *FederationApi(house, server.clerk, identity).routes(),
-            *LogApi(server.clerk, database, evidence).routes(),
+            *LogApi(house, server.clerk, database, evidence).routes(),
             web.post("/federation/v1/link", links.post_link),
         ]
         runner.add_audit(server, audit.plan_of(identity), "admin")

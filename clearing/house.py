@@ -91,6 +91,8 @@ class HubHouse:
         statement = read_hub_statement(identity.statement, self.federation)
         self._own_keys = frozenset(key.key for key in statement.keys)
         self.checkpoint: Checkpoint | None = None
+        #: The note that states it: every node asks for it after every batch.
+        self.note = ""
         self._former: Checkpoint | None = None
         self._frontier = Frontier()
         self._directory_root = ""
@@ -114,7 +116,7 @@ class HubHouse:
         self._know(await directory_store.read(connection, self.federation))
         self.proposals = await proposal_store.read_newest(connection, self.federation)
         self._former = await log_store.read_last_checkpoint(connection)
-        self._frontier, self.checkpoint = Frontier(), None
+        self._frontier, self.checkpoint, self.note = Frontier(), None, ""
         self._positions = Positions()
         self._mirrors = await log_store.read_mirror_states(connection)
 
@@ -262,6 +264,7 @@ class HubHouse:
         if view.size > self._frontier.size:
             stated = self._state(view)
             note = write_checkpoint(stated, self.signing_key)
+            view.stated = stated, note
             await log_store.write_tile_hashes(connection, view.log, view.tile_hashes)
             await log_store.write_checkpoint(connection, stated, note)
 
@@ -285,8 +288,9 @@ class HubHouse:
         assert isinstance(view, HubView)
         if view.directory is not self.directory:
             self._know(view.directory)
-        if view.size > self._frontier.size:
-            self.checkpoint = self._state(view).short
+        if view.stated is not None:
+            stated, self.note = view.stated
+            self.checkpoint = stated.short
         self._frontier, self._history = view.frontier, view.history
         self.proposals = view.proposals
         self._mirrors, self._quota = view.mirrors, view.quota

@@ -6,15 +6,21 @@ guessed (protocol, section 9).
 """
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from clearing import log_store
+from clearing.api.turns import Turns, shares
 from clearing.evidence import Evidence
+from clearing.house import HubHouse
+from clearing.recent import Recent
 from protocol.address import UUID
 from protocol.errors import MalformedMessageError
+from protocol.merkle import HASH_LENGTH
 from protocol.peer.clerk import Clerk
-from protocol.peer.database import Database
+from protocol.peer.database import AnyConnection, Database
 from protocol.peer.web.problems import Problem
 from protocol.receipt import MEDIA_TYPE, write_receipt
 from protocol.strict_json import INTEGER_MAX
@@ -26,6 +32,13 @@ NOTE_TYPE = "text/plain"
 _LOG = "{log:[A-Za-z0-9_-]{11}}"
 _PLACE = re.compile(r"((?:x[0-9]{3}/){0,4})([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 _LEVEL_MAX = 6
+#: Who comes when so many wait is told to come back.
+_EVIDENCE_WAITING_MAX = 16
+_LOG_WAITING_MAX = 256
+#: 8 KiB each.
+_TILES_KEPT = 512
+#: Covers name one of the last ones.
+_NOTES_KEPT = 256
 #: A whole tile never changes; a year is the longest that caches are told.
 _FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -34,15 +47,24 @@ class LogApi:
     """The handlers, one method each.
 
     Args:
+        house: has the newest note of this life's log.
         clerk: knows the log of this life.
         database: read only here.
         evidence: puts proofs together.
     """
 
-    def __init__(self, clerk: Clerk, database: Database, evidence: Evidence) -> None:
+    def __init__(
+        self, house: HubHouse, clerk: Clerk, database: Database, evidence: Evidence
+    ) -> None:
+        self._house = house
         self._clerk = clerk
         self._database = database
         self._evidence = evidence
+        for_evidence, for_log = shares(database.readers.get_max_size())
+        self._evidence_turns = Turns(for_evidence, _EVIDENCE_WAITING_MAX)
+        self._log_turns = Turns(for_log, _LOG_WAITING_MAX)
+        self._notes: Recent[tuple[str, int], str] = Recent(_NOTES_KEPT)
+        self._tiles: Recent[tuple[str, int, int], bytes] = Recent(_TILES_KEPT)
 
     def routes(self) -> list[web.RouteDef]:
         """List the routes."""
@@ -68,10 +90,14 @@ class LogApi:
         return await self._note(request.match_info["log"], int(text))
 
     async def _note(self, log: str, size: int) -> web.Response:
-        async with self._database.readers.acquire() as connection:
-            note = await log_store.read_note(connection, log, size)
+        note = self._known_note(log, size)
         if note is None:
-            raise Problem(404, "not-found", "There is no such checkpoint.")
+            async with self._reading() as connection:
+                note = await log_store.read_note(connection, log, size)
+            if note is None:
+                raise Problem(404, "not-found", "There is no such checkpoint.")
+            if size:
+                self._notes.keep((log, size), note)
         return web.Response(
             body=note.encode(),
             content_type=NOTE_TYPE,
@@ -79,13 +105,28 @@ class LogApi:
             headers={"Cache-Control": "no-store"},
         )
 
+    def _known_note(self, log: str, size: int) -> str | None:
+        newest = self._house.checkpoint
+        if newest is not None and newest.log == log and size in (0, newest.size):
+            return self._house.note
+        return self._notes.find((log, size))
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AnyConnection]:
+        """Read the log: never with all of the readers."""
+        async with (
+            self._log_turns.take(),
+            self._database.readers.acquire() as connection,
+        ):
+            yield connection
+
     async def get_first(self, request: web.Request) -> web.Response:
         """Give a log's first decision, which says from what it was continued.
 
         It names no transfer; with it anybody can follow the logs back.
         """
         log = request.match_info["log"]
-        async with self._database.readers.acquire() as connection:
+        async with self._reading() as connection:
             lines = await log_store.read_leaves(connection, log, 0, 0)
         if not lines:
             raise Problem(404, "not-found", "There is no such log.")
@@ -99,15 +140,24 @@ class LogApi:
         """Give a tile's hashes (C2SP ``tlog-tiles``)."""
         log = request.match_info["log"]
         tile = _read_place(request.match_info["level"], request.match_info["place"])
-        async with self._database.readers.acquire() as connection:
-            hashes = await log_store.read_tile(connection, log, tile)
-        if len(hashes) != tile.width:
-            raise Problem(404, "not-found", "The log is not so long.")
         return web.Response(
-            body=b"".join(hashes),
+            body=await self._tile(log, tile),
             content_type=TILE_TYPE,
             headers={"Cache-Control": _FOR_EVER},
         )
+
+    async def _tile(self, log: str, tile: Tile) -> bytes:
+        place = (log, tile.level, tile.index)
+        whole = self._tiles.find(place)
+        if whole is not None:
+            return whole[: tile.width * HASH_LENGTH]
+        async with self._reading() as connection:
+            hashes = await log_store.read_tile(connection, log, tile)
+        if len(hashes) != tile.width:
+            raise Problem(404, "not-found", "The log is not so long.")
+        if tile.width == WIDTH:
+            self._tiles.keep(place, b"".join(hashes))
+        return b"".join(hashes)
 
     async def get_evidence(self, request: web.Request) -> web.Response:
         """Give what proves a cleared transfer, without its content."""
@@ -115,6 +165,7 @@ class LogApi:
         receipt = None
         if UUID.fullmatch(transfer_id):
             async with (
+                self._evidence_turns.take(),
                 self._database.readers.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):

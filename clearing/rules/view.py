@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from protocol.address import FederationId, Group
+from protocol.checkpoint import SignedCheckpoint
 from protocol.effects import (
     Effect,
     HouseEffect,
@@ -189,6 +190,7 @@ class HubView(View):
             last agreed.
         moves: how this batch moves positions: group, decision, position.
         quota: how much of each group's was refused in this hour.
+        stated: the checkpoint that this batch signs, with its note, once it is.
     """
 
     def __init__(self, life: str, federation: FederationId) -> None:
@@ -208,6 +210,7 @@ class HubView(View):
         self.moved: dict[str, list[Moved]] = {}
         self.moves: list[tuple[str, int, int]] = []
         self.quota = Quota(REFUSED_PREPARES_MAX)
+        self.stated: tuple[SignedCheckpoint, str] | None = None
 
     @property
     def size(self) -> int:

@@ -1,13 +1,20 @@
 """The log as anyone reads it: checkpoints, tiles and evidence of a real hub."""
 
+import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from clearing.api.log import LogApi
+from clearing.api.turns import Turns, shares
 from clearing.evidence import Evidence
+from clearing.house import HubHouse
+from clearing.recent import Recent
 from protocol import envelope, merkle
 from protocol.address import HUB
 from protocol.base64url import read_base64url
@@ -34,9 +41,11 @@ Client = TestClient[web.Request, web.Application]
 async def published(federated: Federation) -> AsyncIterator[tuple[Client, Evidence]]:
     """The hub's log over HTTP, as ``clearing.app`` puts it together."""
     hub = federated.hub
+    house = hub.house
+    assert isinstance(house, HubHouse)
     evidence = Evidence(identity())
     application = web.Application(middlewares=[problems.middleware(Metrics())])
-    application.add_routes(LogApi(hub.clerk, hub.database, evidence).routes())
+    application.add_routes(LogApi(house, hub.clerk, hub.database, evidence).routes())
     async with TestClient(TestServer(application)) as client:
         yield client, evidence
 
@@ -167,6 +176,97 @@ async def test_evidence_is_a_receipt_that_names_nobody(
             assert proven.content is None
             for name in (b"marie", b"Marie", b"bob", b"eggs"):
                 assert name not in raw
+
+
+@pytest.mark.parametrize("readers", range(1, 17))
+def test_what_anyone_may_ask_never_takes_the_last_reader(readers: int) -> None:
+    evidence, log = shares(readers)
+    assert 1 <= evidence <= 2 and 1 <= log <= 2
+    assert evidence + log < readers or readers < 3
+
+
+async def test_whoever_comes_when_too_many_wait_is_sent_away_at_once() -> None:
+    turns, are_done, served = Turns(2, 16), asyncio.Event(), []
+
+    async def ask(number: int) -> None:
+        async with turns.take():
+            await are_done.wait()
+            served.append(number)
+
+    loop = asyncio.get_running_loop()
+    asked = [loop.create_task(ask(number)) for number in range(18)]
+    await asyncio.sleep(0)
+    with pytest.raises(problems.Problem) as raised:
+        async with turns.take():
+            pass
+    assert raised.value.status == 503 and "Retry-After" in raised.value.headers
+    # One that goes away makes room for another.
+    asked.pop().cancel()
+    await asyncio.sleep(0)
+    asked.append(loop.create_task(ask(18)))
+    await asyncio.sleep(0)
+    are_done.set()
+    await asyncio.gather(*asked)
+    assert sorted(served) == [*range(17), 18]
+
+
+def test_what_was_asked_for_last_is_kept() -> None:
+    recent: Recent[int, str] = Recent(2)
+    recent.keep(1, "one")
+    recent.keep(2, "two")
+    assert recent.find(1) == "one"
+    recent.keep(3, "three")
+    assert (recent.find(1), recent.find(2), recent.find(3)) == ("one", None, "three")
+
+
+async def test_a_flood_for_evidence_leaves_the_log_to_be_read(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as federated:
+        [transfer_id] = await pay(federated, 1, "eggs")
+        async with published(federated) as (client, evidence):
+            are_done, find = asyncio.Event(), evidence.find
+
+            async def slow(*asked: Any) -> Any:
+                await are_done.wait()
+                return await find(*asked)
+
+            evidence.find = slow  # type: ignore[method-assign]
+            path = f"/federation/v1/evidence/{transfer_id}"
+            loop = asyncio.get_running_loop()
+            flood = [loop.create_task(client.get(path)) for _ in range(40)]
+            for answered in itertools.islice(asyncio.as_completed(flood), 40 - 2 - 16):
+                answer = await answered
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            stated = await newest(client)
+            # An older note and a tile are read from the database.
+            for what in ("checkpoint?size=1", "first", "tile/0/000.p/1"):
+                path = f"/federation/v1/log/{stated.log}/{what}"
+                async with asyncio.timeout(5):
+                    assert (await client.get(path)).status == 200
+            are_done.set()
+            served = [(await task).status for task in flood]
+            assert served.count(200) == 18
+
+
+async def test_whole_tiles_and_the_newest_note_are_given_from_memory(
+    new_database: NewDatabase,
+) -> None:
+    async with (
+        federation(new_database) as federated,
+        published(federated) as (client, _),
+    ):
+        await pay(federated, 300, "eggs")
+        stated = await newest(client)
+        base = f"/federation/v1/log/{stated.log}"
+        paths = [f"{base}/tile/0/000", f"{base}/checkpoint?size={stated.size}"]
+        first = [await (await client.get(path)).read() for path in paths]
+        await federated.hub.change("ALTER TABLE decision RENAME TO decision_away")
+        await federated.hub.change("ALTER TABLE checkpoint RENAME TO checkpoint_away")
+        assert [await (await client.get(path)).read() for path in paths] == first
+        # What is part of a whole tile is too.
+        answer = await client.get(f"{base}/tile/0/000.p/7")
+        assert await answer.read() == first[0][: 7 * 32]
 
 
 WRONG = {

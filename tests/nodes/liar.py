@@ -128,7 +128,9 @@ class Hub:
         return msgspec.structs.replace(cover, payload=payload, line_1=line_1)
 
     def application(self, group: Group) -> web.Application:
-        api = LogApi(self.server.clerk, self.server.database, Evidence(identity()))
+        api = LogApi(
+            self.house, self.server.clerk, self.server.database, Evidence(identity())
+        )
 
         @web.middleware
         async def lie(request: web.Request, handler: Any) -> web.StreamResponse:
