@@ -4,8 +4,15 @@ The hub gives the proof and nobody has to believe it: whoever receives it verifi
 it with ``protocol.receipt``. It holds no sealed line, so no name and no memo.
 """
 
+import asyncio
+from collections import Counter
+
+import msgspec
+
 from clearing import log_store
 from clearing.log_store import Identity
+from clearing.recent import Recent
+from protocol import strict_json
 from protocol.address import FederationId, Group
 from protocol.base64url import read_base64url, write_base64url
 from protocol.checkpoint import SignedCheckpoint, directory_tree, read_checkpoint
@@ -28,9 +35,25 @@ from protocol.messages import (
 )
 from protocol.peer import directory_store, link_store, transfer_store
 from protocol.peer.database import AnyConnection
-from protocol.receipt import LeafProof, Receipt, Witness, with_words
+from protocol.receipt import (
+    RECEIPT_LENGTH_MAX,
+    WITNESSES_MAX,
+    LeafProof,
+    Receipt,
+    Witness,
+    with_words,
+    write_receipt,
+)
 from protocol.tiles import TileTree, nodes_of_path
 from protocol.transfer import State, Transfer
+
+#: Versions of the directory that are kept.
+_FOLDED_KEPT = 32
+#: Decisions that are folded before others have their turn.
+_FOLDED_AT_ONCE = 25
+#: A receipt's words, and the content that the member's node adds, need the rest.
+_WITNESSES_UP_TO = RECEIPT_LENGTH_MAX - 64 * 1024
+_NEWEST = Checkpoint(log="", size=0, root="")
 
 
 class Evidence:
@@ -47,8 +70,8 @@ class Evidence:
         self._public = entry_key(statement.keys, "signing")
         #: Each group's newest cover that names a checkpoint.
         self._covers: dict[str, tuple[Checkpoint, str]] = {}
-        #: The directory as it was at the version that was asked for last.
-        self._former: tuple[int, Directory] = (-1, {})
+        #: Directories by version, so that none is folded from the beginning twice.
+        self._folded: Recent[int, _Folded] = Recent(_FOLDED_KEPT)
 
     def note_cover(self, cover: VerifiedCover) -> None:
         """Remember which checkpoint a group's newest cover names."""
@@ -68,7 +91,7 @@ class Evidence:
             return None
         assert transfer.log is not None and transfer.number is not None
         note, stated = await self._note_over(connection, transfer.log, transfer.number)
-        directory = await self._directory_at(connection, stated.version)
+        folded = await self._directory_at(connection, stated.version)
         receipt = Receipt(
             told=[],
             federation=self._federation,
@@ -77,52 +100,103 @@ class Evidence:
             decision=await _decision(connection, stated, transfer.number),
             prepare=await _prepare(connection, transfer),
             accept=await _accept(connection, transfer),
-            payer=_entry(directory, Group(transfer.payer_group)),
-            payee=_entry(directory, Group(transfer.payee_group)),
-            witnesses=self._witnesses(transfer, stated, directory),
+            payer=folded.entry(transfer.payer_group),
+            payee=folded.entry(transfer.payee_group),
+            witnesses=[],
             content=None,
         )
-        return with_words(receipt)
+        room = _WITNESSES_UP_TO - len(write_receipt(receipt))
+        witnesses = self._witnesses(transfer, stated, folded, room)
+        return with_words(msgspec.structs.replace(receipt, witnesses=witnesses))
 
     async def _note_over(
         self, connection: AnyConnection, log: str, number: int
     ) -> tuple[str, SignedCheckpoint]:
         """Give a signed checkpoint over a decision: one that others were shown too."""
-        named = [
-            one.size
+        named = Counter(
+            one
             for one, _ in self._covers.values()
             if one.log == log and one.size > number
-        ]
-        size = max(named, key=lambda one: (named.count(one), one), default=0)
+        )
+        # What a group names and we never signed takes no witness from a receipt.
+        sizes = [one.size for one in named]
+        signed = await log_store.read_signed(connection, log, sizes)
+        size = max(
+            (one for one in named if one in signed),
+            key=lambda one: (named[one], one.size),
+            default=_NEWEST,
+        ).size
         note = await log_store.read_note(connection, log, size)
-        if note is None:
-            # A group named what we never signed: it is not ours to pass on.
-            note = await log_store.read_note(connection, log, 0)
         if note is None:
             raise LedgerBrokenError(f"checkpoint: none of log {log}")
         return note, read_checkpoint(note, self._federation, self._public)
 
-    async def _directory_at(self, connection: AnyConnection, version: int) -> Directory:
-        """Fold the directory as it was after so many decisions."""
-        if self._former[0] != version:
-            directory: Directory = {}
-            lines = await directory_store.read_lines(connection)
-            for line in lines[:version]:
-                decision = read_item(line)
-                assert isinstance(decision, DirectoryDecision)
-                directory = fold(directory, decision, line, self._federation)
-            self._former = (version, directory)
-        return self._former[1]
+    async def _directory_at(self, connection: AnyConnection, version: int) -> "_Folded":
+        """Fold the directory as it was after so many decisions.
+
+        It goes on from the nearest version that is known, and lets others have
+        their turn: each decision's signature takes some time.
+        """
+        known = self._folded.find(version)
+        if known is not None:
+            return known
+        before = max((one for one in self._folded if one < version), default=0)
+        nearest = self._folded.find(before)
+        directory: Directory = {} if nearest is None else nearest.directory
+        lines = await directory_store.read_lines(connection)
+        for place, line in enumerate(lines[before:version], 1):
+            decision = read_item(line)
+            assert isinstance(decision, DirectoryDecision)
+            directory = fold(directory, decision, line, self._federation)
+            if place % _FOLDED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        folded = _Folded(directory)
+        self._folded.keep(version, folded)
+        return folded
 
     def _witnesses(
-        self, transfer: Transfer, stated: SignedCheckpoint, directory: Directory
+        self,
+        transfer: Transfer,
+        stated: SignedCheckpoint,
+        folded: "_Folded",
+        room: int,
     ) -> list[Witness]:
+        """Give the groups that name this checkpoint, in name order while they fit."""
         parties = (transfer.payer_group, transfer.payee_group)
-        return [
-            Witness(entry=_entry(directory, Group(group)), cover=line_1)
-            for group, (named, line_1) in sorted(self._covers.items())
-            if named == stated.short and group not in parties and group in directory
-        ]
+        witnesses: list[Witness] = []
+        for group, (named, line_1) in sorted(self._covers.items()):
+            if (
+                named != stated.short
+                or group in parties
+                or group not in folded.directory
+            ):
+                continue
+            witness = Witness(entry=folded.entry(group), cover=line_1)
+            room -= len(strict_json.write(witness)) + len(",")
+            if room < 0 or len(witnesses) == WITNESSES_MAX:
+                break
+            witnesses.append(witness)
+        return witnesses
+
+
+class _Folded:
+    """A directory and its tree, built once for all that is proved by it."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self._tree: Tree = directory_tree(directory)
+        self._places = {name: place for place, name in enumerate(sorted(directory))}
+
+    def entry(self, name: str) -> LeafProof:
+        """Give a group's entry with its place."""
+        group = Group(name)
+        place = self._places[group]
+        return LeafProof(
+            line=self.directory[group].line.decode(),
+            index=place,
+            size=len(self._places),
+            path=[write_base64url(step) for step in self._tree.path(place)],
+        )
 
 
 async def _decision(
@@ -160,15 +234,3 @@ async def _accept(connection: AnyConnection, transfer: Transfer) -> ItemProof:
 async def _sent(connection: AnyConnection, peer: str, number: int) -> object:
     line = await link_store.read_sent_line(connection, peer, number)
     return None if line is None else read_item(line)
-
-
-def _entry(directory: Directory, group: Group) -> LeafProof:
-    names = sorted(directory)
-    tree: Tree = directory_tree(directory)
-    index = names.index(group)
-    return LeafProof(
-        line=directory[group].line.decode(),
-        index=index,
-        size=len(names),
-        path=[write_base64url(step) for step in tree.path(index)],
-    )

@@ -171,6 +171,14 @@ async def read_note(connection: AnyConnection, log: str, size: int) -> str | Non
     return found
 
 
+async def read_signed(
+    connection: AnyConnection, log: str, sizes: Sequence[int]
+) -> set[Checkpoint]:
+    """Give what was signed of a log at some sizes."""
+    rows = await connection.fetch(_SQL["read_signed"], log, list(sizes))
+    return {Checkpoint(log, row["size"], row["root"]) for row in rows}
+
+
 async def read_tile(connection: AnyConnection, log: str, tile: Tile) -> list[bytes]:
     """Give a tile's hashes, as many of them as are there."""
     first, last = tile.index * WIDTH, tile.index * WIDTH + tile.width - 1

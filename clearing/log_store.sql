@@ -106,6 +106,10 @@ SELECT note FROM checkpoint
  ORDER BY size DESC
  LIMIT 1;
 
+-- read_signed --
+-- What was signed of a log at some sizes.
+SELECT size, root FROM checkpoint WHERE log = $1 AND size = ANY($2::bigint[]);
+
 -- read_leaves --
 -- Decisions of a log, in order.
 SELECT line FROM decision

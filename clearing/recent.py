@@ -1,6 +1,7 @@
 """What was asked for last, kept in memory."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key")
@@ -32,6 +33,6 @@ class Recent(Generic[_Key, _Value]):
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
-    def keys(self) -> list[_Key]:
-        """List the keys of what is kept."""
-        return list(self._kept)
+    def __iter__(self) -> Iterator[_Key]:
+        """Go through the keys of what is kept."""
+        return iter(self._kept)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -15,24 +16,27 @@ from clearing.api.turns import Turns, shares
 from clearing.evidence import Evidence
 from clearing.house import HubHouse
 from clearing.recent import Recent
-from protocol import envelope, merkle
-from protocol.address import HUB
-from protocol.base64url import read_base64url
+from protocol import directory, envelope, merkle
+from protocol.address import HUB, Group
+from protocol.base64url import read_base64url, write_base64url
 from protocol.checkpoint import SignedCheckpoint, read_checkpoint
-from protocol.messages import LogDecision, TransferDecision, read_item
+from protocol.envelope import VerifiedCover
+from protocol.keyring import KeyPeriod
+from protocol.messages import Checkpoint, LogDecision, TransferDecision, read_item
 from protocol.peer.metrics import Metrics
 from protocol.peer.web import problems
-from protocol.receipt import verify_receipt
+from protocol.receipt import WITNESSES_MAX, verify_receipt
 from protocol.tiles import TileTree, write_path
 from tests.peer.federation import (
     Federation,
     NewDatabase,
+    admit,
     federation,
     identity,
     order,
     until,
 )
-from tests.protocol.makers import FEDERATION, OOSTENDE, signing_key
+from tests.protocol.makers import FEDERATION, OOSTENDE, cover_payload, signing_key
 
 Client = TestClient[web.Request, web.Application]
 
@@ -267,6 +271,96 @@ async def test_whole_tiles_and_the_newest_note_are_given_from_memory(
         # What is part of a whole tile is too.
         answer = await client.get(f"{base}/tile/0/000.p/7")
         assert await answer.read() == first[0][: 7 * 32]
+
+
+def cover(group: Group, named: Checkpoint) -> VerifiedCover:
+    """A group's cover that names a checkpoint."""
+    payload = cover_payload(from_=group, checkpoint=named)
+    line_1, _ = envelope.seal(payload, signing_key(group))
+    period = KeyPeriod(group, signing_key(group).public, 1, None)
+    return VerifiedCover(payload=payload, period=period, line_1=line_1)
+
+
+async def receipt_of(client: Client, transfer_id: str) -> tuple[bytes, list[Group]]:
+    answer = await client.get(f"/federation/v1/evidence/{transfer_id}")
+    assert answer.status == 200
+    raw = await answer.read()
+    return raw, verify_receipt(raw, FEDERATION).witnesses
+
+
+async def test_more_witnesses_than_a_receipt_may_carry_are_cut_in_name_order(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [Group(f"groep-{number:03}") for number in range(WITNESSES_MAX + 1)]
+    async with federation(new_database) as federated:
+        for name in reversed(names):
+            await admit(federated.hub, name)
+        [transfer_id] = await pay(federated, 1, "eggs")
+        async with published(federated) as (client, evidence):
+            stated = await newest(client)
+            for place, name in enumerate(reversed(names), 1):
+                evidence.note_cover(cover(name, stated.short))
+                if place == WITNESSES_MAX:
+                    _, witnesses = await receipt_of(client, transfer_id)
+                    assert witnesses == names[1:]
+            _, witnesses = await receipt_of(client, transfer_id)
+            assert witnesses == names[:-1]
+            # However long entries are, the receipt can be read.
+            up_to = 50_000
+            monkeypatch.setattr("clearing.evidence._WITNESSES_UP_TO", up_to)
+            raw, witnesses = await receipt_of(client, transfer_id)
+            assert witnesses == names[: len(witnesses)]
+            assert 0 < len(witnesses) < WITNESSES_MAX
+            told = msgspec.json.encode(msgspec.json.decode(raw)["told"])
+            assert up_to - 4000 < len(raw) - len(told) <= up_to
+
+
+@pytest.mark.parametrize("root_too", [True, False])
+async def test_a_size_that_was_never_signed_costs_no_witness(
+    new_database: NewDatabase, *, root_too: bool
+) -> None:
+    async with federation(new_database) as federated:
+        for name in ("gent", "brugge", "leuven", "hasselt"):
+            await admit(federated.hub, Group(name))
+        [transfer_id] = await pay(federated, 1, "eggs")
+        async with published(federated) as (client, evidence):
+            stated = await newest(client)
+            evidence.note_cover(cover(Group("gent"), stated.short))
+            await pay(federated, 1, "bread")
+            bogus = Checkpoint(
+                log=stated.log,
+                size=10**9 if root_too else (await newest(client)).size,
+                root=write_base64url(bytes(32)),
+            )
+            for name in ("brugge", "leuven", "hasselt"):
+                evidence.note_cover(cover(Group(name), bogus))
+            _, witnesses = await receipt_of(client, transfer_id)
+            assert witnesses == ["gent"]
+
+
+async def test_a_directory_is_folded_on_from_the_nearest_that_is_known(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folded: list[str] = []
+    fold = directory.fold
+
+    def count(before: Any, decision: Any, *rest: Any) -> Any:
+        folded.append(decision.group)
+        return fold(before, decision, *rest)
+
+    monkeypatch.setattr("clearing.evidence.fold", count)
+    async with federation(new_database) as federated:
+        for number in range(8):
+            await admit(federated.hub, Group(f"groep-{number}"))
+        evidence = Evidence(identity())
+        steps = {}
+        async with federated.hub.database.readers.acquire() as connection:
+            for version in (4, 10, 4, 7, 10, 7, 2):
+                before = len(folded)
+                found = await evidence._directory_at(connection, version)
+                assert len(found.directory) == version
+                steps.setdefault(version, []).append(len(folded) - before)
+        assert steps == {4: [4, 0], 10: [6, 0], 7: [3, 0], 2: [2]}
 
 
 WRONG = {
