@@ -6,6 +6,7 @@ each kind of input is led to its rule.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from clearing import log_store, proposal_store, rules
 from clearing.log_store import Identity
@@ -72,6 +73,21 @@ class Due:
     transfer_ids: Sequence[str]
 
 
+class _Noted(NamedTuple):
+    """The newest decision that a node's mirror has named, and its group's position.
+
+    ``position`` is ``None`` until it was looked for since the start.
+    """
+
+    log: str
+    number: int
+    position: int | None
+
+    def names(self, mirror: Mirror) -> bool:
+        """Say whether a mirror names this very decision."""
+        return (self.log, self.number) == (mirror.log, mirror.number)
+
+
 class HubHouse:
     """The hub's part in every batch.
 
@@ -100,6 +116,7 @@ class HubHouse:
         self._quota = Quota(REFUSED_PREPARES_MAX)
         self._positions = Positions()
         self._mirrors: Mapping[str, MirrorState] = {}
+        self._noted: dict[str, _Noted] = {}
 
     def must_wait(self, group: str, now: Instant) -> bool:
         """Say whether a group has had too much refused in this hour."""
@@ -119,6 +136,10 @@ class HubHouse:
         self._frontier, self.checkpoint, self.note = Frontier(), None, ""
         self._positions = Positions()
         self._mirrors = await log_store.read_mirror_states(connection)
+        self._noted = {
+            group: _Noted(log, number, None)
+            for group, log, number in await log_store.read_mirrored(connection)
+        }
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
@@ -197,7 +218,11 @@ class HubHouse:
     ) -> None:
         """Read the invitations that requests to join name, and mirrored positions."""
         assert isinstance(view, HubView)
-        for group, (mirror, _) in view.mirrored.items():
+        for group, (mirror, _) in list(view.mirrored.items()):
+            if await self._is_behind(connection, group, mirror):
+                # A position of long ago costs much to find, and proves nothing new.
+                del view.mirrored[group]
+                continue
             await self._read_mirrored(connection, view, group, mirror)
         hashes = [order.code_hash for order in orders if isinstance(order, Admission)]
         if hashes:
@@ -207,8 +232,10 @@ class HubHouse:
         self, connection: Connection, view: HubView, group: str, mirror: Mirror
     ) -> None:
         """Find what a mirror must be, and what may explain that it is not."""
-        position = None
-        if mirror.log == view.log and mirror.number < view.size:
+        noted, position = self._noted.get(group), None
+        if noted is not None and noted.names(mirror):
+            position = noted.position
+        elif mirror.log == view.log and mirror.number < view.size:
             position = self._positions.at(group, mirror.number)
         if position is None:
             position = await log_store.read_position_at(
@@ -224,6 +251,19 @@ class HubHouse:
                 (mirror.log, mirror.number),
                 _MOVES_MAX,
             )
+
+    async def _is_behind(
+        self, connection: Connection, group: str, mirror: Mirror
+    ) -> bool:
+        """Say whether a mirror names a decision before one that its node has named."""
+        noted = self._noted.get(group)
+        if noted is None:
+            return False
+        if noted.log == mirror.log:
+            return mirror.number < noted.number
+        return await log_store.is_before(
+            connection, (mirror.log, mirror.number), (noted.log, noted.number)
+        )
 
     def decide(self, view: View, wanted: object, now: Instant) -> Iterator[Effects]:
         """Lead an order or an item to its rule."""
@@ -294,6 +334,11 @@ class HubHouse:
         self._frontier, self._history = view.frontier, view.history
         self.proposals = view.proposals
         self._mirrors, self._quota = view.mirrors, view.quota
+        self._mirrors = view.mirrors
+        for group, (mirror, at_mirror) in view.mirrored.items():
+            # What we have not decided yet is not further than what comes next.
+            if at_mirror is not None:
+                self._noted[group] = _Noted(mirror.log, mirror.number, at_mirror)
         for group, number, position in view.moves:
             self._positions.note(group, number, position)
 

@@ -139,6 +139,20 @@ async def read_mirror_states(connection: AnyConnection) -> dict[str, MirrorState
     return states
 
 
+async def read_mirrored(connection: AnyConnection) -> list[tuple[str, str, int]]:
+    """Give the decision that each group's newest mirror names, if the hub made it."""
+    rows = await connection.fetch(_SQL["read_mirrored"])
+    return [(row["group_name"], row["log"], row["number"]) for row in rows]
+
+
+async def is_before(
+    connection: AnyConnection, one: tuple[str, int], other: tuple[str, int]
+) -> bool:
+    """Say whether the hub made one decision before another, in whichever log."""
+    found: bool = await connection.fetchval(_SQL["is_before"], *one, *other)
+    return found
+
+
 async def read_moves(
     connection: AnyConnection,
     group: str,

@@ -68,6 +68,18 @@ SELECT coalesce(
   FROM decision AS named
  WHERE named.log = $2 AND named.number = $3;
 
+-- read_mirrored --
+-- The decision that each group's newest mirror names, of those that were made.
+SELECT mirror.group_name, mirror.log, mirror.number
+  FROM mirror JOIN decision USING (log, number);
+
+-- is_before --
+-- Whether one decision was made before another.
+SELECT EXISTS (
+    SELECT FROM decision AS one, decision AS other
+     WHERE one.log = $1 AND one.number = $2 AND other.log = $3 AND other.number = $4
+       AND one.sequence < other.sequence);
+
 -- read_moves --
 -- Of what moved a group's position last, what was decided after one decision (or
 -- from the first) up to another, oldest first.

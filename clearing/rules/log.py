@@ -67,9 +67,10 @@ def decide_mirror(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
     """
     mirror, group = arrived.item, arrived.peer
     assert isinstance(mirror, Mirror)
-    newest, position = view.mirrored[group]
+    newest, position = view.mirrored.get(group, (None, None))
     if mirror != newest:
-        # One an envelope is lawful; of several in a batch the last counts.
+        # One an envelope is lawful; of several in a batch the last counts, and none
+        # that names a decision before one that its node has named already.
         return Effects(None, ())
     before = view.mirrors.get(group, MirrorState())
     if position is not None and mirror.balance == -position:

@@ -1,5 +1,6 @@
 """What the hub knows while it decides a batch."""
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Mapping
 from enum import StrEnum
@@ -138,22 +139,39 @@ class Positions:
 
     Every envelope of a node's ends with a mirror, so this is in memory; what is
     older is in the database.
+
+    Args:
+        most: moves of all groups together, 16 bytes each.
     """
 
     _KEPT = 4096
 
-    def __init__(self) -> None:
-        self._numbers: dict[str, list[int]] = {}
-        self._balances: dict[str, list[int]] = {}
+    def __init__(self, most: int = 200_000) -> None:
+        self._most = most
+        self._count = 0
+        self._numbers: dict[str, array[int]] = {}
+        self._balances: dict[str, array[int]] = {}
 
     def note(self, group: str, number: int, balance: int) -> None:
         """Remember a group's position after a decision."""
-        numbers = self._numbers.setdefault(group, [])
-        balances = self._balances.setdefault(group, [])
+        numbers = self._numbers.setdefault(group, array("q"))
+        balances = self._balances.setdefault(group, array("q"))
         numbers.append(number)
         balances.append(balance)
+        self._count += 1
         if len(numbers) > 2 * self._KEPT:
-            del numbers[: self._KEPT], balances[: self._KEPT]
+            self._forget(group, self._KEPT)
+        if self._count > self._most:
+            for name, kept in self._numbers.items():
+                self._forget(name, len(kept) // 2)
+
+    def __len__(self) -> int:
+        """Say how many moves are kept."""
+        return self._count
+
+    def _forget(self, group: str, oldest: int) -> None:
+        del self._numbers[group][:oldest], self._balances[group][:oldest]
+        self._count -= oldest
 
     def at(self, group: str, number: int) -> int | None:
         """Give a group's position after a decision; ``None``: it is not kept here."""

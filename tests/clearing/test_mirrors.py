@@ -7,6 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from clearing import log_store
+from clearing.house import HubHouse
+from clearing.log_store import Position
 from clearing.rules import HubView, MirrorState, Moved, Positions, decide_mirror
 from protocol.effects import ArrivedItem, CallPeople, Effects
 from protocol.instant import Instant
@@ -112,6 +115,20 @@ def test_positions_in_memory_are_those_after_the_last_move(seed: int) -> None:
     assert positions.at(MECHELEN, 7) is None
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_positions_of_all_groups_together_are_bounded(seed: int) -> None:
+    draw, positions = random.Random(seed), Positions(most=100)
+    newest: dict[str, tuple[int, int]] = {}
+    for number in range(2000):
+        group = f"groep-{int(draw.paretovariate(0.5)) % 40}"
+        newest[group] = number, draw.randint(-(2**53), 2**53)
+        positions.note(group, *newest[group])
+        assert len(positions) <= 100
+    # Each group's newest, which its next mirror most likely names, is always there.
+    for group, (number, balance) in newest.items():
+        assert positions.at(group, number) == balance
+
+
 async def alarms(server: Any) -> list[str]:
     rows = await server.ask("SELECT told FROM alarm ORDER BY alarm_id")
     return [row["told"] for row in rows]
@@ -174,3 +191,63 @@ async def test_a_mirror_of_a_decision_that_was_never_made_is_told(
         told = await alarms(federated.hub)
         assert any("has not made" in one for one in told)
         assert msgspec.json.encode(told)
+
+
+async def test_a_mirror_of_an_older_decision_than_was_named_costs_nothing(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, int]] = []
+    read_position_at = log_store.read_position_at
+
+    async def count(connection: Any, group: str, log: str, number: int) -> int | None:
+        read.append((log, number))
+        return await read_position_at(connection, group, log, number)
+
+    async with federation(new_database) as federated:
+        hub, node = federated.hub, federated.nodes[OOSTENDE]
+        house = hub.house
+        assert isinstance(house, HubHouse)
+        await node.clerk.take(order("eggs"))
+        await federated.quiet()
+        former = hub.clerk.life
+        await hub.restart()
+        house = hub.house
+        assert isinstance(house, HubHouse)
+        [(number, position)] = [
+            (one.mirrored_at[1], one.at_mirror)
+            for one in await positions_of(hub)
+            if one.mirrored_at and one.account.account_id == OOSTENDE
+        ]
+        monkeypatch.setattr(log_store, "read_position_at", count)
+
+        async def named(log: str, number: int) -> object:
+            mirror = Mirror(log=log, number=number, balance=7)
+            view = house.begin(hub.clerk.life)
+            line = write_line(mirror)
+            arrived = ArrivedItem(peer=OOSTENDE, number=1, line=line, item=mirror)
+            house.touches(view, arrived)
+            async with hub.database.desk.acquire() as connection:
+                await house.read(connection, view, [])
+            house.keep(view)
+            effects = decide_mirror(view, arrived, NOW)
+            assert bool(effects.wanted) == (OOSTENDE in view.mirrored)
+            return view.mirrored.get(OOSTENDE, (None, "ignored"))[1]
+
+        # Known from before the start; the very same decision is looked for once.
+        assert await named(former, number - 1) == "ignored"
+        assert read == []
+        assert [await named(former, number) for _ in range(3)] == [position] * 3
+        assert read == [(former, number)]
+        # What was never made is told, and holds up none that comes after it.
+        assert await named(former, 10**9) is None
+        assert await named(hub.clerk.life, 0) == position
+        # No way back into a former log.
+        read.clear()
+        assert await named(former, number) == "ignored"
+        assert await named(former, 0) == "ignored"
+        assert read == []
+
+
+async def positions_of(server: Any) -> list[Position]:
+    async with server.database.readers.acquire() as connection:
+        return await log_store.read_positions(connection)
