@@ -1,13 +1,11 @@
 """What the treasurer sees of doubts, and how she says that people trust again."""
 
-from typing import Annotated
-
 import msgspec
 from aiohttp import web
-from msgspec import Meta
 
 from nodes import trust_store
 from nodes.rules import TrustAgain
+from protocol.address import read_reason
 from protocol.instant import write_instant
 from protocol.messages import GroupField
 from protocol.peer import directory_store
@@ -17,8 +15,6 @@ from protocol.peer.web.alarms import PageQuery
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import caller_of, json_response, read_json, read_query
 from protocol.peer.web.routes import Route
-
-ReasonField = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
 class DoubtAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +50,7 @@ class TrustRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who is trusted again, ``hub`` or a group, and why."""
 
     about: GroupField
-    reason: ReasonField
+    reason: str
 
 
 class TrustAnswer(msgspec.Struct, frozen=True):
@@ -122,7 +118,7 @@ class TrustApi:
         wish = TrustAgain(
             about=asked.about,
             author=caller_of(request).person_id,
-            reason=asked.reason,
+            reason=read_reason(asked.reason),
         )
         if not await self._clerk.take(wish):
             told = f"Nothing is doubted about {asked.about!r}."

@@ -137,6 +137,9 @@ async def test_doubt_and_trust_outlive_a_start_of_the_node(
 WRONG: dict[str, tuple[object, int]] = {
     "nobody": ({"about": "gent", "reason": "x"}, 404),
     "no reason": ({"about": "hub", "reason": ""}, 400),
+    "only spaces": ({"about": "hub", "reason": " \n"}, 400),
+    "NUL": ({"about": "hub", "reason": "a\0b"}, 400),
+    "turned around": ({"about": "hub", "reason": "\u202eno"}, 400),
     "left out": ({"about": "hub"}, 400),
     "too long": ({"about": "hub", "reason": "x" * 501}, 400),
     "no name": ({"about": "Hub!", "reason": "x"}, 400),
@@ -154,6 +157,7 @@ async def test_only_the_treasurer_and_only_a_whole_sentence(
             for name, (body, _) in WRONG.items()
         }
         assert found == {name: status for name, (_, status) in WRONG.items()}
+        assert not seen.federated.nodes[MECHELEN].task.done()
         member = await token(seen.federated.nodes[MECHELEN], "bob", "read", "pay")
         body = {"about": "hub", "reason": "x"}
         assert (await client.post(TRUST, headers=member, json=body)).status == 403

@@ -22,6 +22,8 @@ BODY_S_MAX = 30
 WAIT_S_MAX = 30
 #: Under this name a request carries who asks, once that is known.
 CALLER = web.RequestKey("caller", Caller)
+#: How JSON writes U+0000: an odd number of backslashes before it. No database keeps it.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 #: A whole number as people write it, small enough for JSON.
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
 
@@ -41,7 +43,10 @@ async def read_json_bytes(request: web.Request) -> bytes:
             "unsupported-media-type",
             f"Found {request.content_type}; expected application/json.",
         )
-    return await read_body(request, JSON_LENGTH_MAX)
+    raw = await read_body(request, JSON_LENGTH_MAX)
+    if _NUL.search(raw):
+        raise MalformedMessageError("body", "U+0000", "text without it")
+    return raw
 
 
 async def read_body(request: web.Request, length_max: int) -> bytes:
