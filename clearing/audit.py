@@ -6,7 +6,8 @@ from clearing.log_store import Identity
 from protocol.address import HUB, FederationId
 from protocol.directory import entry_key, keyring, read_hub_statement
 from protocol.keyring import KeyPeriod
-from protocol.peer.audit import MakePlan, Plan, Walk, read_directory
+from protocol.peer.audit import MakePlan, Plan, read_directory
+from protocol.peer.audit_store import Walk
 from protocol.peer.audit_streams import Parties
 from protocol.peer.database import AnyConnection
 

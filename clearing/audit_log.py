@@ -4,7 +4,7 @@ Decisions are hashed once more, from their lines alone; what tiles, checkpoints 
 the first leaves of logs say must be what comes out.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 from clearing import audit_store
 from clearing.audit_store import LogRow, LogStatement
@@ -43,7 +43,7 @@ class LogWalk:
 
     async def walk(
         self, connection: AnyConnection
-    ) -> AsyncIterator[tuple[float, list[Finding]]]:
+    ) -> AsyncGenerator[tuple[float, list[Finding]]]:
         """Give how much is done, of 1, and what was found there."""
         async for done, rows, stated in audit_store.walk_log(connection):
             found: list[Finding] = []

@@ -3,7 +3,7 @@
 The form is that of ``protocol.peer.audit_store``, which has what every server asks.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import NamedTuple
 
 from protocol.messages import (
@@ -49,6 +49,11 @@ CHECKS = (
         "Every directory change is a decision of the log.",
         _SQL["directory_was_decided"],
     ),
+    Check(
+        "logs_are_stated_to_their_ends",
+        "Every log has a checkpoint at its end, and nothing is stated beyond.",
+        _SQL["logs_are_stated_to_their_ends"],
+    ),
 )
 
 DECISIONS_NAME = "decisions_are_carried_out"
@@ -75,7 +80,7 @@ class _Decided(NamedTuple):
 
 async def walk_decisions(
     connection: AnyConnection,
-) -> AsyncIterator[tuple[float, list[Finding]]]:
+) -> AsyncGenerator[tuple[float, list[Finding]]]:
     """Walk all decisions; gives how much is done (of 1) and what was found there.
 
     In Python, because a line that somebody altered may be no JSON any more, on which

@@ -33,8 +33,8 @@ SELECT 'decision' AS place, log || ', ' || number AS key,
        'decision ' || sequence || ', leaf ' || number AS found,
        'decision ' || next_of_all || ', leaf ' || next_of_log AS expected
   FROM (SELECT log, number, sequence,
-               lag(sequence, 1, 0::bigint) OVER (ORDER BY sequence) + 1 AS next_of_all,
-               lag(number, 1, -1::bigint) OVER (PARTITION BY log ORDER BY sequence) + 1
+               lag(sequence::numeric, 1, 0) OVER (ORDER BY sequence) + 1 AS next_of_all,
+               lag(number::numeric, 1, -1) OVER (PARTITION BY log ORDER BY sequence) + 1
                    AS next_of_log
           FROM decision) AS walked
  WHERE sequence <> next_of_all OR number <> next_of_log
@@ -86,6 +86,28 @@ SELECT 'directory_change' AS place, sequence || ', ' || group_name AS key,
        SELECT FROM decision WHERE decision.line = directory_change.line)
  ORDER BY sequence;
 
+-- logs_are_stated_to_their_ends --
+-- Logs whose end has no checkpoint; checkpoints and tile hashes of sizes that no log has.
+WITH ending AS (SELECT log, count(*) AS many FROM decision GROUP BY log)
+SELECT 'checkpoint' AS place, log || ', ' || many AS key,
+       'no checkpoint' AS found, 'one at the end of each log' AS expected
+  FROM ending
+ WHERE NOT EXISTS (SELECT FROM checkpoint
+                    WHERE checkpoint.log = ending.log AND size = many)
+ UNION ALL
+SELECT 'checkpoint', log || ', ' || size, 'size ' || size,
+       'a size from 1 to ' || coalesce(many, 0)
+  FROM checkpoint LEFT JOIN ending USING (log)
+ WHERE NOT size BETWEEN 1 AND coalesce(many, 0)
+ UNION ALL
+SELECT 'tile_hash', log || ', ' || level || ', ' || index, 'a hash of what is not there',
+       'level 1 or more, of a log of ' || coalesce(many, 0)
+  FROM tile_hash LEFT JOIN ending USING (log)
+ WHERE level < 1 OR index < 0
+    OR (index::numeric + 1) * 256::numeric ^ least(greatest(level, 0), 8)
+       > coalesce(many, 0)
+ ORDER BY place, key;
+
 -- read_decisions --
 -- All decisions in order, each with the transfer that says it was decided by it, and
 -- how many entries that has.
@@ -118,8 +140,10 @@ SELECT size, note FROM checkpoint
 
 -- read_hashes --
 -- What a log's tiles above level 0 got when it reached these sizes.
-SELECT level, index, hash, (index + 1) * (256::bigint ^ level)::bigint AS size
-  FROM tile_hash
- WHERE log = $1
-   AND (index + 1) * (256::bigint ^ level)::bigint > $2
-   AND (index + 1) * (256::bigint ^ level)::bigint <= $3;
+SELECT level, index, hash, size::bigint
+  FROM (SELECT level, index, hash,
+               -- Bounded, for whatever a row that was altered may say.
+               (index::numeric + 1) * 256::numeric ^ least(greatest(level, 0), 8) AS size
+          FROM tile_hash
+         WHERE log = $1) AS reached
+ WHERE size > $2 AND size <= $3;

@@ -8,25 +8,30 @@ nothing, and says what it found; people decide what follows.
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
 from protocol.address import FederationId
 from protocol.directory import Directory, fold
 from protocol.effects import CallPeople
-from protocol.errors import InterletsError, PeerError
+from protocol.errors import (
+    InterletsError,
+    LedgerBrokenError,
+    OutageError,
+    PeerError,
+)
 from protocol.instant import Instant, write_instant
 from protocol.ledger import BALANCE_MAX
 from protocol.messages import DirectoryDecision, read_item
 from protocol.peer import audit_store, audit_streams, directory_store
-from protocol.peer.audit_store import CHECKS, Check, Finding
+from protocol.peer.audit_store import CHECKS, Check, Finding, Walk
 from protocol.peer.audit_streams import Parties
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import FoundError, Progress
 from protocol.peer.database import AnyConnection, Database
+from protocol.peer.log import where
 from protocol.peer.metrics import Metrics
 from protocol.peer.settings import Settings
 from protocol.unit import HOUR
@@ -39,17 +44,6 @@ _DAY_MS = 24 * HOUR
 
 #: Told how much is done, of 1, and what is looked at.
 Listener = Callable[[float, str], None]
-
-
-class Walk(NamedTuple):
-    """A check that SQL alone cannot make.
-
-    ``walk`` gives how much of it is done, of 1, and what was found there.
-    """
-
-    name: str
-    told: str
-    walk: Callable[[AnyConnection], AsyncIterator[tuple[float, list[Finding]]]]
 
 
 @dataclass(frozen=True)
@@ -190,7 +184,7 @@ async def _look_at_all(
         notes.close(check.name, check.told, since)
     for place, walk in enumerate(walks, len(checks)):
         since = notes.many
-        async for part, several in walk.walk(connection):
+        async for part, several in audit_store.look_along(connection, walk):
             progress((place + part) / of, walk.told)
             for found in several:
                 notes.note(found)
@@ -288,17 +282,23 @@ class Auditor:
             return
         try:
             answer = await self.run()
+            findings, calls = answer.findings_in_all, _calls(answer)
         except AuditRunsError:
             # Whoever asked for it is told; ours comes with the next look.
             return
+        except (OutageError, LedgerBrokenError):
+            raise
+        except Exception as error:  # noqa: BLE001  a night has passed, and people hear
+            findings, calls = 1, [_broken_off(error)]
+            self._metrics.audit_findings.set(findings)
         async with (
             self._database.desk.acquire() as connection,
             connection.transaction(),
         ):
-            await audit_store.write_newest(connection, now, answer.findings_in_all)
-            await directory_store.write_alarms(connection, _calls(answer), now)
+            await audit_store.write_newest(connection, now, findings)
+            await directory_store.write_alarms(connection, calls, now)
         self._newest = now
-        for call in _calls(answer):
+        for call in calls:
             _LOG.error("for people: %s", call.text)
 
     async def _remember(self, now: Instant) -> None:
@@ -327,6 +327,12 @@ def _calls(answer: AuditAnswer) -> list[CallPeople]:
             f" {first.expected}; all: run the verb audit",
         )
     ]
+
+
+def _broken_off(error: Exception) -> CallPeople:
+    """Say that an audit did not come to its end; a message may hold what is private."""
+    told = f"the audit broke off with {where(error)}; run the verb audit"
+    return CallPeople("audit", told)
 
 
 async def audit_alone(

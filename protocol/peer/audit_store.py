@@ -7,7 +7,14 @@ query in the file beside this one and a line in ``CHECKS``; what only one house 
 is in its own ``audit_store``. Who runs them is ``protocol.peer.audit``.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
 from typing import NamedTuple
 
 import asyncpg
@@ -59,6 +66,17 @@ class Check(msgspec.Struct, frozen=True):
     told: str
     sql: str
     values: tuple[object, ...] = ()
+
+
+class Walk(NamedTuple):
+    """A check that SQL alone cannot make.
+
+    ``walk`` gives how much of it is done, of 1, and what was found there.
+    """
+
+    name: str
+    told: str
+    walk: Callable[[AnyConnection], AsyncGenerator[tuple[float, list[Finding]]]]
 
 
 class StoredEnvelope(msgspec.Struct, frozen=True):
@@ -187,9 +205,30 @@ async def look(connection: AnyConnection, check: Check) -> AsyncIterator[Finding
                     check.name, row["place"], row["key"], row["found"], row["expected"]
                 )
     except asyncpg.DataError as error:
-        # A row holds what cannot even be computed with; other checks name it.
-        expected = "amounts that can be added up"
-        yield finding(check.name, "database", "all rows", error, expected)
+        yield _uncomputable(check.name, error)
+
+
+async def look_along(
+    connection: AnyConnection, walk: Walk
+) -> AsyncIterator[tuple[float, list[Finding]]]:
+    """Give how much of a walk is done, of 1, and what was found there.
+
+    Args:
+        connection: inside a database transaction.
+        walk: what must hold.
+    """
+    try:
+        async with connection.transaction(), aclosing(walk.walk(connection)) as steps:
+            async for part, several in steps:
+                yield part, several
+    except asyncpg.DataError as error:
+        yield 1.0, [_uncomputable(walk.name, error)]
+
+
+def _uncomputable(check: str, error: asyncpg.DataError) -> Finding:
+    """Name what broke off: a row holds what cannot even be computed with."""
+    expected = "amounts that can be added up"
+    return finding(check, "database", "all rows", error, expected)
 
 
 async def read_sums(connection: AnyConnection) -> dict[str, int]:

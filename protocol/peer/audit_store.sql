@@ -197,9 +197,9 @@ SELECT 'link' AS place, coalesce(link.peer, ends.peer) || ', ' || what AS key,
                  UNION SELECT peer FROM item
                  UNION SELECT peer FROM envelope) AS known
          CROSS JOIN LATERAL (
-               SELECT coalesce(max(first + count - 1)
+               SELECT coalesce(max(first::numeric + count - 1)
                                FILTER (WHERE direction = 'in'), 0) AS taken,
-                      coalesce(max(first + count - 1)
+                      coalesce(max(first::numeric + count - 1)
                                FILTER (WHERE direction = 'out'), 0) AS sent
                  FROM envelope WHERE envelope.peer = known.peer) AS far
          CROSS JOIN LATERAL (VALUES
@@ -215,10 +215,10 @@ SELECT 'link' AS place, coalesce(link.peer, ends.peer) || ', ' || what AS key,
                      WHERE envelope.peer = known.peer AND direction = 'out'
                      ORDER BY first DESC LIMIT 1), $1::text)),
                ('acknowledged', coalesce(
-                   (SELECT first + count - 1 || ' ' || payload_hash
+                   (SELECT link.acknowledged || ' ' || payload_hash
                       FROM envelope JOIN link USING (peer)
                      WHERE envelope.peer = known.peer AND direction = 'out'
-                       AND first + count - 1 = link.acknowledged),
+                       AND first::numeric + count - 1 = link.acknowledged),
                    '0 ' || $1::text)))
             AS ending (what, stands)) AS ends
   LEFT JOIN link ON link.peer = ends.peer
@@ -257,8 +257,9 @@ SELECT peer, direction, count(*) AS many
 SELECT first, count, line_1, payload_hash, life,
        ARRAY(SELECT item.line FROM item
               WHERE item.peer = envelope.peer AND item.direction = envelope.direction
-                AND item.number
-                    BETWEEN envelope.first AND envelope.first + envelope.count - 1
+                AND item.number BETWEEN envelope.first
+                    AND least(envelope.first::numeric + envelope.count - 1,
+                              9223372036854775807)::bigint
               ORDER BY item.number LIMIT 1001) AS lines
   FROM envelope
  WHERE peer = $1 AND direction = $2

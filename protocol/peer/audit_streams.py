@@ -5,7 +5,7 @@ functions by which anyone verifies an envelope. A few envelopes are in memory at
 time, however long a stream has become.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import NamedTuple
 
 from protocol.address import FederationId, Group
@@ -37,7 +37,7 @@ class Parties(NamedTuple):
 
 async def walk(
     connection: AnyConnection, parties: Parties
-) -> AsyncIterator[tuple[float, list[Finding]]]:
+) -> AsyncGenerator[tuple[float, list[Finding]]]:
     """Walk every stream; gives how much is done (of 1) and what was found there."""
     streams = await read_streams(connection)
     of = sum(stream.many for stream in streams)

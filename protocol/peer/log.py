@@ -80,6 +80,13 @@ def configure(settings: LogSettings, server_name: str) -> None:
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
 
 
+def where(error: BaseException) -> str:
+    """Name an exception and the line that raised it; its message may be private."""
+    frames = traceback.extract_tb(error.__traceback__)
+    told = type(error).__name__
+    return f"{told} in {frames[-1].name}, line {frames[-1].lineno}" if frames else told
+
+
 def _time(record: logging.LogRecord) -> str:
     return write_instant(Instant(int(record.created * 1000)))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from protocol.envelope import BODY_LENGTH_MAX
-from protocol.errors import OutageError
+from protocol.errors import LedgerBrokenError, OutageError
 from protocol.peer import log
 from protocol.peer.audit import Auditor, MakePlan
 from protocol.peer.batch import House
@@ -186,7 +186,8 @@ def _application(server: Server) -> web.Application:
 async def every(server: Server, pause_s: float, look: Task) -> None:
     """Look again and again for what is due, while this process is the clerk.
 
-    In a standby the clerk is not ready, and nothing is looked for.
+    In a standby the clerk is not ready, and nothing is looked for. No failure of what
+    looks ends the server, only books that contradict themselves.
     """
     while True:
         await asyncio.sleep(pause_s)
@@ -196,6 +197,10 @@ async def every(server: Server, pause_s: float, look: Task) -> None:
             await look()
         except (OutageError, TimeoutError, *AWAY) as error:
             _LOG.warning("looking for what is due: %s", error)
+        except LedgerBrokenError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, members go on paying
+            _LOG.error("looking for what is due: %s", log.where(error))
 
 
 def configure_log(settings: Settings, name: str) -> None:

@@ -1,6 +1,7 @@
 """The audit on real ledgers: sound ones have no findings, each change is named."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from protocol.peer.audit import (
     audit,
     newest_due,
 )
-from protocol.peer.audit_store import CHECKS
+from protocol.peer.audit_store import CHECKS, Walk
 from protocol.peer.clock import Clock
 from protocol.peer.database import AnyConnection, Database
 from protocol.peer.metrics import Metrics
@@ -652,6 +653,27 @@ PLANTS = [
     ),
     Plant(
         HUB,
+        "logs_are_stated_to_their_ends",
+        "DELETE FROM checkpoint",
+        "checkpoint",
+        f"SELECT log || ', ' || size FROM checkpoint WHERE {CHECKPOINT}",
+    ),
+    Plant(
+        HUB,
+        "logs_are_stated_to_their_ends",
+        f"UPDATE checkpoint SET size = size + 1 WHERE {CHECKPOINT}",
+        "checkpoint",
+        f"SELECT log || ', ' || size + 1 FROM checkpoint WHERE {CHECKPOINT}",
+    ),
+    Plant(
+        HUB,
+        "logs_are_stated_to_their_ends",
+        "INSERT INTO tile_hash SELECT log, 1, 2^60, '' FROM checkpoint LIMIT 1",
+        "tile_hash",
+        "SELECT log || ', 1, 1152921504606846976' FROM checkpoint LIMIT 1",
+    ),
+    Plant(
+        HUB,
         audit_log.NAME,
         f"UPDATE decision SET line = line || ' '::bytea WHERE {DECIDED}",
         "checkpoint",
@@ -753,6 +775,8 @@ async def test_findings_are_told_up_to_a_hundred_and_counted_in_all(
         "UPDATE transfer SET milliseconds = 1, refunded = 1, payer_rate = 2^62",
         "UPDATE entry SET sequence = 9223372036854775807 WHERE sequence = 1",
         "UPDATE envelope SET count = 2147483647",
+        f"UPDATE envelope SET first = 9223372036854775807 WHERE {MIDDLE}",
+        "UPDATE link SET acknowledged = 2^63 - 1025, sent = 9223372036854775807",
         "UPDATE item SET line = '\\x00ff'",
         "UPDATE envelope SET line_1 = 'é'",
         "UPDATE directory_change SET line = '\\x00ff'",
@@ -767,6 +791,51 @@ async def test_nothing_in_a_row_makes_an_audit_break_off(
         answer = await audited(name, url)
     assert not answer.is_sound
     assert msgspec.json.encode(answer)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE checkpoint SET size = 9223372036854775807 WHERE " + CHECKPOINT,
+        "UPDATE decision SET number = 9223372036854775807 WHERE sequence = 2",
+        "UPDATE decision SET sequence = 9223372036854775807 WHERE sequence = 2",
+        f"UPDATE decision SET sequence = -sequence - 1 WHERE {DECIDED}",
+        *(
+            f"INSERT INTO tile_hash VALUES ((SELECT min(log) FROM decision), {level},"
+            f" {index}, '')"
+            for level, index in [(1, 2**60), (2**31 - 1, 2**63 - 1), (-5, -(2**63))]
+        ),
+    ],
+)
+async def test_nothing_in_the_log_makes_the_hubs_audit_break_off(
+    kept: Past, sql: str
+) -> None:
+    async with kept.copy(HUB) as url:
+        await spoil(url, Plant(HUB, "", sql, "", "SELECT 1"))
+        answer = await audited(HUB, url)
+    assert not answer.is_sound
+    assert msgspec.json.encode(answer)
+
+
+async def test_a_walk_that_cannot_go_on_is_a_finding(kept: Past) -> None:
+    async def walk(connection: AnyConnection) -> Any:
+        yield 0.5, []
+        await connection.fetch("SELECT 9223372036854775807 + 1::bigint")
+
+    async def make_plan(connection: AnyConnection) -> Plan:
+        plan = await plan_of(HUB)(connection)
+        return dataclasses.replace(plan, walks=[Walk("w", "Told.", walk), *plan.walks])
+
+    database = await Database.open(DatabaseSettings(url=kept.urls[HUB]))
+    try:
+        answer = await audit(database, make_plan, Clock())
+    finally:
+        await database.close()
+    [found] = answer.findings
+    assert (found.check, found.table) == ("w", "database")
+    assert "out of range" in found.found
+    # What comes after it was still looked at.
+    assert answer.checks[-1].name == audit_log.NAME
 
 
 async def test_what_is_found_is_shown_only_so_long(kept: Past) -> None:
@@ -965,6 +1034,30 @@ async def test_the_nightly_audit_calls_people_about_what_it_finds(
             clock.at = read_instant("2026-11-24T03:00:30.000Z")
             await auditor.run_when_due(3)
             assert len(await alarms(url)) == 2
+
+
+async def test_a_night_whose_audit_breaks_off_calls_people_once(
+    kept: Past, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_connection: AnyConnection) -> Plan:
+        raise ValueError("Marie's memo")
+
+    async with kept.copy(OOSTENDE) as url:
+        clock, metrics = Still("2026-11-23T02:59:00.000Z"), Metrics()
+        database = await Database.open(DatabaseSettings(url=url))
+        try:
+            auditor = Auditor(database, broken, clock, metrics)
+            await auditor.run_when_due(3)
+            clock.at = read_instant("2026-11-23T03:00:30.000Z")
+            await auditor.run_when_due(3)
+            await auditor.run_when_due(3)
+            await Auditor(database, broken, clock, metrics).run_when_due(3)
+        finally:
+            await database.close()
+        [told] = await alarms(url)
+    assert "broke off with ValueError in broken" in told
+    assert "memo" not in told + caplog.text
+    assert shown(metrics, "audit_findings") == 1
 
 
 async def test_a_sound_night_calls_nobody(kept: Past) -> None:
