@@ -1,5 +1,7 @@
 """Receipts: what a member keeps, and shows to whom she likes."""
 
+from typing import Literal
+
 import msgspec
 from aiohttp import web
 
@@ -29,7 +31,8 @@ from protocol.transfer import State, Transfer
 class ReceiptQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the receipt shows who paid whom, and for what."""
 
-    content: bool = True
+    # Text, as all that stands behind a "?": nobody reads "1" or "yes" for it.
+    content: Literal["true", "false"] = "true"
 
 
 class ReceiptApi:
@@ -78,7 +81,8 @@ class ReceiptApi:
         if transfer.state is not State.CLEARED or not transfer.prepare:
             told = "A payment to another group has a receipt once it has cleared."
             raise Problem(404, "no-receipt", told)
-        raw = write_receipt(await self._receipt(transfer, shows_content=wish.content))
+        shows_content = wish.content == "true"
+        raw = write_receipt(await self._receipt(transfer, shows_content=shows_content))
         return web.Response(
             body=raw,
             content_type=MEDIA_TYPE,
@@ -91,11 +95,11 @@ class ReceiptApi:
         )
 
     async def _receipt(self, transfer: Transfer, *, shows_content: bool) -> Receipt:
-        async with HubReader(self._hub_url) as hub:
-            raw = await hub.fetch(
-                f"evidence/{transfer.transfer_id}", RECEIPT_LENGTH_MAX
-            )
         try:
+            async with HubReader(self._hub_url) as hub:
+                raw = await hub.fetch(
+                    f"evidence/{transfer.transfer_id}", RECEIPT_LENGTH_MAX
+                )
             verify_receipt(raw, self._federation)
             receipt = read_receipt(raw)
             if shows_content:
