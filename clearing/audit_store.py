@@ -108,6 +108,7 @@ class LogStatement(NamedTuple):
     """What is kept of a log at one size: a checkpoint, and what tiles got by it."""
 
     note: str | None
+    root: str | None
     hashes: dict[tuple[int, int], bytes]
 
 
@@ -134,10 +135,10 @@ async def walk_log(
         for log, first in ranges.items():
             last = first + len(rows)
             for note in await connection.fetch(_SQL["read_notes"], log, first, last):
-                stated[log, note["size"]] = LogStatement(note["note"], {})
+                stated[log, note["size"]] = LogStatement(note["note"], note["root"], {})
             for kept in await connection.fetch(_SQL["read_hashes"], log, first, last):
                 at = log, kept["size"]
-                found = stated.setdefault(at, LogStatement(None, {}))
+                found = stated.setdefault(at, LogStatement(None, None, {}))
                 found.hashes[kept["level"], kept["index"]] = kept["hash"]
         yield done / of, rows, stated
 

@@ -135,7 +135,7 @@ SELECT log, number, line FROM decision
 
 -- read_notes --
 -- A log's signed checkpoints of these sizes.
-SELECT size, note FROM checkpoint
+SELECT size, root, note FROM checkpoint
  WHERE log = $1 AND size > $2 AND size <= $3;
 
 -- read_hashes --

@@ -26,7 +26,7 @@ from protocol.instant import Instant, write_instant
 from protocol.ledger import BALANCE_MAX
 from protocol.messages import DirectoryDecision, read_item
 from protocol.peer import audit_store, audit_streams, directory_store
-from protocol.peer.audit_store import CHECKS, Check, Finding, Walk
+from protocol.peer.audit_store import CHECKS, Check, Finding, StoredChange, Walk
 from protocol.peer.audit_streams import Parties
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import FoundError, Progress
@@ -203,10 +203,12 @@ async def read_directory(
     """Fold the directory from its first decision, leaving out what cannot be."""
     directory: Directory = {}
     findings = []
-    for sequence, line in (await audit_store.read_changes(connection)).items():
+    for place, kept in enumerate(await audit_store.read_changes(connection), 1):
+        line = kept.line
         told: object = "no directory decision"
         decision = read_item(line)
         if isinstance(decision, DirectoryDecision):
+            findings += _misplaced(kept, place, decision)
             try:
                 directory = fold(directory, decision, line, federation)
                 continue
@@ -216,12 +218,25 @@ async def read_directory(
             audit_store.finding(
                 DIRECTORY_NAME,
                 "directory_change",
-                sequence,
+                kept.sequence,
                 told,
                 "an entry as its group signed it",
             )
         )
     return directory, findings
+
+
+def _misplaced(
+    kept: StoredChange, place: int, decision: DirectoryDecision
+) -> list[Finding]:
+    """Compare where a decision stands, and under whose name, with what it is."""
+    found, expected = (kept.sequence, kept.group), (place, decision.group)
+    if found == expected:
+        return []
+    one = audit_store.finding(
+        DIRECTORY_NAME, "directory_change", kept.sequence, found, expected
+    )
+    return [one]
 
 
 def newest_due(now: Instant, hour: int) -> Instant:

@@ -11,7 +11,6 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Callable,
-    Mapping,
     Sequence,
 )
 from contextlib import aclosing
@@ -88,6 +87,14 @@ class StoredEnvelope(msgspec.Struct, frozen=True):
     payload_hash: str
     life: str
     lines: Sequence[bytes]
+
+
+class StoredChange(NamedTuple):
+    """A directory decision as it is stored."""
+
+    sequence: int
+    group: str
+    line: bytes
 
 
 class Stream(NamedTuple):
@@ -237,10 +244,10 @@ async def read_sums(connection: AnyConnection) -> dict[str, int]:
     return {row["unit"]: int(row["total"]) for row in rows}
 
 
-async def read_changes(connection: AnyConnection) -> Mapping[int, bytes]:
-    """Give the lines of all directory decisions by their place, oldest first."""
+async def read_changes(connection: AnyConnection) -> list[StoredChange]:
+    """Give all directory decisions, oldest first."""
     rows = await connection.fetch(_SQL["read_changes"])
-    return {row["sequence"]: row["line"] for row in rows}
+    return [StoredChange(*row) for row in rows]
 
 
 async def read_streams(connection: AnyConnection) -> list[Stream]:

@@ -242,7 +242,7 @@ SELECT unit, coalesce(sum(amount), 0)::text AS total
 
 -- read_changes --
 -- All directory decisions, in the order they were taken.
-SELECT sequence, line FROM directory_change ORDER BY sequence;
+SELECT sequence, group_name, line FROM directory_change ORDER BY sequence;
 
 -- read_streams --
 -- The streams that have envelopes, and how many.

@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient
 
 from clearing import audit_log
 from clearing import audit_store as hub_store
+from clearing.audit_store import LogRow
 from nodes import audit_store as node_store
 from protocol.address import HUB
 from protocol.instant import Instant, read_instant
@@ -48,7 +49,7 @@ from tests.peer.audited import (
     take,
 )
 from tests.peer.federation import Federation, NewDatabase, Server, federation
-from tests.protocol.makers import MECHELEN, OOSTENDE
+from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE
 
 
 @pytest.fixture(scope="module")
@@ -426,6 +427,20 @@ PLANTS = [
         "directory_change",
         "SELECT '1'",
     ),
+    Plant(
+        OOSTENDE,
+        DIRECTORY_NAME,
+        "UPDATE directory_change SET group_name = 'gent' WHERE sequence = 1",
+        "directory_change",
+        "SELECT '1'",
+    ),
+    Plant(
+        MECHELEN,
+        DIRECTORY_NAME,
+        "UPDATE directory_change SET sequence = 7 WHERE sequence = 2",
+        "directory_change",
+        "SELECT '7'",
+    ),
     # A node's.
     Plant(
         OOSTENDE,
@@ -653,6 +668,14 @@ PLANTS = [
     ),
     Plant(
         HUB,
+        audit_log.NAME,
+        f"UPDATE checkpoint SET root = 'another' WHERE {CHECKPOINT}",
+        "checkpoint",
+        f"SELECT log || ', ' || size FROM checkpoint WHERE {CHECKPOINT}",
+        f"SELECT 'root ' || root FROM checkpoint WHERE {CHECKPOINT}",
+    ),
+    Plant(
+        HUB,
         "logs_are_stated_to_their_ends",
         "DELETE FROM checkpoint",
         "checkpoint",
@@ -836,6 +859,31 @@ async def test_a_walk_that_cannot_go_on_is_a_finding(kept: Past) -> None:
     assert "out of range" in found.found
     # What comes after it was still looked at.
     assert answer.checks[-1].name == audit_log.NAME
+
+
+async def test_the_audit_of_a_long_log_lets_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def long_log(_connection: AnyConnection) -> Any:
+        rows = [LogRow("AAAAAAAAAAA", number, b"{}") for number in range(1000)]
+        yield 1.0, rows, {}
+
+    monkeypatch.setattr(hub_store, "walk_log", long_log)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    walk = audit_log.LogWalk(FEDERATION, bytes(32)).walk
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(others())
+        steps = [step async for step in walk(None)]  # type: ignore[arg-type]
+        waiting.cancel()
+    assert len(steps) == 1
+    assert turns >= 9
 
 
 async def test_what_is_found_is_shown_only_so_long(kept: Past) -> None:
