@@ -130,7 +130,11 @@ class Server:
         return subprocess.run(
             [*self._program, *words, "--config", str(self.config), "--json"],
             cwd=CLONE,
-            env=_environment(**({"TEST_KILL_AT": kill_at} if kill_at else {})),
+            # Beside a server whose clock was put forward, a command has that clock.
+            env=_environment(
+                TEST_CLOCK_OFFSET_MS=str(self.clock_offset_ms),
+                **({"TEST_KILL_AT": kill_at} if kill_at else {}),
+            ),
             input=given,
             capture_output=True,
             text=True,

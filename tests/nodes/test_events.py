@@ -173,7 +173,10 @@ class Reader:
                     return
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed",
+    [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))],
+)
 async def test_over_reconnects_and_restarts_all_is_told_and_nothing_twice(
     new_database: NewDatabase, seed: int
 ) -> None:

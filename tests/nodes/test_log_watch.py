@@ -132,7 +132,10 @@ class Weather:
         self.seen.clock.ahead_s += self.draw.random() * 10
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed",
+    [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 3))],
+)
 async def test_an_honest_hub_is_never_doubted(
     new_database: NewDatabase, seed: int
 ) -> None:

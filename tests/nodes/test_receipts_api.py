@@ -59,7 +59,9 @@ def at_hub(federated: Federation, evidence: Answer | None) -> web.Application:
     else:
         application.middlewares.append(problems.middleware(Metrics()))
         kept = Evidence(identity())
-        application.add_routes(LogApi(hub.clerk, hub.database, kept).routes())
+        application.add_routes(
+            LogApi(hub.house, hub.clerk, hub.database, kept).routes()  # type: ignore[arg-type]
+        )
     return application
 
 

@@ -427,7 +427,10 @@ async def test_a_price_that_rose_is_refused_before_it_leaves_the_node(
         assert (await federated.nodes[OOSTENDE].balances())["marie"] == -3
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed",
+    [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 3))],
+)
 async def test_rates_that_change_all_the_time_leave_every_ledger_right(
     new_database: NewDatabase, seed: int
 ) -> None:
