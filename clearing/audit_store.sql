@@ -88,12 +88,19 @@ SELECT 'directory_change' AS place, sequence || ', ' || group_name AS key,
 
 -- logs_are_stated_to_their_ends --
 -- Logs whose end has no checkpoint; checkpoints and tile hashes of sizes that no log has.
-WITH ending AS (SELECT log, count(*) AS many FROM decision GROUP BY log)
+-- A log of before there were checkpoints has none, as the next log's first leaf says.
+WITH ending AS (SELECT log, count(*) AS many, max(sequence) + 1 AS next
+                  FROM decision GROUP BY log)
 SELECT 'checkpoint' AS place, log || ', ' || many AS key,
        'no checkpoint' AS found, 'one at the end of each log' AS expected
   FROM ending
  WHERE NOT EXISTS (SELECT FROM checkpoint
                     WHERE checkpoint.log = ending.log AND size = many)
+   AND (EXISTS (SELECT FROM checkpoint WHERE checkpoint.log = ending.log)
+        OR NOT EXISTS (
+           SELECT FROM decision
+            WHERE sequence = next AND number = 0
+              AND convert_from(line, 'UTF8')::jsonb -> 'former' = 'null'))
  UNION ALL
 SELECT 'checkpoint', log || ', ' || size, 'size ' || size,
        'a size from 1 to ' || coalesce(many, 0)

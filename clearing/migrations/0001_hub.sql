@@ -13,13 +13,8 @@ CREATE TABLE mirror (
     group_name text PRIMARY KEY,
     log text NOT NULL,
     number bigint NOT NULL,
-    balance bigint NOT NULL,
-    -- The newest that was equal to the position at its decision, if any was.
-    agreed_log text,
-    agreed_number bigint,
-    differs boolean NOT NULL,
-    called_at timestamptz
-) WITH (fillfactor = 50);
+    balance bigint NOT NULL
+);
 
 CREATE TABLE invitation (
     code_hash text PRIMARY KEY,

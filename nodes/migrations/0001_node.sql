@@ -2,11 +2,7 @@
 CREATE TABLE member (
     account_id text PRIMARY KEY REFERENCES account,
     name text NOT NULL,
-    since timestamptz NOT NULL,
-    -- By what others find her name: her choice, no bearing on who may pay her.
-    found_by text NOT NULL DEFAULT 'address'
-        CONSTRAINT member_is_found_by_something_known
-        CHECK (found_by IN ('nothing', 'address', 'name'))
+    since timestamptz NOT NULL
 );
 
 CREATE TABLE idempotency (
@@ -16,8 +12,6 @@ CREATE TABLE idempotency (
     transfer_id uuid,
     code text,
     at timestamptz NOT NULL,
-    entry_id uuid,
-    account_id text,
     PRIMARY KEY (caller, key)
 );
 

@@ -9,13 +9,10 @@ CREATE TABLE account (
     floor bigint,
     ceiling bigint,
     frozen boolean NOT NULL,
-    closed boolean NOT NULL,
     CONSTRAINT account_kind_is_known CHECK (kind IN ('member', 'group', 'system')),
     CONSTRAINT account_unit_is_known CHECK (unit IN ('unit', 'time')),
     CONSTRAINT held_amounts_are_never_negative CHECK (held_out >= 0 AND held_in >= 0),
-    CONSTRAINT floor_is_not_above_ceiling CHECK (floor <= ceiling),
-    CONSTRAINT closed_account_is_empty CHECK (
-        NOT closed OR (balance = 0 AND held_out = 0 AND held_in = 0))
+    CONSTRAINT floor_is_not_above_ceiling CHECK (floor <= ceiling)
 ) WITH (fillfactor = 50);
 CREATE INDEX account_of_system ON account (account_id) WHERE kind = 'system';
 
@@ -28,12 +25,8 @@ CREATE TABLE entry (
     author text,
     reason text,
     content_id text,
-    corrects uuid,
     CONSTRAINT entry_is_booked_once UNIQUE (entry_id)
 );
--- Partial, so that a payment has nothing to write here.
-CREATE UNIQUE INDEX entry_is_corrected_once ON entry (corrects)
-    WHERE corrects IS NOT NULL;
 
 -- No foreign keys where every payment writes: each row of each would be looked up
 -- once more, and the audit looks at all of them. See docs/decisions/0011.

@@ -1,0 +1,108 @@
+"""The migrations themselves: what has landed never changes, and rows move along."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from clearing.app import MIGRATIONS as HUB_MIGRATIONS
+from nodes.app import MIGRATIONS as NODE_MIGRATIONS
+from protocol.instant import Instant
+from protocol.peer.clerk import PEER_MIGRATIONS
+from protocol.peer.migration_store import migrate
+
+NewDatabase = Callable[[], Awaitable[str]]
+
+NOW = Instant(1_795_402_741_123)
+ROOT = Path(__file__).parents[2]
+#: As ``sha256sum`` writes it: add a line for each new file, and change none.
+LANDED = Path(__file__).with_name("migrations.sha256")
+#: What the first version that anybody had consisted of.
+FIRST = {"peer": 5, "nodes": 1, "clearing": 1}
+
+#: A member who paid another inside the group, and one who lay in the middle of that.
+OF_A_NODE = """
+INSERT INTO account (account_id, kind, unit, balance, held_out, held_in, frozen)
+VALUES ('marie', 'member', 'unit', -3, 0, 0, false),
+       ('jan', 'member', 'unit', 3, 0, 0, true);
+INSERT INTO member VALUES ('marie', 'Marie', now()), ('jan', 'Jan', now());
+INSERT INTO transfer
+VALUES ('00000000-0000-8000-8000-000000000001', 'payer', 'cleared', 'oostende',
+        'oostende', 540000, 1, 1, now(), '', '', now(), NULL, 'marie', 3, 'now', now(),
+        NULL, NULL, NULL, NULL, NULL, NULL, false);
+INSERT INTO entry (sequence, entry_id, at, kind, transfer_id)
+VALUES (1, '00000000-0000-8000-8000-000000000002', now(), 'local',
+        '00000000-0000-8000-8000-000000000001');
+INSERT INTO posting VALUES ('marie', 1, -3, -3), ('jan', 1, 3, 3);
+"""
+OF_THE_HUB = "INSERT INTO mirror VALUES ('oostende', 'AAAAAAAAAAA', 7, -3600000)"
+
+
+def files() -> list[Path]:
+    folders = [PEER_MIGRATIONS, NODE_MIGRATIONS, HUB_MIGRATIONS]
+    return [path for _, folder in folders for path in sorted(folder.glob("*.sql"))]
+
+
+def test_what_has_landed_never_changes() -> None:
+    found = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(ROOT)}"
+        for path in files()
+    ]
+    assert found == LANDED.read_text().splitlines()
+
+
+async def upgraded(
+    url: str, house: tuple[str, Path], rows: str, folder: Path
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Give a database of the first version, with rows, after all migrations."""
+    connection = await asyncpg.connect(url)
+    first = []
+    for package, migrations in (PEER_MIGRATIONS, house):
+        (folder / package).mkdir()
+        for path in sorted(migrations.glob("*.sql"))[: FIRST[package]]:
+            (folder / package / path.name).write_bytes(path.read_bytes())
+        first.append((package, folder / package))
+    await migrate(connection, first, NOW)
+    await connection.execute(rows)
+    await migrate(connection, [PEER_MIGRATIONS, house], NOW)
+    return connection
+
+
+async def test_a_nodes_rows_move_along(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    node = await upgraded(await new_database(), NODE_MIGRATIONS, OF_A_NODE, tmp_path)
+    try:
+        assert await node.fetchval("SELECT other FROM transfer") == "jan"
+        assert await node.fetchval("SELECT refunded FROM transfer") == 0
+        assert not await node.fetchval("SELECT bool_or(closed) FROM account")
+        frozen = await node.fetch(
+            "SELECT account_id, name, frozen FROM member_limit ORDER BY number"
+        )
+        assert [tuple(row) for row in frozen] == [
+            ("jan", "Jan", True),
+            ("marie", "Marie", False),
+        ]
+        with pytest.raises(asyncpg.NotNullViolationError):
+            await node.execute(
+                "INSERT INTO account (account_id, kind, unit, balance, held_out,"
+                " held_in, frozen) VALUES ('lies', 'member', 'unit', 0, 0, 0, false)"
+            )
+    finally:
+        await node.close()
+
+
+async def test_the_hubs_rows_move_along(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    hub = await upgraded(await new_database(), HUB_MIGRATIONS, OF_THE_HUB, tmp_path)
+    try:
+        row = await hub.fetchrow("SELECT * FROM mirror")
+        assert row is not None
+        assert (row["group_name"], row["balance"]) == ("oostende", -3600000)
+        assert row["agreed_number"] is None
+        assert row["differs"] is False
+    finally:
+        await hub.close()
