@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -14,6 +15,8 @@ import pytest
 import pytest_asyncio
 
 from protocol.peer import postgres
+from protocol.steps import Step
+from tests.federation import kills, rounds
 
 DatabaseMaker = Callable[[], Awaitable[str]]
 
@@ -112,3 +115,30 @@ async def shared_database(postgres_server: str) -> AsyncIterator[DatabaseMaker]:
     """Databases that the tests of a module share; they run in the module's loop."""
     async with database_maker(postgres_server) as make:
         yield make
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what a process of the run has seen to the one that tells of it."""
+    if (seen := getattr(session.config, "workeroutput", None)) is not None:
+        seen["kills"] = [(step.value, *rest) for step, *rest in kills.done]
+        seen["rounds"] = [tuple(one) for one in rounds.done]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a process of a shared run has seen."""
+    # One that died has nothing to hand over; the run fails by itself.
+    seen = getattr(node, "workeroutput", {})
+    kills.done.update((Step(step), *rest) for step, *rest in seen.get("kills", ()))
+    rounds.done.extend(rounds.Round(*one) for one in seen.get("rounds", ()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if kills.done:
+        terminalreporter.section("killed with -9 at durable steps")
+        for line in kills.table():
+            terminalreporter.write_line(line)
+    if rounds.done:
+        terminalreporter.section("the last unit, wanted by many at once")
+        for line in rounds.table():
+            terminalreporter.write_line(line)

@@ -14,7 +14,6 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from tests.federation import kills, rounds
 from tests.federation.world import Federation
 
 Deed = Callable[..., Awaitable[None]]
@@ -106,14 +105,3 @@ def federation(founded: Federation) -> Federation:
     """The federation with everything running, whatever the test before has left."""
     founded.heal()
     return founded
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if kills.done:
-        terminalreporter.section("killed with -9 at durable steps")
-        for line in kills.table():
-            terminalreporter.write_line(line)
-    if rounds.done:
-        terminalreporter.section("the last unit, wanted by many at once")
-        for line in rounds.table():
-            terminalreporter.write_line(line)
