@@ -8,6 +8,7 @@ description (OpenAPI) each field is spoilt in turn.
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -205,6 +206,11 @@ class Standing(NamedTuple):
     rows: dict[str, dict[str, int]]
 
 
+#: Seconds between two looks at all rows, and how often to look.
+SETTLING_S = 1.0
+SETTLING_TRIES = 30
+
+
 @pytest.fixture(scope="module")
 def programs(founded: Federation) -> dict[tuple[str, str], Caller]:
     """Everyone who asks here, by server and name; Jan may send batches."""
@@ -226,9 +232,22 @@ def programs(founded: Federation) -> dict[tuple[str, str], Caller]:
     }
 
 
+@pytest.fixture(scope="module")
+def settled(founded: Federation, databases: Databases, programs: object) -> None:
+    """What a start or a joining has left on its way has come: mirrors, beliefs."""
+    founded.wait_quiet()
+    before = standing(founded, databases)
+    for _ in range(SETTLING_TRIES):
+        time.sleep(SETTLING_S)
+        earlier, before = before, standing(founded, databases)
+        if earlier == before:
+            return
+    raise AssertionError(f"rows move although nobody asks anything: {before.rows}")
+
+
 @pytest.fixture
 def unchanged(
-    federation: Federation, databases: Databases, programs: object
+    federation: Federation, databases: Databases, settled: object
 ) -> Iterator[None]:
     """Whatever a test sends leaves every figure and every row count as it was."""
     federation.wait_quiet()
