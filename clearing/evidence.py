@@ -11,7 +11,6 @@ import msgspec
 
 from clearing import log_store
 from clearing.log_store import Identity
-from clearing.recent import Recent
 from protocol import strict_json
 from protocol.address import FederationId, Group
 from protocol.base64url import read_base64url, write_base64url
@@ -35,6 +34,7 @@ from protocol.messages import (
 )
 from protocol.peer import directory_store, link_store, transfer_store
 from protocol.peer.database import AnyConnection
+from protocol.peer.recent import Recent
 from protocol.receipt import (
     RECEIPT_LENGTH_MAX,
     WITNESSES_MAX,

@@ -334,7 +334,6 @@ class HubHouse:
         self._frontier, self._history = view.frontier, view.history
         self.proposals = view.proposals
         self._mirrors, self._quota = view.mirrors, view.quota
-        self._mirrors = view.mirrors
         for group, (mirror, at_mirror) in view.mirrored.items():
             # What we have not decided yet is not further than what comes next.
             if at_mirror is not None:

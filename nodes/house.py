@@ -6,7 +6,6 @@ kind of input is led to its rule.
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import Iterator, Sequence
 from weakref import WeakValueDictionary
 
@@ -71,6 +70,7 @@ from protocol.messages import (
 from protocol.peer import directory_store, ledger_store
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
+from protocol.peer.recent import Recent
 from protocol.quota import Quota
 from protocol.sealing import SealingKey
 from protocol.transfer import Transfer
@@ -107,9 +107,9 @@ class NodeHouse:
         self._clearing = 0
         #: Not durable: a restart forgives.
         self._quota = Quota(rules.MEMBER_REFUSED_MAX)
-        #: Transfers as the newest batches left them, oldest first: whoever waits
-        #: for one need not ask the database how it stands.
-        self._recent: dict[str, Transfer] = {}
+        #: Transfers as the newest batches left them: whoever waits for one need not
+        #: ask the database how it stands.
+        self._recent = Recent[str, Transfer](_RECENT_MAX)
         #: The newest that the group has asked the hub for.
         self.proposal: Proposal | None = None
         #: Kept only as long as somebody waits for it.
@@ -146,7 +146,7 @@ class NodeHouse:
 
     def recent(self, transfer_id: str) -> Transfer | None:
         """Give a transfer as it is stored, if a recent batch touched it."""
-        return self._recent.get(transfer_id)
+        return self._recent.find(transfer_id)
 
     def own_record(self) -> GroupRecord:
         """Give our own entry; raises ``OutageError`` until the hub has sent it."""
@@ -170,7 +170,7 @@ class NodeHouse:
         self._know(await directory_store.read(connection, self.federation))
         self._newest = await member_store.read_newest(connection)
         self._mirrored = None
-        self._recent = {}
+        self._recent = Recent(_RECENT_MAX)
         self.trust = await trust_store.read(connection)
         self._clearing = await member_store.read_clearing(connection)
         self.proposal = await proposal_store.read_newest(connection, self.federation)
@@ -328,12 +328,7 @@ class NodeHouse:
         self._clearing, self.proposal = view.clearing_balance, view.proposal
         self.trust, self._quota = view.trust, view.quota
         for transfer_id, transfer in view.transfers.items():
-            self._recent.pop(transfer_id, None)
-            self._recent[transfer_id] = transfer
-        over = len(self._recent) - _RECENT_MAX
-        if over > 0:
-            for transfer_id in list(itertools.islice(self._recent, over)):
-                del self._recent[transfer_id]
+            self._recent.keep(transfer_id, transfer)
         self.listeners.wake(view.accounts.keys())
         if self._watched:
             for transfer_id, transfer in view.transfers.items():

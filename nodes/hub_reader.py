@@ -6,6 +6,7 @@ Nothing that is read here is believed as it comes: whoever asks verifies it.
 import aiohttp
 
 from protocol.errors import MalformedMessageError, OutageError
+from protocol.peer.reading import read_up_to
 
 _ANSWER_S = 10
 #: The hub, or a proxy before it, is asked too much by somebody: no lie of the hub's.
@@ -47,21 +48,19 @@ class HubReader:
             MalformedMessageError: it has no such thing, or too much of it.
         """
         assert self._session is not None, "only inside the context"
-        raw = bytearray()
         try:
             async with self._session.get(
                 f"{self._url}/{path}", allow_redirects=False
             ) as response:
                 status = response.status
-                async for chunk in response.content.iter_any():
-                    raw += chunk
-                    if len(raw) > length_max:
-                        expected = f"at most {length_max} bytes"
-                        raise MalformedMessageError(path, "a longer answer", expected)
+                raw = await read_up_to(response.content, length_max)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise OutageError(f"the hub cannot be reached: {error}") from None
+        if raw is None:
+            expected = f"at most {length_max} bytes"
+            raise MalformedMessageError(path, "a longer answer", expected)
         if status == _TOO_MANY or status >= 500:
             raise OutageError(f"{path}: the hub answered {status}")
         if status != 200:
             raise MalformedMessageError(path, f"status {status}", "200")
-        return bytes(raw)
+        return raw

@@ -15,12 +15,12 @@ from clearing import log_store
 from clearing.api.turns import Turns, shares
 from clearing.evidence import Evidence
 from clearing.house import HubHouse
-from clearing.recent import Recent
 from protocol.address import UUID
 from protocol.errors import MalformedMessageError
 from protocol.merkle import HASH_LENGTH
 from protocol.peer.clerk import Clerk
 from protocol.peer.database import AnyConnection, Database
+from protocol.peer.recent import Recent
 from protocol.peer.web.problems import Problem
 from protocol.receipt import MEDIA_TYPE, write_receipt
 from protocol.strict_json import INTEGER_MAX

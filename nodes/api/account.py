@@ -15,16 +15,11 @@ from protocol.instant import Instant, read_instant, write_instant
 from protocol.ledger import Account, available
 from protocol.peer import ledger_store
 from protocol.peer.database import Database
+from protocol.peer.web.paging import PAGE_SIZE, CursorField, PageSizeField
 from protocol.peer.web.requests import caller_of, json_response, read_query
 from protocol.peer.web.routes import Route
 from protocol.peer.web.units import UnitAnswer
 
-PAGE_SIZE = 50
-_PAGE_SIZE_MAX = 200
-
-#: A place in a history, as an answer gave it.
-CursorField = Annotated[str, Meta(pattern=r"^[0-9]{1,18}\Z")]
-PageSizeField = Annotated[int, Meta(ge=1, le=_PAGE_SIZE_MAX)]
 TextField = Annotated[str, Meta(min_length=1, max_length=100)]
 
 

@@ -7,13 +7,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from nodes import member_store
-from nodes.api.account import (
-    PAGE_SIZE,
-    AccountState,
-    CursorField,
-    PageSizeField,
-    account_state,
-)
+from nodes.api.account import AccountState, account_state
 from nodes.payment_answers import unit_answer
 from nodes.payments import Payments
 from nodes.rules import MemberChange, NewMember
@@ -23,6 +17,7 @@ from protocol.errors import MalformedMessageError
 from protocol.instant import write_instant
 from protocol.peer.database import Database
 from protocol.peer.ledger_store import NEWEST
+from protocol.peer.web.paging import PAGE_SIZE, PageQuery, PageSizeField
 from protocol.peer.web.requests import (
     caller_of,
     json_response,
@@ -42,13 +37,6 @@ class MembersQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which members: by account, behind ``cursor``."""
 
     cursor: AccountField | None = None
-    page_size: PageSizeField = PAGE_SIZE
-
-
-class ChangesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which changes: newest first, before ``cursor``."""
-
-    cursor: CursorField | None = None
     page_size: PageSizeField = PAGE_SIZE
 
 
@@ -208,7 +196,7 @@ class MembersApi:
                 handler=self.get_changes,
                 told="What was decided about a member, when and by whom.",
                 scope="treasurer",
-                query=ChangesQuery,
+                query=PageQuery,
                 answer=ChangesAnswer,
             ),
         ]
@@ -279,7 +267,7 @@ class MembersApi:
 
     async def get_changes(self, request: web.Request) -> web.Response:
         """Give a page of what was decided about a member."""
-        query = read_query(request, ChangesQuery)
+        query = read_query(request, PageQuery)
         member = await self._treasurer.member(request.match_info["account"])
         before = NEWEST if query.cursor is None else int(query.cursor)
         async with self._database.readers.acquire() as connection:

@@ -11,7 +11,7 @@ from protocol.messages import GroupField
 from protocol.peer import directory_store
 from protocol.peer.clerk import Clerk
 from protocol.peer.database import Database
-from protocol.peer.web.alarms import PageQuery
+from protocol.peer.web.paging import PageQuery
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import caller_of, json_response, read_json, read_query
 from protocol.peer.web.routes import Route

@@ -35,6 +35,7 @@ from protocol.peer.key_files import (
     take_sheet,
     write_secret,
 )
+from protocol.peer.reading import read_up_to
 from protocol.peer.runner import prepare_database
 from protocol.peer.settings import Settings, read_secret
 from protocol.peer.steps import KillSwitch
@@ -199,7 +200,7 @@ class Joining:
                     method, url, data=body, allow_redirects=False
                 ) as response,
             ):
-                raw = await _read_whole(response)
+                raw = await read_up_to(response.content, _ANSWER_LENGTH_MAX)
                 status = response.status
         except (
             aiohttp.ClientError,
@@ -207,21 +208,13 @@ class Joining:
             asyncio.IncompleteReadError,
         ) as error:
             raise OutageError(f"{url}: the hub cannot be reached: {error}") from None
+        if raw is None:
+            raise PeerError("the hub's answer is too long")
         if status >= 500:
             raise OutageError(f"{url}: the hub answered {status}; try again")
         if status >= 300:
             raise JoiningError(f"the hub says: {_told(raw, status)}")
         return raw
-
-
-async def _read_whole(response: aiohttp.ClientResponse) -> bytes:
-    """Read a whole answer; ``read(n)`` alone gives whatever came first."""
-    raw = bytearray()
-    async for chunk in response.content.iter_any():
-        raw += chunk
-        if len(raw) > _ANSWER_LENGTH_MAX:
-            raise PeerError("the hub's answer is too long")
-    return bytes(raw)
 
 
 def _told(raw: bytes, status: int) -> str:

@@ -20,6 +20,7 @@ from protocol.peer.batch import Arrival, PeerCalls, Stale
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.metrics import Metrics
+from protocol.peer.reading import read_up_to
 from protocol.peer.steps import KillSwitch
 from protocol.steps import Step
 
@@ -242,13 +243,11 @@ class Courier:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """Read an answer up to its limit; raises what its status means."""
-    raw = bytearray()
-    async for chunk in response.content.iter_any():
-        raw += chunk
-        if len(raw) > BODY_LENGTH_MAX:
-            raise PeerError("the hub's answer is larger than 1 MiB")
+    raw = await read_up_to(response.content, BODY_LENGTH_MAX)
+    if raw is None:
+        raise PeerError("the hub's answer is larger than 1 MiB")
     # A 429 carries a cover too: it says that nothing was taken, and so we wait.
     if response.status in (200, _MUST_WAIT):
-        return bytes(raw)
-    told = f"the hub answered {response.status}: {bytes(raw[:300])!r}"
+        return raw
+    told = f"the hub answered {response.status}: {raw[:300]!r}"
     raise OutageError(told) if response.status >= 500 else PeerError(told)

@@ -15,7 +15,6 @@ from clearing.api.log import LogApi
 from clearing.api.turns import Turns, shares
 from clearing.evidence import Evidence
 from clearing.house import HubHouse
-from clearing.recent import Recent
 from protocol import directory, envelope, merkle
 from protocol.address import HUB, Group
 from protocol.base64url import read_base64url, write_base64url
@@ -24,6 +23,7 @@ from protocol.envelope import VerifiedCover
 from protocol.keyring import KeyPeriod
 from protocol.messages import Checkpoint, LogDecision, TransferDecision, read_item
 from protocol.peer.metrics import Metrics
+from protocol.peer.recent import Recent
 from protocol.peer.web import problems
 from protocol.receipt import WITNESSES_MAX, verify_receipt
 from protocol.tiles import TileTree, write_path

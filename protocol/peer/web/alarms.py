@@ -1,31 +1,16 @@
 """What no program may decide, for the people who run this server."""
 
-from typing import Annotated
-
 import msgspec
 from aiohttp import web
-from msgspec import Meta
 
 from protocol.instant import write_instant
 from protocol.peer import directory_store
 from protocol.peer.database import Database
 from protocol.peer.web import words
+from protocol.peer.web.paging import PageQuery
 from protocol.peer.web.problems import language_of
 from protocol.peer.web.requests import json_response, read_query
 from protocol.peer.web.routes import Route
-
-_PAGE_SIZE = 50
-_PAGE_SIZE_MAX = 200
-
-CursorField = Annotated[str, Meta(pattern=r"^[0-9]{1,18}\Z")]
-PageSizeField = Annotated[int, Meta(ge=1, le=_PAGE_SIZE_MAX)]
-
-
-class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which page of a list: newest first, before ``cursor``."""
-
-    cursor: CursorField | None = None
-    page_size: PageSizeField = _PAGE_SIZE
 
 
 class AlarmAnswer(msgspec.Struct, frozen=True, kw_only=True):

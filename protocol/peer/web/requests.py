@@ -12,6 +12,7 @@ from msgspec import inspect
 from protocol import address, strict_json
 from protocol.errors import MalformedMessageError
 from protocol.peer.access_store import Caller
+from protocol.peer.reading import read_up_to
 from protocol.peer.web.problems import Problem
 
 #: Largest body of the people's API, bytes.
@@ -57,19 +58,15 @@ async def read_body(request: web.Request, length_max: int) -> bytes:
         )
     if (request.content_length or 0) > length_max:
         raise Problem(413, "too-large", f"A body here is at most {length_max} bytes.")
-    raw = bytearray()
     try:
         async with asyncio.timeout(BODY_S_MAX):
-            async for chunk in request.content.iter_any():
-                raw += chunk
-                if len(raw) > length_max:
-                    raise Problem(
-                        413, "too-large", f"A body here is at most {length_max} bytes."
-                    )
+            raw = await read_up_to(request.content, length_max)
     except TimeoutError:
         told = f"The body did not come within {BODY_S_MAX} seconds."
         raise Problem(408, "too-slow", told) from None
-    return bytes(raw)
+    if raw is None:
+        raise Problem(413, "too-large", f"A body here is at most {length_max} bytes.")
+    return raw
 
 
 def read_query(request: web.Request, kind: type[T]) -> T:

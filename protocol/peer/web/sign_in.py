@@ -18,6 +18,7 @@ from protocol.peer import access_store
 from protocol.peer.access_store import Caller
 from protocol.peer.clock import Clock
 from protocol.peer.database import AnyConnection, Database
+from protocol.peer.recent import Recent
 from protocol.peer.web.problems import Handler, Problem
 from protocol.peer.web.requests import CALLER, json_response, read_json
 
@@ -68,17 +69,15 @@ class Throttle:
     def __init__(self, clock: Clock, window_s: float = _WINDOW_S) -> None:
         self._clock = clock
         self._window_s = window_s
-        self._tries: dict[object, deque[float]] = {}
+        self._tries = Recent[object, deque[float]](_KEPT_MAX)
 
     def wait_s(self, key: object, most: int) -> int:
         """Note a try; gives the seconds to wait, 0 when it may go on."""
         now = self._clock.monotonic_s()
-        tries = self._tries.pop(key, None) or deque()
+        tries = self._tries.find(key) or deque()
         while tries and now - tries[0] > self._window_s:
             tries.popleft()
-        self._tries[key] = tries
-        if len(self._tries) > _KEPT_MAX:
-            self._tries.pop(next(iter(self._tries)))
+        self._tries.keep(key, tries)
         if len(tries) >= most:
             return int(self._window_s - (now - tries[0])) + 1
         tries.append(now)
