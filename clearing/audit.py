@@ -28,7 +28,7 @@ def plan_of(identity: Identity) -> MakePlan:
         log = LogWalk(federation, own.public)
         return Plan(
             parties=Parties(federation, HUB, keyring(directory, [own])),
-            checks=audit_store.CHECKS,
+            checks=audit_store.checks(directory),
             walks=[decisions, Walk(audit_log.NAME, audit_log.TOLD, log.walk)],
             findings=findings,
         )

@@ -6,6 +6,7 @@ The form is that of ``protocol.peer.audit_store``, which has what every server a
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import NamedTuple
 
+from protocol.directory import Directory
 from protocol.messages import (
     DecisionItem,
     TransferDecision,
@@ -18,7 +19,7 @@ _SQL = queries(__file__)
 _ROWS_AT_ONCE = 200
 _LEAVES_AT_ONCE = 5000
 
-CHECKS = (
+_CHECKS = (
     Check(
         "cleared_transfers_are_booked",
         "Every cleared transfer has moved both positions, and nothing else has.",
@@ -55,6 +56,29 @@ CHECKS = (
         _SQL["logs_are_stated_to_their_ends"],
     ),
 )
+
+
+def checks(directory: Directory) -> list[Check]:
+    """Give the hub's checks.
+
+    Args:
+        directory: folded from its first decision.
+    """
+    columns = (
+        list(directory),
+        [record.floor for record in directory.values()],
+        [record.ceiling for record in directory.values()],
+    )
+    return [
+        *_CHECKS,
+        Check(
+            "groups_are_as_decided",
+            "Every group's limits are those of the newest decision about it.",
+            _SQL["groups_are_as_decided"],
+            columns,
+        ),
+    ]
+
 
 DECISIONS_NAME = "decisions_are_carried_out"
 DECISIONS_TOLD = "Every decision says what became of its transfer, which is booked so."

@@ -86,6 +86,26 @@ SELECT 'directory_change' AS place, sequence || ', ' || group_name AS key,
        SELECT FROM decision WHERE decision.line = directory_change.line)
  ORDER BY sequence;
 
+-- groups_are_as_decided --
+-- What groups' accounts say otherwise than the newest directory decision about each; a
+-- freeze stands in the directory alone. $1, $2, $3: groups, floors, ceilings.
+SELECT 'account' AS place, account_id AS key,
+       what || ' ' || coalesce(says, 'none') AS found,
+       what || ' ' || coalesce(lawful, 'undecided') AS expected
+  FROM account
+  FULL JOIN unnest($1::text[], $2::bigint[], $3::bigint[])
+    AS decided (account_id, floor, ceiling) USING (account_id)
+ CROSS JOIN LATERAL (VALUES
+       ('kind', account.kind, 'group'),
+       ('unit', account.unit, 'time'),
+       ('floor', account.floor::text, decided.floor::text),
+       ('ceiling', account.ceiling::text, decided.ceiling::text),
+       ('frozen', account.frozen::text, 'false'),
+       ('closed', account.closed::text, 'false')) AS said (what, says, lawful)
+ WHERE (account.kind = 'group' OR decided.floor IS NOT NULL)
+   AND says IS DISTINCT FROM lawful
+ ORDER BY account_id, what;
+
 -- logs_are_stated_to_their_ends --
 -- Logs whose end has no checkpoint; checkpoints and tile hashes of sizes that no log has.
 -- A log of before there were checkpoints has none, as the next log's first leaf says.

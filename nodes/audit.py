@@ -1,6 +1,6 @@
 """A node's part in its audit: whose keys count, under which rates, what else holds."""
 
-from nodes import audit_store
+from nodes import audit_store, audit_trust
 from nodes.member_store import Membership
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import entry_key, keyring, read_entry, read_hub_statement
@@ -27,6 +27,7 @@ def plan_of(joined: Membership) -> MakePlan:
         return Plan(
             parties=Parties(federation, own, keyring(directory, others)),
             checks=audit_store.checks(rates),
+            walks=[audit_trust.walk_of(federation, hub)],
             worths=await audit_store.read_worths(connection, rates),
             findings=findings,
         )

@@ -4,12 +4,23 @@ The form is that of ``protocol.peer.audit_store``, which has what every server a
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from protocol.messages import EntryRate
 from protocol.peer.audit_store import Check
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
+
+
+class StoredBelief(NamedTuple):
+    """What a node has believed of one of the hub's logs."""
+
+    era: int
+    log: str
+    size: int
+    root: str
+    note: str
 
 
 def checks(rates: Sequence[EntryRate]) -> list[Check]:
@@ -58,7 +69,22 @@ def checks(rates: Sequence[EntryRate]) -> list[Check]:
             "Every directory decision came as an item of the hub.",
             _SQL["directory_came_from_the_hub"],
         ),
+        Check(
+            "members_are_as_decided",
+            "Every member's limits, state and name are as a treasurer last decided.",
+            _SQL["members_are_as_decided"],
+        ),
+        Check(
+            "trust_follows_doubts",
+            "Trust follows a doubt; beliefs are of an era that began so.",
+            _SQL["trust_follows_doubts"],
+        ),
     ]
+
+
+async def read_beliefs(connection: AnyConnection) -> list[StoredBelief]:
+    """Give all that was ever believed of the hub's logs: one a start of the hub."""
+    return [StoredBelief(*row) for row in await connection.fetch(_SQL["read_beliefs"])]
 
 
 async def read_worths(

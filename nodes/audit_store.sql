@@ -123,6 +123,63 @@ SELECT 'directory_change' AS place, sequence || ', ' || group_name AS key,
           AND item.line = directory_change.line)
  ORDER BY sequence;
 
+-- members_are_as_decided --
+-- What members' accounts, and their names, say otherwise than the newest decision of a
+-- treasurer about each.
+SELECT place, account_id AS key, what || ' ' || coalesce(says, 'none') AS found,
+       what || ' ' || coalesce(lawful, CASE WHEN decided.number IS NULL
+                                            THEN 'undecided' ELSE 'none' END) AS expected
+  FROM account
+  FULL JOIN (SELECT DISTINCT ON (account_id) *
+               FROM member_limit
+              ORDER BY account_id, number DESC) AS decided USING (account_id)
+  LEFT JOIN member USING (account_id)
+ CROSS JOIN LATERAL (VALUES
+       ('account', 'kind', account.kind, 'member'),
+       ('account', 'unit', account.unit, 'unit'),
+       ('account', 'floor', account.floor::text, decided.floor::text),
+       ('account', 'ceiling', account.ceiling::text, decided.ceiling::text),
+       ('account', 'frozen', account.frozen::text, decided.frozen::text),
+       ('account', 'closed', account.closed::text, decided.closed::text),
+       ('member', 'name', member.name, decided.name))
+    AS said (place, what, says, lawful)
+ WHERE (account.kind = 'member' OR decided.number IS NOT NULL)
+   AND says IS DISTINCT FROM lawful
+ ORDER BY account_id, place, what;
+
+-- trust_follows_doubts --
+-- Trust that follows no doubt about the same peer; beliefs of an era that no trust began,
+-- or with a log missing before them; more compared than was ever taken.
+SELECT 'trust' AS place, trust_id::text AS key, 'doubt ' || doubt_id AS found,
+       'doubt ' || coalesce((SELECT max(doubt_id)::text FROM doubt
+                              WHERE doubt.about = trust.about AND doubt.at <= trust.at),
+                            'none') AS expected
+  FROM trust
+ WHERE NOT EXISTS (SELECT FROM doubt
+                    WHERE doubt.about = trust.about AND doubt.doubt_id = trust.doubt_id)
+ UNION ALL
+SELECT 'belief', era || ', ' || log, 'era ' || era, 'an era from 0 to ' || begun.many
+  FROM belief, (SELECT count(*) AS many FROM trust WHERE about = 'hub') AS begun
+ WHERE NOT era BETWEEN 0 AND begun.many
+ UNION ALL
+SELECT 'belief', era || ', ' || log, 'place ' || place, 'place ' || following
+  FROM (SELECT era, log, place,
+               lag(place::numeric) OVER (PARTITION BY era ORDER BY place) + 1
+                   AS following
+          FROM belief) AS walked
+ WHERE place <> following
+ UNION ALL
+SELECT 'compared_item', 'the one', 'item ' || number, 'at most item ' || taken.newest
+  FROM compared_item,
+       (SELECT coalesce(max(number), 0) AS newest
+          FROM item WHERE peer = 'hub' AND direction = 'in') AS taken
+ WHERE number > taken.newest OR number < 0
+ ORDER BY place, key;
+
+-- read_beliefs --
+-- All that was ever believed of the hub's logs.
+SELECT era, log, size, root, note FROM belief ORDER BY era, place, log;
+
 -- read_worths --
 -- What each rate version's conversion accounts are worth, milliseconds; $1, $2: rates.
 SELECT rate.version,

@@ -148,6 +148,11 @@ CHECKS = (
         _SQL["holds_follow_transfers"],
     ),
     Check(
+        "system_accounts_have_no_limits",
+        "The server's own accounts have no limits, and nobody froze or closed one.",
+        _SQL["system_accounts_have_no_limits"],
+    ),
+    Check(
         "entries_are_of_cleared_transfers",
         "Every entry that names a transfer names a cleared one, and its content.",
         _SQL["entries_are_of_cleared_transfers"],

@@ -108,6 +108,19 @@ SELECT 'hold' AS place, transfer_id::text AS key,
             AND transfer.transfer_id IS NOT NULL)
  ORDER BY transfer_id;
 
+-- system_accounts_have_no_limits --
+-- The server's own accounts that somebody has bounded, frozen or closed.
+SELECT 'account' AS place, account_id AS key, what || ' ' || says AS found,
+       what || ' ' || lawful AS expected
+  FROM account
+ CROSS JOIN LATERAL (VALUES
+       ('floor', coalesce(floor::text, 'none'), 'none'),
+       ('ceiling', coalesce(ceiling::text, 'none'), 'none'),
+       ('frozen', frozen::text, 'false'),
+       ('closed', closed::text, 'false')) AS said (what, says, lawful)
+ WHERE kind = 'system' AND says <> lawful
+ ORDER BY account_id, what;
+
 -- entries_are_of_cleared_transfers --
 -- Entries that name a transfer which is not cleared here, or another content than its.
 SELECT 'entry' AS place, entry.sequence::text AS key,

@@ -15,15 +15,21 @@ import asyncpg
 
 from clearing import audit as hub_audit
 from clearing import log_store
+from clearing.rules import Limit
 from nodes import audit as node_audit
 from nodes.member_store import Membership
 from nodes.rules import (
+    Belief,
+    Believe,
     CancelWish,
     Correction,
+    Distrust,
     HandEntry,
+    MemberChange,
     NewMember,
     Order,
     Ordered,
+    TrustAgain,
 )
 from protocol import address
 from protocol.address import HUB, AccountName, Group
@@ -162,6 +168,32 @@ async def keep_books(federated: Federation) -> None:
         await take(federated, OOSTENDE, undo)
 
 
+async def set_limits(federated: Federation) -> None:
+    """The regional admin and a treasurer change limits, and a member's name."""
+    limit = Limit(group=MECHELEN, floor=-36_000_000, ceiling=72_000_000)
+    await federated.hub.clerk.take(limit)
+    change = MemberChange(
+        account_id="lies", author="@treasurer", name="Lies D.", floor=-500, ceiling=900
+    )
+    await take(federated, OOSTENDE, change)
+    await federated.quiet()
+
+
+async def believe(federated: Federation) -> None:
+    """Oostende doubts the hub, trusts it again, and believes what it signed."""
+    async with federated.hub.database.readers.acquire() as connection:
+        newest = await log_store.read_last_checkpoint(connection)
+        assert newest is not None
+        note = await log_store.read_note(connection, newest.log, newest.size)
+        assert note is not None
+    wanted = Believe(beliefs=[Belief(0, newest, note)], compared=1)
+    doubt = Distrust(about=HUB, told="test", ours=note, theirs="another")
+    again = TrustAgain(about=HUB, author="@treasurer", reason="test")
+    for one in (wanted, doubt, again, wanted):
+        await take(federated, OOSTENDE, one)
+    await take(federated, MECHELEN, wanted)
+
+
 class Past:
     """The databases of a federation that has stopped.
 
@@ -199,6 +231,8 @@ class Past:
             await live(federated, 7, 40)
             await refund(federated)
             await keep_books(federated)
+            await set_limits(federated)
+            await believe(federated)
             await leave_some_under_way(federated)
             async with federated.hub.database.desk.acquire() as connection:
                 await log_store.write_identity(connection, identity())

@@ -16,6 +16,7 @@ from clearing import audit_log
 from clearing import audit_store as hub_store
 from clearing.audit_store import LogRow
 from nodes import audit_store as node_store
+from nodes import audit_trust
 from protocol.address import HUB
 from protocol.instant import Instant, read_instant
 from protocol.messages import EntryRate
@@ -661,7 +662,7 @@ PLANTS = [
     Plant(
         HUB,
         audit_log.NAME,
-        "UPDATE checkpoint SET note = replace(note, 'directory 2', 'directory 3')"
+        "UPDATE checkpoint SET note = replace(note, 'directory 3', 'directory 4')"
         f" WHERE {CHECKPOINT}",
         "checkpoint",
         f"SELECT log || ', ' || size FROM checkpoint WHERE {CHECKPOINT}",
@@ -703,9 +704,178 @@ PLANTS = [
         "SELECT log || ', ' || min(size) FROM checkpoint JOIN decision USING (log)"
         f" WHERE size > number AND {DECIDED} GROUP BY log",
     ),
+    # What was decided about accounts, and what is believed.
+    Plant(
+        MECHELEN,
+        "system_accounts_have_no_limits",
+        "UPDATE account SET ceiling = 7 WHERE account_id = 'clearing'",
+        "account",
+        "SELECT 'clearing'",
+        "SELECT 'ceiling ' || coalesce(ceiling::text, 'none') FROM account"
+        " WHERE account_id = 'clearing'",
+    ),
+    Plant(
+        HUB,
+        "system_accounts_have_no_limits",
+        "UPDATE account SET frozen = true WHERE account_id = 'reserve'",
+        "account",
+        "SELECT 'reserve'",
+        "SELECT 'frozen ' || frozen FROM account WHERE account_id = 'reserve'",
+    ),
+    *(
+        Plant(
+            OOSTENDE,
+            "members_are_as_decided",
+            f"UPDATE account SET {column} = {value} WHERE account_id = 'lies'",
+            "account",
+            "SELECT 'lies'",
+            f"SELECT '{column} ' || coalesce({column}::text, 'none') FROM account"
+            " WHERE account_id = 'lies'",
+        )
+        for column, value in [
+            ("floor", "floor - 1"),
+            ("floor", "NULL"),
+            ("ceiling", "ceiling + 1"),
+            ("ceiling", "NULL"),
+            ("frozen", "true"),
+            ("kind", "'system'"),
+            ("unit", "'time'"),
+        ]
+    ),
+    Plant(
+        OOSTENDE,
+        "members_are_as_decided",
+        # One who may be empty, so that the second lock lets it pass.
+        "INSERT INTO account VALUES"
+        " ('late', 'member', 'unit', 0, 0, 0, NULL, NULL, false, true);"
+        "INSERT INTO member_limit (account_id, at, name, frozen, closed)"
+        " VALUES ('late', now(), 'Late', false, false)",
+        "account",
+        "SELECT 'late'",
+        "SELECT 'closed ' || CASE WHEN EXISTS (SELECT FROM account"
+        " WHERE account_id = 'late') THEN 'true' ELSE 'false' END",
+    ),
+    Plant(
+        OOSTENDE,
+        "members_are_as_decided",
+        "INSERT INTO account VALUES"
+        " ('late', 'member', 'unit', 0, 0, 0, NULL, NULL, false, false)",
+        "account",
+        "SELECT 'late'",
+    ),
+    Plant(
+        OOSTENDE,
+        "members_are_as_decided",
+        "UPDATE member SET name = 'Liesbeth' WHERE account_id = 'lies'",
+        "member",
+        "SELECT 'lies'",
+        "SELECT 'name ' || name FROM member WHERE account_id = 'lies'",
+    ),
+    Plant(
+        OOSTENDE,
+        "members_are_as_decided",
+        "UPDATE member_limit SET ceiling = ceiling + 1 WHERE number ="
+        " (SELECT max(number) FROM member_limit WHERE account_id = 'lies')",
+        "account",
+        "SELECT 'lies'",
+    ),
+    *(
+        Plant(
+            HUB,
+            "groups_are_as_decided",
+            f"UPDATE account SET {column} = {value} WHERE account_id = 'mechelen'",
+            "account",
+            "SELECT 'mechelen'",
+            f"SELECT '{column} ' || coalesce({column}::text, 'none') FROM account"
+            " WHERE account_id = 'mechelen'",
+        )
+        for column, value in [
+            ("floor", "floor - 1"),
+            ("ceiling", "NULL"),
+            ("frozen", "true"),
+            ("kind", "'member'"),
+        ]
+    ),
+    Plant(
+        HUB,
+        "groups_are_as_decided",
+        "INSERT INTO account VALUES"
+        " ('gent', 'group', 'time', 0, 0, 0, -1, 1, false, false)",
+        "account",
+        "SELECT 'gent'",
+    ),
+    Plant(
+        OOSTENDE,
+        "trust_follows_doubts",
+        "UPDATE trust SET doubt_id = doubt_id + 1",
+        "trust",
+        "SELECT trust_id::text FROM trust",
+        "SELECT 'doubt ' || doubt_id FROM trust",
+    ),
+    Plant(
+        OOSTENDE,
+        "trust_follows_doubts",
+        "UPDATE belief SET era = 2 WHERE era = 1",
+        "belief",
+        "SELECT '2, ' || log FROM belief WHERE era = 1",
+    ),
+    Plant(
+        OOSTENDE,
+        "trust_follows_doubts",
+        "INSERT INTO belief SELECT era, 'another', place + 2, size, root, note, at"
+        " FROM belief WHERE era = 1",
+        "belief",
+        "SELECT '1, another'",
+    ),
+    Plant(
+        MECHELEN,
+        "trust_follows_doubts",
+        "UPDATE compared_item SET number = 1000000",
+        "compared_item",
+        "SELECT 'the one'",
+    ),
+    Plant(
+        MECHELEN,
+        audit_trust.NAME,
+        "UPDATE belief SET size = size + 1",
+        "belief",
+        "SELECT era || ', ' || log FROM belief",
+        "SELECT 'size ' || size FROM belief",
+    ),
+    Plant(
+        MECHELEN,
+        audit_trust.NAME,
+        "UPDATE belief SET root = 'another'",
+        "belief",
+        "SELECT era || ', ' || log FROM belief",
+        "SELECT 'root ' || root FROM belief",
+    ),
+    Plant(
+        OOSTENDE,
+        audit_trust.NAME,
+        "UPDATE belief SET log = 'another' WHERE era = 0",
+        "belief",
+        "SELECT '0, another'",
+    ),
+    Plant(
+        OOSTENDE,
+        audit_trust.NAME,
+        "UPDATE belief SET note = replace(note, 'directory', 'directorY') WHERE era = 1",
+        "belief",
+        "SELECT era || ', ' || log FROM belief WHERE era = 1",
+    ),
+    Plant(
+        OOSTENDE,
+        audit_trust.NAME,
+        "UPDATE belief SET note = replace(note, 'directory 3', 'directory 4')"
+        " WHERE era = 1",
+        "belief",
+        "SELECT era || ', ' || log FROM belief WHERE era = 1",
+    ),
 ]
 
 CHECKPOINTS = ("checkpoint", "tile_hash")
+NODES = ("member_limit", "doubt", "trust")
 TABLES = ("posting", "entry", "account", "envelope", "item", "directory_change")
 
 
@@ -716,7 +886,7 @@ async def spoil(url: str, plant: Plant) -> tuple[str, Any, Any]:
         key = await connection.fetchval(plant.key)
         value = plant.value or "SELECT NULL"
         before = await connection.fetchval(value)
-        house = ("decision", *CHECKPOINTS) if plant.where == HUB else ()
+        house = ("decision", *CHECKPOINTS) if plant.where == HUB else NODES
         for table in TABLES + house:
             await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         await connection.execute(plant.sql)
@@ -758,13 +928,14 @@ async def test_a_row_altered_by_hand_is_named(kept: Past, plant: Plant) -> None:
 
 def test_every_check_finds_something_planted() -> None:
     rates = [EntryRate(1, 60_000)]
-    names = {check.name for check in (*CHECKS, *hub_store.CHECKS)}
+    names = {check.name for check in (*CHECKS, *hub_store.checks({}))}
     names |= {check.name for check in node_store.checks(rates)}
     names |= {
         audit_streams.NAME,
         DIRECTORY_NAME,
         hub_store.DECISIONS_NAME,
         audit_log.NAME,
+        audit_trust.NAME,
     }
     assert names == {plant.check for plant in PLANTS}
 
