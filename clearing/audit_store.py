@@ -17,7 +17,7 @@ from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
 _ROWS_AT_ONCE = 200
-_LEAVES_AT_ONCE = 5000
+_LEAVES_AT_ONCE = 2000
 
 _CHECKS = (
     Check(
@@ -91,6 +91,7 @@ _DECIDED = ("id", "state", "prepare", "answer", "code", "entries")
 class _Decided(NamedTuple):
     """A decision's row, and the transfer that says it was decided by it."""
 
+    sequence: int
     log: str
     number: int
     line: bytes
@@ -107,17 +108,14 @@ async def walk_decisions(
 ) -> AsyncGenerator[tuple[float, list[Finding]]]:
     """Walk all decisions; gives how much is done (of 1) and what was found there.
 
-    In Python, because a line that somebody altered may be no JSON any more, on which
-    SQL would only break off.
+    What is not plainly right is read here, because a line that somebody altered may be
+    no JSON any more, on which SQL would only break off.
     """
-    of, done = await connection.fetchval(_SQL["read_size"]), 0
-    found: list[Finding] = []
+    of = await connection.fetchval(_SQL["read_size"])
     async for row in connection.cursor(_SQL["read_decisions"], prefetch=_ROWS_AT_ONCE):
-        done += 1
-        found += _look_at(_Decided(*row))
-        if done % _ROWS_AT_ONCE == 0 or done == of:
-            yield done / of, found
-            found = []
+        decided = _Decided(*row)
+        if found := list(_look_at(decided)):
+            yield max(0.0, min(decided.sequence / of, 1.0)), found
 
 
 class LogRow(NamedTuple):
@@ -125,7 +123,8 @@ class LogRow(NamedTuple):
 
     log: str
     number: int
-    line: bytes
+    leaf: bytes
+    line: bytes | None
 
 
 class LogStatement(NamedTuple):

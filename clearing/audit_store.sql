@@ -136,17 +136,28 @@ SELECT 'tile_hash', log || ', ' || level || ', ' || index, 'a hash of what is no
  ORDER BY place, key;
 
 -- read_decisions --
--- All decisions in order, each with the transfer that says it was decided by it, and
--- how many entries that has.
-SELECT decision.log, decision.number, decision.line, transfer.transfer_id::text AS id,
-       transfer.state, transfer.prepare, transfer.answer, transfer.code,
-       coalesce(booked.many, 0) AS entries
+-- The decisions, in order, that do not say in our own spelling what their transfer says
+-- of itself: each with the transfer that says it was decided by it, and how many entries
+-- that has. Nearly all do, and are not worth another reader.
+SELECT decision.sequence, decision.log, decision.number, decision.line,
+       transfer.transfer_id::text AS id, transfer.state, transfer.prepare,
+       transfer.answer, transfer.code, coalesce(booked.many, 0) AS entries
   FROM decision
   LEFT JOIN transfer ON transfer.log = decision.log
                     AND transfer.number = decision.number
   LEFT JOIN (SELECT transfer_id, count(*) AS many
                FROM entry WHERE kind = 'transfer' GROUP BY transfer_id) AS booked
          ON booked.transfer_id = transfer.transfer_id
+ WHERE coalesce(booked.many, 0) <> CASE state WHEN 'cleared' THEN 1 ELSE 0 END
+    OR decision.line IS DISTINCT FROM convert_to(
+       '{"type":"decision","log":"' || decision.log
+           || '","number":' || decision.number || ',"kind":"transfer","at":"'
+           || to_char(decided_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+           || '","id":"' || transfer.transfer_id
+           || '","prepare":' || coalesce('"' || nullif(prepare, '') || '"', 'null')
+           || ',"answer":' || coalesce('"' || answer || '"', 'null')
+           || ',"outcome":"' || state
+           || '","code":' || coalesce('"' || code || '"', 'null') || '}', 'UTF8')
  ORDER BY decision.sequence;
 
 -- read_size --
@@ -154,8 +165,12 @@ SELECT decision.log, decision.number, decision.line, transfer.transfer_id::text 
 SELECT count(*) FROM decision;
 
 -- read_leaves --
--- Decisions after a place in the order of all logs.
-SELECT log, number, line FROM decision
+-- Leaf hashes of decisions after a place in the order of all logs (RFC 9162, 2.1.1), with
+-- the lines of those that begin a log or change the directory.
+SELECT log, number, sha256('\x00'::bytea || line) AS leaf,
+       CASE WHEN number = 0 OR position('"kind":"transfer"'::bytea IN line) = 0
+            THEN line END AS line
+  FROM decision
  WHERE sequence > $1
  ORDER BY sequence
  LIMIT $2;

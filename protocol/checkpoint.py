@@ -73,13 +73,30 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_checkpoint(stated: SignedCheckpoint, key: SigningKey) -> str:
     """Sign a checkpoint as a note."""
-    text = (
-        f"{stated.federation}/{stated.log}\n{stated.size}\n{_padded(stated.root)}\n"
-        f"directory {stated.version} {stated.groups} {_padded(stated.directory)}\n"
-    )
+    text = _text_of(stated)
     found = _key_hash(stated.federation, key.public) + key.sign(text.encode())
     signature = base64.b64encode(found).decode("ascii")
     return f"{text}\n\u2014 {stated.federation} {signature}\n"
+
+
+def is_checkpoint(note: str, stated: SignedCheckpoint, public: bytes) -> bool:
+    """Say whether a note states just this, under this key's signature.
+
+    It says what ``read_checkpoint`` would, for whoever knows already what a note must
+    state and has very many of them.
+    """
+    text = _text_of(stated)
+    head = f"{text}\n\u2014 {stated.federation} "
+    if not note.startswith(head) or not note.endswith("\n"):
+        return False
+    try:
+        signed = _read_base64(note[len(head) : -1])
+    except (MalformedMessageError, ValueError):
+        return False
+    key_hash = _key_hash(stated.federation, public)
+    return signed[:_KEY_HASH_LENGTH] == key_hash and verify(
+        public, text.encode(), signed[_KEY_HASH_LENGTH:]
+    )
 
 
 def read_checkpoint(note: str, federation: str, public: bytes) -> SignedCheckpoint:
@@ -114,6 +131,14 @@ def read_checkpoint(note: str, federation: str, public: bytes) -> SignedCheckpoi
         version=int(found["version"]),
         groups=int(found["groups"]),
         directory=write_base64url(_read_base64(found["directory"])),
+    )
+
+
+def _text_of(stated: SignedCheckpoint) -> str:
+    """Write what the signature is over."""
+    return (
+        f"{stated.federation}/{stated.log}\n{stated.size}\n{_padded(stated.root)}\n"
+        f"directory {stated.version} {stated.groups} {_padded(stated.directory)}\n"
     )
 
 

@@ -24,12 +24,11 @@ from protocol.messages import NOTHING_HASH
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
+#: Of one stream, for ``audit_pages``; rows are ``StoredEnvelope``.
+READ_ENVELOPES = _SQL["read_envelopes"]
 
 #: A value is shown to people, not kept: this much of it.
 _SHOWN_LENGTH_MAX = 200
-#: Rows fetched together: envelopes may have a mebibyte of items each, and a server
-#: that audits itself answers nobody between two fetches.
-_ENVELOPES_AT_ONCE = 8
 _ROWS_AT_ONCE = 500
 
 
@@ -79,14 +78,14 @@ class Walk(NamedTuple):
 
 
 class StoredEnvelope(msgspec.Struct, frozen=True):
-    """An envelope as it is stored, with the lines of its items."""
+    """An envelope as it is stored, with the leaf hashes of its items."""
 
     first: int
     count: int
     line_1: str
     payload_hash: str
     life: str
-    lines: Sequence[bytes]
+    leaves: Sequence[bytes]
 
 
 class StoredChange(NamedTuple):
@@ -258,19 +257,6 @@ async def read_changes(connection: AnyConnection) -> list[StoredChange]:
 async def read_streams(connection: AnyConnection) -> list[Stream]:
     """Give the streams that have envelopes."""
     return [Stream(*row) for row in await connection.fetch(_SQL["read_streams"])]
-
-
-async def read_envelopes(
-    connection: AnyConnection, stream: Stream
-) -> AsyncIterator[StoredEnvelope]:
-    """Give a stream's envelopes with their items, oldest first, a few at a time."""
-    async for row in connection.cursor(
-        _SQL["read_envelopes"],
-        stream.peer,
-        stream.direction,
-        prefetch=_ENVELOPES_AT_ONCE,
-    ):
-        yield StoredEnvelope(*row)
 
 
 async def read_newest(connection: AnyConnection) -> tuple[Instant, int] | None:

@@ -265,15 +265,15 @@ SELECT peer, direction, count(*) AS many
  ORDER BY peer, direction;
 
 -- read_envelopes --
--- A stream's envelopes with the lines of their items, oldest first; never more lines
--- than an envelope may have and one, whatever its count says.
+-- A stream's envelopes with the leaf hashes of their items (RFC 9162, 2.1.1), oldest
+-- first; never more than an envelope may have and one, whatever its count says.
 SELECT first, count, line_1, payload_hash, life,
-       ARRAY(SELECT item.line FROM item
+       ARRAY(SELECT sha256('\x00'::bytea || item.line) FROM item
               WHERE item.peer = envelope.peer AND item.direction = envelope.direction
                 AND item.number BETWEEN envelope.first
                     AND least(envelope.first::numeric + envelope.count - 1,
                               9223372036854775807)::bigint
-              ORDER BY item.number LIMIT 1001) AS lines
+              ORDER BY item.number LIMIT 1001) AS leaves
   FROM envelope
  WHERE peer = $1 AND direction = $2
  ORDER BY first;

@@ -860,7 +860,8 @@ PLANTS = [
     Plant(
         OOSTENDE,
         audit_trust.NAME,
-        "UPDATE belief SET note = replace(note, 'directory', 'directorY') WHERE era = 1",
+        "UPDATE belief SET note = replace(note, 'directory', 'directorY')"
+        " WHERE era = 1",
         "belief",
         "SELECT era || ', ' || log FROM belief WHERE era = 1",
     ),
@@ -1036,7 +1037,7 @@ async def test_the_audit_of_a_long_log_lets_others_have_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def long_log(_connection: AnyConnection) -> Any:
-        rows = [LogRow("AAAAAAAAAAA", number, b"{}") for number in range(1000)]
+        rows = [LogRow("AAAAAAAAAAA", n, bytes(32), b"{}") for n in range(10_000)]
         yield 1.0, rows, {}
 
     monkeypatch.setattr(hub_store, "walk_log", long_log)
