@@ -1,6 +1,6 @@
 """The hub's part in its audit: whose keys count, and what else holds."""
 
-from clearing import audit_log, audit_store
+from clearing import audit_log, audit_store, audit_transfers
 from clearing.audit_log import LogWalk
 from clearing.log_store import Identity
 from protocol.address import HUB, FederationId
@@ -25,11 +25,18 @@ def plan_of(identity: Identity) -> MakePlan:
             audit_store.DECISIONS_TOLD,
             audit_store.walk_decisions,
         )
+        transfers = Walk(
+            audit_transfers.NAME, audit_transfers.TOLD, audit_transfers.walk
+        )
         log = LogWalk(federation, own.public)
         return Plan(
             parties=Parties(federation, HUB, keyring(directory, [own])),
             checks=audit_store.checks(directory),
-            walks=[decisions, Walk(audit_log.NAME, audit_log.TOLD, log.walk)],
+            walks=[
+                decisions,
+                transfers,
+                Walk(audit_log.NAME, audit_log.TOLD, log.walk),
+            ],
             findings=findings,
         )
 

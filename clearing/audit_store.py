@@ -51,6 +51,11 @@ _CHECKS = (
         _SQL["directory_was_decided"],
     ),
     Check(
+        "transfers_number_their_items",
+        "Every transfer that was offered names its offer, if cleared its answer.",
+        _SQL["transfers_number_their_items"],
+    ),
+    Check(
         "logs_are_stated_to_their_ends",
         "Every log has a checkpoint at its end, and nothing is stated beyond.",
         _SQL["logs_are_stated_to_their_ends"],
@@ -116,6 +121,45 @@ async def walk_decisions(
         decided = _Decided(*row)
         if found := list(_look_at(decided)):
             yield max(0.0, min(decided.sequence / of, 1.0)), found
+
+
+#: For ``audit_pages``; rows are ``AskedTransfer`` or ``AnsweredTransfer``.
+READ_OFFERED = _SQL["read_offered"]
+READ_UNOFFERED = _SQL["read_unoffered"]
+READ_ANSWERED = _SQL["read_answered"]
+
+
+class AskedTransfer(NamedTuple):
+    """What a transfer says of what was asked, and a line: its offer, or prepare."""
+
+    id: str
+    payer_group: str
+    payee_group: str
+    milliseconds: int
+    payer_rate: int
+    payee_rate: int
+    decide_by: str
+    refund_of: str | None
+    content: str
+    prepare: str
+    item_number: int | None
+    line: bytes | None
+
+
+class AnsweredTransfer(NamedTuple):
+    """What a transfer says of its answer, and the line of the item that it names."""
+
+    id: str
+    prepare: str
+    answer: str | None
+    answer_number: int
+    line: bytes | None
+
+
+async def count_transfers(connection: AnyConnection) -> int:
+    """Say how many transfers there are."""
+    many: int = await connection.fetchval(_SQL["read_many"])
+    return many
 
 
 class LogRow(NamedTuple):

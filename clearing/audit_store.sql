@@ -86,6 +86,62 @@ SELECT 'directory_change' AS place, sequence || ', ' || group_name AS key,
        SELECT FROM decision WHERE decision.line = directory_change.line)
  ORDER BY sequence;
 
+-- transfers_number_their_items --
+-- Transfers that name an offer though nothing was ever held for them, or none though it
+-- was; and answers to the payer's node that are named by what is not cleared, or the
+-- other way round.
+SELECT 'transfer' AS place, transfer_id::text AS key,
+       what || ' ' || coalesce(says::text, 'none') AS found,
+       what || ' ' || CASE WHEN is_due THEN 'of an item' ELSE 'none' END AS expected
+  FROM transfer LEFT JOIN hold USING (transfer_id)
+ CROSS JOIN LATERAL (VALUES
+       ('item_number', item_number, hold.transfer_id IS NOT NULL),
+       ('answer_number', answer_number, transfer.state = 'cleared'))
+    AS said (what, says, is_due)
+ WHERE (says IS NOT NULL) <> is_due
+ ORDER BY transfer_id, what;
+
+-- read_offered --
+-- Transfers that were offered, each with the item that it names as its offer.
+SELECT transfer_id::text, payer_group, payee_group, milliseconds, payer_rate,
+       payee_rate, to_char(decide_by, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+       refund_of::text, content, prepare, item_number, item.line
+  FROM transfer
+  LEFT JOIN item ON item.peer = payee_group AND item.direction = 'out'
+                AND item.number = item_number
+ WHERE item_number IS NOT NULL
+ ORDER BY payee_group, item_number;
+
+-- read_unoffered --
+-- Transfers that were refused before an offer, or wait, each with the line that came
+-- under the name that it gives its prepare; one that answered an unknown id has none.
+SELECT transfer_id::text, payer_group, payee_group, milliseconds, payer_rate,
+       payee_rate, to_char(decide_by, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+       refund_of::text, content, transfer.prepare, item_number, asked.line
+  FROM transfer
+  LEFT JOIN (SELECT DISTINCT peer, line,
+                    translate(encode(sha256(line), 'base64'), '+/=', '-_') AS prepare
+               FROM item
+              WHERE direction = 'in'
+                AND position('"transfer.prepare"'::bytea IN line) > 0) AS asked
+         ON asked.peer = payer_group AND asked.prepare = transfer.prepare
+ WHERE item_number IS NULL
+ ORDER BY transfer_id;
+
+-- read_answered --
+-- Transfers that were answered, each with the item that it names as the answer which
+-- the payer's node was sent.
+SELECT transfer_id::text, prepare, answer, answer_number, item.line
+  FROM transfer
+  LEFT JOIN item ON item.peer = payer_group AND item.direction = 'out'
+                AND item.number = answer_number
+ WHERE answer_number IS NOT NULL
+ ORDER BY payer_group, answer_number;
+
+-- read_many --
+-- How many transfers there are.
+SELECT count(*) FROM transfer;
+
 -- groups_are_as_decided --
 -- What groups' accounts say otherwise than the newest directory decision about each; a
 -- freeze stands in the directory alone. $1, $2, $3: groups, floors, ceilings.

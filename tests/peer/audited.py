@@ -169,13 +169,19 @@ async def keep_books(federated: Federation) -> None:
 
 
 async def set_limits(federated: Federation) -> None:
-    """The regional admin and a treasurer change limits, and a member's name."""
+    """The regional admin and a treasurer change limits, and a member's name.
+
+    A payment past the new limit is refused by the hub, before any offer.
+    """
     limit = Limit(group=MECHELEN, floor=-36_000_000, ceiling=72_000_000)
     await federated.hub.clerk.take(limit)
     change = MemberChange(
         account_id="lies", author="@treasurer", name="Lies D.", floor=-500, ceiling=900
     )
     await take(federated, OOSTENDE, change)
+    too_much = payment(OOSTENDE, "too much", payee_amount=Amount(1800))
+    outcome = await federated.nodes[OOSTENDE].clerk.take(too_much)
+    assert isinstance(outcome, Ordered) and outcome.content is not None
     await federated.quiet()
 
 

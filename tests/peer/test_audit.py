@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from clearing import audit_log
+from clearing import audit_log, audit_transfers
 from clearing import audit_store as hub_store
 from clearing.audit_store import LogRow
 from nodes import audit_store as node_store
@@ -92,6 +92,11 @@ INSIDE = (
 REFUSED = (
     "transfer_id = (SELECT transfer_id FROM transfer WHERE state = 'refused'"
     " ORDER BY taken_at, transfer_id LIMIT 1)"
+)
+#: Refused by the hub before it was offered.
+UNOFFERED = (
+    "transfer_id = (SELECT transfer_id FROM transfer WHERE item_number IS NULL"
+    " AND prepare <> '' ORDER BY taken_at, transfer_id LIMIT 1)"
 )
 REFUNDED = (
     "transfer_id = (SELECT refund_of FROM transfer WHERE refund_of IS NOT NULL LIMIT 1)"
@@ -873,6 +878,101 @@ PLANTS = [
         "belief",
         "SELECT era || ', ' || log FROM belief WHERE era = 1",
     ),
+    # The hub's transfers, and the items that they are from.
+    *(
+        Plant(
+            HUB,
+            audit_transfers.NAME,
+            f"UPDATE transfer SET {column} = {value} WHERE {CLEARED}",
+            "transfer",
+            f"SELECT transfer_id::text FROM transfer WHERE {CLEARED}",
+            f"SELECT '{column} ' || coalesce({column}::text, 'none') FROM transfer"
+            f" WHERE {CLEARED}",
+        )
+        for column, value in [
+            ("payer_rate", "payer_rate + 1"),
+            ("payee_rate", "payee_rate + 1"),
+            ("milliseconds", "milliseconds + 1"),
+            ("refund_of", "transfer_id"),
+            ("content", "'another'"),
+        ]
+    ),
+    Plant(
+        HUB,
+        audit_transfers.NAME,
+        f"UPDATE transfer SET payee_rate = payee_rate + 1 WHERE {UNOFFERED}",
+        "transfer",
+        f"SELECT transfer_id::text FROM transfer WHERE {UNOFFERED}",
+        f"SELECT 'payee_rate ' || payee_rate FROM transfer WHERE {UNOFFERED}",
+    ),
+    Plant(
+        HUB,
+        audit_transfers.NAME,
+        f"UPDATE transfer SET prepare = 'another' WHERE {UNOFFERED}",
+        "transfer",
+        f"SELECT transfer_id::text FROM transfer WHERE {UNOFFERED}",
+    ),
+    Plant(
+        HUB,
+        audit_transfers.NAME,
+        # As if it had refused an id that nobody asked under.
+        f"UPDATE transfer SET prepare = '' WHERE {UNOFFERED}",
+        "transfer",
+        f"SELECT transfer_id::text FROM transfer WHERE {UNOFFERED}",
+    ),
+    *(
+        Plant(
+            HUB,
+            audit_transfers.NAME,
+            f"UPDATE transfer SET {column} = {value} WHERE {CLEARED}",
+            "transfer",
+            f"SELECT transfer_id::text FROM transfer WHERE {CLEARED}",
+        )
+        for column, value in [
+            # Another offer or answer, no such item, and one of another kind.
+            (
+                "item_number",
+                "(SELECT max(one.item_number) FROM transfer AS one"
+                " WHERE one.payee_group = transfer.payee_group)",
+            ),
+            ("item_number", "1000000"),
+            ("item_number", "1"),
+            (
+                "answer_number",
+                "(SELECT max(one.answer_number) FROM transfer AS one"
+                " WHERE one.payer_group = transfer.payer_group)",
+            ),
+            ("answer_number", "9223372036854775807"),
+            ("answer_number", "answer_number + 1"),
+        ]
+    ),
+    Plant(
+        HUB,
+        audit_transfers.NAME,
+        "UPDATE item SET line = '\\x00ff' WHERE (peer, direction, number) ="
+        f" (SELECT payee_group, 'out', item_number FROM transfer WHERE {CLEARED})",
+        "transfer",
+        f"SELECT transfer_id::text FROM transfer WHERE {CLEARED}",
+    ),
+    *(
+        Plant(
+            HUB,
+            "transfers_number_their_items",
+            f"UPDATE transfer SET {column} = NULL WHERE {CLEARED}",
+            "transfer",
+            f"SELECT transfer_id::text FROM transfer WHERE {CLEARED}",
+        )
+        for column in ("item_number", "answer_number")
+    ),
+    Plant(
+        HUB,
+        "transfers_number_their_items",
+        f"UPDATE transfer SET answer_number = 2 WHERE {UNOFFERED}",
+        "transfer",
+        f"SELECT transfer_id::text FROM transfer WHERE {UNOFFERED}",
+        f"SELECT 'answer_number ' || coalesce(answer_number::text, 'none')"
+        f" FROM transfer WHERE {UNOFFERED}",
+    ),
 ]
 
 CHECKPOINTS = ("checkpoint", "tile_hash")
@@ -936,6 +1036,7 @@ def test_every_check_finds_something_planted() -> None:
         DIRECTORY_NAME,
         hub_store.DECISIONS_NAME,
         audit_log.NAME,
+        audit_transfers.NAME,
         audit_trust.NAME,
     }
     assert names == {plant.check for plant in PLANTS}
