@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from clearing import audit_store
-from clearing.audit_store import LogRow, LogStatement
+from clearing.audit_store import LogPage, LogRow, LogStatement
 from protocol.address import FederationId
 from protocol.base64url import write_base64url
 from protocol.checkpoint import (
@@ -23,7 +23,7 @@ from protocol.directory import Directory, fold
 from protocol.errors import PeerError
 from protocol.merkle import Frontier
 from protocol.messages import Checkpoint, DirectoryDecision, LogDecision, read_item
-from protocol.peer.audit_pages import on_two_cores
+from protocol.peer.audit_pages import look_along, on_two_cores
 from protocol.peer.audit_store import Finding, finding
 from protocol.peer.database import AnyConnection
 from protocol.tiles import HEIGHT, WIDTH, completed
@@ -63,12 +63,16 @@ class LogWalk:
         self, connection: AnyConnection
     ) -> AsyncGenerator[tuple[float, list[Finding]]]:
         """Give how much is done, of 1, and what was found there."""
-        async for done, rows, stated in audit_store.walk_log(connection):
-            # In a thread, all of it is computing: groups are answered meanwhile.
-            found, notes = await asyncio.to_thread(self._append, rows, stated)
-            for several in await on_two_cores(self._compare, notes):
-                found += several
-            yield done, found
+        read = audit_store.LogPages(connection).read
+        async for page, found in look_along(read, self._look_at):
+            yield page.done, found
+
+    async def _look_at(self, page: LogPage) -> list[Finding]:
+        # In a thread, all of it is computing: groups are answered meanwhile.
+        found, notes = await asyncio.to_thread(self._append, page.rows, page.stated)
+        for several in await on_two_cores(self._compare, notes):
+            found += several
+        return found
 
     def _append(
         self,

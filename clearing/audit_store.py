@@ -3,7 +3,7 @@
 The form is that of ``protocol.peer.audit_store``, which has what every server asks.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import NamedTuple
 
 from protocol.directory import Directory
@@ -179,35 +179,56 @@ class LogStatement(NamedTuple):
     hashes: dict[tuple[int, int], bytes]
 
 
-async def walk_log(
-    connection: AnyConnection,
-) -> AsyncIterator[tuple[float, list[LogRow], dict[tuple[str, int], LogStatement]]]:
-    """Walk all logs; gives how much is done, leaves, and what is kept of them.
+class LogPage(NamedTuple):
+    """Leaves of one or more logs, and what is kept of those at the sizes they reach.
 
-    What is kept is given by log and size, for the sizes that these leaves reach.
+    Attributes:
+        done: how much of all logs has been read with it, of 1.
+        rows: at least one.
+        stated: by log and size.
     """
-    of, done = await connection.fetchval(_SQL["read_size"]), 0
-    while done < of:
-        rows = [
-            LogRow(*row)
-            for row in await connection.fetch(
-                _SQL["read_leaves"], done, _LEAVES_AT_ONCE
-            )
-        ]
-        if not rows:
-            return
-        done += len(rows)
+
+    done: float
+    rows: list[LogRow]
+    stated: dict[tuple[str, int], LogStatement]
+
+
+class LogPages:
+    """Reads all logs from their first leaf, a page at a time."""
+
+    def __init__(self, connection: AnyConnection) -> None:
+        self._connection = connection
+        self._of: int | None = None
+        self._done = 0
+
+    async def read(self) -> LogPage | None:
+        """Give the next page; ``None``: that was all."""
+        connection = self._connection
+        if self._of is None:
+            self._of = await connection.fetchval(_SQL["read_size"]) or 0
+        if self._done >= self._of:
+            return None
+        found = await connection.fetch(_SQL["read_leaves"], self._done, _LEAVES_AT_ONCE)
+        if not found:
+            return None
+        rows = [LogRow(*row) for row in found]
+        self._done += len(rows)
+        return LogPage(self._done / self._of, rows, await self._read_stated(rows))
+
+    async def _read_stated(
+        self, rows: list[LogRow]
+    ) -> dict[tuple[str, int], LogStatement]:
         stated: dict[tuple[str, int], LogStatement] = {}
         ranges = {row.log: row.number for row in reversed(rows)}
         for log, first in ranges.items():
-            last = first + len(rows)
-            for note in await connection.fetch(_SQL["read_notes"], log, first, last):
+            span = log, first, first + len(rows)
+            for note in await self._connection.fetch(_SQL["read_notes"], *span):
                 stated[log, note["size"]] = LogStatement(note["note"], note["root"], {})
-            for kept in await connection.fetch(_SQL["read_hashes"], log, first, last):
+            for kept in await self._connection.fetch(_SQL["read_hashes"], *span):
                 at = log, kept["size"]
                 found = stated.setdefault(at, LogStatement(None, None, {}))
                 found.hashes[kept["level"], kept["index"]] = kept["hash"]
-        yield done / of, rows, stated
+        return stated
 
 
 def _look_at(row: _Decided) -> Iterator[Finding]:

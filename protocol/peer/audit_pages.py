@@ -12,9 +12,36 @@ from typing import TypeVar
 from protocol.peer.audit_store import Finding
 from protocol.peer.database import AnyConnection
 
+_Page = TypeVar("_Page")
 _Row = TypeVar("_Row")
 _Thing = TypeVar("_Thing")
 _Found = TypeVar("_Found")
+
+
+async def look_along(
+    read: Callable[[], Awaitable[_Page | None]],
+    look_at: Callable[[_Page], Awaitable[list[Finding]]],
+) -> AsyncGenerator[tuple[_Page, list[Finding]]]:
+    """Look at every page; gives each with what was found there.
+
+    Args:
+        read: gives the next page, or what counts as no when there is none.
+        look_at: gives what is wrong with a page; never two at once.
+    """
+    page = await read()
+    while page:
+        try:
+            async with asyncio.TaskGroup() as group:
+                following = group.create_task(_await(read()))
+                looking = group.create_task(_await(look_at(page)))
+        except ExceptionGroup as error:
+            raise error.exceptions[0] from error
+        yield page, looking.result()
+        page = following.result()
+
+
+async def _await(wanted: Awaitable[_Found]) -> _Found:
+    return await wanted
 
 
 async def look_in_pages(
@@ -35,23 +62,14 @@ async def look_in_pages(
         make: of a row's columns.
         look_at: gives what is wrong with a page; never two at once.
     """
-    cursor = await connection.cursor(sql, *values)
-    page, done = await cursor.fetch(rows_at_once), 0
-    while page:
-        rows = [make(*row) for row in page]
-        done += len(rows)
-        try:
-            async with asyncio.TaskGroup() as group:
-                following = group.create_task(cursor.fetch(rows_at_once))
-                looking = group.create_task(_await(look_at(rows)))
-        except ExceptionGroup as error:
-            raise error.exceptions[0] from error
-        yield done, looking.result()
-        page = following.result()
+    cursor, done = await connection.cursor(sql, *values), 0
 
+    async def read() -> list[_Row]:
+        return [make(*row) for row in await cursor.fetch(rows_at_once)]
 
-async def _await(wanted: Awaitable[list[Finding]]) -> list[Finding]:
-    return await wanted
+    async for page, found in look_along(read, look_at):
+        done += len(page)
+        yield done, found
 
 
 async def on_two_cores(

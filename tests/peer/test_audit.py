@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient
 
 from clearing import audit_log, audit_transfers
 from clearing import audit_store as hub_store
-from clearing.audit_store import LogRow
+from clearing.audit_store import LogPage, LogRow
 from nodes import audit_store as node_store
 from nodes import audit_trust
 from protocol.address import HUB
@@ -1137,11 +1137,15 @@ async def test_a_walk_that_cannot_go_on_is_a_finding(kept: Past) -> None:
 async def test_the_audit_of_a_long_log_lets_others_have_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def long_log(_connection: AnyConnection) -> Any:
-        rows = [LogRow("AAAAAAAAAAA", n, bytes(32), b"{}") for n in range(10_000)]
-        yield 1.0, rows, {}
+    class LongLog:
+        def __init__(self, _connection: AnyConnection) -> None:
+            rows = [LogRow("AAAAAAAAAAA", n, bytes(32), b"{}") for n in range(10_000)]
+            self.pages = [LogPage(1.0, rows, {})]
 
-    monkeypatch.setattr(hub_store, "walk_log", long_log)
+        async def read(self) -> LogPage | None:
+            return self.pages.pop() if self.pages else None
+
+    monkeypatch.setattr(hub_store, "LogPages", LongLog)
     turns = 0
 
     async def others() -> None:
