@@ -89,14 +89,17 @@ SELECT 'directory_change' AS place, sequence || ', ' || group_name AS key,
 -- transfers_number_their_items --
 -- Transfers that name an offer though nothing was ever held for them, or none though it
 -- was; and answers to the payer's node that are named by what is not cleared, or the
--- other way round.
+-- other way round. In a log of before there were checkpoints no answer was numbered.
 SELECT 'transfer' AS place, transfer_id::text AS key,
        what || ' ' || coalesce(says::text, 'none') AS found,
        what || ' ' || CASE WHEN is_due THEN 'of an item' ELSE 'none' END AS expected
   FROM transfer LEFT JOIN hold USING (transfer_id)
  CROSS JOIN LATERAL (VALUES
        ('item_number', item_number, hold.transfer_id IS NOT NULL),
-       ('answer_number', answer_number, transfer.state = 'cleared'))
+       ('answer_number', answer_number,
+        transfer.state = 'cleared'
+        AND (answer_number IS NOT NULL
+             OR transfer.log IN (SELECT checkpoint.log FROM checkpoint))))
     AS said (what, says, is_due)
  WHERE (says IS NOT NULL) <> is_due
  ORDER BY transfer_id, what;

@@ -1027,6 +1027,19 @@ async def test_a_row_altered_by_hand_is_named(kept: Past, plant: Plant) -> None:
     assert counted[plant.check] == len(found)
 
 
+async def test_what_was_answered_before_there_were_checkpoints_has_no_number(
+    kept: Past,
+) -> None:
+    # A hub of the first version, moved along by its migrations.
+    async with kept.copy(HUB) as url:
+        old = "DELETE FROM checkpoint; UPDATE transfer SET answer_number = NULL"
+        await spoil(url, Plant(HUB, "", old, "", "SELECT 1"))
+        answer = await audited(HUB, url)
+    found = {check.name: check.findings for check in answer.checks}
+    assert found["transfers_number_their_items"] == 0
+    assert found["logs_are_stated_to_their_ends"] > 0
+
+
 def test_every_check_finds_something_planted() -> None:
     rates = [EntryRate(1, 60_000)]
     names = {check.name for check in (*CHECKS, *hub_store.checks({}))}

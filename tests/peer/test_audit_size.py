@@ -57,10 +57,12 @@ SELECT name, 'system', unit, 0, 0, 0, NULL, NULL, false, false
   FROM (VALUES ('clearing', 'time'), ('conversion.1', 'unit'),
                ('conversion.1.time', 'time')) AS own (name, unit);
 INSERT INTO transfer
+       (transfer_id, role, state, payer_group, payee_group, milliseconds, payer_rate,
+        payee_rate, decide_by, prepare, content, taken_at, account, amount, deliver,
+        decided_at, log, number, answer, is_cancel_sent, refunded, other)
 SELECT md5('t' || n)::uuid, 'payee', 'cleared', '{OOSTENDE}', '{MECHELEN}', 180000,
-       1, 1, now(), repeat('p', 43), repeat('c', 43), now(), NULL, 'm' || n % {MEMBERS},
-       3, '', now(), '{LOG}', n, NULL, repeat('a', 43), NULL, NULL, false,
-       NULL, 0, NULL, ''
+       1, 1, now(), repeat('p', 43), repeat('c', 43), now(), 'm' || n % {MEMBERS},
+       3, '', now(), '{LOG}', n, repeat('a', 43), false, 0, ''
   FROM generate_series(1, {TRANSFERS}) AS n;
 INSERT INTO hold
 SELECT md5('t' || n)::uuid, 'conversion.1', 'm' || n % {MEMBERS}, 3, 'posted'
