@@ -179,7 +179,7 @@ SELECT 'checkpoint' AS place, log || ', ' || many AS key,
         OR NOT EXISTS (
            SELECT FROM decision
             WHERE sequence = next AND number = 0
-              AND convert_from(line, 'UTF8')::jsonb -> 'former' = 'null'))
+              AND position('"former":null'::bytea IN line) > 0))
  UNION ALL
 SELECT 'checkpoint', log || ', ' || size, 'size ' || size,
        'a size from 1 to ' || coalesce(many, 0)
