@@ -1,5 +1,6 @@
 """The hub put together: the house's rules, the clerk, its end of the links."""
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from protocol.envelope import Body
 from protocol.errors import InterletsError
 from protocol.link import Link
 from protocol.peer import runner, transfer_store
-from protocol.peer.database import Database
+from protocol.peer.database import AWAY, Database
 from protocol.peer.endpoint import LinkEndpoint
 from protocol.peer.key_files import load_keys
 from protocol.peer.runner import Server
@@ -29,6 +30,8 @@ MIGRATIONS = ("clearing", Path(__file__).parent / "migrations")
 #: How often the hub looks for transfers whose time is up.
 _SWEEP_S = 0.5
 _SWEEP_MOST = 1000
+#: How often it keeps who was shown its log, for receipts that nobody has asked for.
+_WITNESS_S = 3600.0
 
 
 class NotInitialisedError(InterletsError):
@@ -70,9 +73,19 @@ async def serve(settings: Settings) -> None:
         ]
         runner.add_audit(server, audit.plan_of(identity), "admin")
         server.on_shutdown.append(links.close)
-        server.tasks.append(
-            lambda: runner.every(server, _SWEEP_S, lambda: sweep(server))
-        )
+
+        async def keep_witnesses() -> None:
+            await evidence.keep_newest(database)
+
+        async def part(_application: web.Application) -> None:
+            with contextlib.suppress(TimeoutError, *AWAY):
+                await keep_witnesses()
+
+        server.on_shutdown.append(part)
+        server.tasks += [
+            lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
+            lambda: runner.every(server, _WITNESS_S, keep_witnesses),
+        ]
         await runner.serve(server)
     finally:
         await database.close()

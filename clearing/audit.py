@@ -1,6 +1,6 @@
 """The hub's part in its audit: whose keys count, and what else holds."""
 
-from clearing import audit_log, audit_store, audit_transfers
+from clearing import audit_log, audit_store, audit_transfers, audit_witnesses
 from clearing.audit_log import LogWalk
 from clearing.log_store import Identity
 from protocol.address import HUB, FederationId
@@ -29,13 +29,15 @@ def plan_of(identity: Identity) -> MakePlan:
             audit_transfers.NAME, audit_transfers.TOLD, audit_transfers.walk
         )
         log = LogWalk(federation, own.public)
+        keys = keyring(directory, [own])
         return Plan(
-            parties=Parties(federation, HUB, keyring(directory, [own])),
+            parties=Parties(federation, HUB, keys),
             checks=audit_store.checks(directory),
             walks=[
                 decisions,
                 transfers,
                 Walk(audit_log.NAME, audit_log.TOLD, log.walk),
+                audit_witnesses.walk_of(federation, keys),
             ],
             findings=findings,
         )

@@ -5,11 +5,12 @@ it with ``protocol.receipt``. It holds no sealed line, so no name and no memo.
 """
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
 
 import msgspec
 
-from clearing import log_store
+from clearing import log_store, witness_store
 from clearing.log_store import Identity
 from protocol import strict_json
 from protocol.address import FederationId, Group
@@ -33,7 +34,7 @@ from protocol.messages import (
     read_item,
 )
 from protocol.peer import directory_store, link_store, transfer_store
-from protocol.peer.database import AnyConnection
+from protocol.peer.database import AnyConnection, Database
 from protocol.peer.recent import Recent
 from protocol.receipt import (
     RECEIPT_LENGTH_MAX,
@@ -53,7 +54,10 @@ _FOLDED_KEPT = 32
 _FOLDED_AT_ONCE = 25
 #: A receipt's words, and the content that the member's node adds, need the rest.
 _WITNESSES_UP_TO = RECEIPT_LENGTH_MAX - 64 * 1024
-_NEWEST = Checkpoint(log="", size=0, root="")
+#: Of ``read_note``: the newest.
+_NEWEST = 0
+#: Checkpoints of which it is known whose covers are kept.
+_STATED_KEPT = 64
 
 
 class Evidence:
@@ -72,6 +76,8 @@ class Evidence:
         self._covers: dict[str, tuple[Checkpoint, str]] = {}
         #: Directories by version, so that none is folded from the beginning twice.
         self._folded: Recent[int, _Folded] = Recent(_FOLDED_KEPT)
+        #: Whose covers are in the database, of checkpoints in receipts.
+        self._kept: Recent[Checkpoint, frozenset[str]] = Recent(_STATED_KEPT)
 
     def note_cover(self, cover: VerifiedCover) -> None:
         """Remember which checkpoint a group's newest cover names."""
@@ -89,8 +95,8 @@ class Evidence:
         transfer = found.get(transfer_id)
         if transfer is None or transfer.state is not State.CLEARED:
             return None
-        assert transfer.log is not None and transfer.number is not None
-        note, stated = await self._note_over(connection, transfer.log, transfer.number)
+        assert transfer.number is not None
+        note, stated = await self._note_over(connection, transfer)
         folded = await self._directory_at(connection, stated.version)
         receipt = Receipt(
             told=[],
@@ -105,27 +111,86 @@ class Evidence:
             witnesses=[],
             content=None,
         )
+        kept = await witness_store.read(connection, stated.log, stated.size)
+        self._kept.keep(stated.short, frozenset(kept))
         room = _WITNESSES_UP_TO - len(write_receipt(receipt))
-        witnesses = self._witnesses(transfer, stated, folded, room)
+        covers = self._naming(stated.short) | kept
+        witnesses = _witnesses(transfer, covers, folded, room)
         return with_words(msgspec.structs.replace(receipt, witnesses=witnesses))
 
+    async def keep_witnesses(self, database: Database, receipt: Receipt) -> None:
+        """Keep the covers that name the checkpoint of a receipt, once.
+
+        Only then, so that a poll writes nothing; and past the clerk, whom no
+        receipt may hold up. A start of the hub forgets none of them.
+        """
+        stated = read_checkpoint(receipt.checkpoint, self._federation, self._public)
+        if receipt.witnesses:
+            await self._keep(database, stated.short)
+
+    async def keep_newest(self, database: Database) -> None:
+        """Keep the covers that name what most groups have seen of the log.
+
+        A log ends when the hub stops, and then nobody names it any more.
+        """
+        named: defaultdict[Checkpoint, int] = defaultdict(int)
+        for one, _ in self._covers.values():
+            named[one] += 1
+        best = max(named, key=lambda one: (named[one], one.size), default=None)
+        if best is None:
+            return
+        async with database.readers.acquire() as connection:
+            signed = await log_store.read_signed(connection, best.log, [best.size])
+        if best in signed:
+            await self._keep(database, best)
+
+    async def _keep(self, database: Database, named: Checkpoint) -> None:
+        kept = self._kept.find(named) or frozenset()
+        covers = {
+            group: cover
+            for group, cover in self._naming(named).items()
+            if group not in kept
+        }
+        if covers:
+            async with database.desk.acquire() as connection:
+                await witness_store.write(connection, named, covers)
+            self._kept.keep(named, kept | covers.keys())
+
+    def _naming(self, checkpoint: Checkpoint) -> dict[str, str]:
+        """Give the newest covers that name a checkpoint, by group."""
+        return {
+            group: line_1
+            for group, (named, line_1) in self._covers.items()
+            if named == checkpoint
+        }
+
     async def _note_over(
-        self, connection: AnyConnection, log: str, number: int
+        self, connection: AnyConnection, transfer: Transfer
     ) -> tuple[str, SignedCheckpoint]:
-        """Give a signed checkpoint over a decision: one that others were shown too."""
-        named = Counter(
-            one
-            for one, _ in self._covers.values()
-            if one.log == log and one.size > number
-        )
+        """Give a signed checkpoint over a decision: one that others were shown too.
+
+        Of two that as many were shown, one that is kept, so that few are; then the
+        newest.
+        """
+        log, number = transfer.log, transfer.number
+        assert log is not None and number is not None
+        parties = (transfer.payer_group, transfer.payee_group)
+        named: defaultdict[Checkpoint, set[str]] = defaultdict(set)
+        for group, (one, _) in self._covers.items():
+            if one.log == log and one.size > number and group not in parties:
+                named[one].add(group)
         # What a group names and we never signed takes no witness from a receipt.
         sizes = [one.size for one in named]
         signed = await log_store.read_signed(connection, log, sizes)
+        shown = {one.size: groups for one, groups in named.items() if one in signed}
+        kept = await witness_store.read_best(connection, log, number, parties)
+        if kept is not None:
+            shown[kept[0]] = shown.get(kept[0], set()) | kept[1]
         size = max(
-            (one for one in named if one in signed),
-            key=lambda one: (named[one], one.size),
+            shown,
+            key=lambda one: (len(shown[one]), kept is not None and one == kept[0], one),
             default=_NEWEST,
-        ).size
+        )
         note = await log_store.read_note(connection, log, size)
         if note is None:
             raise LedgerBrokenError(f"checkpoint: none of log {log}")
@@ -154,30 +219,6 @@ class Evidence:
         self._folded.keep(version, folded)
         return folded
 
-    def _witnesses(
-        self,
-        transfer: Transfer,
-        stated: SignedCheckpoint,
-        folded: "_Folded",
-        room: int,
-    ) -> list[Witness]:
-        """Give the groups that name this checkpoint, in name order while they fit."""
-        parties = (transfer.payer_group, transfer.payee_group)
-        witnesses: list[Witness] = []
-        for group, (named, line_1) in sorted(self._covers.items()):
-            if (
-                named != stated.short
-                or group in parties
-                or group not in folded.directory
-            ):
-                continue
-            witness = Witness(entry=folded.entry(group), cover=line_1)
-            room -= len(strict_json.write(witness)) + len(",")
-            if room < 0 or len(witnesses) == WITNESSES_MAX:
-                break
-            witnesses.append(witness)
-        return witnesses
-
 
 class _Folded:
     """A directory and its tree, built once for all that is proved by it."""
@@ -197,6 +238,23 @@ class _Folded:
             size=len(self._places),
             path=[write_base64url(step) for step in self._tree.path(place)],
         )
+
+
+def _witnesses(
+    transfer: Transfer, covers: Mapping[str, str], folded: "_Folded", room: int
+) -> list[Witness]:
+    """Give the groups that name a receipt's checkpoint, in name order while they fit."""
+    parties = (transfer.payer_group, transfer.payee_group)
+    witnesses: list[Witness] = []
+    for group, line_1 in sorted(covers.items()):
+        if group in parties or group not in folded.directory:
+            continue
+        witness = Witness(entry=folded.entry(group), cover=line_1)
+        room -= len(strict_json.write(witness)) + len(",")
+        if room < 0 or len(witnesses) == WITNESSES_MAX:
+            break
+        witnesses.append(witness)
+    return witnesses
 
 
 async def _decision(

@@ -5,6 +5,7 @@ transfer's id from them; evidence is given to whoever knows an id, which cannot 
 guessed (protocol, section 9).
 """
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,13 +20,14 @@ from protocol.address import UUID
 from protocol.errors import MalformedMessageError
 from protocol.merkle import HASH_LENGTH
 from protocol.peer.clerk import Clerk
-from protocol.peer.database import AnyConnection, Database
+from protocol.peer.database import AWAY, AnyConnection, Database
 from protocol.peer.recent import Recent
 from protocol.peer.web.problems import Problem
 from protocol.receipt import MEDIA_TYPE, write_receipt
 from protocol.strict_json import INTEGER_MAX
 from protocol.tiles import WIDTH, Tile
 
+_LOGGER = logging.getLogger(__name__)
 #: Not a name that a proxy could mistake for a page.
 TILE_TYPE = "application/octet-stream"
 NOTE_TYPE = "text/plain"
@@ -172,6 +174,11 @@ class LogApi:
                 receipt = await self._evidence.find(connection, transfer_id)
         if receipt is None:
             raise Problem(404, "not-found", "No cleared transfer has this id.")
+        try:
+            await self._evidence.keep_witnesses(self._database, receipt)
+        except (TimeoutError, *AWAY) as error:
+            # It proves as much as before; only the next one may have less.
+            _LOGGER.warning("keeping witnesses: %s", type(error).__name__)
         return web.Response(
             body=write_receipt(receipt),
             content_type=MEDIA_TYPE,

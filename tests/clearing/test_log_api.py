@@ -338,6 +338,90 @@ async def test_a_size_that_was_never_signed_costs_no_witness(
             assert witnesses == ["gent"]
 
 
+async def witness_rows(federated: Federation) -> list[tuple[int, str]]:
+    rows = await federated.hub.ask("SELECT size, group_name FROM witness ORDER BY 1, 2")
+    return [(row["size"], row["group_name"]) for row in rows]
+
+
+async def restart(federated: Federation) -> None:
+    hub = federated.hub
+    before = hub.clerk.life
+    await hub.end_clerks()
+    await until(lambda: hub.clerk.life != before and hub.clerk.is_ready)
+
+
+@pytest.mark.parametrize("is_asked_before", [True, False])
+async def test_a_start_of_the_hub_forgets_no_witness(
+    new_database: NewDatabase, *, is_asked_before: bool
+) -> None:
+    async with federation(new_database) as federated:
+        await admit(federated.hub, Group("gent"))
+        [transfer_id] = await pay(federated, 1, "eggs")
+        async with published(federated) as (client, evidence):
+            stated = await newest(client)
+            evidence.note_cover(cover(Group("gent"), stated.short))
+            evidence.note_cover(cover(OOSTENDE, stated.short))
+            if is_asked_before:
+                before, _ = await receipt_of(client, transfer_id)
+            else:
+                # As when the hub is told to stop.
+                await evidence.keep_newest(federated.hub.database)
+        await restart(federated)
+        async with published(federated) as (client, _):
+            raw, witnesses = await receipt_of(client, transfer_id)
+            assert witnesses == ["gent"]
+            assert not is_asked_before or raw == before
+        assert await witness_rows(federated) == [
+            (stated.size, "gent"),
+            (stated.size, "oostende"),
+        ]
+
+
+async def test_only_a_receipt_has_a_cover_written_and_once(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as federated:
+        for name in ("gent", "brugge"):
+            await admit(federated.hub, Group(name))
+        [first] = await pay(federated, 1, "eggs")
+        async with published(federated) as (client, evidence):
+            before = await newest(client)
+            evidence.note_cover(cover(Group("gent"), before.short))
+            assert await witness_rows(federated) == []
+            await receipt_of(client, first)
+            await pay(federated, 1, "bread")
+            after = await newest(client)
+            evidence.note_cover(cover(Group("gent"), after.short))
+            # As many were shown the older one, and that is kept already.
+            for _ in range(2):
+                _, witnesses = await receipt_of(client, first)
+                assert witnesses == ["gent"]
+                assert await witness_rows(federated) == [(before.size, "gent")]
+            # More have been shown the newer one: it is the better proof.
+            evidence.note_cover(cover(Group("brugge"), after.short))
+            _, witnesses = await receipt_of(client, first)
+            assert witnesses == ["brugge", "gent"]
+            assert await witness_rows(federated) == [
+                (before.size, "gent"),
+                (after.size, "brugge"),
+                (after.size, "gent"),
+            ]
+
+
+async def test_a_receipt_is_given_though_nothing_can_be_kept(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as federated:
+        await admit(federated.hub, Group("gent"))
+        [transfer_id] = await pay(federated, 1, "eggs")
+        async with published(federated) as (client, evidence):
+            stated = await newest(client)
+            evidence.note_cover(cover(Group("gent"), stated.short))
+            await federated.hub.database.desk.close()
+            _, witnesses = await receipt_of(client, transfer_id)
+            assert witnesses == ["gent"]
+
+
 async def test_a_directory_is_folded_on_from_the_nearest_that_is_known(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

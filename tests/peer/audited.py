@@ -16,6 +16,7 @@ import asyncpg
 from clearing import audit as hub_audit
 from clearing import log_store
 from clearing.rules import Limit
+from clearing.evidence import Evidence
 from nodes import audit as node_audit
 from nodes.member_store import Membership
 from nodes.rules import (
@@ -31,8 +32,10 @@ from nodes.rules import (
     Ordered,
     TrustAgain,
 )
-from protocol import address
+from protocol import address, envelope
 from protocol.address import HUB, AccountName, Group
+from protocol.envelope import VerifiedCover
+from protocol.keyring import KeyPeriod
 from protocol.ledger import Posting
 from protocol.messages import content_decoder
 from protocol.peer import ledger_store
@@ -44,7 +47,13 @@ from protocol.unit import Amount
 from tests.peer.federation import Federation, federation, identity, order, until
 from tests.peer.makers import entry_of, signed
 from tests.peer.tables import entry_id
-from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE
+from tests.protocol.makers import (
+    FEDERATION,
+    MECHELEN,
+    OOSTENDE,
+    cover_payload,
+    signing_key,
+)
 
 NewDatabase = Callable[[], Awaitable[str]]
 
@@ -146,6 +155,17 @@ async def refund(federated: Federation) -> None:
     await take(federated, MECHELEN, payment(MECHELEN, "to be given", **given))
 
 
+async def be_shown(federated: Federation, group: Group) -> None:
+    """A group's cover names the hub's newest checkpoint, and is kept."""
+    house: Any = federated.hub.house
+    payload = cover_payload(from_=group, checkpoint=house.checkpoint)
+    line_1, _ = envelope.seal(payload, signing_key(group))
+    period = KeyPeriod(group, signing_key(group).public, 1, None)
+    evidence = Evidence(identity())
+    evidence.note_cover(VerifiedCover(payload=payload, period=period, line_1=line_1))
+    await evidence.keep_newest(federated.hub.database)
+
+
 async def keep_books(federated: Federation) -> None:
     """The treasurer books by hand, and undoes that and a payment inside the group."""
     paid = payment(OOSTENDE, "by mistake", payee="lies", payee_group=OOSTENDE)
@@ -240,6 +260,7 @@ class Past:
             await set_limits(federated)
             await believe(federated)
             await leave_some_under_way(federated)
+            await be_shown(federated, MECHELEN)
             async with federated.hub.database.desk.acquire() as connection:
                 await log_store.write_identity(connection, identity())
             self.urls[HUB] = federated.hub.url

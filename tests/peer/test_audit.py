@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from clearing import audit_log, audit_transfers
+from clearing import audit_log, audit_transfers, audit_witnesses
 from clearing import audit_store as hub_store
 from clearing.audit_store import LogPage, LogRow
 from nodes import audit_store as node_store
@@ -977,6 +977,37 @@ PLANTS = [
 
 CHECKPOINTS = ("checkpoint", "tile_hash")
 NODES = ("member_limit", "doubt", "trust")
+    Plant(
+        HUB,
+        audit_witnesses.NAME,
+        "UPDATE witness SET group_name = 'oostende'",
+        "witness",
+        "SELECT log || ', ' || size || ', oostende' FROM witness",
+    ),
+    Plant(
+        HUB,
+        audit_witnesses.NAME,
+        "UPDATE witness SET cover = replace(cover, '.', 'A.')",
+        "witness",
+        "SELECT log || ', ' || size || ', mechelen' FROM witness",
+    ),
+    Plant(
+        HUB,
+        audit_witnesses.NAME,
+        "UPDATE witness SET size = size - 1",
+        "witness",
+        "SELECT log || ', ' || size - 1 || ', mechelen' FROM witness",
+    ),
+    Plant(
+        HUB,
+        audit_witnesses.NAME,
+        "UPDATE witness SET size = size + 1000",
+        "witness",
+        "SELECT log || ', ' || size + 1000 || ', mechelen' FROM witness",
+    ),
+]
+
+CHECKPOINTS = ("checkpoint", "tile_hash", "witness")
 TABLES = ("posting", "entry", "account", "envelope", "item", "directory_change")
 
 
@@ -1051,6 +1082,7 @@ def test_every_check_finds_something_planted() -> None:
         audit_log.NAME,
         audit_transfers.NAME,
         audit_trust.NAME,
+        audit_witnesses.NAME,
     }
     assert names == {plant.check for plant in PLANTS}
 
@@ -1144,7 +1176,7 @@ async def test_a_walk_that_cannot_go_on_is_a_finding(kept: Past) -> None:
     assert (found.check, found.table) == ("w", "database")
     assert "out of range" in found.found
     # What comes after it was still looked at.
-    assert answer.checks[-1].name == audit_log.NAME
+    assert answer.checks[-1].name == audit_witnesses.NAME
 
 
 async def test_the_audit_of_a_long_log_lets_others_have_their_turn(
