@@ -4,7 +4,6 @@ The hub gives the proof and nobody has to believe it: whoever receives it verifi
 it with ``protocol.receipt``. It holds no sealed line, so no name and no memo.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -13,28 +12,25 @@ import msgspec
 from clearing import log_store, witness_store
 from clearing.log_store import Identity
 from protocol import strict_json
-from protocol.address import FederationId, Group
+from protocol.address import FederationId
 from protocol.base64url import read_base64url, write_base64url
-from protocol.checkpoint import SignedCheckpoint, directory_tree, read_checkpoint
+from protocol.checkpoint import SignedCheckpoint, read_checkpoint
 from protocol.directory import (
-    Directory,
     entry_key,
-    fold,
     read_hub_statement,
 )
 from protocol.envelope import VerifiedCover
 from protocol.errors import LedgerBrokenError
-from protocol.merkle import Tree
 from protocol.messages import (
     Checkpoint,
-    DirectoryDecision,
     ItemProof,
     TransferAnswer,
     TransferOffer,
     read_item,
 )
-from protocol.peer import directory_store, link_store, transfer_store
+from protocol.peer import link_store, transfer_store
 from protocol.peer.database import AnyConnection, Database
+from protocol.peer.directory_history import DirectoryAt, DirectoryHistory
 from protocol.peer.recent import Recent
 from protocol.receipt import (
     RECEIPT_LENGTH_MAX,
@@ -48,10 +44,6 @@ from protocol.receipt import (
 from protocol.tiles import TileTree, nodes_of_path
 from protocol.transfer import State, Transfer
 
-#: Versions of the directory that are kept.
-_FOLDED_KEPT = 32
-#: Decisions that are folded before others have their turn.
-_FOLDED_AT_ONCE = 25
 #: A receipt's words, and the content that the member's node adds, need the rest.
 _WITNESSES_UP_TO = RECEIPT_LENGTH_MAX - 64 * 1024
 #: Of ``read_note``: the newest.
@@ -74,8 +66,7 @@ class Evidence:
         self._public = entry_key(statement.keys, "signing")
         #: Each group's newest cover that names a checkpoint.
         self._covers: dict[str, tuple[Checkpoint, str]] = {}
-        #: Directories by version, so that none is folded from the beginning twice.
-        self._folded: Recent[int, _Folded] = Recent(_FOLDED_KEPT)
+        self._history = DirectoryHistory(self._federation)
         #: Whose covers are in the database, of checkpoints in receipts.
         self._kept: Recent[Checkpoint, frozenset[str]] = Recent(_STATED_KEPT)
 
@@ -85,8 +76,15 @@ class Evidence:
             told = cover.line_1.decode("ascii")
             self._covers[cover.payload.from_] = (cover.payload.checkpoint, told)
 
-    async def find(self, connection: AnyConnection, transfer_id: str) -> Receipt | None:
+    async def find(
+        self, connection: AnyConnection, transfer_id: str, *, has_witnesses: bool = True
+    ) -> Receipt | None:
         """Give the receipt of a cleared transfer, without its content.
+
+        Args:
+            connection: of one view of the database.
+            transfer_id: which.
+            has_witnesses: with the covers of other groups that can be had.
 
         Returns:
             ``None`` for an id that is not of a cleared transfer.
@@ -97,7 +95,7 @@ class Evidence:
             return None
         assert transfer.number is not None
         note, stated = await self._note_over(connection, transfer)
-        folded = await self._directory_at(connection, stated.version)
+        folded = await self._history.at(connection, stated.version)
         receipt = Receipt(
             told=[],
             federation=self._federation,
@@ -111,6 +109,8 @@ class Evidence:
             witnesses=[],
             content=None,
         )
+        if not has_witnesses:
+            return with_words(receipt)
         kept = await witness_store.read(connection, stated.log, stated.size)
         self._kept.keep(stated.short, frozenset(kept))
         room = _WITNESSES_UP_TO - len(write_receipt(receipt))
@@ -196,54 +196,11 @@ class Evidence:
             raise LedgerBrokenError(f"checkpoint: none of log {log}")
         return note, read_checkpoint(note, self._federation, self._public)
 
-    async def _directory_at(self, connection: AnyConnection, version: int) -> "_Folded":
-        """Fold the directory as it was after so many decisions.
-
-        It goes on from the nearest version that is known, and lets others have
-        their turn: each decision's signature takes some time.
-        """
-        known = self._folded.find(version)
-        if known is not None:
-            return known
-        before = max((one for one in self._folded if one < version), default=0)
-        nearest = self._folded.find(before)
-        directory: Directory = {} if nearest is None else nearest.directory
-        lines = await directory_store.read_lines(connection)
-        for place, line in enumerate(lines[before:version], 1):
-            decision = read_item(line)
-            assert isinstance(decision, DirectoryDecision)
-            directory = fold(directory, decision, line, self._federation)
-            if place % _FOLDED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        folded = _Folded(directory)
-        self._folded.keep(version, folded)
-        return folded
-
-
-class _Folded:
-    """A directory and its tree, built once for all that is proved by it."""
-
-    def __init__(self, directory: Directory) -> None:
-        self.directory = directory
-        self._tree: Tree = directory_tree(directory)
-        self._places = {name: place for place, name in enumerate(sorted(directory))}
-
-    def entry(self, name: str) -> LeafProof:
-        """Give a group's entry with its place."""
-        group = Group(name)
-        place = self._places[group]
-        return LeafProof(
-            line=self.directory[group].line.decode(),
-            index=place,
-            size=len(self._places),
-            path=[write_base64url(step) for step in self._tree.path(place)],
-        )
-
 
 def _witnesses(
-    transfer: Transfer, covers: Mapping[str, str], folded: "_Folded", room: int
+    transfer: Transfer, covers: Mapping[str, str], folded: DirectoryAt, room: int
 ) -> list[Witness]:
-    """Give the groups that name a receipt's checkpoint, in name order while they fit."""
+    """Give the groups that name a checkpoint, in name order while they fit."""
     parties = (transfer.payer_group, transfer.payee_group)
     witnesses: list[Witness] = []
     for group, line_1 in sorted(covers.items()):

@@ -17,6 +17,7 @@ from nodes.api.receipts import ReceiptApi
 from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
+from nodes.evidence import NodeEvidence
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
 from nodes.payees import Payees
@@ -76,7 +77,8 @@ async def serve(settings: Settings) -> None:
         server = runner.build(settings, database, house, MIGRATIONS)
         clerk, clock = server.clerk, server.clock
         inquiries = Inquiries(house, clerk, database, clock, server.metrics)
-        watch = LogWatch(house, clerk, database, clock, joined.hub_url)
+        evidence = NodeEvidence(house)
+        watch = LogWatch(house, clerk, database, clock, joined.hub_url, evidence)
 
         def hear(body: Body) -> None:
             inquiries.hear(body)
@@ -104,7 +106,7 @@ async def serve(settings: Settings) -> None:
             *asks.routes(),
             *DirectoryApi(house, clerk).routes(),
             *GroupApi(house, clerk, database).routes(),
-            *ReceiptApi(payments, database, house.federation, joined.hub_url).routes(),
+            *ReceiptApi(payments, clerk, database, evidence, joined).routes(),
             *MembersApi(treasurer, payments, database).routes(),
             *EntriesApi(treasurer, payments, database).routes(),
             *events.routes(),

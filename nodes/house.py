@@ -100,6 +100,8 @@ class NodeHouse:
         self.trust = Trust()
         self.keyring = Keyring()
         self._keys = keys
+        #: The hub's keys, as the root key signed them.
+        self.statement = membership.statement
         statement = read_hub_statement(membership.statement, self.federation)
         self._hub_key = KeyPeriod(HUB, entry_key(statement.keys, "signing"))
         self._newest: tuple[str, int] | None = None

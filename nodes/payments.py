@@ -336,11 +336,11 @@ class Payments:
         It reads two rows more, so only whoever looks at one transfer asks for it.
         """
         number, sent = transfer.item_number, None
+        is_payer = transfer.role is Role.PAYER
         async with self._database.readers.acquire() as connection:
-            if number is not None and self._is_sent(transfer, number):
+            if is_payer and number is not None and self._is_sent(transfer, number):
                 sent = await link_store.read_sealed_at(connection, HUB, number)
             booked = await ledger_store.read_booked_at(connection, transfer.transfer_id)
-        is_payer = transfer.role is Role.PAYER
         # What a payee's node refused itself, it never accepted; nor was it decided.
         was_accepted = transfer.state is not State.REFUSED or transfer.decided_at
         times: dict[StepName, Instant | None] = {

@@ -1,7 +1,7 @@
 """What this node believes of the hub's log, and whom it doubts; the only writer."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from nodes.rules import (
     Belief,
@@ -92,9 +92,17 @@ async def read_items_back(
     return [TakenItem(row["number"], row["line"]) for row in rows]
 
 
-async def read_proof(connection: AnyConnection, number: int) -> ItemProof:
-    """Give the portable proof that the hub said an item that was taken."""
-    row = await connection.fetchrow(_SQL["read_envelope"], number)
+async def read_proof(
+    connection: AnyConnection, number: int, direction: Literal["in", "out"] = "in"
+) -> ItemProof:
+    """Give the portable proof that the hub said an item that was taken.
+
+    Args:
+        connection: any.
+        number: of the item.
+        direction: ``out`` for an item of ours, once the hub has answered it.
+    """
+    row = await connection.fetchrow(_SQL["read_envelope"], number, direction)
     assert row is not None, "every item that was taken came in an envelope"
     return prove(row["line_1"], row["lines"], [number - row["first"]])[0]
 

@@ -70,14 +70,15 @@ SELECT number, line
  LIMIT $2;
 
 -- read_envelope --
--- The line 1 under which the hub sent an item, and the envelope's items.
+-- The line 1 under which an item came from the hub or went to it, and the envelope's
+-- items.
 SELECT envelope.first, envelope.line_1,
        ARRAY(SELECT line FROM item
-              WHERE item.peer = 'hub' AND item.direction = 'in'
+              WHERE item.peer = 'hub' AND item.direction = $2
                 AND item.number >= envelope.first
                 AND item.number < envelope.first + envelope.count
               ORDER BY item.number) AS lines
   FROM envelope
- WHERE peer = 'hub' AND direction = 'in' AND first <= $1
+ WHERE peer = 'hub' AND direction = $2 AND first <= $1
  ORDER BY first DESC
  LIMIT 1;

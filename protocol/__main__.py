@@ -1,8 +1,9 @@
-"""``interlets-verify``: check a receipt or a checkpoint from its file, offline.
+"""``interlets-verify``: check a receipt, refusal or checkpoint from its file, offline.
 
 Needs no server, no network and no account: only the file, and the federation's id
-from somebody you trust. Exit code 0: genuine; 1: not, and why; 2: usage, or nowhere
-to write.
+from somebody you trust. Of two files it also says whether they prove together that
+the hub lied. Exit code 0: genuine; 1: not, and why; 2: usage, or nowhere to write;
+3: both are genuine, so the hub lied.
 
 A file may have been made to deceive whoever reads the answer, so nothing of it
 reaches the terminal but what was checked, or is written as ``repr`` writes it.
@@ -18,23 +19,40 @@ from typing import TextIO
 
 from protocol.address import FederationId, read_federation
 from protocol.checkpoint import read_checkpoint
+from protocol.contradiction import find_contradiction
 from protocol.directory import entry_key, read_hub_statement
 from protocol.errors import InterletsError, MalformedMessageError
-from protocol.receipt import RECEIPT_LENGTH_MAX, describe, verify_receipt
+from protocol.receipt import RECEIPT_LENGTH_MAX, Proven, describe, verify_receipt
+from protocol.refusal import ProvenRefusal, describe_refusal, verify_refusal
 
 GENUINE = 0
 NOT_GENUINE = 1
 USAGE = 2
+HUB_LIED = 3
+
+#: Words come first in a file, and are verified as all else.
+_REFUSAL_BEGINS = b'{"told":["Interlets refusal'
+_Proof = Proven | ProvenRefusal
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the arguments."""
     told = argparse.ArgumentParser(
         prog="interlets-verify",
-        description="Check a receipt or a checkpoint from its file, offline.",
+        description="Check a receipt, a refusal or a checkpoint from its file, "
+        "offline; of two receipts or refusals also whether the hub lied.",
         epilog="example: interlets-verify receipt.json --federation vlaanderen#9pT...",
     )
-    told.add_argument("file", type=Path, help="the receipt, or the checkpoint")
+    told.add_argument(
+        "file", type=Path, help="the receipt, the refusal, or the checkpoint"
+    )
+    told.add_argument(
+        "other",
+        type=Path,
+        nargs="?",
+        help="another receipt or refusal: do the two prove that the hub decided twice, "
+        "or showed two logs?",
+    )
     told.add_argument(
         "--federation",
         help="the federation's whole id, from somebody you trust; without it, only "
@@ -62,7 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell(sys.stderr, [f"interlets-verify: {error}"])
         return USAGE
     try:
-        lines = _check(_read(chosen.file), federation, chosen.hub)
+        if chosen.other is not None:
+            code, lines = _compare(chosen.file, chosen.other, federation)
+        else:
+            code = GENUINE
+            lines = ["Genuine.", *_check(_read(chosen.file), federation, chosen.hub)]
     except (InterletsError, OSError) as error:
         _tell(sys.stderr, [f"NOT genuine: {error}"])
         return NOT_GENUINE
@@ -71,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "You did not say which federation: compare its id above with one from "
             "somebody you trust."
         )
-    return GENUINE if _tell(sys.stdout, ["Genuine.", *lines]) else USAGE
+    return code if _tell(sys.stdout, lines) else USAGE
 
 
 def _tell(stream: TextIO | None, lines: Sequence[str]) -> bool:
@@ -90,9 +112,39 @@ def _tell(stream: TextIO | None, lines: Sequence[str]) -> bool:
     return True
 
 
+def _compare(
+    one: Path, other: Path, federation: FederationId | None
+) -> tuple[int, list[str]]:
+    """Check two proofs; gives the exit code and what they prove together."""
+    first = _prove(_read(one), federation)
+    second = _prove(_read(other), first.federation)
+    lie = find_contradiction(first, second)
+    told = [
+        "Genuine, the first:",
+        *_describe(first),
+        "Genuine, the second:",
+        *_describe(second),
+    ]
+    if lie is None:
+        return GENUINE, [*told, "Together they prove nothing against the hub."]
+    return HUB_LIED, [*told, f"PROOF THAT THE HUB LIED: {lie}."]
+
+
+def _prove(raw: bytes, federation: FederationId | None) -> _Proof:
+    if raw.startswith(_REFUSAL_BEGINS):
+        return verify_refusal(raw, federation)
+    return verify_receipt(raw, federation)
+
+
+def _describe(proven: _Proof) -> list[str]:
+    if isinstance(proven, ProvenRefusal):
+        return describe_refusal(proven)
+    return describe(proven)
+
+
 def _check(raw: bytes, federation: FederationId | None, hub: Path | None) -> list[str]:
     if raw[:1] == b"{":
-        return describe(verify_receipt(raw, federation))
+        return _describe(_prove(raw, federation))
     if hub is None or federation is None:
         raise MalformedMessageError(
             "file",

@@ -190,7 +190,7 @@ def _decision_of(receipt: Receipt, checkpoint: SignedCheckpoint) -> TransferDeci
     proof = receipt.decision
     if proof.size != checkpoint.size:
         raise NotSignedError("decision: of another size than the checkpoint's")
-    _check_leaf(proof, checkpoint.root, "decision")
+    check_leaf(proof, checkpoint.root, "decision")
     decision = read_item(proof.line.encode())
     if not isinstance(decision, TransferDecision) or (
         (decision.outcome, decision.code) != ("cleared", None)
@@ -201,7 +201,12 @@ def _decision_of(receipt: Receipt, checkpoint: SignedCheckpoint) -> TransferDeci
     return decision
 
 
-def _check_leaf(proof: LeafProof, root: str, what: str) -> None:
+def check_leaf(proof: LeafProof, root: str, what: str) -> None:
+    """Check that a leaf's path leads to a root.
+
+    Raises:
+        NotSignedError: it does not.
+    """
     path = [read_base64url(step, f"{what} path") for step in proof.path]
     found = merkle.root_from_path(_octets(proof.line), proof.index, proof.size, path)
     if found is None or write_base64url(found) != root:
@@ -220,7 +225,7 @@ def _record_of(
 ) -> GroupRecord:
     if proof.size != checkpoint.groups:
         raise NotSignedError("directory entry: of another size than the directory's")
-    _check_leaf(proof, checkpoint.directory, "directory entry")
+    check_leaf(proof, checkpoint.directory, "directory entry")
     decision = read_item(_octets(proof.line))
     if not isinstance(decision, DirectoryDecision):
         raise NotSignedError("directory entry: not a decision about a group")

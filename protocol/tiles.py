@@ -70,6 +70,8 @@ class TileTree:
         self.size = size
         self.root = root
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        #: Nodes inside tiles: paths of many leaves share them.
+        self._nodes: dict[tuple[int, int], bytes] = {}
         self._is_edge_known = size == 0
 
     def lacks(self, nodes: Iterable[tuple[int, int]]) -> list[Tile]:
@@ -119,6 +121,7 @@ class TileTree:
             self._check(fetched)
         except (NotSignedError, KeyError):
             self._tiles = before
+            self._nodes.clear()
             raise NotSignedError("tile: not of the log that was signed") from None
         self._is_edge_known = True
 
@@ -136,10 +139,14 @@ class TileTree:
     def node(self, height: int, place: int) -> bytes:
         """Give a complete subtree's hash; its tile must be known (``KeyError``)."""
         level, above = divmod(height, HEIGHT)
-        first = place << above
-        hashes = self._tiles[level, first >> HEIGHT]
-        start = first % WIDTH
-        return merkle.fold_complete(hashes[start : start + (1 << above)])
+        if above == 0:
+            return self._tiles[level, place >> HEIGHT][place % WIDTH]
+        found = self._nodes.get((height, place))
+        if found is None:
+            left = self.node(height - 1, 2 * place)
+            found = merkle.node_hash(left, self.node(height - 1, 2 * place + 1))
+            self._nodes[height, place] = found
+        return found
 
     def root_at(self, size: int) -> bytes:
         """Give the tree hash that this log had when it had ``size`` leaves."""

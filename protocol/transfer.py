@@ -143,7 +143,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
         decide_by: hub's time, at which it is refused when undecided.
         prepare: hash of the prepare's line.
         item_number: number of the item that asks on: the prepare at the payer's
-            node, the offer at the hub; ``None`` at the payee's node.
+            node, the offer at the hub and, as it came, at the payee's node.
         content: hash of the content line.
         account: this node's own member, payer or payee; empty at the hub.
         other: the payee's account when both are this node's own; else empty.
@@ -155,7 +155,9 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
         number: with ``log``, the decision's name.
         code: why it was refused.
         answer: hash of the accept's line; at the payer's node, once verified.
-        answer_number: at the hub, of the answer that it sent to the payer's node.
+        answer_number: number of the item that answers: at the hub the answer that it
+            sent to the payer's node, there the same as it came, at the payee's node
+            its accept or refuse.
         waiting: at the hub, the line that its decision will need: an accept's
             ``transfer.answer``, kept until both groups have compared.
         waiting_code: at the hub, a refusal kept until both have compared.

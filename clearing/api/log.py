@@ -162,8 +162,14 @@ class LogApi:
         return b"".join(hashes)
 
     async def get_evidence(self, request: web.Request) -> web.Response:
-        """Give what proves a cleared transfer, without its content."""
+        """Give what proves a cleared transfer, without its content.
+
+        With ``?witnesses=false`` without other groups' covers, so nothing is kept.
+        """
         transfer_id = request.match_info["id"]
+        asked = request.query.get("witnesses", "true")
+        if asked not in ("true", "false"):
+            raise MalformedMessageError("witnesses", asked, "true or false")
         receipt = None
         if UUID.fullmatch(transfer_id):
             async with (
@@ -171,7 +177,9 @@ class LogApi:
                 self._database.readers.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                receipt = await self._evidence.find(connection, transfer_id)
+                receipt = await self._evidence.find(
+                    connection, transfer_id, has_witnesses=asked == "true"
+                )
         if receipt is None:
             raise Problem(404, "not-found", "No cleared transfer has this id.")
         try:

@@ -74,7 +74,11 @@ def decide_answer(view: NodeView, arrived: ArrivedItem) -> Effects:
         )
     if accept.prepare != transfer.prepare:
         return Effects(None, (_doubt(transfer, "its answer is to another prepare"),))
-    verified = msgspec.structs.replace(transfer, answer=line_hash(answer.line.encode()))
+    verified = msgspec.structs.replace(
+        transfer,
+        answer=line_hash(answer.line.encode()),
+        answer_number=arrived.number,
+    )
     return Effects(None, (SaveTransfer(verified),))
 
 

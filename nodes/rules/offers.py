@@ -70,6 +70,8 @@ def decide_offer(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
         account=payee.account_id if payee else "",
         amount=content.payee_amount if content else 0,
         code=code,
+        item_number=arrived.number,
+        answer_number=view.next_number("hub"),
     )
     if code is not None:
         refuse = TransferRefuse(id=prepare.id, prepare=prepare_hash, code=code)

@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from nodes import trust_store
+from nodes import proof_store, trust_store
 from nodes.house import NodeHouse
+from nodes.proof_store import Proof
 from nodes.rules import Belief, Believe
 from nodes.watch.log_chain import HistoryDiffersError, LogChain, name
 from nodes.watch.log_reader import LogReader
 from nodes.watch.patience import Patience
+from nodes.watch.second_decisions import SecondDecisions
 from protocol.address import Group
 from protocol.directory import entry_key, read_entry
 from protocol.envelope import VerifiedCover, check_proof
@@ -30,6 +32,7 @@ from protocol.messages import (
     DirectoryDecision,
     TransferAccept,
     TransferAnswer,
+    TransferDecision,
     TransferOffer,
     TransferPrepare,
     read_item,
@@ -71,9 +74,10 @@ class Comparison:
 
     Args:
         house: what this node knows and believes.
-        database: read only here.
+        database: read, but for what proves decisions.
         patience: how long something has been missing.
         chain: the hub's logs.
+        second: is told which decisions can be proved now.
     """
 
     def __init__(
@@ -82,11 +86,13 @@ class Comparison:
         database: Database,
         patience: Patience,
         chain: LogChain,
+        second: SecondDecisions,
     ) -> None:
         self._house = house
         self._database = database
         self._patience = patience
         self._chain = chain
+        self._second = second
         self.forget()
 
     def forget(self) -> None:
@@ -95,6 +101,8 @@ class Comparison:
         self.read = self._house.trust.compared
         self._decisions: dict[int, _Taken] = {}
         self._claims: dict[Checkpoint, list[_Claim]] = {}
+        #: What was found since it was last kept.
+        self._proofs: list[Proof] = []
 
     async def compare(self, reader: LogReader, cover: VerifiedCover) -> None:
         """Compare all that was taken with the log, page by page.
@@ -112,6 +120,7 @@ class Comparison:
                 *(one.item_number for some in self._claims.values() for one in some),
             ]
             compared = min(waiting, default=self.read + 1) - 1
+            await self._keep_proofs()
             if compared > self._house.trust.compared:
                 await self._chain.believe(Believe(beliefs=(), compared=compared))
             if is_last:
@@ -189,8 +198,29 @@ class Comparison:
         for one in shown:
             if hashes[one.decision.number] != leaf_hash(one.line):
                 raise await self._not_there(one, known.note)
+        paths = await reader.paths(known.checkpoint, numbers)
+        for one in shown:
             await self._check_own_entry(one)
+            self._note_proof(one, known, paths[one.decision.number])
             self._settle(one)
+
+    def _note_proof(self, one: _Taken, known: Belief, path: Sequence[bytes]) -> None:
+        """Remember where a transfer's decision stands, for its receipt."""
+        if isinstance(one.decision, TransferDecision):
+            log, size = known.checkpoint.log, known.checkpoint.size
+            proof = Proof(one.decision.id, one.item_number, log, size, path, known.note)
+            self._proofs.append(proof)
+
+    async def _keep_proofs(self) -> None:
+        """Make what was found durable, past the clerk: it holds up no payment.
+
+        Before anything says that it was compared, for then it is not read again.
+        """
+        if self._proofs:
+            async with self._database.desk.acquire() as connection:
+                await proof_store.write(connection, self._proofs)
+            self._second.note(one.transfer_id for one in self._proofs)
+            self._proofs = []
 
     def _settle(self, one: _Taken) -> None:
         del self._decisions[one.item_number]

@@ -23,7 +23,7 @@ from protocol.errors import (
 )
 from protocol.merkle import HASH_LENGTH, leaf_hash
 from protocol.messages import ITEM_LENGTH_MAX, Checkpoint, LogDecision, read_item
-from protocol.tiles import WIDTH, Tile, TileTree, write_path
+from protocol.tiles import WIDTH, Tile, TileTree, nodes_of_path, write_path
 
 _LOG = logging.getLogger(__name__)
 _Found = TypeVar("_Found")
@@ -74,6 +74,15 @@ class LogReader:
         wanted = list(numbers)
         tree = await self._know(checkpoint, [(0, number) for number in wanted])
         return {number: tree.node(0, number) for number in wanted}
+
+    async def paths(
+        self, checkpoint: Checkpoint, numbers: Iterable[int]
+    ) -> dict[int, list[bytes]]:
+        """Give what leads from some decisions of a log to its root, by number."""
+        wanted = list(numbers)
+        nodes = {node for one in wanted for node in nodes_of_path(one, checkpoint.size)}
+        tree = await self._know(checkpoint, nodes)
+        return {number: tree.path(number) for number in wanted}
 
     async def root_at(self, checkpoint: Checkpoint, size: int) -> str:
         """Give the tree hash that a log had when it had ``size`` decisions."""

@@ -5,13 +5,16 @@ what this node believed (``log_chain``), and whether what was said on the link i
 that log (``log_comparison``). The first thing that is not so is kept as proof and
 people are called (protocol, section 9).
 
-It only reads, and never holds up the clerk; what it finds goes through the clerk. An
+It never holds up the clerk: what proves decisions it writes itself, and what it finds
+goes through the clerk. What the hub proves of single decisions is compared with what
+it told us of them (``second_decisions``). An
 unreachable hub is no liar: what is missing is waited for (``nodes.watch.patience``).
 """
 
 import asyncio
 import logging
 
+from nodes.evidence import NodeEvidence
 from nodes.house import NodeHouse
 from nodes.hub_reader import HubReader
 from nodes.rules import Distrust, TellPeople
@@ -19,6 +22,7 @@ from nodes.watch.log_chain import HistoryDiffersError, LogChain
 from nodes.watch.log_comparison import Comparison
 from nodes.watch.log_reader import LogReader
 from nodes.watch.patience import Patience
+from nodes.watch.second_decisions import SecondDecisions
 from protocol.address import HUB
 from protocol.directory import Directory
 from protocol.envelope import VerifiedCover
@@ -32,6 +36,8 @@ _LOG = logging.getLogger(__name__)
 _LINK_UP_S = 45.0
 #: One look ends by then; the next goes on where it has come to.
 _LOOK_S = 15.0
+#: Asking for evidence ends by then.
+_ASK_S = 5.0
 _WITHHELD = "the hub's log"
 _WRONG = "what proves the hub's log"
 
@@ -42,9 +48,10 @@ class LogWatch:
     Args:
         house: what this node knows and believes.
         clerk: makes durable what was found.
-        database: read only here.
+        database: read, but for what proves decisions.
         clock: to know how long something has been missing.
         hub_url: where the hub publishes its log.
+        evidence: what this node can prove itself.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class LogWatch:
         database: Database,
         clock: Clock,
         hub_url: str,
+        evidence: NodeEvidence,
     ) -> None:
         self._house = house
         self._clerk = clerk
@@ -61,7 +69,10 @@ class LogWatch:
         self._hub_url = hub_url
         self._patience = Patience()
         self._chain = LogChain(house, clerk, database, self._patience)
-        self._comparison = Comparison(house, database, self._patience, self._chain)
+        self._second = SecondDecisions(evidence, database, house.federation)
+        self._comparison = Comparison(
+            house, database, self._patience, self._chain, self._second
+        )
         self._era = house.trust.era
         self._cover: VerifiedCover | None = None
         self._heard_s = float("-inf")
@@ -105,6 +116,7 @@ class LogWatch:
         else:
             self._patience.end(_WRONG)
             await self._note_shown()
+            await self._ask_again()
 
     async def _visit(self, cover: VerifiedCover, directory: Directory) -> None:
         async with asyncio.timeout(_LOOK_S), HubReader(self._hub_url) as hub:
@@ -114,6 +126,21 @@ class LogWatch:
                 self._comparison.forget()
             await self._chain.check_directory(directory)
             await self._comparison.compare(reader, cover)
+
+    async def _ask_again(self) -> None:
+        """Compare what the hub proves of decisions with what it told us of them.
+
+        Apart from the log: whether it has been shown says nothing of this.
+        """
+        if not self._second.is_waiting:
+            return
+        try:
+            async with asyncio.timeout(_ASK_S), HubReader(self._hub_url) as hub:
+                await self._second.look(hub)
+        except HistoryDiffersError as error:
+            await self._doubt(error)
+        except (OutageError, TimeoutError) as error:
+            _LOG.info("the hub's evidence: %s: %s", type(error).__name__, error)
 
     async def _doubt(self, error: HistoryDiffersError) -> None:
         told = str(error)

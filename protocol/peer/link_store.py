@@ -259,3 +259,11 @@ async def read_sent_line(
     """Give an item that we sent."""
     rows = await connection.fetch(_SQL["read_lines"], peer, "out", number, number)
     return rows[0]["line"] if rows else None
+
+
+async def read_taken_line(
+    connection: AnyConnection, peer: str, number: int
+) -> bytes | None:
+    """Give an item that we took."""
+    rows = await connection.fetch(_SQL["read_lines"], peer, "in", number, number)
+    return rows[0]["line"] if rows else None

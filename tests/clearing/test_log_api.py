@@ -22,6 +22,7 @@ from protocol.checkpoint import SignedCheckpoint, read_checkpoint
 from protocol.envelope import VerifiedCover
 from protocol.keyring import KeyPeriod
 from protocol.messages import Checkpoint, LogDecision, TransferDecision, read_item
+from protocol.peer.directory_history import DirectoryHistory
 from protocol.peer.metrics import Metrics
 from protocol.peer.recent import Recent
 from protocol.peer.web import problems
@@ -432,16 +433,16 @@ async def test_a_directory_is_folded_on_from_the_nearest_that_is_known(
         folded.append(decision.group)
         return fold(before, decision, *rest)
 
-    monkeypatch.setattr("clearing.evidence.fold", count)
+    monkeypatch.setattr("protocol.peer.directory_history.fold", count)
     async with federation(new_database) as federated:
         for number in range(8):
             await admit(federated.hub, Group(f"groep-{number}"))
-        evidence = Evidence(identity())
+        history = DirectoryHistory(FEDERATION)
         steps = {}
         async with federated.hub.database.readers.acquire() as connection:
             for version in (4, 10, 4, 7, 10, 7, 2):
                 before = len(folded)
-                found = await evidence._directory_at(connection, version)
+                found = await history.at(connection, version)
                 assert len(found.directory) == version
                 steps.setdefault(version, []).append(len(folded) - before)
         assert steps == {4: [4, 0], 10: [6, 0], 7: [3, 0], 2: [2]}

@@ -18,6 +18,7 @@ from clearing import log_store
 from clearing.api.log import LogApi
 from clearing.evidence import Evidence
 from clearing.house import HubHouse
+from nodes.evidence import NodeEvidence
 from nodes.house import NodeHouse
 from nodes.watch.log_watch import LogWatch
 from protocol import envelope
@@ -139,7 +140,7 @@ class Hub:
                 answered = await self.answer[group](request)
                 if answered is not None:
                     return answered
-            if group in self.leaves:
+            if group in self.leaves and "log" in request.match_info:
                 return await self._show(group, request)
             response: web.StreamResponse = await handler(request)
             return response
@@ -177,6 +178,7 @@ class Watched:
                 node.database,
                 self.clock,
                 f"{url}/{group}",
+                NodeEvidence(self.house(group)),
             )
             for group, node in federated.nodes.items()
         }

@@ -973,10 +973,6 @@ PLANTS = [
         f"SELECT 'answer_number ' || coalesce(answer_number::text, 'none')"
         f" FROM transfer WHERE {UNOFFERED}",
     ),
-]
-
-CHECKPOINTS = ("checkpoint", "tile_hash")
-NODES = ("member_limit", "doubt", "trust")
     Plant(
         HUB,
         audit_witnesses.NAME,
@@ -1008,6 +1004,7 @@ NODES = ("member_limit", "doubt", "trust")
 ]
 
 CHECKPOINTS = ("checkpoint", "tile_hash", "witness")
+NODES = ("member_limit", "doubt", "trust")
 TABLES = ("posting", "entry", "account", "envelope", "item", "directory_change")
 
 
