@@ -3,12 +3,14 @@
 Each test tells one lie. Time is moved, not waited for: a look every five seconds.
 """
 
+import pathlib
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
 
+from protocol import __main__ as verifier
 from protocol import envelope, jws
 from protocol.address import HUB, Group
 from protocol.base64url import read_base64url, write_base64url
@@ -99,6 +101,25 @@ async def number_of(seen: Watched, transfer_id: str) -> int:
     return transfer.number
 
 
+async def hide_evidence(request: web.Request) -> web.Response | None:
+    return web.Response(status=404) if "evidence" in request.path else None
+
+
+async def test_two_histories_are_found_by_what_the_hub_proves(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        hidden = await number_of(seen, await seen.refused_alone("a secret"))
+        await seen.pay(1, "eggs")
+        seen.hub.leaves[MECHELEN] = changed(hidden)
+        doubt = await see_found(seen, MECHELEN, "signed two checkpoints", within_s=5)
+        notes = [
+            msgspec.json.decode(doubt[name])["checkpoint"]
+            for name in ("ours", "theirs")
+        ]
+        assert all(is_hubs_word(note) for note in notes)
+
+
 async def test_two_histories_are_found_at_the_next_payment(
     new_database: NewDatabase,
 ) -> None:
@@ -107,6 +128,8 @@ async def test_two_histories_are_found_at_the_next_payment(
         await seen.pay(2, "eggs")
         # Mechelen has not taken that decision, and is shown another in its place.
         seen.hub.leaves[MECHELEN] = changed(hidden)
+        # And no proof of anything, for it would lead to the other log.
+        seen.hub.answer[MECHELEN] = hide_evidence
         await seen.look()
         assert seen.house(OOSTENDE).checkpoint != seen.house(MECHELEN).checkpoint
         for group in (OOSTENDE, MECHELEN):
@@ -494,3 +517,86 @@ async def test_a_group_that_was_shown_another_log_is_doubted_and_no_other(
         trust = seen.house(MECHELEN).trust
         assert not trust.may_offer("oostende")
         assert trust.may_offer("brussel")
+
+
+async def test_a_hub_that_decides_twice_is_found_by_what_it_proves_to_anyone(
+    new_database: NewDatabase, tmp_path: pathlib.Path
+) -> None:
+    async with watched(new_database) as seen:
+        await seen.look()
+        second: list[bytes] = []
+
+        def decide_again(sent: SendItem) -> list[SendItem]:
+            """Oostende hears that it cleared, Mechelen that it was refused."""
+            decision = read_item(sent.line)
+            if not isinstance(decision, TransferDecision) or sent.peer != MECHELEN:
+                return [sent]
+            other = msgspec.structs.replace(
+                decision,
+                number=decision.number + 1,
+                outcome="refused",
+                code=RefusalCode.CANCELLED,
+                answer=None,
+            )
+            second.append(write_line(other))
+            return [SendItem(sent.peer, second[0])]
+
+        def with_second(lines: list[bytes]) -> list[bytes]:
+            return [*lines, *second]
+
+        seen.hub.house.send = decide_again
+        [transfer_id] = await seen.pay(1, "eggs")
+        seen.hub.house.send = None
+        states = [
+            await seen.federated.nodes[group].transfer(transfer_id)
+            for group in (OOSTENDE, MECHELEN)
+        ]
+        assert [one and one.state.value for one in states] == ["cleared", "refused"]
+        # Both decisions are in one log, which both groups are shown.
+        seen.hub.leaves = {OOSTENDE: with_second, MECHELEN: with_second}
+        await seen.look(OOSTENDE)
+        assert await seen.doubts(OOSTENDE) == []
+        doubt = await see_found(seen, MECHELEN, "decided twice", within_s=5)
+        assert transfer_id in doubt["told"]
+        files = tmp_path / "ours.json", tmp_path / "theirs.json"
+        for file, statement in zip(
+            files, (doubt["ours"], doubt["theirs"]), strict=True
+        ):
+            file.write_text(statement)
+        paths = [str(file) for file in files]
+        assert verifier.main([*paths, "--federation", FEDERATION]) == verifier.HUB_LIED
+
+
+async def test_a_hub_that_shows_no_evidence_is_not_doubted_for_it(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        seen.hub.answer = dict.fromkeys((OOSTENDE, MECHELEN), hide_evidence)
+        await seen.pay(3, "eggs")
+        await seen.wait(60)
+        for group in (OOSTENDE, MECHELEN):
+            assert await seen.doubts(group) == []
+            assert await seen.alarms(group) == []
+
+
+async def test_so_many_payments_cost_the_hub_two_questions_a_look(
+    new_database: NewDatabase,
+) -> None:
+    asked = []
+
+    async def count(request: web.Request) -> web.Response | None:
+        if "evidence" in request.path:
+            asked.append(request.path_qs)
+        return None
+
+    async with watched(new_database) as seen:
+        seen.hub.answer = {OOSTENDE: count}
+        await seen.pay(5, "eggs")
+        found = []
+        for _ in range(4):
+            await seen.look(OOSTENDE)
+            found.append(len(asked))
+        assert found == [2, 4, 5, 5]
+        assert len(set(asked)) == 5
+        # Nobody asks for covers in the background: the hub would have to keep them.
+        assert all(path.endswith("?witnesses=false") for path in asked)

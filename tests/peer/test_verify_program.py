@@ -9,14 +9,19 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from protocol import __main__ as program
+from protocol.checkpoint import write_checkpoint
+from protocol.merkle import Tree
 from protocol.receipt import with_words, write_receipt
+from protocol.refusal import Refusal, with_refusal_words, write_refusal
 from tests.peer.forge import Forge, dumps
-from tests.peer.receipts import Evidence, statement
-from tests.protocol.makers import FEDERATION, ROOT
+from tests.peer.makers import LOG, OTHER_ID
+from tests.peer.receipts import Evidence, leaf_proof, statement
+from tests.protocol.makers import FEDERATION, ID, ROOT, signing_key
 from tests.vectors import make
 
 VECTORS = json.loads((make.FOLDER / "receipts.json").read_text(encoding="utf-8"))
@@ -82,6 +87,115 @@ def hostile_files() -> Iterator[bytes]:
             yield RAW.replace(b'"content":', b'"content":' + begin * depth, 1)
     yield RAW.replace(b'"index":4', b'"index":' + b"9" * 100_000)
     yield RAW.replace(b'"index":4', b'"index":1e999999999')
+
+
+def refusal(made: Evidence, *, behind: int = 0, **changes: Any) -> bytes:
+    """What proves that the hub refused what it also cleared.
+
+    ``behind`` decisions more are in the log by then.
+    """
+    fields: dict[str, Any] = {"outcome": "refused", "code": "cancelled", "answer": None}
+    place = len(made.leaves)
+    made.leaves.append(made.decision(**(fields | changes)))
+    for _ in range(behind):
+        made.leaves.append(made.decision(id=OTHER_ID))
+    refused = Refusal(
+        told=[],
+        federation=FEDERATION,
+        statement=statement(),
+        checkpoint=write_checkpoint(made.checkpoint(), signing_key("hub")),
+        decision=leaf_proof(Tree(made.leaves), made.leaves, place),
+    )
+    return write_refusal(with_refusal_words(refused))
+
+
+def compare(
+    folder: pathlib.Path, one: bytes, other: bytes, capsys: Captured
+) -> tuple[int, str, str]:
+    """The exit code, the last line that is printed, and what is wrong."""
+    names = folder / "one.json", folder / "other.json"
+    for name, raw in zip(names, (one, other), strict=True):
+        name.write_bytes(raw)
+    code = program.main([*map(str, names), "--federation", FEDERATION])
+    out, err = capsys.readouterr()
+    return code, out.splitlines()[-1] if out else "", err
+
+
+def test_a_receipt_and_a_refusal_of_one_transfer_prove_the_lie(
+    tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    made = Evidence()
+    receipt, refused = write_receipt(made.receipt()), refusal(made)
+    lie = (
+        f"PROOF THAT THE HUB LIED: the hub decided twice about transfer {ID}: cleared, "
+        f"number 4 in log {LOG}, and refused (cancelled), number 5 in log {LOG}."
+    )
+    assert compare(tmp_path, receipt, refused, capsys) == (program.HUB_LIED, lie, "")
+    code, last, _ = compare(tmp_path, refused, receipt, capsys)
+    assert code == 3
+    assert last.startswith("PROOF THAT THE HUB LIED: the hub decided twice")
+
+
+def test_what_an_honest_hub_may_have_said_proves_nothing(
+    tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    made = Evidence()
+    receipt = write_receipt(made.receipt())
+    honest = [
+        receipt,
+        # Somebody asked for an id that the hub did not know yet.
+        refusal(made, prepare=None, code="unknown-transfer"),
+        refusal(made, id=OTHER_ID),
+    ]
+    for one in honest:
+        code, last, err = compare(tmp_path, receipt, one, capsys)
+        assert (code, err) == (program.GENUINE, "")
+        assert last == "Together they prove nothing against the hub."
+
+
+def test_two_receipts_of_one_transfer_prove_two_clearings(
+    tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    made = Evidence()
+    first = write_receipt(made.receipt())
+    made.leaves.append(made.decision())
+    code, last, _ = compare(tmp_path, first, write_receipt(made.receipt()), capsys)
+    assert code == program.HUB_LIED
+    assert "decided twice" in last
+
+
+@pytest.mark.parametrize(
+    ("behind", "told"), [(0, "signed two checkpoints"), (1, "signed two decisions")]
+)
+def test_two_logs_of_one_name_prove_the_lie(
+    tmp_path: pathlib.Path, capsys: Captured, behind: int, told: str
+) -> None:
+    # Another transfer stands where ours does.
+    made, other = Evidence(), Evidence()
+    other.leaves.pop()
+    refused = refusal(other, behind=behind, id=OTHER_ID)
+    receipt = write_receipt(made.receipt())
+    code, last, _ = compare(tmp_path, receipt, refused, capsys)
+    assert code == program.HUB_LIED
+    assert told in last
+
+
+def test_of_two_files_each_must_be_genuine(
+    tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    made = Evidence()
+    receipt, refused = write_receipt(made.receipt()), refusal(made)
+    for place in range(0, len(refused) - 1, 7):
+        wrong = bytearray(refused)
+        wrong[place] ^= 1
+        code, last, err = compare(tmp_path, receipt, bytes(wrong), capsys)
+        assert (code, last) == (program.NOT_GENUINE, "")
+        check_plain(err)
+    assert compare(tmp_path, receipt, b"", capsys)[0] == program.NOT_GENUINE
+    alone = tmp_path / "alone.json"
+    alone.write_bytes(refused)
+    assert program.main([str(alone), "--federation", FEDERATION]) == 0
+    assert capsys.readouterr().out.startswith("Genuine.\nInterlets refusal: ")
 
 
 def test_any_file_gets_one_sentence(tmp_path: pathlib.Path, capsys: Captured) -> None:
