@@ -9,8 +9,10 @@ from protocol import receipt as receipts
 from protocol.checkpoint import NOTE_LENGTH_MAX
 from protocol.envelope import LINE_1_LENGTH_MAX
 from protocol.messages import ITEM_LENGTH_MAX, PATH_LENGTH_MAX, PREPARE_LENGTH_MAX
+from protocol.refusal import REFUSAL_LENGTH_MAX
 from protocol.tiles import Tile, write_path
 from tests import second_verifier
+from tests.peer.receipts import Evidence, refusal
 
 ROOT = pathlib.Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
@@ -18,6 +20,7 @@ FILE: str = json.loads(
     (ROOT / "tests" / "vectors" / "receipts.json").read_text(encoding="utf-8")
 )["genuine"]["with content and a witness"]
 RECEIPT = json.loads(FILE)
+REFUSAL = json.loads(refusal(Evidence()))
 
 
 def blocks() -> dict[str, str]:
@@ -51,6 +54,7 @@ def test_all_examples_are_parts_of_one_genuine_receipt() -> None:
         "content": RECEIPT["content"],
         "told": "\n".join(RECEIPT["told"]),
         "tile-paths": blocks()["tile-paths"],
+        "refusal": "\n".join(REFUSAL["told"]),
     }
     assert second_verifier.verify(FILE.encode(), RECEIPT["federation"])
 
@@ -67,6 +71,12 @@ def test_the_table_names_the_members_in_their_order() -> None:
     assert names[: len(RECEIPT)] == list(RECEIPT)
 
 
+def test_the_table_names_a_refusals_members_in_their_order() -> None:
+    part = TEXT.partition("\n## 10. ")[2].partition("```")[0]
+    cells = re.findall(r"^\| (`.*?) \|", part, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(cells)) == list(REFUSAL)
+
+
 def test_the_limits_are_the_codes_own() -> None:
     for limit, told in (
         (receipts.RECEIPT_LENGTH_MAX // 1024**2, "At most {} MiB"),
@@ -76,5 +86,6 @@ def test_the_limits_are_the_codes_own() -> None:
         (LINE_1_LENGTH_MAX, "`interlets-envelope`, at most {:,} bytes"),
         (PATH_LENGTH_MAX, "`path` of at most {} hashes, `envelope`"),
         (receipts.WITNESSES_MAX, "at most {} of `entry`"),
+        (REFUSAL_LENGTH_MAX // 1024, "is one file, at most {} KiB"),
     ):
         assert told.format(limit) in TEXT

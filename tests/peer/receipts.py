@@ -13,7 +13,8 @@ from protocol.directory import Directory, public_keys
 from protocol.merkle import Tree
 from protocol.messages import HubStatement, line_hash, write_line
 from protocol.receipt import LeafProof, Receipt, Witness, with_words
-from tests.peer.makers import LOG, directory_decision, entry_of, proof_of
+from protocol.refusal import Refusal, with_refusal_words, write_refusal
+from tests.peer.makers import LOG, OTHER_ID, directory_decision, entry_of, proof_of
 from tests.protocol.makers import (
     AT,
     FEDERATION,
@@ -155,6 +156,26 @@ class Evidence:
 
     def receipt(self, **changes: Any) -> Receipt:
         return with_words(self.bare(**changes))
+
+
+def refusal(made: Evidence, *, behind: int = 0, **changes: Any) -> bytes:
+    """What proves that the hub refused what it also cleared.
+
+    ``behind`` decisions more are in the log by then.
+    """
+    fields: dict[str, Any] = {"outcome": "refused", "code": "cancelled", "answer": None}
+    place = len(made.leaves)
+    made.leaves.append(made.decision(**(fields | changes)))
+    for _ in range(behind):
+        made.leaves.append(made.decision(id=OTHER_ID))
+    refused = Refusal(
+        told=[],
+        federation=FEDERATION,
+        statement=statement(),
+        checkpoint=write_checkpoint(made.checkpoint(), signing_key("hub")),
+        decision=leaf_proof(Tree(made.leaves), made.leaves, place),
+    )
+    return write_refusal(with_refusal_words(refused))
 
 
 def changed(receipt: Receipt, **changes: Any) -> Receipt:

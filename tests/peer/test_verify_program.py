@@ -9,19 +9,15 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from protocol import __main__ as program
-from protocol.checkpoint import write_checkpoint
-from protocol.merkle import Tree
 from protocol.receipt import with_words, write_receipt
-from protocol.refusal import Refusal, with_refusal_words, write_refusal
 from tests.peer.forge import Forge, dumps
 from tests.peer.makers import LOG, OTHER_ID
-from tests.peer.receipts import Evidence, leaf_proof, statement
-from tests.protocol.makers import FEDERATION, ID, ROOT, signing_key
+from tests.peer.receipts import Evidence, refusal, statement
+from tests.protocol.makers import FEDERATION, ID, ROOT
 from tests.vectors import make
 
 VECTORS = json.loads((make.FOLDER / "receipts.json").read_text(encoding="utf-8"))
@@ -87,26 +83,6 @@ def hostile_files() -> Iterator[bytes]:
             yield RAW.replace(b'"content":', b'"content":' + begin * depth, 1)
     yield RAW.replace(b'"index":4', b'"index":' + b"9" * 100_000)
     yield RAW.replace(b'"index":4', b'"index":1e999999999')
-
-
-def refusal(made: Evidence, *, behind: int = 0, **changes: Any) -> bytes:
-    """What proves that the hub refused what it also cleared.
-
-    ``behind`` decisions more are in the log by then.
-    """
-    fields: dict[str, Any] = {"outcome": "refused", "code": "cancelled", "answer": None}
-    place = len(made.leaves)
-    made.leaves.append(made.decision(**(fields | changes)))
-    for _ in range(behind):
-        made.leaves.append(made.decision(id=OTHER_ID))
-    refused = Refusal(
-        told=[],
-        federation=FEDERATION,
-        statement=statement(),
-        checkpoint=write_checkpoint(made.checkpoint(), signing_key("hub")),
-        decision=leaf_proof(Tree(made.leaves), made.leaves, place),
-    )
-    return write_refusal(with_refusal_words(refused))
 
 
 def compare(
