@@ -232,9 +232,9 @@ async def test_a_flood_for_evidence_leaves_the_log_to_be_read(
         async with published(federated) as (client, evidence):
             are_done, find = asyncio.Event(), evidence.find
 
-            async def slow(*asked: Any) -> Any:
+            async def slow(*asked: Any, **how: Any) -> Any:
                 await are_done.wait()
-                return await find(*asked)
+                return await find(*asked, **how)
 
             evidence.find = slow  # type: ignore[method-assign]
             path = f"/federation/v1/evidence/{transfer_id}"
@@ -388,6 +388,8 @@ async def test_only_a_receipt_has_a_cover_written_and_once(
         async with published(federated) as (client, evidence):
             before = await newest(client)
             evidence.note_cover(cover(Group("gent"), before.short))
+            _, witnesses = await receipt_of(client, f"{first}?witnesses=false")
+            assert witnesses == []
             assert await witness_rows(federated) == []
             await receipt_of(client, first)
             await pay(federated, 1, "bread")
@@ -451,6 +453,7 @@ async def test_a_directory_is_folded_on_from_the_nearest_that_is_known(
 WRONG = {
     "evidence/0f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b": 404,
     "evidence/nonsense": 404,
+    "evidence/0f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b?witnesses=no": 400,
     "log/AAAAAAAAAAA/checkpoint": 404,
     "log/AAAAAAAAAAA/checkpoint?size=-1": 400,
     "log/AAAAAAAAAAA/checkpoint?size=%00": 400,
