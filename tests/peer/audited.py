@@ -15,8 +15,8 @@ import asyncpg
 
 from clearing import audit as hub_audit
 from clearing import log_store
-from clearing.rules import Limit
 from clearing.evidence import Evidence
+from clearing.rules import Limit
 from nodes import audit as node_audit
 from nodes.member_store import Membership
 from nodes.rules import (
