@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TextIO
 
 from protocol.address import FederationId, read_federation
-from protocol.checkpoint import read_checkpoint
+from protocol.checkpoint import read_checkpoint_of
 from protocol.contradiction import find_contradiction
-from protocol.directory import entry_key, read_hub_statement
+from protocol.directory import read_hub_statement
 from protocol.errors import InterletsError, MalformedMessageError
 from protocol.receipt import RECEIPT_LENGTH_MAX, Proven, describe, verify_receipt
 from protocol.refusal import ProvenRefusal, describe_refusal, verify_refusal
@@ -152,8 +152,7 @@ def _check(raw: bytes, federation: FederationId | None, hub: Path | None) -> lis
             "a receipt; or a checkpoint together with --hub and --federation",
         )
     statement = read_hub_statement(_text(_read(hub)).removesuffix("\n"), federation)
-    public = entry_key(statement.keys, "signing")
-    found = read_checkpoint(_text(raw), federation, public)
+    found = read_checkpoint_of(_text(raw), federation, statement)
     return [
         f"Checkpoint of {federation}, log {found.log}: {found.size} decisions, "
         f"root {found.root}; directory version {found.version}."

@@ -24,10 +24,10 @@ import msgspec
 
 from protocol import merkle
 from protocol.base64url import read_base64url, write_base64url
-from protocol.directory import Directory
+from protocol.directory import Directory, entry_key, hub_key, hub_key_spans
 from protocol.errors import MalformedMessageError, NotSignedError
 from protocol.keyring import SigningKey, verify
-from protocol.messages import Checkpoint
+from protocol.messages import Checkpoint, HubStatement
 
 NOTE_LENGTH_MAX = 2 * 1024
 #: Of the note's kind Ed25519 (C2SP ``signed-note``).
@@ -111,9 +111,7 @@ def read_checkpoint(note: str, federation: str, public: bytes) -> SignedCheckpoi
         MalformedMessageError: not such a note, or another spelling of one.
         NotSignedError: of another federation, or not by that key.
     """
-    found = _NOTE.fullmatch(note) if len(note) <= NOTE_LENGTH_MAX else None
-    if found is None:
-        raise MalformedMessageError("checkpoint", note, "a signed checkpoint")
+    found = _split(note)
     if not found["federation"] == found["name"] == federation:
         told = f"checkpoint: of {found['federation']}, which is not ours"
         raise NotSignedError(told)
@@ -140,6 +138,35 @@ def _text_of(stated: SignedCheckpoint) -> str:
         f"{stated.federation}/{stated.log}\n{stated.size}\n{_padded(stated.root)}\n"
         f"directory {stated.version} {stated.groups} {_padded(stated.directory)}\n"
     )
+
+
+def read_checkpoint_of(
+    note: str, federation: str, statement: HubStatement
+) -> SignedCheckpoint:
+    """Read a checkpoint under the key that the hub had at its log and size.
+
+    Raises:
+        MalformedMessageError: not such a note, or another spelling of one.
+        NotSignedError: of another federation, or by a key that was not in force.
+    """
+    found = _split(note)
+    log, size = found["log"], int(found["size"])
+    public = hub_key(statement, log, size)
+    others = [read_base64url(span.key, "key") for span in hub_key_spans(statement)]
+    others.append(entry_key(statement.keys, "signing"))
+    named = _read_base64(found["signature"])[:_KEY_HASH_LENGTH]
+    by_name = {_key_hash(federation, other): other for other in others}
+    if by_name.get(named, public) != public:
+        told = f"checkpoint: revoked: a key of the hub's that is not for {log}/{size}"
+        raise NotSignedError(told)
+    return read_checkpoint(note, federation, public)
+
+
+def _split(note: str) -> re.Match[str]:
+    found = _NOTE.fullmatch(note) if len(note) <= NOTE_LENGTH_MAX else None
+    if found is None:
+        raise MalformedMessageError("checkpoint", note, "a signed checkpoint")
+    return found
 
 
 def directory_tree(directory: Directory) -> merkle.Tree:

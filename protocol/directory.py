@@ -6,14 +6,28 @@ decisions and so hold the same directory (protocol, sections 3 and 9).
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import msgspec
 
 from protocol import jws, strict_json
 from protocol.address import FederationId, Group, read_display_name, read_group
 from protocol.base64url import read_base64url, write_base64url
-from protocol.errors import MalformedMessageError, NotSignedError, WeakKeyError
+from protocol.errors import (
+    MalformedMessageError,
+    NotSignedError,
+    PeerError,
+    WeakKeyError,
+)
+from protocol.key_change import (
+    check_same_but_keys,
+    check_spans,
+    check_spans_follow,
+    check_statement,
+    former_keys,
+    key_text,
+)
 from protocol.keyring import (
     KeyPeriod,
     Keyring,
@@ -27,7 +41,9 @@ from protocol.messages import (
     DirectoryDecision,
     EntryKey,
     GroupEntry,
+    HubKeySpan,
     HubStatement,
+    KeysDecision,
     KeySpan,
     entry_decoder,
     hub_statement_decoder,
@@ -52,6 +68,11 @@ class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
         ceiling: highest position allowed, milliseconds.
         keys: item numbers of its signing keys, oldest first.
         line: the decision's line.
+        former: the public keys that it signed with before, oldest first.
+        used: every public key that it ever had, of any use.
+        by_admin: neither its old nor its recovery key has signed for its keys.
+        rests_on: the record whose keys these are only as good as; ``None`` where
+            nobody need be asked.
     """
 
     entry: GroupEntry
@@ -61,6 +82,10 @@ class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: int
     keys: tuple[KeySpan, ...]
     line: bytes
+    former: tuple[str, ...] = ()
+    used: frozenset[str] = frozenset()
+    by_admin: bool = False
+    rests_on: "GroupRecord | None" = None
 
     @property
     def rate(self) -> int:
@@ -145,7 +170,7 @@ def _check_fitness(keys: Sequence[EntryKey]) -> None:
 
 
 def check_succession(before: GroupRecord | None, entry: GroupEntry) -> None:
-    """Check that an entry may follow the one we have.
+    """Check that an entry with the same keys may follow the one we have.
 
     Raises:
         MalformedMessageError: a version, key or old rate that does not fit.
@@ -198,15 +223,20 @@ def fold(
 ) -> Directory:
     """Apply one directory decision; gives a new directory.
 
+    New keys that nobody has vouched for are taken too, so that all have the same
+    directory; ``trusted`` tells which keys count.
+
     Raises:
         MalformedMessageError, NotSignedError, WeakKeyError: the group's part is
-            not what the group could have signed.
+            not what the group could have signed, or its keys can never follow.
     """
     entry = read_entry(decision.entry, federation)
     if entry.group != decision.group:
         raise MalformedMessageError("group", decision.group, entry.group)
     group = Group(entry.group)
-    check_succession(directory.get(group), entry)
+    before = directory.get(group)
+    check_spans(decision, entry)
+    former = tuple(former_keys(decision))
     record = GroupRecord(
         entry=entry,
         signed=decision.entry,
@@ -215,17 +245,122 @@ def fold(
         ceiling=decision.ceiling,
         keys=tuple(decision.keys),
         line=line,
+        former=former,
+        used=frozenset((*former, *(key.key for key in entry.keys))),
     )
+    _check_unused(directory, before, record)
+    if before is not None:
+        record = _following(before, record, decision)
     return {**directory, group: record}
 
 
+def _check_unused(
+    directory: Directory, before: GroupRecord | None, record: GroupRecord
+) -> None:
+    """Refuse new keys that anyone has used, for whatever."""
+    new = set(record.used)
+    if before is not None:
+        new = {key.key for key in record.entry.keys if key not in before.entry.keys}
+    if new and any(new & other.used for other in directory.values()):
+        raise WeakKeyError("keys: one of them is in use, or was")
+
+
+def _following(
+    before: GroupRecord, record: GroupRecord, decision: DirectoryDecision
+) -> GroupRecord:
+    """Give a group's next record, with what is known of its keys.
+
+    A decision of kind ``directory`` never brings new keys.
+    """
+    last, statement = None, None
+    if isinstance(decision, KeysDecision):
+        last, statement = check_spans_follow(before.keys, decision), decision.statement
+    added = () if last is None else (key_text(before.entry, "signing"),)
+    if record.former != (*before.former, *added):
+        raise MalformedMessageError("former", "other keys", "what they were")
+    record = msgspec.structs.replace(record, used=before.used | record.used)
+    if record.entry.keys == before.entry.keys or not isinstance(decision, KeysDecision):
+        check_succession(before, record.entry)
+        return msgspec.structs.replace(
+            record, by_admin=before.by_admin, rests_on=before.rests_on
+        )
+    check_same_but_keys(before.entry, record.entry)
+    voucher = _voucher(before, record, statement, last)
+    if voucher is None:
+        return msgspec.structs.replace(record, by_admin=True, rests_on=before)
+    rests_on = None if voucher.rests_on is None else voucher
+    return msgspec.structs.replace(record, rests_on=rests_on)
+
+
+def _voucher(
+    before: GroupRecord, record: GroupRecord, statement: str | None, last: int | None
+) -> GroupRecord | None:
+    """Find the record whose keys have signed for new ones, the newest first.
+
+    An older one counts too: a group whose keys the hub has replaced without asking
+    can still speak for itself.
+    """
+    found: GroupRecord | None = before
+    while statement is not None and found is not None:
+        try:
+            check_statement(statement, found.entry, record.entry, last)
+        except PeerError:
+            found = found.rests_on
+        else:
+            return found
+    return None
+
+
+def keys_hash(entry: GroupEntry) -> str:
+    """Hash what the check digits are of: federation, group and all keys."""
+    return write_base64url(_digest(FederationId(entry.federation), entry))
+
+
+def trusted(directory: Directory, accepted: Set[str]) -> Directory:
+    """Give each group with the keys that count here.
+
+    Args:
+        directory: as the hub's decisions fold.
+        accepted: hashes of keys (``keys_hash``) that people have compared.
+
+    Returns:
+        The directory itself where nothing is held back; else with the record that
+        was trusted last, for each group whose new keys nobody has vouched for.
+    """
+    held = {
+        group: _trusted(record, accepted)
+        for group, record in directory.items()
+        if not _is_trusted(record, accepted)
+    }
+    return {**directory, **held} if held else directory
+
+
+def _is_trusted(record: GroupRecord, accepted: Set[str]) -> bool:
+    while record.rests_on is not None and keys_hash(record.entry) not in accepted:
+        if record.by_admin:
+            return False
+        record = record.rests_on
+    return True
+
+
+def _trusted(record: GroupRecord, accepted: Set[str]) -> GroupRecord:
+    while record.rests_on is not None and not _is_trusted(record, accepted):
+        record = record.rests_on
+    return record
+
+
 def periods(directory: Directory) -> list[KeyPeriod]:
-    """Give the signing keys of all groups with their item numbers."""
+    """Give the signing keys of all groups, also former ones, with item numbers."""
     found = []
     for group, record in directory.items():
-        public = record.key("signing")
-        spans = [span for span in record.keys if span.kid == key_id(public)]
-        found += [KeyPeriod(group, public, span.first, span.last) for span in spans]
+        publics = [read_base64url(key, "former key") for key in record.former]
+        publics.append(record.key("signing"))
+        by_kid = {key_id(public): public for public in publics}
+        found += [
+            KeyPeriod(group, by_kid[span.kid], span.first, span.last)
+            for span in record.keys
+            if span.kid in by_kid
+        ]
     return found
 
 
@@ -261,7 +396,40 @@ def read_hub_statement(signed: str, federation: FederationId) -> HubStatement:
     if statement.federation != federation:
         raise NotSignedError("hub statement: for another federation")
     _check_fitness(statement.keys)
+    _check_former(statement)
     return statement
+
+
+def _check_former(statement: HubStatement) -> None:
+    """Check that no checkpoint has two former keys, and that they are fit."""
+    if (statement.former is msgspec.UNSET) != (statement.version == 1):
+        expected = "former keys from version 2 on, and not before"
+        raise MalformedMessageError("former", statement.version, expected)
+    spans = sorted(hub_key_spans(statement), key=lambda span: (span.log, span.first))
+    now = {key.key for key in statement.keys}
+    for span in spans:
+        check_signing_key(read_base64url(span.key, "former key"))
+        if span.key in now or span.first > span.last:
+            raise MalformedMessageError("former", span.key, "a former key, its sizes")
+    for one, other in itertools.pairwise(spans):
+        if one.log == other.log and other.first <= one.last:
+            raise MalformedMessageError("former", one.log, "one key for each size")
+
+
+def hub_key_spans(statement: HubStatement) -> Sequence[HubKeySpan]:
+    """List which checkpoints the hub's former keys signed."""
+    return () if isinstance(statement.former, msgspec.UnsetType) else statement.former
+
+
+def hub_key(statement: HubStatement, log: str, size: int) -> bytes:
+    """Give the hub's signing key that counts for one checkpoint.
+
+    What no former key is known to have signed must be signed by the newest.
+    """
+    for span in hub_key_spans(statement):
+        if span.log == log and span.first <= size <= span.last:
+            return read_base64url(span.key, "former key")
+    return entry_key(statement.keys, "signing")
 
 
 def public_keys(signing: bytes, sealing: bytes, recovery: bytes) -> list[EntryKey]:
@@ -278,10 +446,13 @@ def check_digits(federation: FederationId, entry: GroupEntry) -> str:
 
     From SHA-256 over the federation (so its root key), the group and its keys.
     """
-    told = "\n".join([federation, entry.group, *(key.key for key in entry.keys)])
-    digest = hashlib.sha256(told.encode()).digest()
-    digits = f"{int.from_bytes(digest) % 10**12:012d}"
+    digits = f"{int.from_bytes(_digest(federation, entry)) % 10**12:012d}"
     return " ".join(digits[start : start + 4] for start in range(0, 12, 4))
+
+
+def _digest(federation: FederationId, entry: GroupEntry) -> bytes:
+    told = "\n".join([federation, entry.group, *(key.key for key in entry.keys)])
+    return hashlib.sha256(told.encode()).digest()
 
 
 def rate_of_hour(per_hour: int, decimals: int) -> int:

@@ -19,7 +19,7 @@ from protocol.base64url import read_base64url, write_base64url
 from protocol.errors import MalformedMessageError, NotSignedError
 from protocol.inquiry import InquiryLine, read_lines
 from protocol.instant import read_instant
-from protocol.keyring import KeyPeriod, Keyring, SigningKey, may_sign
+from protocol.keyring import KeyPeriod, Keyring, SigningKey, check_in_force
 from protocol.messages import (
     NOTHING_HASH,
     SEALED_LINE_LENGTH_MAX,
@@ -307,9 +307,8 @@ def open_stored(
     """
     payload, period = _open_line_1(line_1, _envelope_decoder, keyring)
     _check_parties(payload, period, federation, receiver)
-    last = payload.first + payload.count - 1
-    if not may_sign(period, payload.first) or not may_sign(period, last):
-        raise NotSignedError(f"kid: not in force at item {payload.first}")
+    check_in_force(period, payload.first)
+    check_in_force(period, payload.first + payload.count - 1)
     return payload, line_hash(jws.split(line_1, TYP).payload)
 
 
@@ -388,8 +387,7 @@ def check_proof(
     )
     if root is None or write_base64url(root) != payload.root:
         raise NotSignedError("proof: the path does not lead to the signed root")
-    if not may_sign(period, payload.first + proof.index):
-        raise NotSignedError("kid: not in force at this item")
+    check_in_force(period, payload.first + proof.index)
     return payload
 
 
@@ -406,6 +404,7 @@ def check_cover(
     payload, period = _open_line_1(raw, _cover_decoder, keyring)
     _check_parties(payload, period, federation, HUB)
     _check_cover_fields(payload)
-    if payload.from_ != signer or not may_sign(period, payload.first):
+    if payload.from_ != signer:
         raise NotSignedError(f"cover: signed by {payload.from_}, not by {signer}")
+    check_in_force(period, payload.first)
     return payload

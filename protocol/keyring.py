@@ -148,6 +148,20 @@ class Keyring:
         return key_id(public) in self._periods
 
 
+def check_in_force(period: KeyPeriod, number: int) -> None:
+    """Check that a key was in force at an item number, and say how it was not.
+
+    Raises:
+        NotSignedError: too early, or revoked before.
+    """
+    if number < period.first:
+        told = f"not in force before item {period.first}; this is {number}"
+        raise NotSignedError(f"kid: {told}")
+    if not may_sign(period, number):
+        told = f"not in force after item {period.last}; this is {number}"
+        raise NotSignedError(f"kid: revoked: {told}")
+
+
 def may_sign(period: KeyPeriod, number: int) -> bool:
     """Say whether a key was in force at an item number."""
     return period.first <= number and (period.last is None or number <= period.last)

@@ -30,6 +30,8 @@ OFFER_LENGTH_MAX = 12 * 1024
 ITEM_LENGTH_MAX = 16 * 1024
 SEALED_LINE_LENGTH_MAX = 6 * 1024
 PATH_LENGTH_MAX = 10
+#: Spans of former hub keys in a statement: one for each log that such a key signed.
+HUB_KEY_SPANS_MAX = 1000
 
 _LAST = "[AEIMQUYcgkosw048]"  # the last letter of 8 or 32 bytes carries 4 bits
 GroupField = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{1,31}\Z")]
@@ -186,7 +188,7 @@ class DirectoryDecision(DecisionItem, frozen=True, kw_only=True, tag="decision")
     ``floor`` and ``ceiling`` bound the group's position, in milliseconds.
     """
 
-    kind: Literal["directory"] = "directory"
+    kind: Literal["directory", "keys"] = "directory"
     at: InstantField
     group: GroupField
     entry: str
@@ -194,6 +196,19 @@ class DirectoryDecision(DecisionItem, frozen=True, kw_only=True, tag="decision")
     floor: SignedField
     ceiling: SignedField
     keys: list[KeySpan]
+
+
+class KeysDecision(DirectoryDecision, frozen=True, kw_only=True, tag="decision"):
+    """What a directory decision says of a group that has ever had other keys.
+
+    ``former`` are the public keys of all spans but the last, so that old evidence
+    verifies by this line alone. ``statement`` vouches for the keys that this very
+    decision changes; it is ``None`` when none change, or the hub alone says so.
+    """
+
+    kind: Literal["directory", "keys"] = "keys"
+    former: list[HashField]
+    statement: str | None
 
 
 class LogDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
@@ -235,6 +250,7 @@ AnyItem = (
     | TransferCancel
     | TransferDecision
     | DirectoryDecision
+    | KeysDecision
     | LogDecision
     | DirectoryPropose
     | Mirror
@@ -291,16 +307,62 @@ class GroupEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     keys: Annotated[list[EntryKey], Meta(min_length=3, max_length=3)]
 
 
+class KeyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A group's old signing key names its new keys (JWS ``interlets-key-change``).
+
+    ``version`` and ``keys`` are those of the entry that follows, which the new
+    signing key signs. ``last`` is the last item number that the old one signs.
+    """
+
+    v: Literal[1]
+    federation: FederationField
+    group: GroupField
+    version: NumberField
+    keys: Annotated[list[EntryKey], Meta(min_length=3, max_length=3)]
+    last: NumberField
+
+
+class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A group's recovery key names its new keys (JWS ``interlets-recovery``).
+
+    ``version`` and ``keys`` are those of the entry that follows; ``reason`` is for
+    people.
+    """
+
+    v: Literal[1]
+    federation: FederationField
+    group: GroupField
+    version: NumberField
+    keys: Annotated[list[EntryKey], Meta(min_length=3, max_length=3)]
+    reason: str
+
+
+class HubKeySpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A former signing key of the hub's, and which checkpoints of a log it signed."""
+
+    key: HashField
+    log: LifeField
+    first: CountField
+    last: CountField
+
+
 class HubStatement(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 ):
-    """The hub's keys, signed by the federation's root key (``interlets-hub``)."""
+    """The hub's keys, signed by the federation's root key (``interlets-hub``).
+
+    ``former`` is a field from version 2 on; the first has no former keys.
+    """
 
     v: Literal[1]
     federation: FederationField
     version: NumberField
     name: str
     keys: Annotated[list[EntryKey], Meta(min_length=2, max_length=3)]
+    former: (
+        Annotated[list[HubKeySpan], Meta(max_length=HUB_KEY_SPANS_MAX)]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 class JoinRequest(
@@ -359,6 +421,7 @@ _DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
     },
     ("decision", "transfer"): msgspec.json.Decoder(TransferDecision),
     ("decision", "directory"): msgspec.json.Decoder(DirectoryDecision),
+    ("decision", "keys"): msgspec.json.Decoder(KeysDecision),
     ("decision", "log"): msgspec.json.Decoder(LogDecision),
 }
 _LENGTHS_MAX = {
@@ -418,6 +481,8 @@ def read_item(line: bytes) -> AnyItem | ItemRefusalCode:
 
 content_decoder = msgspec.json.Decoder(Content)
 entry_decoder = msgspec.json.Decoder(GroupEntry)
+key_change_decoder = msgspec.json.Decoder(KeyChange)
+recovery_decoder = msgspec.json.Decoder(Recovery)
 hub_statement_decoder = msgspec.json.Decoder(HubStatement)
 join_decoder = msgspec.json.Decoder(JoinRequest)
 recovery_consent_decoder = msgspec.json.Decoder(RecoveryConsent)

@@ -15,11 +15,10 @@ from msgspec import Meta
 from protocol import merkle, strict_json
 from protocol.address import FederationId, Group, read_display_name, read_memo
 from protocol.base64url import read_base64url, write_base64url
-from protocol.checkpoint import SignedCheckpoint, read_checkpoint
+from protocol.checkpoint import SignedCheckpoint, read_checkpoint_of
 from protocol.directory import (
     GroupRecord,
     check_digits,
-    entry_key,
     fold,
     keyring,
     read_hub_statement,
@@ -164,8 +163,7 @@ def prove_receipt(receipt: Receipt, federation: FederationId | None) -> Proven:
     if federation is not None and federation != own:
         raise NotSignedError(f"federation: the receipt is of {own}")
     statement = read_hub_statement(receipt.statement, own)
-    hub_key = entry_key(statement.keys, "signing")
-    checkpoint = read_checkpoint(receipt.checkpoint, own, hub_key)
+    checkpoint = read_checkpoint_of(receipt.checkpoint, own, statement)
     decision = _decision_of(receipt, checkpoint)
     payer = _record_of(receipt.payer, checkpoint, own)
     payee = _record_of(receipt.payee, checkpoint, own)
@@ -241,6 +239,8 @@ def _prepare_of(
 ) -> TransferPrepare:
     """Check both groups' words: that they signed them, and about this transfer."""
     groups = Group(payer.entry.group), Group(payee.entry.group)
+    if groups[0] != groups[1] and payer.used & payee.used:
+        raise NotSignedError("kid: one key for two groups")
     keys = keyring({groups[0]: payer, groups[1]: payee})
     own = FederationId(receipt.federation)
     check_proof(receipt.prepare, keys, own, groups[0])

@@ -1,0 +1,177 @@
+"""Who may give a group new keys: its old signing key, or its recovery key.
+
+A hub could otherwise slip in a key of its own. So a change of keys comes with a
+statement that names the new entry's version and all of its keys; the new entry itself
+is signed by the new signing key. Here is the law by which everybody judges such a
+statement. No server makes one yet: the verbs that change keys wait until the simulator
+has shown that no order of changes, stops and restores locks a link out (protocol,
+section 3). Whose word counts when nobody vouches is the business of
+``protocol.directory``.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from protocol import jws, strict_json
+from protocol.address import read_reason
+from protocol.base64url import read_base64url
+from protocol.errors import MalformedMessageError, NotSignedError
+from protocol.keyring import SigningKey, check_signing_key, key_id
+from protocol.messages import (
+    DirectoryDecision,
+    GroupEntry,
+    KeyChange,
+    KeysDecision,
+    KeySpan,
+    Recovery,
+    key_change_decoder,
+    recovery_decoder,
+)
+
+KEY_CHANGE_TYP = "interlets-key-change"
+RECOVERY_TYP = "interlets-recovery"
+
+
+def sign_key_change(change: KeyChange, old: SigningKey) -> str:
+    """Sign new keys with the old signing key."""
+    return jws.sign(strict_json.write(change), old, KEY_CHANGE_TYP)
+
+
+def sign_recovery(recovery: Recovery, key: SigningKey) -> str:
+    """Sign new keys with the recovery key."""
+    return jws.sign(strict_json.write(recovery), key, RECOVERY_TYP)
+
+
+def check_statement(
+    signed: str, before: GroupEntry, entry: GroupEntry, last: int | None
+) -> None:
+    """Check that a statement vouches for the keys of the entry that follows.
+
+    Args:
+        signed: the statement.
+        before: the entry whose signing or recovery key must have signed it.
+        entry: the one that follows; its own signature was checked.
+        last: last item number of the old signing key as the hub tells it; ``None``
+            when that key stays.
+
+    Raises:
+        MalformedMessageError: not such a statement.
+        NotSignedError: by another key, or about something else.
+    """
+    try:
+        parts = jws.split(signed, KEY_CHANGE_TYP)
+    except MalformedMessageError:
+        _check_recovery(jws.split(signed, RECOVERY_TYP), before, entry)
+    else:
+        _check_key_change(parts, before, entry, last)
+
+
+def _check_key_change(
+    parts: jws.Jws, before: GroupEntry, entry: GroupEntry, last: int | None
+) -> None:
+    payload = _check_signature(parts, before, "signing")
+    change = strict_json.read(payload, key_change_decoder, KEY_CHANGE_TYP)
+    _check_about(change, entry)
+    if last is not None and change.last != last:
+        raise NotSignedError(f"key change: signs up to item {change.last}, not {last}")
+    # Who holds the signing key alone could otherwise shut its group out for ever.
+    if key_text(before, "recovery") != key_text(entry, "recovery"):
+        raise NotSignedError("key change: only the recovery key replaces itself")
+
+
+def _check_recovery(parts: jws.Jws, before: GroupEntry, entry: GroupEntry) -> None:
+    payload = _check_signature(parts, before, "recovery")
+    recovery = strict_json.read(payload, recovery_decoder, RECOVERY_TYP)
+    _check_about(recovery, entry)
+    read_reason(recovery.reason)
+
+
+def _check_signature(parts: jws.Jws, before: GroupEntry, use: str) -> bytes:
+    public = read_base64url(key_text(before, use), f"{use} key")
+    if parts.kid != key_id(public):
+        raise NotSignedError(f"{parts.typ}: not signed by the group's {use} key")
+    return jws.check(parts, public)
+
+
+def _check_about(statement: KeyChange | Recovery, entry: GroupEntry) -> None:
+    said = (statement.federation, statement.group, statement.version, statement.keys)
+    if said != (entry.federation, entry.group, entry.version, entry.keys):
+        raise NotSignedError("keys: the statement is about another entry")
+
+
+def key_text(entry: GroupEntry, use: str) -> str:
+    """Give a key of an entry that was checked, as it is written there."""
+    return next(key.key for key in entry.keys if key.use == use)
+
+
+def check_same_but_keys(old: GroupEntry, entry: GroupEntry) -> None:
+    """Check that an entry is the next version, and other in its keys alone.
+
+    Raises:
+        MalformedMessageError: a version used before, or something else is new too.
+    """
+    if entry.version != old.version + 1:
+        expected = f"version {old.version + 1}, for the keys are new"
+        raise MalformedMessageError("entry version", entry.version, expected)
+    if msgspec.structs.replace(entry, version=old.version, keys=old.keys) != old:
+        raise MalformedMessageError("entry", "more than keys", "nothing new but keys")
+
+
+def former_keys(decision: DirectoryDecision) -> list[str]:
+    """Give the public keys that a group signed with before, oldest first."""
+    return decision.former if isinstance(decision, KeysDecision) else []
+
+
+def check_spans(decision: DirectoryDecision, entry: GroupEntry) -> None:
+    """Check that the former keys are named, and that no item has two keys or none.
+
+    A decision of kind ``directory`` tells of no former keys; its one span is read
+    where the key is looked up.
+
+    Raises:
+        MalformedMessageError: keys and item numbers that do not belong together.
+        WeakKeyError: a former key that could never have been registered.
+    """
+    if not isinstance(decision, KeysDecision):
+        return
+    texts = [*decision.former, key_text(entry, "signing")]
+    publics = [read_base64url(text, "former key") for text in texts]
+    kids = [key_id(public) for public in publics]
+    if [span.kid for span in decision.keys] != kids or len(set(kids)) != len(kids):
+        raise MalformedMessageError("keys", kids, "one span for each signing key")
+    for public in publics[:-1]:
+        check_signing_key(public)
+    if not _is_gapless(decision.keys):
+        raise MalformedMessageError("keys", "item numbers", "one key for each item")
+
+
+def _is_gapless(spans: Sequence[KeySpan]) -> bool:
+    """Say whether each span begins behind the one before; the last may be open."""
+    firsts = [1] + [0 if span.last is None else span.last + 1 for span in spans]
+    return all(
+        span.first == first and (span.last is None or span.last >= span.first)
+        for span, first in zip(spans, firsts, strict=False)
+    )
+
+
+def check_spans_follow(
+    before: Sequence[KeySpan], decision: DirectoryDecision
+) -> int | None:
+    """Check that a decision keeps what was told of former keys.
+
+    Returns:
+        The last item number of the key that was replaced; ``None`` when the signing
+        key is as it was.
+
+    Raises:
+        MalformedMessageError: another past than was told before.
+    """
+    spans = decision.keys
+    is_kept = list(spans[: len(before) - 1]) == list(before[:-1])
+    if not is_kept or len(spans) - len(before) not in (0, 1):
+        raise MalformedMessageError("keys", "former item numbers", "what they were")
+    last, now = before[-1], spans[len(before) - 1]
+    if (now.kid, now.first) != (last.kid, last.first):
+        raise MalformedMessageError("keys", now.kid, f"{last.kid} from {last.first}")
+    return now.last if len(spans) > len(before) else None
