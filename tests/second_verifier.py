@@ -177,6 +177,8 @@ RECEIPT = {
 STATEMENT = {
     "v": (1, 1), "federation": FEDERATION, "version": NUMBER, "name": str, "keys": KEYS,
 }
+HUB_SPAN = {"key": HASH, "log": LIFE, "first": COUNT, "last": COUNT}
+LATER_STATEMENT = STATEMENT | {"former": [HUB_SPAN, 0, 1000]}
 UNIT = {"name": str, "plural": str, "symbol": str, "decimals": (0, 2)}
 RATE = {"version": NUMBER, "milliseconds": (1, 10**10)}
 ENTRY = {
@@ -189,6 +191,9 @@ DIRECTORY = {
     "at": TIME, "group": GROUP, "entry": str,
     "state": {"active", "leaving", "frozen", "left"}, "floor": SIGNED,
     "ceiling": SIGNED, "keys": [SPAN, 0, MAX],
+}
+KEYS_LINE = DIRECTORY | {
+    "kind": {"keys"}, "former": [HASH, 0, MAX], "statement": ("null", str),
 }
 DECISION = {
     "type": {"decision"}, "log": LIFE, "number": COUNT, "kind": {"transfer"},
@@ -380,7 +385,10 @@ class Group:
         need(leaf["size"] == note["groups"], "directory entry: size")
         place = (leaf["index"], leaf["size"], leaf["path"])
         need(root_of(utf8(leaf["line"]), *place) == note["directory"], "directory")
-        decision = item(leaf["line"], DIRECTORY, 16384, "directory entry")
+        line = parse(utf8(leaf["line"]))
+        has_former = isinstance(line, dict) and line.get("kind") == "keys"
+        shape = KEYS_LINE if has_former else DIRECTORY
+        decision = item(leaf["line"], shape, 16384, "directory entry")
         kid, payload = unsigned(decision["entry"], "interlets-entry")
         self.entry = entry = read(payload, ENTRY, "entry")
         self.keys = keys_of(entry["keys"])
@@ -396,36 +404,55 @@ class Group:
         need(entry["group"] == decision["group"] != "hub", "entry: group")
         self.name: str = entry["group"]
         self.index: int = leaf["index"]
-        self.kid = kid
-        self.spans = [span for span in decision["keys"] if span["kid"] == kid]
+        former = [octets(key) for key in decision.get("former", [])]
+        self.used = {*self.keys.values(), *former}
+        publics = [*former, self.keys["signing"]]
+        self.publics = {kid_of(public): public for public in publics}
+        if has_former:
+            self.check_spans(decision["keys"], former)
+        self.spans = {span["kid"]: span for span in decision["keys"]}
 
-    def check_in_force(self, number: int) -> None:
-        need(self.spans, "kid: never in force")
-        span = self.spans[-1]
+    def check_spans(self, spans: list[Found], former: list[bytes]) -> None:
+        need([span["kid"] for span in spans] == list(self.publics), "keys: spans")
+        need(len(self.publics) == len(former) + 1, "keys: one twice")
+        need(all(is_fit_for_signing(key) for key in former), "key: weak")
+        expected = 1
+        for place, span in enumerate(spans, 1 - len(spans)):
+            need(span["first"] == expected, "keys: items")
+            need(span["last"] is not None or place == 0, "keys: open")
+            need(span["last"] is None or span["last"] >= expected, "keys: no items")
+            expected = (span["last"] or 0) + 1
+
+    def check_in_force(self, kid: str, number: int) -> None:
+        need(kid in self.spans, "kid: never in force")
+        span = self.spans[kid]
         need(span["first"] <= number, "kid: not yet in force")
         need(span["last"] is None or number <= span["last"], "kid: no longer in force")
 
-    def open_line_1(self, line_1: str, shape: Found, federation: str) -> Found:
+    def open_line_1(
+        self, line_1: str, shape: Found, federation: str
+    ) -> tuple[str, Found]:
         need(len(line_1) <= 2048, "line 1: too long")
         kid, payload = unsigned(line_1, "interlets-envelope")
-        check_signed(line_1, kid, self.keys["signing"])
+        need(kid in self.publics, "kid: nobody's")
+        check_signed(line_1, kid, self.publics[kid])
         found: Found = read(payload, shape, "line 1")
         need(found["federation"] == federation, "line 1: federation")
         need(found["from"] == self.name, "line 1: from")
         times = [found["at"], found.get("peer_at")]
         need(all(one is None or is_time(one) for one in times), "line 1: time")
-        return found
+        return kid, found
 
     def check_proof(self, proof: Found, federation: str) -> None:
-        payload = self.open_line_1(proof["envelope"], ENVELOPE, federation)
+        kid, payload = self.open_line_1(proof["envelope"], ENVELOPE, federation)
         line = utf8(proof["line"])
         found = root_of(line, proof["index"], payload["count"], proof["path"])
         need(found == payload["root"], "proof: root")
-        self.check_in_force(payload["first"] + proof["index"])
+        self.check_in_force(kid, payload["first"] + proof["index"])
 
     def check_cover(self, line_1: str, note: Found, federation: str) -> None:
-        payload = self.open_line_1(line_1, COVER, federation)
-        self.check_in_force(payload["first"])
+        kid, payload = self.open_line_1(line_1, COVER, federation)
+        self.check_in_force(kid, payload["first"])
         named = {name: note[name] for name in ("log", "size", "root")}
         need(payload["checkpoint"] == named, "witness: another checkpoint")
 
@@ -438,17 +465,35 @@ class Group:
         return f"{self.name} {text[:4]} {text[4:8]} {text[8:]}"
 
 
-def hub_key(signed: str, federation: str) -> bytes:
+def hub_statement(signed: str, federation: str) -> Found:
     kid, payload = unsigned(signed, "interlets-hub")
-    statement = read(payload, STATEMENT, "statement")
+    first = parse(payload)
+    is_first = isinstance(first, dict) and first.get("version") == 1
+    shape = STATEMENT if is_first else LATER_STATEMENT
+    statement: Found = read(payload, shape, "statement")
     keys = keys_of(statement["keys"])
     need(sha(keys["recovery"]) == federation.partition("#")[2], "statement: root key")
     check_signed(signed, kid, keys["recovery"])
     need(statement["federation"] == federation, "statement: federation")
-    return keys["signing"]
+    spans = statement.get("former", [])
+    for place, span in enumerate(spans):
+        public = octets(span["key"])
+        need(is_fit_for_signing(public) and public not in keys.values(), "former: key")
+        need(span["first"] <= span["last"], "former: sizes")
+        for other in spans[:place]:
+            apart = span["last"] < other["first"] or other["last"] < span["first"]
+            need(span["log"] != other["log"] or apart, "former: two keys")
+    return statement
 
 
-def read_note(note: str, federation: str, public: bytes) -> Found:
+def hub_key(statement: Found, log: str, size: int) -> bytes:
+    for span in statement.get("former", []):
+        if span["log"] == log and span["first"] <= size <= span["last"]:
+            return octets(span["key"])
+    return keys_of(statement["keys"])["signing"]
+
+
+def read_note(note: str, federation: str, statement: Found) -> Found:
     need(len(note) <= 2048, "checkpoint: too long")
     hash_ = r"[A-Za-z0-9+/]{43}="
     size = r"0|[1-9][0-9]{0,15}"
@@ -463,6 +508,7 @@ def read_note(note: str, federation: str, public: bytes) -> Found:
     need(found, "checkpoint: not a note")
     assert found is not None
     need(found["origin"] == found["name"] == federation, "checkpoint: federation")
+    public = hub_key(statement, found["log"], int(found["size"]))
     signature = plain_octets(found["signature"])
     named = hashlib.sha256(federation.encode() + b"\n\x01" + public).digest()[:4]
     need(signature[:4] == named, "checkpoint: key")
@@ -586,8 +632,8 @@ def open_file(raw: bytes) -> Found:
 def prove(receipt: Found, federation: str) -> list[str]:
     """Give the words that the proofs allow."""
     need(receipt["federation"] == federation, "federation")
-    public = hub_key(receipt["statement"], federation)
-    note = read_note(receipt["checkpoint"], federation, public)
+    statement = hub_statement(receipt["statement"], federation)
+    note = read_note(receipt["checkpoint"], federation, statement)
 
     leaf = receipt["decision"]
     need(leaf["size"] == note["size"], "decision: size")
@@ -599,7 +645,7 @@ def prove(receipt: Found, federation: str) -> list[str]:
 
     payer = Group(receipt["payer"], note, federation)
     payee = Group(receipt["payee"], note, federation)
-    need(payer.kid != payee.kid, "one key for two groups")
+    need(not payer.used & payee.used, "one key for two groups")
     payer.check_proof(receipt["prepare"], federation)
     payee.check_proof(receipt["accept"], federation)
     prepare = item(receipt["prepare"]["line"], PREPARE, 2048, "prepare")

@@ -11,6 +11,7 @@ import msgspec
 
 from protocol import directory as directories
 from protocol import envelope, messages
+from protocol import key_change as key_changes
 from protocol.address import FederationId, Group
 from protocol.base64url import read_base64url
 from protocol.directory import Directory, public_keys
@@ -89,6 +90,73 @@ def directory_decision(
         "keys": [messages.KeySpan(signing_key(keys_of or entry.group).kid, 1, None)],
     }
     return messages.DirectoryDecision(**(fields | changes))
+
+
+def next_keys(
+    group: Group, whose: str, version: int = 2, **changes: Any
+) -> messages.GroupEntry:
+    """A group's next entry, with somebody's keys and nothing else that is new."""
+    rates = (RATES.get(group, 3_600_000),)
+    return entry_of(group, *rates, keys_of=whose, version=version, **changes)
+
+
+def keys_decision(
+    entry: messages.GroupEntry,
+    signers: Sequence[str],
+    lasts: Sequence[int],
+    statement: str | None = None,
+    **changes: Any,
+) -> messages.KeysDecision:
+    """A decision on a group that has had these signing keys, up to these items."""
+    firsts = [1, *(last + 1 for last in lasts)]
+    spans = [
+        messages.KeySpan(signing_key(whose).kid, first, last)
+        for whose, first, last in zip(signers, firsts, [*lasts, None], strict=True)
+    ]
+    fields: dict[str, Any] = {
+        "log": LOG,
+        "number": 0,
+        "at": AT,
+        "group": entry.group,
+        "entry": signed(entry, signers[-1]),
+        "state": "active",
+        "floor": -(10**12),
+        "ceiling": 10**12,
+        "keys": spans,
+        "former": [
+            messages.write_base64url(signing_key(whose).public)
+            for whose in signers[:-1]
+        ],
+        "statement": statement,
+    }
+    return messages.KeysDecision(**(fields | changes))
+
+
+def key_change(
+    entry: messages.GroupEntry, last: int, by: str | None = None, **changes: Any
+) -> str:
+    """The old signing key's word for an entry's keys."""
+    fields = _about(entry) | {"last": last} | changes
+    change = messages.KeyChange(**fields)
+    return key_changes.sign_key_change(change, signing_key(by or entry.group))
+
+
+def recovery(entry: messages.GroupEntry, by: str | None = None, **changes: Any) -> str:
+    """The recovery key's word for an entry's keys."""
+    fields = _about(entry) | {"reason": "the server was stolen"} | changes
+    said = messages.Recovery(**fields)
+    signer = signing_key(by or f"{entry.group} recovery")
+    return key_changes.sign_recovery(said, signer)
+
+
+def _about(entry: messages.GroupEntry) -> dict[str, Any]:
+    return {
+        "v": 1,
+        "federation": entry.federation,
+        "group": entry.group,
+        "version": entry.version,
+        "keys": entry.keys,
+    }
 
 
 def directory_of(*entries: messages.GroupEntry) -> Directory:

@@ -11,10 +11,18 @@ from protocol.base64url import write_base64url
 from protocol.checkpoint import SignedCheckpoint, write_checkpoint
 from protocol.directory import Directory, public_keys
 from protocol.merkle import Tree
-from protocol.messages import HubStatement, line_hash, write_line
+from protocol.messages import HubKeySpan, HubStatement, line_hash, write_line
 from protocol.receipt import LeafProof, Receipt, Witness, with_words
 from protocol.refusal import Refusal, with_refusal_words, write_refusal
-from tests.peer.makers import LOG, OTHER_ID, directory_decision, entry_of, proof_of
+from tests.peer.makers import (
+    LOG,
+    OTHER_ID,
+    directory_decision,
+    entry_of,
+    keys_decision,
+    next_keys,
+    proof_of,
+)
 from tests.protocol.makers import (
     AT,
     FEDERATION,
@@ -28,6 +36,8 @@ from tests.protocol.makers import (
 )
 
 BRUSSEL = Group("brussel")
+#: Whose keys Oostende has after a change.
+ANEW = "oostende anew"
 CONTENT = messages.Content(
     payer="marie",
     payee="bob",
@@ -48,6 +58,25 @@ def hub_statement() -> HubStatement:
     return HubStatement(
         v=1, federation=FEDERATION, version=1, name="lets-belgium", keys=keys
     )
+
+
+def later_statement(*former: HubKeySpan, **changes: Any) -> str:
+    """The hub has had another key since: whose checkpoints are whose."""
+    keys = public_keys(
+        signing_key("hub anew").public,
+        sealing_key("hub").public,
+        signing_key("the root").public,
+    )
+    fields: dict[str, Any] = {"version": 2, "keys": keys, "former": list(former)}
+    stated = msgspec.structs.replace(hub_statement(), **(fields | changes))
+    return directories.sign_hub_statement(stated, signing_key("the root"))
+
+
+def hub_span(last: int, **changes: Any) -> HubKeySpan:
+    """The hub's first key signed this log's checkpoints up to a size."""
+    key = write_base64url(signing_key("hub").public)
+    fields: dict[str, Any] = {"key": key, "log": LOG, "first": 0, "last": last}
+    return HubKeySpan(**(fields | changes))
 
 
 def statement() -> str:
@@ -95,6 +124,18 @@ class Evidence:
         self.directory = directories.fold(self.directory, decision, line, FEDERATION)
         self.leaves.append(line)
         self.names = sorted(self.directory)
+
+    def change_keys(self, last: int, **changes: Any) -> None:
+        """Oostende has had another signing key since its item ``last``.
+
+        It is not folded: what cannot be is for the verifiers to find.
+        """
+        entry, signers = next_keys(OOSTENDE, ANEW), (OOSTENDE, ANEW)
+        fields = {"number": len(self.leaves)} | changes
+        line = write_line(keys_decision(entry, signers, [last], **fields))
+        record = msgspec.structs.replace(self.directory[OOSTENDE], line=line)
+        self.directory = {**self.directory, OOSTENDE: record}
+        self.leaves += [line, self.decision(number=len(self.leaves) + 1)]
 
     def decision(self, **changes: Any) -> bytes:
         fields: dict[str, Any] = {

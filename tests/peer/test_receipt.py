@@ -10,9 +10,20 @@ import pytest
 from protocol import __main__ as program
 from protocol.address import FederationId
 from protocol.checkpoint import write_checkpoint
-from protocol.errors import MalformedMessageError, NotSignedError, PeerError
+from protocol.errors import (
+    MalformedMessageError,
+    NotSignedError,
+    PeerError,
+    WeakKeyError,
+)
 from protocol.receipt import Receipt, verify_receipt, with_words, write_receipt
-from tests.peer.receipts import CONTENT, Evidence, statement
+from tests.peer.receipts import (
+    CONTENT,
+    Evidence,
+    hub_span,
+    later_statement,
+    statement,
+)
 from tests.peer.wrong_receipts import WRONG
 from tests.protocol.makers import FEDERATION, OOSTENDE, signing_key
 
@@ -82,10 +93,10 @@ def test_another_federations_receipt_is_not_ours(raw: bytes) -> None:
 @pytest.mark.parametrize("name", WRONG)
 def test_what_does_not_hold_is_named(evidence: Evidence, name: str) -> None:
     wrong = WRONG[name](evidence)
-    with pytest.raises((NotSignedError, MalformedMessageError)):
+    with pytest.raises((NotSignedError, MalformedMessageError, WeakKeyError)):
         verify_receipt(write_receipt(wrong), FEDERATION)
     if wrong.told == []:
-        with pytest.raises((NotSignedError, MalformedMessageError)):
+        with pytest.raises((NotSignedError, MalformedMessageError, WeakKeyError)):
             with_words(wrong)
 
 
@@ -122,6 +133,33 @@ def test_the_program_names_the_reason_and_exits_1(
     assert program.main([str(file), "--federation", FEDERATION]) == 1
     assert program.main([str(tmp_path / "nothing")]) == 1
     assert program.main([str(file), "--federation", "nonsense"]) == 2
+
+
+def test_a_revoked_key_is_not_genuine_and_the_program_says_why(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "receipt.json"
+    # The prepare is item 2: the old key's last, or the first that it may not sign.
+    for last, code in ((2, 0), (1, 1)):
+        made = Evidence()
+        made.change_keys(last)
+        receipt = made.receipt() if code == 0 else made.bare(told=["anything"])
+        file.write_bytes(write_receipt(receipt))
+        assert program.main([str(file), "--federation", FEDERATION]) == code
+    told = "NOT genuine: kid: revoked: not in force after item 1; this is 2\n"
+    assert capsys.readouterr().err == told
+
+
+def test_the_program_looks_the_hubs_key_up_by_log_and_size(
+    evidence: Evidence, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note, hub = tmp_path / "checkpoint", tmp_path / "hub.jws"
+    note.write_text(write_checkpoint(evidence.checkpoint(), signing_key("hub")))
+    given = [str(note), "--federation", FEDERATION, "--hub", str(hub)]
+    for last, code in ((5, 0), (4, 1)):
+        hub.write_text(later_statement(hub_span(last)))
+        assert program.main(given) == code
+    assert capsys.readouterr().err.startswith("NOT genuine: checkpoint: revoked:")
 
 
 def test_the_program_checks_a_checkpoint(

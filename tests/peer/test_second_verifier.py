@@ -14,7 +14,7 @@ from protocol import __main__ as program
 from protocol import keyring, merkle
 from protocol.address import FederationId, Group
 from protocol.base64url import write_base64url
-from protocol.checkpoint import read_checkpoint
+from protocol.checkpoint import read_checkpoint, write_checkpoint
 from protocol.errors import PeerError, WeakKeyError
 from protocol.merkle import Tree
 from protocol.receipt import (
@@ -27,7 +27,14 @@ from protocol.receipt import (
 from tests import second_verifier
 from tests.peer.forge import Forge, dumps, edits, note_edits
 from tests.peer.makers import entry_of, proof_of
-from tests.peer.receipts import BRUSSEL, Evidence, changed, leaf_proof
+from tests.peer.receipts import (
+    BRUSSEL,
+    Evidence,
+    changed,
+    hub_span,
+    later_statement,
+    leaf_proof,
+)
 from tests.peer.wrong_receipts import OTHERS
 from tests.protocol.makers import (
     FEDERATION,
@@ -235,6 +242,12 @@ def lawful_receipts() -> Iterator[tuple[str, Evidence]]:
     yield "an empty memo and an odd name", made
     made = Evidence(oostende=entry_of(OOSTENDE, 180_000, 90_000))
     yield "a group that has changed its rate since", made
+    made = Evidence()
+    made.change_keys(2)
+    yield "a key that was replaced right behind the prepare", made
+    made = Evidence()
+    made.change_keys(2, statement="not for a receipt to judge")
+    yield "a statement that is nobody's", made
     for decimals in (1, 2):
         unit = entry_of(OOSTENDE).unit
         yield f"{decimals} decimals", Evidence(oostende=changed_unit(unit, decimals))
@@ -254,6 +267,22 @@ def changed_unit(unit: Any, decimals: int) -> Any:
 def test_both_find_what_is_unusual_genuine() -> None:
     for told, made in lawful_receipts():
         assert agreed(write_receipt(made.receipt())), told
+
+
+def test_former_keys_of_the_hub_signed_what_the_root_key_says() -> None:
+    made = Evidence()
+    anew = write_checkpoint(made.checkpoint(), signing_key("hub anew"))
+    for spans, note in (
+        ([hub_span(5)], None),
+        ([hub_span(2), hub_span(9, first=5)], None),
+        ([hub_span(4)], anew),
+        ([hub_span(4), hub_span(9, first=6)], anew),
+        ([hub_span(9, log="AAAAAAAAAAA")], anew),
+        ([], anew),
+    ):
+        changes = {} if note is None else {"checkpoint": note}
+        receipt = made.receipt(statement=later_statement(*spans), **changes)
+        assert agreed(write_receipt(receipt))
 
 
 def test_a_decision_anywhere_in_a_log_of_any_size() -> None:
@@ -299,10 +328,10 @@ def test_a_witness_of_anything_else_is_none(lie: str) -> None:
 
 def test_both_read_the_vector_of_a_checkpoint() -> None:
     found = json.loads((make.FOLDER / "checkpoint.json").read_text(encoding="utf-8"))
-    public = second_verifier.hub_key(found["statement"], FEDERATION)
-    says = read_checkpoint(found["note"], FEDERATION, public)
+    statement = second_verifier.hub_statement(found["statement"], FEDERATION)
+    says = read_checkpoint(found["note"], FEDERATION, signing_key("hub").public)
     assert msgspec.to_builtins(says) == found["says"]
-    read = second_verifier.read_note(found["note"], FEDERATION, public)
+    read = second_verifier.read_note(found["note"], FEDERATION, statement)
     assert read.items() <= found["says"].items()
     assert found["note"].startswith(found["signed_text"] + "\n\u2014 ")
 

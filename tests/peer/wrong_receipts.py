@@ -8,17 +8,22 @@ import msgspec
 from protocol import directory as directories
 from protocol import messages
 from protocol.address import FederationId, Group
+from protocol.base64url import read_base64url, write_base64url
 from protocol.checkpoint import write_checkpoint
+from protocol.keyring import key_id
 from protocol.merkle import Tree
 from protocol.messages import line_hash, write_line
 from protocol.receipt import Receipt
 from tests.peer.makers import LOG, OTHER_ID, directory_decision, entry_of, proof_of
 from tests.peer.receipts import (
+    ANEW,
     BRUSSEL,
     CONTENT,
     Evidence,
     changed,
+    hub_span,
     hub_statement,
+    later_statement,
     leaf_proof,
     statement,
 )
@@ -32,6 +37,10 @@ from tests.protocol.makers import (
     signing_key,
 )
 
+#: RFC 8032, section 7.1, the first: its private half stands there.
+_EXAMPLE = write_base64url(
+    bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+)
 #: The same root key under another name.
 OTHERS = FederationId("others" + FEDERATION[FEDERATION.index("#") :])
 
@@ -141,6 +150,21 @@ WRONG: dict[str, Any] = {
     "a key that was not in force yet": lambda e: _with_span(3, None),
     "a key that was no longer in force": lambda e: _with_span(1, 1),
     "a key that was never in force": lambda e: _with_span(1, None, "another"),
+    "a key that was revoked before": lambda e: _with_new_keys(1),
+    "a key of later items": lambda e: _with_new_keys(2, signer=ANEW),
+    "a former key that is not told": lambda e: _with_new_keys(2, former=[]),
+    "another former key than its span's": lambda e: _with_new_keys(
+        2, former=[write_base64url(signing_key("a stranger").public)]
+    ),
+    "a former key that everybody has": lambda e: _with_new_keys(
+        2, former=[_EXAMPLE], keys=_spans(key_id(read_base64url(_EXAMPLE, "key")))
+    ),
+    "two keys for one item": lambda e: _with_new_keys(2, keys=_spans(first=2)),
+    "an item without a key": lambda e: _with_new_keys(2, keys=_spans(first=4)),
+    "the same key anew": lambda e: _with_new_keys(
+        2, keys=_spans(), former=[write_base64url(signing_key(ANEW).public)]
+    ),
+    "two groups that share a key": lambda e: _with_shared_key(),
     # Witnesses.
     "one witness twice": lambda e: e.bare(witnesses=[e.witness()] * 2),
     "the payer's group as its own witness": lambda e: e.bare(
@@ -205,6 +229,28 @@ WRONG: dict[str, Any] = {
                 hub_statement().keys[2],
             ]
         )
+    ),
+    "a checkpoint by a key that was revoked before": lambda e: e.bare(
+        statement=later_statement(hub_span(4))
+    ),
+    "a checkpoint of a log that the former key never signed": lambda e: e.bare(
+        statement=later_statement(hub_span(9, log="AAAAAAAAAAA"))
+    ),
+    "a checkpoint by a key before its time": lambda e: e.bare(
+        statement=later_statement(hub_span(5)),
+        checkpoint=write_checkpoint(e.checkpoint(), signing_key("hub anew")),
+    ),
+    "two former keys for one checkpoint": lambda e: e.bare(
+        statement=later_statement(hub_span(5), hub_span(9, first=5))
+    ),
+    "a former key of the hub's that everybody has": lambda e: e.bare(
+        statement=later_statement(hub_span(5), hub_span(9, first=6, key=_EXAMPLE))
+    ),
+    "a first statement with former keys": lambda e: e.bare(
+        statement=later_statement(hub_span(5), version=1)
+    ),
+    "a later statement without former keys": lambda e: e.bare(
+        statement=later_statement(former=msgspec.UNSET)
     ),
     "a statement by another root key": lambda e: e.bare(
         statement=directories.sign_hub_statement(hub_statement(), signing_key("hub"))
@@ -294,6 +340,30 @@ def _with_span(first: int, last: int | None, whose: str = OOSTENDE) -> Receipt:
     made.add_group(entry_of(OOSTENDE), keys=[span])
     made.leaves.append(made.decision())
     return made.bare()
+
+
+def _with_new_keys(last: int, *, signer: str = OOSTENDE, **changes: Any) -> Receipt:
+    """Oostende has other keys from the item behind ``last`` on; the prepare is 2."""
+    made = Evidence()
+    made.change_keys(last, **changes)
+    return made.bare(prepare=proof_of(made.prepare, OOSTENDE, key_of=signer))
+
+
+def _with_shared_key() -> Receipt:
+    """Oostende says that Mechelen's key was once its own."""
+    made = Evidence()
+    key = signing_key(MECHELEN)
+    made.change_keys(
+        1, former=[write_base64url(key.public)], keys=_spans(key.kid, last=1, first=2)
+    )
+    return made.bare(prepare=proof_of(made.prepare, OOSTENDE, key_of=ANEW))
+
+
+def _spans(kid: str = "", last: int = 2, first: int = 3) -> list[messages.KeySpan]:
+    return [
+        messages.KeySpan(kid or signing_key(OOSTENDE).kid, 1, last),
+        messages.KeySpan(signing_key(ANEW).kid, first, None),
+    ]
 
 
 def _in_order(names: list[Group]) -> Receipt:

@@ -41,7 +41,7 @@ from protocol.merkle import Tree, consistency_ranges, fold_complete, leaf_hash
 from protocol.receipt import verify_receipt, write_receipt
 from protocol.tiles import WIDTH, Tile, write_path
 from tests.peer.makers import entry_of
-from tests.peer.receipts import Evidence, statement
+from tests.peer.receipts import Evidence, hub_span, later_statement, statement
 from tests.peer.wrong_receipts import WRONG
 from tests.protocol.makers import (
     AT,
@@ -400,6 +400,9 @@ def receipts() -> object:
     shown = made.receipt()
     hidden = made.receipt(content=None, witnesses=[])
     given_back = Evidence(refund_of=transfer_id(FEDERATION, "bob@mechelen", "order-1"))
+    replaced = Evidence()
+    replaced.change_keys(2)
+    by_former = made.receipt(statement=later_statement(hub_span(5)))
     whole = json.loads(write_receipt(shown))
     wrong = []
     for told, make_wrong in sorted(WRONG.items()):
@@ -415,6 +418,12 @@ def receipts() -> object:
             "with content and a witness": write_receipt(shown).decode(),
             "evidence, without content": write_receipt(hidden).decode(),
             "of a refund": write_receipt(given_back.receipt()).decode(),
+            "under a key that was replaced since": write_receipt(
+                replaced.receipt()
+            ).decode(),
+            "a checkpoint by a former key of the hub's": write_receipt(
+                by_former
+            ).decode(),
         },
         "not_genuine_of": "with content and a witness",
         "not_genuine": wrong,
