@@ -5,6 +5,7 @@ hub knows (state, limits, item numbers of the keys). Hub and nodes fold the same
 decisions and so hold the same directory (protocol, sections 3 and 9).
 """
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -295,20 +296,20 @@ def _following(
 def _voucher(
     before: GroupRecord, record: GroupRecord, statement: str | None, last: int | None
 ) -> GroupRecord | None:
-    """Find the record whose keys have signed for new ones, the newest first.
+    """Find the record whose keys have signed for new ones.
 
-    An older one counts too: a group whose keys the hub has replaced without asking
-    can still speak for itself.
+    One before counts too: a group whose keys the hub has replaced without asking can
+    still speak for itself. One that nobody need be asked about is found first, since
+    a recovery key may stand in several; else the newest.
     """
-    found: GroupRecord | None = before
-    while statement is not None and found is not None:
-        try:
-            check_statement(statement, found.entry, record.entry, last)
-        except PeerError:
-            found = found.rests_on
-        else:
-            return found
-    return None
+    found = []
+    one: GroupRecord | None = before
+    while statement is not None and one is not None:
+        with contextlib.suppress(PeerError):
+            check_statement(statement, one.entry, record.entry, last)
+            found.append(one)
+        one = one.rests_on
+    return min(found, key=lambda each: each.rests_on is not None, default=None)
 
 
 def keys_hash(entry: GroupEntry) -> str:

@@ -105,6 +105,7 @@ def keys_decision(
     signers: Sequence[str],
     lasts: Sequence[int],
     statement: str | None = None,
+    /,
     **changes: Any,
 ) -> messages.KeysDecision:
     """A decision on a group that has had these signing keys, up to these items."""
