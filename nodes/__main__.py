@@ -252,6 +252,17 @@ def _add_trust(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     trust.add_argument("about", help="hub, or a group's name")
     trust.add_argument("--reason", required=True, help="kept for ever beside the doubt")
+    keys = add_verb(
+        verbs,
+        "accept-keys",
+        trusting.accept_keys,
+        "say that a group's new keys were compared by telephone, and trade again",
+        "interlets-node accept-keys mechelen --digits '1234 5678 9012' "
+        "--reason 'Ann read them out; their server burnt' --config node.toml",
+    )
+    keys.add_argument("group", help="whose keys")
+    keys.add_argument("--digits", required=True, help="as its treasurer read them out")
+    keys.add_argument("--reason", required=True, help="kept for ever")
 
 
 def main() -> int:

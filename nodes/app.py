@@ -112,7 +112,7 @@ async def serve(settings: Settings) -> None:
             *events.routes(),
             *UnitApi(Proposals(house, clerk)).routes(),
             *AlarmApi(database, "/api/v1/group/alarms", "treasurer").routes(),
-            *TrustApi(clerk, database).routes(),
+            *TrustApi(house, clerk, database).routes(),
         ]
         server.routes += asks.pages()
         runner.add_audit(server, audit.plan_of(joined), "treasurer")

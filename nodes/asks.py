@@ -144,7 +144,7 @@ class Asks:
         await self._payments.account(caller)
         self._payments.own_record()
         house = self._house
-        ask = read_ask(text, house.federation, house.directory, self._clock.now())
+        ask = read_ask(text, house.federation, house.trusted, self._clock.now())
         if isinstance(ask, AskRefusalCode):
             told = f"Refused: {ask}. Nothing was done."
             raise Problem(_STATUS.get(ask, 422), "ask-refused", told, code=ask)

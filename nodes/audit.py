@@ -1,9 +1,15 @@
 """A node's part in its audit: whose keys count, under which rates, what else holds."""
 
-from nodes import audit_store, audit_trust
+from nodes import audit_store, audit_trust, trust_store
 from nodes.member_store import Membership
 from protocol.address import HUB, FederationId, Group
-from protocol.directory import entry_key, keyring, read_entry, read_hub_statement
+from protocol.directory import (
+    entry_key,
+    keyring,
+    read_entry,
+    read_hub_statement,
+    trusted,
+)
 from protocol.keyring import KeyPeriod
 from protocol.peer.audit import MakePlan, Plan, read_directory
 from protocol.peer.audit_streams import Parties
@@ -18,6 +24,7 @@ def plan_of(joined: Membership) -> MakePlan:
 
     async def make_plan(connection: AnyConnection) -> Plan:
         directory, findings = await read_directory(connection, federation)
+        known = trusted(directory, (await trust_store.read(connection)).accepted)
         others = [KeyPeriod(HUB, hub)]
         record = directory.get(own)
         if record is None:
@@ -25,7 +32,7 @@ def plan_of(joined: Membership) -> MakePlan:
             others.append(KeyPeriod(own, entry_key(entry.keys, "signing")))
         rates = entry.rates if record is None else record.entry.rates
         return Plan(
-            parties=Parties(federation, own, keyring(directory, others)),
+            parties=Parties(federation, own, keyring(known, others)),
             checks=audit_store.checks(rates),
             walks=[audit_trust.walk_of(federation, hub)],
             worths=await audit_store.read_worths(connection, rates),

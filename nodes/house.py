@@ -13,6 +13,7 @@ from nodes import member_store, proposal_store, rules, trust_store
 from nodes.listeners import Listeners
 from nodes.member_store import Membership
 from nodes.rules import (
+    AcceptKeys,
     Believe,
     CancelWish,
     Correction,
@@ -36,6 +37,7 @@ from protocol.directory import (
     fold,
     keyring,
     read_hub_statement,
+    trusted,
 )
 from protocol.effects import (
     ArrivedItem,
@@ -95,7 +97,9 @@ class NodeHouse:
         #: As we signed it when we joined.
         self.own_entry = membership.entry
         self.federation = FederationId(membership.federation)
+        #: As the hub's decisions fold, and with the keys that count here.
         self.directory: Directory = {}
+        self.trusted: Directory = {}
         #: What we believe of the hub's logs, and whom we doubt; durable.
         self.trust = Trust()
         self.keyring = Keyring()
@@ -146,6 +150,12 @@ class NodeHouse:
         """The hub's signing key, as the root key signed it."""
         return self._hub_key.public
 
+    @property
+    def keys_waiting(self) -> list[Group]:
+        """Groups whose new keys nobody has vouched for."""
+        found = self.directory.items()
+        return [group for group, one in found if self.trusted[group] is not one]
+
     def recent(self, transfer_id: str) -> Transfer | None:
         """Give a transfer as it is stored, if a recent batch touched it."""
         return self._recent.find(transfer_id)
@@ -169,18 +179,19 @@ class NodeHouse:
 
     async def load(self, connection: Connection, life: str) -> None:
         """Read the directory and where the mirror stands."""
-        self._know(await directory_store.read(connection, self.federation))
         self._newest = await member_store.read_newest(connection)
         self._mirrored = None
         self._recent = Recent(_RECENT_MAX)
         self.trust = await trust_store.read(connection)
+        self._know(await directory_store.read(connection, self.federation))
         self._clearing = await member_store.read_clearing(connection)
         self.proposal = await proposal_store.read_newest(connection, self.federation)
         self.listeners.wake_all()
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
-        self.keyring = keyring(directory, [self._hub_key])
+        self.trusted = trusted(directory, self.trust.accepted)
+        self.keyring = keyring(self.trusted, [self._hub_key])
 
     def first_inputs(self) -> Sequence[object]:
         """A node has nothing to decide at its start."""
@@ -190,11 +201,11 @@ class NodeHouse:
         """Make the view of a batch."""
         view = NodeView(life, self.federation, self.own, self._keys.sealing)
         view.directory = view.ahead = self.directory
+        view.trust, view.trusted = self.trust, self.trusted
         view.hub_key, view.keyring = self._hub_key, self.keyring
         view.newest, view.mirrored = self._newest, self._mirrored
         view.clearing, view.proposal = self._clearing, self.proposal
         view.quota = self._quota.copy()
-        view.trust = self.trust
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -293,7 +304,7 @@ class NodeHouse:
                 yield rules.decide_order(view, wanted, now)
             case CancelWish():
                 yield rules.decide_cancel(view, wanted)
-            case Believe() | Distrust() | TellPeople() | TrustAgain():
+            case AcceptKeys() | Believe() | Distrust() | TellPeople() | TrustAgain():
                 yield rules.decide_trust(view, wanted)
             case ArrivedItem():
                 effects = _decide_item(view, wanted, now)
@@ -324,8 +335,8 @@ class NodeHouse:
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""
         assert isinstance(view, NodeView)
-        if view.directory is not self.directory:
-            self.directory, self.keyring = view.directory, view.keyring
+        self.directory, self.trusted = view.directory, view.trusted
+        self.keyring = view.keyring
         self._newest, self._mirrored = view.newest, view.mirrored
         self._clearing, self.proposal = view.clearing_balance, view.proposal
         self.trust, self._quota = view.trust, view.quota

@@ -1,13 +1,16 @@
-"""What this node believes of the hub's log, and whom it doubts; the only writer."""
+"""What this node believes of hub and groups, and whom it doubts; the only writer."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from nodes.rules import (
     Belief,
     KeepBelief,
     KeepCompared,
     KeepDistrust,
+    KeepKeys,
     KeepTrust,
     Trust,
 )
@@ -51,12 +54,14 @@ async def read(connection: AnyConnection) -> Trust:
         for row in await connection.fetch(_SQL["read_beliefs"], era)
     }
     doubted = await connection.fetch(_SQL["read_doubted"])
+    accepted = await connection.fetch(_SQL["read_accepted"])
     return Trust(
         era=era,
         beliefs=beliefs,
         newest=list(beliefs.values())[-1] if beliefs else None,
         compared=await connection.fetchval(_SQL["read_compared"]) or 0,
         doubted=frozenset(row["about"] for row in doubted),
+        accepted=frozenset(row["keys"] for row in accepted),
     )
 
 
@@ -132,6 +137,11 @@ async def write(
             case KeepDistrust(about, told, ours, theirs):
                 await connection.execute(
                     _SQL["insert_doubt"], to_datetime(now), about, told, ours, theirs
+                )
+            case KeepKeys():
+                kept = msgspec.structs.astuple(effect)
+                await connection.execute(
+                    _SQL["insert_accepted"], to_datetime(now), *kept
                 )
             case KeepTrust(about, author, reason):
                 await connection.execute(

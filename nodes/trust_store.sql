@@ -31,6 +31,15 @@ SELECT DISTINCT about FROM doubt
        SELECT FROM trust
         WHERE trust.about = doubt.about AND trust.doubt_id >= doubt.doubt_id);
 
+-- read_accepted --
+-- Hashes of the keys that people have compared.
+SELECT keys FROM accepted_keys;
+
+-- insert_accepted --
+-- Keep whose keys people have compared, and who says so.
+INSERT INTO accepted_keys (at, group_name, keys, digits, author, reason)
+VALUES ($1, $2, $3, $4, $5, $6);
+
 -- insert_doubt --
 -- Keep statements that contradict each other.
 INSERT INTO doubt (at, about, told, ours, theirs) VALUES ($1, $2, $3, $4, $5);

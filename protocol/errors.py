@@ -80,6 +80,7 @@ class RefusalCode(StrEnum):
     CANCELLED = "cancelled"
     UNKNOWN_TRANSFER = "unknown-transfer"
 
+    KEYS_NOT_ACCEPTED = "keys-not-accepted"
     NOT_SIGNED_BY_PAYER_GROUP = "not-signed-by-payer-group"
     HISTORY_DIFFERS = "history-differs"
     CONTENT_UNREADABLE = "content-unreadable"
@@ -91,6 +92,7 @@ class RefusalCode(StrEnum):
 #: What a payee's node may say no with; the other codes are not its to say.
 PAYEE_CODES = frozenset(
     {
+        RefusalCode.KEYS_NOT_ACCEPTED,
         RefusalCode.NOT_SIGNED_BY_PAYER_GROUP,
         RefusalCode.HISTORY_DIFFERS,
         RefusalCode.CONTENT_UNREADABLE,

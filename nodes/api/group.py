@@ -22,7 +22,8 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     group's position at the hub. ``mirrored_decision`` is the newest whose balance the
     hub was told since the start; it calls its admin when that is not its own.
     ``checkpoint`` is how far the hub's log is proved, and ``doubted`` whose offers
-    are refused until people trust them again; with ``hub`` all are.
+    are refused until people trust them again; with ``hub`` all are. With those in
+    ``keys_waiting`` nothing is traded until people have compared their digits.
     """
 
     group: str
@@ -36,6 +37,7 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     mirrored_decision: tuple[str, int] | None
     checkpoint: Checkpoint | None
     doubted: list[str]
+    keys_waiting: list[str]
 
 
 class GroupApi:
@@ -89,5 +91,6 @@ class GroupApi:
                 mirrored_decision=house.mirrored,
                 checkpoint=house.checkpoint,
                 doubted=sorted(house.trust.doubted),
+                keys_waiting=sorted(house.keys_waiting),
             )
         )

@@ -4,6 +4,7 @@ import msgspec
 from aiohttp import web
 
 from nodes.house import NodeHouse
+from protocol.address import Group
 from protocol.directory import GroupRecord, check_digits
 from protocol.peer.clerk import Clerk
 from protocol.peer.web.requests import json_response
@@ -12,7 +13,11 @@ from protocol.peer.web.units import RateAnswer, UnitAnswer
 
 
 class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A group, and the digits that two treasurers compare by telephone."""
+    """A group, and the digits that two treasurers compare by telephone.
+
+    ``digits_before`` is there while nobody has vouched for the keys that the hub now
+    gives the group: ours are still those of before, and nothing is traded with it.
+    """
 
     group: str
     name: str
@@ -20,6 +25,7 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     unit: UnitAnswer
     rate: RateAnswer
     digits: str
+    digits_before: str | None
 
 
 class DirectoryApi:
@@ -57,11 +63,17 @@ class DirectoryApi:
 
     def _answer(self, record: GroupRecord) -> GroupAnswer:
         entry = record.entry
+        before = self._house.trusted[Group(entry.group)]
+        is_waiting = before is not record
         return GroupAnswer(
             group=entry.group,
             name=entry.name,
             state=record.state,
             unit=UnitAnswer.of(entry.unit),
             rate=RateAnswer.of(entry.rates[-1], entry.unit.decimals),
-            digits=check_digits(self._house.federation, entry),
+            digits=self._digits(record),
+            digits_before=self._digits(before) if is_waiting else None,
         )
+
+    def _digits(self, record: GroupRecord) -> str:
+        return check_digits(self._house.federation, record.entry)

@@ -1,11 +1,15 @@
-"""What the treasurer sees of doubts, and how she says that people trust again."""
+"""Doubts, and keys that nobody vouched for: what a treasurer sees, and says of them."""
+
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from nodes import trust_store
-from nodes.rules import TrustAgain
-from protocol.address import read_reason
+from nodes.house import NodeHouse
+from nodes.rules import AcceptKeys, KeysOutcome, TrustAgain
+from protocol.address import Group, read_reason
 from protocol.instant import write_instant
 from protocol.messages import GroupField
 from protocol.peer import directory_store
@@ -15,6 +19,9 @@ from protocol.peer.web.paging import PageQuery
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import caller_of, json_response, read_json, read_query
 from protocol.peer.web.routes import Route
+
+#: Twelve digits, with or without the spaces in which they are shown.
+DigitsField = Annotated[str, Meta(pattern=r"^[0-9]{4} ?[0-9]{4} ?[0-9]{4}\Z")]
 
 
 class DoubtAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,18 +66,35 @@ class TrustAnswer(msgspec.Struct, frozen=True):
     doubted: list[str]
 
 
+class KeysRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose keys were compared, the digits as they were read out, and how."""
+
+    group: GroupField
+    digits: DigitsField
+    reason: str
+
+
+class KeysAnswer(msgspec.Struct, frozen=True):
+    """Groups whose keys are still to be compared."""
+
+    keys_waiting: list[str]
+
+
 _decoder = msgspec.json.Decoder(TrustRequest)
+_keys_decoder = msgspec.json.Decoder(KeysRequest)
 
 
 class TrustApi:
     """Doubts, and trust after them.
 
     Args:
+        house: knows whose keys are to be compared.
         clerk: makes durable that people trust again.
         database: read only here.
     """
 
-    def __init__(self, clerk: Clerk, database: Database) -> None:
+    def __init__(self, house: NodeHouse, clerk: Clerk, database: Database) -> None:
+        self._house = house
         self._clerk = clerk
         self._database = database
 
@@ -94,6 +118,15 @@ class TrustApi:
                 scope="treasurer",
                 body=TrustRequest,
                 answer=TrustAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/group/keys",
+                handler=self.post_keys,
+                told="Say that people have compared a group's new keys by telephone.",
+                scope="treasurer",
+                body=KeysRequest,
+                answer=KeysAnswer,
             ),
         ]
 
@@ -126,6 +159,24 @@ class TrustApi:
         async with self._database.readers.acquire() as connection:
             trust = await trust_store.read(connection)
         return json_response(TrustAnswer(sorted(trust.doubted)))
+
+    async def post_keys(self, request: web.Request) -> web.Response:
+        """Accept keys whose digits another treasurer has read out; kept for ever."""
+        asked = await read_json(request, _keys_decoder)
+        wish = AcceptKeys(
+            group=Group(asked.group),
+            digits=asked.digits.replace(" ", ""),
+            author=caller_of(request).person_id,
+            reason=read_reason(asked.reason),
+        )
+        outcome = await self._clerk.take(wish)
+        if outcome is KeysOutcome.NOTHING_WAITS:
+            told = f"No keys of {asked.group!r} wait to be compared."
+            raise Problem(404, "nothing-to-compare", told)
+        if outcome is KeysOutcome.DIFFER:
+            told = "These are not the digits of the keys that the hub gives that group."
+            raise Problem(409, "digits-differ", f"{told} Nothing was changed.")
+        return json_response(KeysAnswer(sorted(self._house.keys_waiting)))
 
 
 def _answer(doubt: trust_store.Doubt) -> DoubtAnswer:

@@ -24,3 +24,9 @@ def trust(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object
     """Say that people have looked, and trust the hub or a group again."""
     body = {"about": chosen.about, "reason": chosen.reason}
     return ask(settings, STAFF, "POST", "/api/v1/group/trust", body)
+
+
+def accept_keys(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Say that a group's new keys were compared, by the digits that were read out."""
+    body = {"group": chosen.group, "digits": chosen.digits, "reason": chosen.reason}
+    return ask(settings, STAFF, "POST", "/api/v1/group/keys", body)

@@ -45,8 +45,10 @@ from nodes.rules.proposals import (
 )
 from nodes.rules.refusals import count_refusal
 from nodes.rules.trust import (
+    AcceptKeys,
     Believe,
     Distrust,
+    KeysOutcome,
     TellPeople,
     TrustAgain,
     TrustOrder,
@@ -64,6 +66,7 @@ from nodes.rules.view import (
     KeepBelief,
     KeepCompared,
     KeepDistrust,
+    KeepKeys,
     KeepProposal,
     KeepTrust,
     NodeView,
@@ -88,6 +91,7 @@ __all__ = [
     "POSTINGS_MIN",
     "SETTLEMENT",
     "SUSPENSE",
+    "AcceptKeys",
     "Answer",
     "Belief",
     "Believe",
@@ -100,8 +104,10 @@ __all__ = [
     "KeepBelief",
     "KeepCompared",
     "KeepDistrust",
+    "KeepKeys",
     "KeepProposal",
     "KeepTrust",
+    "KeysOutcome",
     "MemberChange",
     "MustWait",
     "NewMember",

@@ -1,9 +1,11 @@
 """The group itself: its entry, its accounts, its mirror at the hub."""
 
+from collections.abc import Sequence
+
 from nodes.rules.proposals import answers_of_decision
 from nodes.rules.view import NodeView, NoteDecision, accounts_of
 from protocol.address import Group
-from protocol.directory import fold
+from protocol.directory import GroupRecord, check_digits, fold, trusted
 from protocol.effects import (
     CallPeople,
     Effects,
@@ -38,15 +40,33 @@ def decide_directory(
         text = f"directory decision {decision.log}/{decision.number}: {error}"
         return Effects(None, (note, CallPeople("directory", text)))
     record = directory[Group(decision.group)]
+    calls = _calls_about_keys(view, record)
     if decision.group != view.group:
-        return Effects(None, (note, SaveGroup(record)))
+        return Effects(None, (note, SaveGroup(record), *calls))
     opened = [
         OpenAccount(account)
         for account in accounts_of(record)
         if account.account_id not in view.accounts
     ]
     answers = answers_of_decision(view, record, now)
-    return Effects(Step.OWN_ENTRY, (note, SaveGroup(record), *opened, *answers))
+    return Effects(Step.OWN_ENTRY, (note, SaveGroup(record), *opened, *answers, *calls))
+
+
+def _calls_about_keys(view: NodeView, record: GroupRecord) -> Sequence[CallPeople]:
+    """Call people when nobody has vouched for a group's new keys.
+
+    The old ones count here until they have compared the digits (``nodes.rules.trust``).
+    """
+    group = Group(record.entry.group)
+    before = view.directory.get(group)
+    if before is None or before.entry.keys == record.entry.keys:
+        return ()
+    known = trusted({group: record}, view.trust.accepted)[group]
+    if known is record:
+        return ()
+    was, now = (check_digits(view.federation, one.entry) for one in (known, record))
+    text = f"{group} has other keys, and no key of its own has signed for them"
+    return (CallPeople("keys", f"{text}: digits {now}; we keep to {was}"),)
 
 
 def decide_log(decision: LogDecision) -> Effects:

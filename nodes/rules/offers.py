@@ -105,14 +105,9 @@ def _first_payee_refusal(
     prepare: TransferPrepare,
     content: Content | None,
 ) -> RefusalCode | None:
-    try:
-        check_proof(
-            offer.proof, view.keyring, view.federation, Group(prepare.payer_group)
-        )
-    except PeerError:
-        return RefusalCode.NOT_SIGNED_BY_PAYER_GROUP
-    if not view.trust.may_offer(prepare.payer_group):
-        return RefusalCode.HISTORY_DIFFERS
+    code = _refusal_of_group(view, offer, Group(prepare.payer_group))
+    if code is not None:
+        return code
     if content is None:
         return RefusalCode.CONTENT_UNREADABLE
     if not _amounts_agree(view, prepare, content):
@@ -126,6 +121,19 @@ def _first_payee_refusal(
     if not may_credit(payee, content.payee_amount):
         return RefusalCode.PAYEE_CANNOT_RECEIVE
     return None
+
+
+def _refusal_of_group(
+    view: NodeView, offer: TransferOffer, group: Group
+) -> RefusalCode | None:
+    """Say why a group's word does not count here, if it does not."""
+    if view.awaits_comparing(group):
+        return RefusalCode.KEYS_NOT_ACCEPTED
+    try:
+        check_proof(offer.proof, view.keyring, view.federation, group)
+    except PeerError:
+        return RefusalCode.NOT_SIGNED_BY_PAYER_GROUP
+    return None if view.trust.may_offer(group) else RefusalCode.HISTORY_DIFFERS
 
 
 def _refusal_of_refund(

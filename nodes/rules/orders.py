@@ -348,7 +348,11 @@ def _first_local_refusal(
         return code
     if order.deliver == "now" and not order.is_hub_reachable:
         return RefusalCode.HUB_UNREACHABLE
-    return _first_refusal_of_hub(view, order, own, other, quoted)
+    code = _first_refusal_of_hub(view, order, own, other, quoted)
+    if code is None and view.awaits_comparing(order.payee_group):
+        # The content would be sealed for whoever has the new key.
+        return RefusalCode.KEYS_NOT_ACCEPTED
+    return code
 
 
 def _first_refusal_of_hub(

@@ -8,6 +8,7 @@ the group whose word contradicts ours (protocol, section 9).
 """
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import assert_never
 
 import msgspec
@@ -17,10 +18,12 @@ from nodes.rules.view import (
     KeepBelief,
     KeepCompared,
     KeepDistrust,
+    KeepKeys,
     KeepTrust,
     NodeView,
 )
-from protocol.address import HUB
+from protocol.address import HUB, Group
+from protocol.directory import check_digits, keys_hash
 from protocol.effects import CallPeople, Effect, Effects
 
 #: What alarms of this kind are about.
@@ -77,7 +80,31 @@ class TrustAgain(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-TrustOrder = Believe | Distrust | TellPeople | TrustAgain
+class AcceptKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """People have compared a group's check digits; outcome: a ``KeysOutcome``.
+
+    Attributes:
+        group: whose keys.
+        digits: as the group's treasurer read them out, without spaces.
+        author: the person who says so.
+        reason: in her words.
+    """
+
+    group: Group
+    digits: str
+    author: str
+    reason: str
+
+
+class KeysOutcome(Enum):
+    """What came of comparing."""
+
+    ACCEPTED = "accepted"
+    DIFFER = "differ"
+    NOTHING_WAITS = "nothing-waits"
+
+
+TrustOrder = AcceptKeys | Believe | Distrust | TellPeople | TrustAgain
 
 
 def decide_trust(view: NodeView, wanted: TrustOrder) -> Effects:
@@ -91,6 +118,8 @@ def decide_trust(view: NodeView, wanted: TrustOrder) -> Effects:
             return Effects(None, (CallPeople(HISTORY, told),))
         case TrustAgain():
             return _trust_again(view, wanted)
+        case AcceptKeys():
+            return _accept_keys(view, wanted)
         case _:
             assert_never(wanted)
 
@@ -123,3 +152,18 @@ def _trust_again(view: NodeView, wish: TrustAgain) -> Effects:
     if wish.about == HUB:
         wanted.append(KeepCompared(view.links[HUB].taken))
     return Effects(None, wanted, True)
+
+
+def _accept_keys(view: NodeView, wish: AcceptKeys) -> Effects:
+    """Let a group's new keys count, if they are those that its treasurer read out.
+
+    The digits are typed by hand, never taken from the page: who copies what the hub
+    told has compared nothing.
+    """
+    if not view.awaits_comparing(wish.group):
+        return Effects(None, (), KeysOutcome.NOTHING_WAITS)
+    entry = view.directory[wish.group].entry
+    if wish.digits != check_digits(view.federation, entry).replace(" ", ""):
+        return Effects(None, (), KeysOutcome.DIFFER)
+    kept = KeepKeys(wish.group, keys_hash(entry), wish.digits, wish.author, wish.reason)
+    return Effects(None, (kept,), KeysOutcome.ACCEPTED)

@@ -8,7 +8,7 @@ import msgspec
 
 from protocol import sealing
 from protocol.address import HUB, FederationId, Group
-from protocol.directory import Directory, GroupRecord, keyring
+from protocol.directory import Directory, GroupRecord, keyring, trusted
 from protocol.effects import (
     Effect,
     HouseEffect,
@@ -221,6 +221,19 @@ class KeepTrust(HouseEffect, frozen=True):
     reason: str
 
 
+class KeepKeys(HouseEffect, frozen=True):
+    """Accept a group's keys for ever: two people have compared their digits.
+
+    ``keys`` is the hash of them all (``keys_hash``).
+    """
+
+    group: str
+    keys: str
+    digits: str
+    author: str
+    reason: str
+
+
 class Trust(msgspec.Struct, frozen=True):
     """What a node believes of the hub's logs, and whom it doubts.
 
@@ -230,6 +243,7 @@ class Trust(msgspec.Struct, frozen=True):
         newest: of the log that was opened last.
         compared: number of the hub's item up to which everything was compared.
         doubted: ``hub``, and groups.
+        accepted: hashes of keys for which nobody vouched, and people have compared.
     """
 
     era: int = 0
@@ -237,6 +251,7 @@ class Trust(msgspec.Struct, frozen=True):
     newest: Belief | None = None
     compared: int = 0
     doubted: frozenset[str] = frozenset()
+    accepted: frozenset[str] = frozenset()
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -253,7 +268,7 @@ class Trust(msgspec.Struct, frozen=True):
         return not self.doubted & {HUB, group}
 
     def after(
-        self, effect: KeepBelief | KeepCompared | KeepDistrust | KeepTrust
+        self, effect: KeepBelief | KeepCompared | KeepDistrust | KeepKeys | KeepTrust
     ) -> "Trust":
         """Give what is believed and doubted after an effect."""
         replace = msgspec.structs.replace
@@ -268,11 +283,15 @@ class Trust(msgspec.Struct, frozen=True):
                 return replace(self, compared=effect.number)
             case KeepDistrust():
                 return replace(self, doubted=self.doubted | {effect.about})
+            case KeepKeys():
+                return replace(self, accepted=self.accepted | {effect.keys})
             case KeepTrust():
                 doubted = self.doubted - {effect.about}
                 if effect.about != HUB:
                     return replace(self, doubted=doubted)
-                return Trust(self.era + 1, compared=self.compared, doubted=doubted)
+                return replace(
+                    self, era=self.era + 1, beliefs={}, newest=None, doubted=doubted
+                )
             case _:
                 assert_never(effect)
 
@@ -312,6 +331,7 @@ class NodeView(View):
         self.sealing_key = sealing_key
         self.hub_key: KeyPeriod | None = None
         self.ahead: Directory = {}
+        self._trusted: tuple[Directory, frozenset[str], Directory] | None = None
         self._keyring: tuple[Directory, Keyring] | None = None
         self.answers: dict[tuple[str, str], Answer] = {}
         self.names: dict[str, str] = {}
@@ -338,7 +358,13 @@ class NodeView(View):
                 self.newest = (effect.log, effect.number)
             case KeepProposal(proposal):
                 self._keep(proposal)
-            case KeepBelief() | KeepCompared() | KeepDistrust() | KeepTrust():
+            case (
+                KeepBelief()
+                | KeepCompared()
+                | KeepDistrust()
+                | KeepKeys()
+                | KeepTrust()
+            ):
                 self.trust = self.trust.after(effect)
             case KeepAnswer():
                 self.answers[effect.caller, effect.key] = effect.answer
@@ -363,17 +389,36 @@ class NodeView(View):
         return account
 
     @property
+    def trusted(self) -> Directory:
+        """The directory with the keys that count here (``protocol.directory``)."""
+        known, accepted = self._trusted, self.trust.accepted
+        if known is None or known[0] is not self.directory or known[1] != accepted:
+            found = trusted(self.directory, accepted)
+            known = self._trusted = (self.directory, accepted, found)
+        return known[2]
+
+    @trusted.setter
+    def trusted(self, known: Directory) -> None:
+        """Take what belongs to the directory and to what was accepted."""
+        self._trusted = (self.directory, self.trust.accepted, known)
+
+    def awaits_comparing(self, group: str) -> bool:
+        """Say whether a group has keys for which nobody has vouched yet."""
+        named = Group(group)
+        return self.trusted.get(named) is not self.directory.get(named)
+
+    @property
     def keyring(self) -> Keyring:
-        """Keys of the hub and of all groups, as the directory stands now."""
-        if self._keyring is None or self._keyring[0] is not self.directory:
+        """Keys that count here, of the hub and of all groups."""
+        if self._keyring is None or self._keyring[0] is not self.trusted:
             others = [] if self.hub_key is None else [self.hub_key]
-            self._keyring = (self.directory, keyring(self.directory, others))
+            self._keyring = (self.trusted, keyring(self.trusted, others))
         return self._keyring[1]
 
     @keyring.setter
     def keyring(self, known: Keyring) -> None:
         """Take the keyring that belongs to the directory as it stands."""
-        self._keyring = (self.directory, known)
+        self._keyring = (self.trusted, known)
 
     @property
     def clearing_balance(self) -> int:

@@ -48,7 +48,7 @@ async def treasury(seen: Watched) -> AsyncIterator[tuple[Client, dict[str, str]]
     table = [
         *GroupApi(house, node.clerk, node.database).routes(),
         *AlarmApi(node.database, "/api/v1/group/alarms", "treasurer").routes(),
-        *TrustApi(node.clerk, node.database).routes(),
+        *TrustApi(house, node.clerk, node.database).routes(),
     ]
     application = web.Application(middlewares=[problems.middleware(Metrics())])
     application.add_routes(definitions(table, Door(node.database, node.clock)))
