@@ -383,7 +383,7 @@ WAYS: dict[RefusalCode, list[Provoke]] = {
 #: where it is found the code can be said, and the excuse is none any more.
 UNREACHED: dict[RefusalCode, tuple[str, str]] = {
     RefusalCode.KEYS_NOT_ACCEPTED: (
-        r"KeysDecision\(\n? +[a-z_]+=",
+        r"decision = KeysDecision\(",
         "no hub changes a group's keys; tests/nodes has one that lies",
     ),
 }

@@ -19,17 +19,19 @@ from clearing.api.log import LogApi
 from clearing.evidence import Evidence
 from clearing.house import HubHouse
 from nodes.evidence import NodeEvidence
+from clearing.rules.view import AppendDecision
 from nodes.house import NodeHouse
 from nodes.watch.log_watch import LogWatch
 from protocol import envelope
 from protocol.address import Group
 from protocol.base64url import write_base64url
 from protocol.checkpoint import SignedCheckpoint, directory_tree, write_checkpoint
-from protocol.effects import Effect, Effects, SendItem, View
+from protocol.directory import fold
+from protocol.effects import Effect, Effects, SaveGroup, SendItem, View
 from protocol.envelope import VerifiedCover
 from protocol.instant import Instant
 from protocol.merkle import Tree, leaf_hash
-from protocol.messages import Checkpoint
+from protocol.messages import Checkpoint, DirectoryDecision, read_item
 from protocol.peer.clock import Clock
 from protocol.peer.metrics import Metrics
 from protocol.peer.web import problems
@@ -61,14 +63,29 @@ class MovingClock(Clock):
 
 
 class LyingHouse(HubHouse):
-    """The hub's own rules, but for what it sends."""
+    """The hub's own rules, but for what it sends, or decides about groups."""
 
     send: Send | None = None
+    #: Another line than the rules decided: told to all, and in the log.
+    decided: Callable[[bytes], bytes] | None = None
+
+    def _lie(self, effect: Effect) -> Effect:
+        if self.decided is None:
+            return effect
+        if isinstance(effect, AppendDecision | SendItem):
+            return msgspec.structs.replace(effect, line=self.decided(effect.line))
+        if isinstance(effect, SaveGroup):
+            line = self.decided(effect.record.line)
+            decision = read_item(line)
+            assert isinstance(decision, DirectoryDecision)
+            folded = fold(self.directory, decision, line, FEDERATION)
+            return SaveGroup(folded[Group(decision.group)])
+        return effect
 
     def decide(self, view: View, wanted: object, now: Instant) -> Iterator[Effects]:
         for effects in super().decide(view, wanted, now):
             sent: list[Effect] = []
-            for effect in effects.wanted:
+            for effect in map(self._lie, effects.wanted):
                 if self.send is not None and isinstance(effect, SendItem):
                     sent += self.send(effect)
                 else:

@@ -155,6 +155,7 @@ def offered(
     box: str | None = None,
     signer: Group = OOSTENDE,
     proof: dict[str, Any] | None = None,
+    under: dict[str, Any] | None = None,
     **changes: Any,
 ) -> ArrivedItem:
     """The hub's offer to Mechelen, its box opened as the node opens it.
@@ -165,6 +166,7 @@ def offered(
         box: in place of the right one.
         signer: whose key signed the prepare.
         proof: fields of the proof to spoil.
+        under: another key, or fields of the envelope.
         changes: fields of the prepare to spoil.
     """
     content_line = says if isinstance(says, bytes) else write_line(says or content())
@@ -176,7 +178,7 @@ def offered(
     }
     asked = prepare(**(fields | changes))
     line = write_line(asked)
-    signed = proof_of(line, signer)
+    signed = proof_of(line, signer, **(under or {}))
     parts: dict[str, Any] = {
         "line": signed.line,
         "index": signed.index,

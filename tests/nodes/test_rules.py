@@ -20,6 +20,7 @@ from nodes.rules import (
     conversion_time,
 )
 from protocol.address import Group
+from protocol.directory import fold
 from protocol.effects import (
     CallPeople,
     Effects,
@@ -79,13 +80,15 @@ from tests.peer.makers import (
     entry_of,
     flip,
     in_state,
+    keys_decision,
     later,
+    next_keys,
     of_kind,
     proof_of,
     sent,
     sums,
 )
-from tests.protocol.makers import ID, MECHELEN, OOSTENDE, hash_of
+from tests.protocol.makers import FEDERATION, ID, MECHELEN, OOSTENDE, hash_of
 
 GENT = Group("gent")
 
@@ -178,6 +181,14 @@ def frozen_group(view: NodeView, fields: dict[str, Any]) -> None:
     know(view, in_state(view.directory, MECHELEN, "frozen"))
 
 
+def slipped_in(view: NodeView, fields: dict[str, Any]) -> None:
+    """Nobody has signed for the keys that Mechelen has now."""
+    entry = next_keys(MECHELEN, "slipped in")
+    decision = keys_decision(entry, (MECHELEN, "slipped in"), [9])
+    known = fold(directory_of(), decision, write_line(decision), FEDERATION)
+    know(view, {**view.directory, MECHELEN: known[MECHELEN]})
+
+
 #: What can be wrong with an order, in the order of ``RefusalCode``.
 REASONS: list[tuple[RefusalCode, Spoiler]] = [
     (RefusalCode.ACCOUNT_FROZEN, frozen_account),
@@ -188,6 +199,7 @@ REASONS: list[tuple[RefusalCode, Spoiler]] = [
     (RefusalCode.GROUP_FROZEN, frozen_group),
     (RefusalCode.AMOUNT_OUT_OF_RANGE, too_much),
     (RefusalCode.RATE_CHANGED, dearer),
+    (RefusalCode.KEYS_NOT_ACCEPTED, slipped_in),
 ]
 #: Where there is no price, there is nothing to compare with the floor.
 PRICELESS = (RefusalCode.UNKNOWN_GROUP, RefusalCode.AMOUNT_OUT_OF_RANGE)
@@ -226,8 +238,9 @@ def test_of_two_reasons_the_node_says_the_first(
     first: tuple[RefusalCode, Spoiler], second: tuple[RefusalCode, Spoiler]
 ) -> None:
     view, fields = oostende(), dict[str, Any]()
-    second[1](view, fields)
-    first[1](view, fields)
+    # What replaces the directory comes first, so that the other can change it.
+    for _, spoil in sorted((second, first), key=lambda one: one[1] is not slipped_in):
+        spoil(view, fields)
     said = first[0]
     if said is RefusalCode.PAYER_FLOOR and second[0] in PRICELESS:
         said = second[0]

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from nodes.api.group import GroupApi
+from nodes.api.groups import DirectoryApi
 from nodes.api.trust import TrustApi
 from nodes.commands.node import STAFF
 from nodes.house import NodeHouse
@@ -46,6 +47,7 @@ async def treasury(seen: Watched) -> AsyncIterator[tuple[Client, dict[str, str]]
     house: Any = node.house
     assert isinstance(house, NodeHouse)
     table = [
+        *DirectoryApi(house, node.clerk).routes(),
         *GroupApi(house, node.clerk, node.database).routes(),
         *AlarmApi(node.database, "/api/v1/group/alarms", "treasurer").routes(),
         *TrustApi(house, node.clerk, node.database).routes(),
