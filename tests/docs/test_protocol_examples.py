@@ -21,6 +21,7 @@ from protocol import (
     inquiry,
     joining,
     jws,
+    key_change,
     link,
     messages,
     sealing,
@@ -358,6 +359,40 @@ def test_the_directory_decision_folds() -> None:
     assert folded[OOSTENDE].state == "active"
 
 
+def test_the_statements_of_new_keys_vouch_for_the_decision_shown() -> None:
+    before = msgspec.json.decode(shown("entry")[0], type=messages.GroupEntry)
+    line = next(body for _, body in ITEMS if json.loads(body).get("kind") == "keys")
+    decision = messages.read_item(line.encode())
+    assert isinstance(decision, messages.KeysDecision)
+    assert decision.statement is not None
+    entry = directory.read_entry(decision.entry, FEDERATION)
+    typ = key_change.KEY_CHANGE_TYP
+    assert shown("key-change") == [jws.split(decision.statement, typ).payload.decode()]
+    said = msgspec.json.decode(shown("recovery")[0], type=messages.Recovery)
+    assert messages.write_line(said).decode() == shown("recovery")[0]
+    signed = key_change.sign_recovery(said, signing_key("oostende recovery"))
+    for statement in (decision.statement, signed):
+        key_change.check_statement(statement, before, entry, 41)
+    was = messages.read_item(
+        next(body for _, body in ITEMS if '"directory"' in body).encode()
+    )
+    assert isinstance(was, messages.DirectoryDecision)
+    known = directory.fold({}, was, b"", FEDERATION)
+    folded = directory.fold(known, decision, line.encode(), FEDERATION)
+    assert directory.trusted(folded, frozenset()) is folded
+
+
+def test_the_hubs_later_statement_tells_whose_checkpoints_are_whose() -> None:
+    (line,) = shown("later-hub-statement")
+    stated = msgspec.json.decode(line, type=messages.HubStatement)
+    assert messages.write_line(stated).decode() == line
+    signed = directory.sign_hub_statement(stated, signing_key("the root"))
+    directory.read_hub_statement(signed, FEDERATION)
+    note = shown("checkpoint")[0] + "\n"
+    checkpoint.read_checkpoint_of(note, FEDERATION, stated)
+    assert f"at most {messages.HUB_KEY_SPANS_MAX:,} spans" in TEXT
+
+
 def test_the_ask_opens_to_what_is_shown() -> None:
     (line,), (text,) = shown("ask"), shown("ask-link")
     found = ask.read_ask(text, FEDERATION, directory_of(), read_instant(AT))
@@ -379,7 +414,7 @@ def test_every_example_has_a_test() -> None:
         *("cover", "proof", "item", "content", "info", "sealed", "entry"),
         *("hub-statement", "invitation", "join", "consent", "check-digits"),
         *("inquiry", "inquiry-content", "answer-content"),
-        *("ask", "ask-link"),
+        *("ask", "ask-link", "key-change", "recovery", "later-hub-statement"),
         "checkpoint",
     }
     assert {told.split()[0] for told, _ in blocks()} == tried

@@ -4,15 +4,16 @@ import hashlib
 import json  # noqa: TID251 - another reader than ours
 from typing import Any
 
+import msgspec
 import nacl.bindings
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from protocol import ask, directory, envelope, messages
+from protocol import ask, directory, envelope, key_change, messages
 from protocol.address import HUB
 from protocol.base64url import read_base64url
-from protocol.errors import AskRefusalCode
+from protocol.errors import AskRefusalCode, PeerError
 from protocol.instant import read_instant
 from tests.peer.makers import directory_of
 from tests.protocol.makers import FEDERATION, OOSTENDE, keyring, seed
@@ -50,6 +51,20 @@ def test_the_proofs_that_were_written_down_prove() -> None:
             messages.ItemProof(**fields), keyring(), FEDERATION, OOSTENDE
         )
         assert payload.first + fields["index"] == found["first"] + index
+
+
+def test_the_key_changes_that_were_written_down_vouch_or_do_not() -> None:
+    found = vector("key_changes")
+    before, entry = (
+        msgspec.json.decode(json.dumps(found[name]), type=messages.GroupEntry)
+        for name in ("before", "entry")
+    )
+    for name in ("key_change", "recovery"):
+        key_change.check_statement(found[name], before, entry, found["last"])
+    assert len(found["refused"]) == 9
+    for statement in found["refused"].values():
+        with pytest.raises(PeerError):
+            key_change.check_statement(statement, before, entry, found["last"])
 
 
 def test_the_asks_that_were_written_down_open_or_are_refused() -> None:

@@ -33,15 +33,15 @@ from protocol.address import (
     read_display_name,
     transfer_id,
 )
-from protocol.base64url import write_base64url
+from protocol.base64url import read_base64url, write_base64url
 from protocol.checkpoint import SignedCheckpoint, write_checkpoint
 from protocol.errors import AskRefusalCode, MalformedMessageError, PeerError
 from protocol.keyring import key_hash, verify
 from protocol.merkle import Tree, consistency_ranges, fold_complete, leaf_hash
 from protocol.receipt import verify_receipt, write_receipt
 from protocol.tiles import WIDTH, Tile, write_path
-from tests.peer.makers import entry_of
-from tests.peer.receipts import Evidence, hub_span, later_statement, statement
+from tests.peer.makers import entry_of, key_change, keys_decision, recovery
+from tests.peer.receipts import ANEW, Evidence, hub_span, later_statement, statement
 from tests.peer.wrong_receipts import WRONG
 from tests.protocol.makers import (
     AT,
@@ -221,6 +221,48 @@ def entries() -> object:
         "entry": json.loads(messages.write_line(entry)),
         "jws": directory.sign_entry(entry, signing_key("oostende")),
     }
+
+
+def key_changes() -> object:
+    """New keys for a group: who vouches, and what vouches for nothing."""
+    before, keys = group_entry(), [*group_entry().keys]
+    keys[0] = messages.EntryKey("signing", write_base64url(signing_key(ANEW).public))
+    entry = group_entry(version=2, keys=keys)
+    by_old, by_recovery = key_change(entry, 41), recovery(entry)
+    france = FEDERATION.replace("belgium", "france")
+    refused = {
+        "by the new key": key_change(entry, 41, ANEW),
+        "by another group": recovery(entry, "mechelen recovery"),
+        "for another federation": key_change(entry, 41, federation=france),
+        "for another group": recovery(entry, group="mechelen"),
+        "of a version used before": key_change(entry, 41, version=1),
+        "of a later version": recovery(entry, version=3),
+        "for other keys": recovery(entry, keys=before.keys),
+        "up to another item": key_change(entry, 40),
+        "without a reason": recovery(entry, reason=" "),
+    }
+    decision = keys_decision(entry, (OOSTENDE, ANEW), [41], by_old)
+    return {
+        "seeds": "SHA-256 of 'signing key of oostende', '... of oostende anew', "
+        "'... of oostende recovery'",
+        "before": json.loads(messages.write_line(before)),
+        "entry": json.loads(messages.write_line(entry)),
+        "last": 41,
+        "key_change_payload": _payload(by_old),
+        "key_change": by_old,
+        "recovery_payload": _payload(by_recovery),
+        "recovery": by_recovery,
+        "decision": messages.write_line(decision).decode(),
+        "check_digits": [
+            directory.check_digits(FEDERATION, one) for one in (before, entry)
+        ],
+        "refused": refused,
+    }
+
+
+def _payload(signed: str) -> str:
+    typ = json.loads(read_base64url(signed.partition(".")[0], "header"))["typ"]
+    return jws.split(signed, typ).payload.decode()
 
 
 def items() -> object:
@@ -438,6 +480,7 @@ TOPICS: dict[str, Callable[[], object]] = {
     "sealed_content": sealed_content,
     "inquiries": inquiries,
     "entries": entries,
+    "key_changes": key_changes,
     "items": items,
     "asks": asks,
     "checkpoint": checkpoint,
