@@ -290,6 +290,7 @@ def _decide(
         more: effects beside the decision.
     """
     group = Group(record.entry.group)
+    assert not record.former, "no hub changes keys yet, so no group has former ones"
     decision = DirectoryDecision(
         log=view.log,
         number=view.size,

@@ -141,6 +141,13 @@ WRITING = [
     Writing(
         "oostende",
         "POST",
+        "/api/v1/group/keys",
+        "treasurer",
+        {"group": "mechelen", "digits": "1234 5678 9012", "reason": "they called"},
+    ),
+    Writing(
+        "oostende",
+        "POST",
         "/api/v1/group/proposal",
         "treasurer",
         {
@@ -165,6 +172,7 @@ WRITING = [
 #: Good bodies that are answered with a no: nothing is there that they could be about.
 NOBODY_THERE = {
     ("oostende", "/api/v1/group/trust"): 404,
+    ("oostende", "/api/v1/group/keys"): 404,
     ("hub", "/api/v1/groups/{group}/approve"): 409,
     ("hub", "/api/v1/groups/{group}/refuse"): 409,
     ("hub", "/api/v1/tokens"): 401,

@@ -20,9 +20,9 @@ from protocol.checkpoint import SignedCheckpoint, write_checkpoint
 from protocol.directory import ENTRY_TYP, HUB_TYP
 from protocol.keyring import SigningKey
 from protocol.merkle import Tree
-from protocol.messages import line_hash
-from tests.peer.makers import LOG, entry_of
-from tests.peer.receipts import BRUSSEL, CONTENT, hub_statement
+from protocol.messages import EntryKey, HubStatement, line_hash
+from tests.peer.makers import LOG, entry_of, keys_decision, next_keys
+from tests.peer.receipts import ANEW, BRUSSEL, CONTENT, hub_span, hub_statement
 from tests.protocol.makers import (
     AT,
     FEDERATION,
@@ -84,7 +84,7 @@ class Forge:
         signed_cover = jws.sign(
             self._use("cover", cover), self._key(BRUSSEL), envelope.TYP
         )
-        stated = self._use("statement", plain(hub_statement()))
+        stated = self._use("statement", plain(self._statement()))
         leaves = [leaf(directory, index) for index in range(len(directory))]
         return {
             "told": [],
@@ -100,6 +100,9 @@ class Forge:
             "witnesses": [{"entry": leaves[0], "cover": signed_cover}],
             "content": content.decode("utf-8", "surrogatepass"),
         }
+
+    def _statement(self) -> HubStatement:
+        return hub_statement()
 
     def _decision(self, order: bytes, answer: bytes) -> bytes:
         decided = {
@@ -161,6 +164,27 @@ class Forge:
         path = [write_base64url(step) for step in Tree(lines).path(1)]
         text = line.decode("utf-8", "surrogatepass")
         return {"line": text, "index": 1, "path": path, "envelope": signed}
+
+
+class ForgeOfOldKeys(Forge):
+    """Oostende and the hub have had other keys since; what they signed still holds."""
+
+    def _statement(self) -> HubStatement:
+        keys = [*hub_statement().keys]
+        keys[0] = EntryKey("signing", write_base64url(signing_key("hub anew").public))
+        former = [hub_span(2), hub_span(5, first=5), hub_span(9, log="AAAAAAAAAAA")]
+        return msgspec.structs.replace(
+            hub_statement(), version=2, keys=keys, former=former
+        )
+
+    def _directory_line(self, group: Group) -> bytes:
+        if group != OOSTENDE:
+            return super()._directory_line(group)
+        entry, signers = next_keys(OOSTENDE, ANEW), (OOSTENDE, ANEW)
+        line = plain(keys_decision(entry, signers, [2], "of no matter here"))
+        text = self._use(f"entry of {group}", plain(entry))
+        line["entry"] = jws.sign(text, self._key(ANEW), ENTRY_TYP)
+        return self._use(f"directory line of {group}", line)
 
 
 def plain(struct: Any) -> Found:

@@ -25,7 +25,7 @@ from protocol.receipt import (
     write_receipt,
 )
 from tests import second_verifier
-from tests.peer.forge import Forge, dumps, edits, note_edits
+from tests.peer.forge import Forge, ForgeOfOldKeys, dumps, edits, note_edits
 from tests.peer.makers import entry_of, proof_of
 from tests.peer.receipts import (
     BRUSSEL,
@@ -181,9 +181,9 @@ def edited_file(stride: int) -> None:
         assert genuine == (told in lawful), told
 
 
-def edited_documents(stride: int) -> dict[str, bool]:
+def edited_documents(stride: int, make: type[Forge] = Forge) -> dict[str, bool]:
     """Edit each signed or hashed document, and make all around it fit."""
-    documents = Forge()
+    documents = make()
     assert proofs_agreed(documents.receipt())
     cases = [
         (what, told, text)
@@ -195,7 +195,7 @@ def edited_documents(stride: int) -> dict[str, bool]:
     found = {}
     for what, told, text in cases[::stride]:
         raw = text.encode("utf-8", "surrogatepass")
-        receipt = Forge(lambda name, was, w=what, r=raw: r if name == w else was)  # type: ignore[misc]
+        receipt = make(lambda name, was, w=what, r=raw: r if name == w else was)  # type: ignore[misc]
         found[f"{what}: {told}"] = proofs_agreed(receipt.receipt())
     return found
 
@@ -207,6 +207,17 @@ def test_they_agree_on_edited_files() -> None:
 def test_they_agree_on_edited_documents_that_are_signed_again() -> None:
     found = edited_documents(STRIDE)
     assert 20 < sum(found.values()) < len(found) - 100
+
+
+def test_they_agree_on_edited_documents_that_tell_of_former_keys() -> None:
+    found = edited_documents(STRIDE, ForgeOfOldKeys)
+    assert 20 < sum(found.values()) < len(found) - 100
+
+
+@pytest.mark.slow
+def test_they_agree_on_every_edited_document_that_tells_of_former_keys() -> None:
+    found = edited_documents(1, ForgeOfOldKeys)
+    assert not any(ok for told, ok in found.items() if told.startswith("note: "))
 
 
 @pytest.mark.slow
