@@ -12,8 +12,8 @@ import msgspec
 
 from protocol import strict_json
 from protocol.address import FederationId
-from protocol.checkpoint import SignedCheckpoint, read_checkpoint
-from protocol.directory import entry_key, read_hub_statement
+from protocol.checkpoint import SignedCheckpoint, read_checkpoint_of
+from protocol.directory import read_hub_statement
 from protocol.errors import MalformedMessageError, NotSignedError
 from protocol.messages import FederationField, TransferDecision, read_item
 from protocol.receipt import LeafProof, check_leaf
@@ -102,8 +102,7 @@ def _prove(refusal: Refusal, federation: FederationId | None) -> ProvenRefusal:
     if federation is not None and federation != own:
         raise NotSignedError(f"federation: the refusal is of {own}")
     statement = read_hub_statement(refusal.statement, own)
-    hub_key = entry_key(statement.keys, "signing")
-    checkpoint = read_checkpoint(refusal.checkpoint, own, hub_key)
+    checkpoint = read_checkpoint_of(refusal.checkpoint, own, statement)
     proof = refusal.decision
     if proof.size != checkpoint.size:
         raise NotSignedError("decision: of another size than the checkpoint's")

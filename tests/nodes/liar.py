@@ -18,8 +18,8 @@ from clearing import log_store
 from clearing.api.log import LogApi
 from clearing.evidence import Evidence
 from clearing.house import HubHouse
-from nodes.evidence import NodeEvidence
 from clearing.rules.view import AppendDecision
+from nodes.evidence import NodeEvidence
 from nodes.house import NodeHouse
 from nodes.watch.log_watch import LogWatch
 from protocol import envelope

@@ -8,6 +8,8 @@ import pytest
 import pytest_asyncio
 
 from nodes.house import NodeHouse
+from protocol.peer.recent import Recent
+from protocol.transfer import Transfer
 from tests.nodes.village import Village, founded, post
 from tests.peer.federation import NewDatabase
 from tests.protocol.makers import OOSTENDE
@@ -35,9 +37,9 @@ async def pays(village: Village, key: str, **changes: Any) -> tuple[int, Any]:
 async def test_a_node_has_the_newest_transfers_at_hand_and_no_more(
     village: Village, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nodes.house._RECENT_MAX", 2)
     house = village.federation.nodes[OOSTENDE].house
     assert isinstance(house, NodeHouse)
+    monkeypatch.setattr(house, "_recent", Recent[str, Transfer](2))
     ids = [(await pays(village, f"recent-{n}"))[1]["id"] for n in range(3)]
     assert [house.recent(one) is not None for one in ids] == [False, True, True]
 
