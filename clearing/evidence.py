@@ -87,11 +87,14 @@ class Evidence:
             has_witnesses: with the covers of other groups that can be had.
 
         Returns:
-            ``None`` for an id that is not of a cleared transfer.
+            ``None`` for an id that is not of a cleared transfer, or of one that was
+            cleared before this hub signed checkpoints.
         """
         found = await transfer_store.read(connection, [transfer_id])
         transfer = found.get(transfer_id)
         if transfer is None or transfer.state is not State.CLEARED:
+            return None
+        if transfer.answer_number is None:
             return None
         assert transfer.number is not None
         note, stated = await self._note_over(connection, transfer)

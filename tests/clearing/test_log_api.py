@@ -224,6 +224,19 @@ def test_what_was_asked_for_last_is_kept() -> None:
     assert (recent.find(1), recent.find(2), recent.find(3)) == ("one", None, "three")
 
 
+async def test_what_cleared_before_there_were_checkpoints_has_no_receipt(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as federated:
+        [transfer_id] = await pay(federated, 1, "eggs")
+        async with federated.hub.database.desk.acquire() as connection:
+            # As a database of the first version comes out of the migrations.
+            await connection.execute("UPDATE transfer SET answer_number = NULL")
+        async with published(federated) as (client, _):
+            answer = await client.get(f"/federation/v1/evidence/{transfer_id}")
+            assert answer.status == 404
+
+
 async def test_a_flood_for_evidence_leaves_the_log_to_be_read(
     new_database: NewDatabase,
 ) -> None:
