@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from clearing.commands import groups, hub
+from protocol.peer import backup_commands
 from protocol.peer.command_line import add_verb, run
 
 
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "make a new one-time link for the regional admin",
         "interlets-hub sign-in --config hub.toml",
     )
+    backup_commands.add_verbs(verbs, "interlets-hub", hub.subject)
     return top
 
 

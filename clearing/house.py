@@ -4,7 +4,7 @@ The rules are in ``clearing.rules`` and know nothing of batches or tables; here
 each kind of input is led to its rule.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -149,6 +149,18 @@ class HubHouse:
     def first_inputs(self) -> Sequence[object]:
         """Every start of the hub opens a new log (protocol, section 9)."""
         return (OpenLog(),)
+
+    def awaited(self) -> Collection[str]:
+        """Every group that may trade, and so may know of what is missing here."""
+        return [
+            group
+            for group, record in self.directory.items()
+            if record.state not in ("frozen", "left")
+        ]
+
+    def is_for_restored(self, wanted: object) -> bool:
+        """Only a freeze: of a group whose server does not come back."""
+        return isinstance(wanted, Freeze)
 
     def begin(self, life: str) -> HubView:
         """Make the view of a batch."""

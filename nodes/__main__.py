@@ -6,6 +6,7 @@ import sys
 from nodes.commands import node, treasurer
 from nodes.commands import trust as trusting
 from nodes.commands import unit as units
+from protocol.peer import backup_commands
 from protocol.peer.command_line import add_verb, run
 
 
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         "interlets-node sign-in --config node.toml",
     )
     _add_trust(verbs)
+    backup_commands.add_verbs(verbs, "interlets-node", node.subject)
     return top
 
 

@@ -6,7 +6,7 @@ kind of input is led to its rule.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from weakref import WeakValueDictionary
 
 from nodes import member_store, proposal_store, rules, trust_store
@@ -196,6 +196,14 @@ class NodeHouse:
     def first_inputs(self) -> Sequence[object]:
         """A node has nothing to decide at its start."""
         return ()
+
+    def awaited(self) -> Collection[str]:
+        """A node has one link, with its hub."""
+        return (HUB,)
+
+    def is_for_restored(self, wanted: object) -> bool:
+        """Nothing: what would be booked now may have to be thrown away."""
+        return False
 
     def begin(self, life: str) -> NodeView:
         """Make the view of a batch."""

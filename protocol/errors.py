@@ -24,6 +24,10 @@ class OutageError(InterletsError):
     """Something is away for now: try later, under the same key."""
 
 
+class RestoredError(OutageError):
+    """This server was restored and has not compared yet: look, but change nothing."""
+
+
 class LedgerBrokenError(InterletsError):
     """The books contradict themselves: stop and call a person."""
 
@@ -161,6 +165,12 @@ class DirectoryRefusalCode(StrEnum):
 
     ENTRY_CHANGED = "entry-changed"
     ENTRY_TOO_LONG = "entry-too-long"
+
+
+class ServerRefusalCode(StrEnum):
+    """Why a server does nothing of what is asked of it, whatever it is."""
+
+    RESTORED = "server-restored"
 
 
 class InquiryRefusalCode(StrEnum):

@@ -26,6 +26,8 @@ from protocol.keyring import SigningKey, key_hash
 from protocol.messages import GroupEntry, HubStatement
 from protocol.peer import access_store, directory_store
 from protocol.peer import audit as audits
+from protocol.peer.backup import Known, Subject
+from protocol.peer.clerk import PEER_MIGRATIONS
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, confirm_sheet
 from protocol.peer.database import AnyConnection, Database
@@ -160,6 +162,17 @@ def audit(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object
 
     answer = asyncio.run(audits.audit_alone(settings, read_plan))
     return audits.told(answer, as_json=chosen.json)
+
+
+def subject(settings: Settings) -> Subject:
+    """Say what a hub lets back up."""
+
+    async def read(connection: AnyConnection) -> Known:
+        identity = await _read_identity_on(connection)
+        return Known(HUB, identity.federation, hub_audit.plan_of(identity))
+
+    packages = [PEER_MIGRATIONS, app.MIGRATIONS]
+    return Subject(app.MIGRATIONS[0], packages, app.keys_folder(settings), read)
 
 
 def list_groups(

@@ -17,6 +17,8 @@ from protocol.joining import read_invitation
 from protocol.messages import EntryUnit
 from protocol.peer import access_store, runner
 from protocol.peer import audit as audits
+from protocol.peer.backup import Known, Subject
+from protocol.peer.clerk import PEER_MIGRATIONS
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, read_given
 from protocol.peer.database import AnyConnection, Database
@@ -155,6 +157,17 @@ def audit(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object
 
     answer = asyncio.run(audits.audit_alone(settings, read_plan))
     return audits.told(answer, as_json=chosen.json)
+
+
+def subject(settings: Settings) -> Subject:
+    """Say what a node lets back up."""
+
+    async def read(connection: AnyConnection) -> Known:
+        joined = await app.read_membership(connection)
+        return Known(joined.group, joined.federation, node_audit.plan_of(joined))
+
+    packages = [PEER_MIGRATIONS, app.MIGRATIONS]
+    return Subject(app.MIGRATIONS[0], packages, app.keys_folder(settings), read)
 
 
 def list_members(

@@ -136,11 +136,21 @@ async def audit(
     Raises:
         OutageError: the database is not there for now.
     """
-    began, at = clock.monotonic_s(), clock.now()
     async with database.snapshot() as connection:
-        plan = await make_plan(connection)
-        notes = await _look_at_all(connection, plan, progress)
-        sums = await audit_store.read_sums(connection)
+        return await audit_on(connection, make_plan, clock, progress)
+
+
+async def audit_on(
+    connection: AnyConnection,
+    make_plan: MakePlan,
+    clock: Clock,
+    progress: Listener = quietly,
+) -> AuditAnswer:
+    """Audit what one database transaction sees."""
+    began, at = clock.monotonic_s(), clock.now()
+    plan = await make_plan(connection)
+    notes = await _look_at_all(connection, plan, progress)
+    sums = await audit_store.read_sums(connection)
     return AuditAnswer(
         at=write_instant(at),
         milliseconds=round((clock.monotonic_s() - began) * 1000),

@@ -5,9 +5,11 @@ pass the house's, outgoing items are numbered and sealed. It reads no database;
 the clerk hands it the rows that it asks for, and writes what it leaves behind.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from protocol.address import FederationId, Group
 from protocol.effects import (
@@ -32,6 +34,7 @@ from protocol.envelope import (
 from protocol.instant import Instant, read_instant, write_instant
 from protocol.keyring import Keyring, SigningKey
 from protocol.link import (
+    Link,
     Sealed,
     Taking,
     after_sealing,
@@ -43,6 +46,7 @@ from protocol.messages import SEALED_LINE_LENGTH_MAX, Checkpoint
 from protocol.peer.database import Connection
 from protocol.peer.link_store import OutgoingItem, SealedEnvelope, wire_of
 from protocol.quota import Quota
+from protocol.restored import Restored, look_only, may_go_on
 from protocol.steps import Step
 
 #: Room for a cover and line 1 beside the items of one envelope.
@@ -125,6 +129,12 @@ class House(Protocol):
     def keyring(self) -> Keyring:
         """Keys of everyone who may speak to us, or whose word we pass on."""
 
+    def awaited(self) -> Collection[str]:
+        """Name the peers that must compare before a restored server goes on."""
+
+    def is_for_restored(self, wanted: object) -> bool:
+        """Say whether a restored server does this before it has compared."""
+
     async def load(self, connection: Connection, life: str) -> None:
         """Read into memory what every batch needs; forget what was there."""
 
@@ -203,6 +213,10 @@ class Batch:
     calls: Calls = field(default_factory=Calls)
     #: Kinds of the alarms that were one too many.
     left_out: list[str] = field(default_factory=list)
+    #: This server was restored and has not compared; ``None`` from when it may go on.
+    restored: Restored | None = None
+    #: It was so when this batch began, and is no more.
+    has_ended_restored: bool = False
 
     def old_firsts(self) -> dict[str, list[int]]:
         """Say which envelopes may be ones that we have already taken."""
@@ -228,6 +242,7 @@ class Batch:
         for work in self.works:
             if isinstance(work.wanted, Arrival):
                 self._take(work, work.wanted, seen.setdefault(work.wanted.peer, {}))
+        self._look_whether_to_go_on()
 
     def _take(self, work: Work, arrival: Arrival, known: dict[int, Sealed]) -> None:
         cover = arrival.body.cover.payload
@@ -237,7 +252,10 @@ class Batch:
             return
         before = link
         link = take_cover(link, cover)
-        link, takings = take_run(link, arrival.body.envelopes, known)
+        if self.restored is None:
+            link, takings = take_run(link, arrival.body.envelopes, known)
+        else:
+            link, takings = self._look_only(link, arrival, known)
         self.view.links[arrival.peer] = link
         work.outcome = takings
         if link.lives != before.lives:
@@ -252,6 +270,26 @@ class Batch:
                     envelope.payload.life, envelope.payload_hash
                 )
                 work.arrived += self.house.look(self.view, arrival.peer, envelope)
+
+    def _look_only(
+        self, link: Link, arrival: Arrival, known: Mapping[int, Sealed]
+    ) -> tuple[Link, list[Taking]]:
+        """Learn from what a peer offers whether anything is missing here."""
+        assert self.restored is not None
+        link, is_proved = look_only(link, arrival.body.envelopes, known)
+        if is_proved:
+            proved = self.restored.proved | {link.peer}
+            self.restored = msgspec.structs.replace(self.restored, proved=proved)
+        return link, [Taking.DROPPED] * len(arrival.body.envelopes)
+
+    def _look_whether_to_go_on(self) -> None:
+        """End the wait of a restored server, when nothing is missing."""
+        restored = self.restored
+        if restored is None:
+            return
+        if may_go_on(restored, self.view.links, self.house.awaited()):
+            self.restored, self.has_ended_restored = None, True
+            self.effects.append(CallPeople("restored", _told_at_end(restored)))
 
     def touched(self) -> Touched:
         """Say what must be read before this batch can be decided."""
@@ -298,6 +336,8 @@ class Batch:
 
     def sealable(self) -> list[str]:
         """Say which links may seal an envelope now."""
+        if self.restored is not None:
+            return []
         return [peer for peer, link in self.view.links.items() if link.may_seal]
 
     def seal(self, peer: str, stored: Sequence[OutgoingItem]) -> None:
@@ -346,6 +386,15 @@ class Batch:
                 wire=wire,
             )
         )
+
+
+def _told_at_end(restored: Restored) -> str:
+    return (
+        f"this server, restored on {write_instant(restored.at)} from the backup of"
+        f" {write_instant(restored.backup_at)}, has compared with"
+        f" {', '.join(sorted(restored.proved))}: nothing that crossed a link is"
+        " missing; what was booked or changed only here after that backup is"
+    )
 
 
 def _fitting(items: Sequence[OutgoingItem]) -> list[OutgoingItem]:

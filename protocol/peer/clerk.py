@@ -26,13 +26,28 @@ from protocol.envelope import (
     CoverPayload,
     seal,
 )
-from protocol.errors import OutageError
+from protocol.errors import OutageError, RestoredError
 from protocol.inquiry import LINES_MAX
 from protocol.instant import Instant, read_instant, write_instant
 from protocol.link import SKEW_MAX_MS, Link
 from protocol.messages import read_item
-from protocol.peer import directory_store, ledger_store, link_store, transfer_store
-from protocol.peer.batch import Arrival, Batch, Calls, House, MoreTime, Stale, Work
+from protocol.peer import (
+    backup_store,
+    directory_store,
+    ledger_store,
+    link_store,
+    transfer_store,
+)
+from protocol.peer.batch import (
+    Arrival,
+    Batch,
+    Calls,
+    House,
+    MoreTime,
+    PeerCalls,
+    Stale,
+    Work,
+)
 from protocol.peer.clock import Clock
 from protocol.peer.database import AWAY, AnyConnection, Connection, Database
 from protocol.peer.link_store import SealedEnvelope
@@ -41,6 +56,7 @@ from protocol.peer.migration_store import migrate
 from protocol.peer.settings import LimitSettings, SettingsError
 from protocol.peer.steps import KillSwitch
 from protocol.peer.waiting_lines import WaitingLines
+from protocol.restored import Restored, may_name
 from protocol.transfer import Transfer
 
 _LOG = logging.getLogger(__name__)
@@ -89,6 +105,8 @@ class Clerk:
         self.links: dict[str, Link] = {}
         self.life = ""
         self.is_ready = False
+        #: This database was restored and has not compared since.
+        self.restored: Restored | None = None
         self._database = database
         self._clock = clock
         self._metrics = metrics
@@ -120,8 +138,10 @@ class Clerk:
         Raises:
             OutageError: too much waits already, or the database went away; ask
                 again under the same key, for what became of it is not known.
+            RestoredError: this server was restored and has not compared yet.
         """
         self.check_ready()
+        self._check_restored(wanted)
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         try:
             self._queue.put_nowait(_Waiting(wanted, answer))
@@ -133,6 +153,29 @@ class Clerk:
         """Raise ``OutageError`` while this process is not the clerk."""
         if not self.is_ready:
             raise OutageError("the ledger is not open yet; try again in a moment")
+
+    def _check_restored(self, wanted: object) -> None:
+        """Let nothing but covers through until a restored server has compared."""
+        if self.restored is None or isinstance(wanted, Arrival | MoreTime | PeerCalls):
+            return
+        if not self.house.is_for_restored(wanted):
+            raise RestoredError(
+                "this server was restored from the backup of "
+                f"{write_instant(self.restored.backup_at)} and has not compared yet: "
+                "look, but change nothing; the alarms say more"
+            )
+
+    def waits_for(self) -> dict[str, str]:
+        """Say whom a restored server waits for, and how its link stands."""
+        if self.restored is None:
+            return {}
+        missing = set(self.house.awaited()) - self.restored.proved
+        troubled = {link.peer for link in self.links.values() if link.trouble}
+        waited = missing | (troubled & set(self.house.awaited()))
+        return {
+            peer: link_state(self.links[peer]) if peer in self.links else "unknown"
+            for peer in sorted(waited)
+        }
 
     def link(self, peer: str) -> Link:
         """Give the link with a peer; raises ``OutageError`` when there is none yet."""
@@ -151,7 +194,7 @@ class Clerk:
         cover = self._cover(link) + b"\n"
         room = BODY_LENGTH_MAX - len(cover)
         sealed = b""
-        if link.is_named:
+        if link.is_named and self._may_name(link):
             for envelope in self._outbound.get(peer, ()):
                 if len(sealed) + len(envelope.wire) > room:
                     break
@@ -220,6 +263,7 @@ class Clerk:
         if at > self._cover_limit:
             raise OutageError("no cover may be dated so late yet; ask may_speak first")
         self._cover_at[link.peer] = at
+        may_name = self._may_name(link)
         payload = CoverPayload(
             federation=self.house.federation,
             from_=self.house.own,
@@ -231,12 +275,17 @@ class Clerk:
             at=write_instant(at),
             ack=link.taken,
             ack_head=link.taken_head,
-            peer_life=link.peer_life,
-            peer_at=None if link.peer_at is None else write_instant(link.peer_at),
+            peer_life=link.peer_life if may_name else None,
+            peer_at=write_instant(link.peer_at) if may_name and link.peer_at else None,
             checkpoint=self.house.checkpoint,
         )
         line_1, _ = seal(payload, self.house.signing_key)
         return line_1
+
+    def _may_name(self, link: Link) -> bool:
+        return self.restored is None or may_name(
+            self.links, self.house.awaited(), link.peer
+        )
 
     # The clerk's own day.
 
@@ -273,6 +322,8 @@ class Clerk:
             raise OutageError(
                 "this server is running and keeps the ledger; stop it first"
             ) from None
+        for order in orders:
+            self._check_restored(order)
         works = [Work(order) for order in orders]
         await self._carry_out(works)
         return [work.outcome for work in works]
@@ -286,6 +337,7 @@ class Clerk:
         for name in await migrate(connection, packages, now):
             _LOG.info("migrated: %s", name)
         self.life = write_base64url(secrets.token_bytes(_LIFE_LENGTH))
+        self.restored = await backup_store.read_restored(connection)
         await self.house.load(connection, self.life)
         self.links, self._numbered = await link_store.read_links(connection, self.life)
         self._sequence = await ledger_store.read_sequence(connection)
@@ -351,7 +403,7 @@ class Clerk:
         view = self.house.begin(self.life)
         view.links, view.numbered = dict(self.links), dict(self._numbered)
         batch = Batch(self.house, view, self._clock.now(), list(works))
-        batch.calls = self._calls.copy()
+        batch.calls, batch.restored = self._calls.copy(), self.restored
         await self._prepare(batch)
         batch.decide()
         await self._seal(batch)
@@ -429,6 +481,7 @@ class Clerk:
             or batch.taken
             or batch.sealed
             or self._changed_links(batch)
+            or batch.has_ended_restored
             or any(isinstance(work.wanted, MoreTime) for work in batch.works)
         )
 
@@ -446,6 +499,8 @@ class Clerk:
             await link_store.write_outgoing(connection, batch.outgoing)
             await link_store.write_sealed(connection, batch.sealed)
             await self.house.write(connection, view, batch.effects, batch.now)
+            if batch.has_ended_restored:
+                await backup_store.end_restored(connection)
             limit = await self._write_cover_limit(connection, batch.now)
             for step in batch.steps:
                 self._kill_switch.reach(step, "before")
@@ -477,7 +532,9 @@ class Clerk:
         }
         self.links, self._numbered = batch.view.links, batch.view.numbered
         self.house.keep(batch.view)
-        self._calls = batch.calls
+        self._calls, self.restored = batch.calls, batch.restored
+        if batch.has_ended_restored:
+            touched = set(self.links)
         for envelope in batch.sealed:
             self._outbound.setdefault(envelope.peer, []).append(envelope)
         for peer in touched:
@@ -489,6 +546,12 @@ class Clerk:
             ]
             self._metrics.set_link_state(peer, link_state(self.links[peer]))
         self._note_peers(batch)
+        self._note_effects(batch)
+        for peer in touched:
+            self.ring(peer)
+
+    def _note_effects(self, batch: Batch) -> None:
+        """Log and count what people must hear, and what was refused."""
         for effect in batch.effects:
             if isinstance(effect, CallPeople):
                 _LOG.error("for people: %s", effect.text)
@@ -497,8 +560,6 @@ class Clerk:
                 self._metrics.refusals.labels(effect.transfer.code).inc()
         for about in batch.left_out:
             self._metrics.alarms.labels(about, "left-out").inc()
-        for peer in touched:
-            self.ring(peer)
 
     def _note_peers(self, batch: Batch) -> None:
         """Count what came, and learn the peers' clocks."""

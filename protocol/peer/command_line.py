@@ -1,8 +1,9 @@
 """What the commands of hub and node share: arguments, answers, exit codes.
 
 Exit codes: 0, 1 (no), 2 (usage), and as in sysexits 65 (data), 69 (something
-needed is away), 75 (try again), 78 (settings). No secret stands on a command
-line: it is read from a file or from standard input, and printed once.
+needed is away), 73 (a file cannot be written), 75 (try again), 78 (settings). No
+secret stands on a command line: it is read from a file or from standard input, and
+printed once.
 """
 
 import argparse
@@ -17,13 +18,13 @@ from protocol.errors import (
     InterletsError,
     MalformedMessageError,
     OutageError,
-    PeerError,
 )
 from protocol.peer.settings import Settings, SettingsError, environment, load
 
 _BYTE_ORDER_MARK = "\ufeff"
 EXIT_NO = 1
 EXIT_DATA = 65
+EXIT_CANNOT_CREATE = 73
 EXIT_TRY_AGAIN = 75
 EXIT_SETTINGS = 78
 _BAR_LENGTH = 20
@@ -35,6 +36,10 @@ Verb = Callable[[Settings, argparse.Namespace], Mapping[str, object] | None]
 
 class DataError(InterletsError):
     """A file or text that was given cannot be used; says where and why."""
+
+
+class CannotCreateError(InterletsError):
+    """A file cannot be written, or is there already."""
 
 
 class FoundError(InterletsError):
@@ -79,22 +84,30 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> 
     try:
         settings = load(chosen.config, environment())
         answer = chosen.carry_out(settings, chosen)
-    except SettingsError as error:
-        return _fail(parser, error, EXIT_SETTINGS)
-    except OutageError as error:
-        return _fail(parser, error, EXIT_TRY_AGAIN)
-    except (DataError, MalformedMessageError) as error:
-        return _fail(parser, error, EXIT_DATA)
     except FoundError as error:
         show(error.answer, sys.stdout, as_json=chosen.json)
         return EXIT_NO
-    except (PeerError, InterletsError) as error:
-        return _fail(parser, error, EXIT_NO)
+    except InterletsError as error:
+        return _fail(parser, error, _exit_code(error))
     except KeyboardInterrupt:
         return EXIT_NO
     if answer is not None:
         show(answer, sys.stdout, as_json=chosen.json)
     return 0
+
+
+def _exit_code(error: InterletsError) -> int:
+    match error:
+        case SettingsError():
+            return EXIT_SETTINGS
+        case OutageError():
+            return EXIT_TRY_AGAIN
+        case DataError() | MalformedMessageError():
+            return EXIT_DATA
+        case CannotCreateError():
+            return EXIT_CANNOT_CREATE
+        case _:
+            return EXIT_NO
 
 
 def show(answer: Mapping[str, object], to: TextIO, *, as_json: bool) -> None:

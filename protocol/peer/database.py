@@ -209,9 +209,42 @@ class Database:
             # At once, whatever still runs on it: there is nothing to keep.
             connection.terminate()
 
+    @asynccontextmanager
+    async def bulk(self) -> AsyncIterator[Connection]:
+        """Lend a connection of its own that fills whole tables, and may audit them.
+
+        Raises:
+            OutageError: the database is not there, or goes away meanwhile.
+        """
+        async with _naming_the_guilty():
+            connection = await asyncpg.connect(
+                self._settings.url,
+                password=_password(self._settings),
+                timeout=_CONNECT_TIMEOUT_S,
+                server_settings=_SESSION
+                | _AUDITOR
+                | {
+                    "default_transaction_read_only": "off",
+                    "application_name": "interlets restore",
+                },
+                target_session_attrs=SessionAttribute.primary,
+            )
+        try:
+            await check_durability(connection)
+            yield connection
+        except AWAY as error:
+            raise OutageError(f"The database went away: {error}.") from error
+        finally:
+            connection.terminate()
+
     async def close(self) -> None:
         """Close readers and desk; whoever became the clerk closes that connection."""
         await asyncio.gather(self.readers.close(), self.desk.close())
+
+
+async def take_lock(connection: Connection) -> bool:
+    """Take the clerk's lock if no other process has it; it ends with the connection."""
+    return bool(await connection.fetchval(_SQL["try_clerk_lock"], _CLERK_LOCK))
 
 
 async def check_durability(connection: Connection) -> None:

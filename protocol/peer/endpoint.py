@@ -19,7 +19,8 @@ from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.database import AWAY, Database
 from protocol.peer.metrics import CONTENT_TYPE, Metrics
-from protocol.peer.web.problems import Problem
+from protocol.peer.web import words
+from protocol.peer.web.problems import Problem, language_of
 from protocol.peer.web.requests import json_response, read_body, wait_preference
 
 #: Longest that an answer is held back, seconds.
@@ -67,8 +68,11 @@ class Endpoint:
         """Say that the process is alive."""
         return json_response({"alive": True})
 
-    async def get_readiness(self, _request: web.Request) -> web.Response:
-        """Say whether the database answers and this process is the clerk."""
+    async def get_readiness(self, request: web.Request) -> web.Response:
+        """Say whether the database answers and this process is the clerk.
+
+        A server that was restored is not ready until it has compared.
+        """
         try:
             async with self._database.readers.acquire(timeout=2) as connection:
                 await connection.fetchval("SELECT 1", timeout=2)
@@ -77,6 +81,19 @@ class Endpoint:
             is_up = False
         is_ready = is_up and self._clerk.is_ready
         told = {"ready": is_ready, "database": is_up, "clerk": self._clerk.is_ready}
+        restored = self._clerk.restored
+        if restored is not None:
+            return json_response(
+                {
+                    **told,
+                    "ready": False,
+                    "restored": write_instant(restored.at),
+                    "backup": write_instant(restored.backup_at),
+                    "waits_for": self._clerk.waits_for(),
+                    "told": words.alarm("restored", language_of(request)),
+                },
+                status=503,
+            )
         return json_response(told, status=200 if is_ready else 503)
 
     async def get_metrics(self, request: web.Request) -> web.Response:

@@ -7,7 +7,9 @@ paper, and lies on the server only until then (protocol, section 3).
 import base64
 import hashlib
 import os
+import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,7 @@ import msgspec
 from protocol.base64url import read_base64url, write_base64url
 from protocol.errors import InterletsError, MalformedMessageError
 from protocol.keyring import KEY_LENGTH, SigningKey
+from protocol.peer.command_line import CannotCreateError
 from protocol.peer.settings import read_secret
 from protocol.sealing import SealingKey
 
@@ -90,6 +93,34 @@ def write_secret(path: Path, text: str, *, replace: bool = False) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def read_files(folder: Path, name: re.Pattern[str]) -> dict[str, str]:
+    """Give the texts of the private files of these names, by name.
+
+    Raises:
+        SettingsError: others can reach one of them.
+    """
+    if not folder.is_dir():
+        return {}
+    names = sorted(path.name for path in folder.iterdir() if name.fullmatch(path.name))
+    return {name: read_secret(folder / name) for name in names}
+
+
+def write_files(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write private files; one that is there already stays as it is.
+
+    Raises:
+        CannotCreateError: the folder does not let us.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, text in texts.items():
+            if not (folder / name).exists():
+                write_secret(folder / name, text)
+    except OSError as error:
+        told = f"{folder}: cannot be written: {error.strerror}"
+        raise CannotCreateError(told) from None
 
 
 def new_recovery_key() -> tuple[SigningKey, str]:

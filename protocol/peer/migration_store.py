@@ -8,15 +8,15 @@ that a changed file, a gap or an older program is found out before anything runs
 import hashlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import asyncpg
+import msgspec
 
 from protocol.errors import InterletsError
 from protocol.instant import Instant, to_datetime
-from protocol.peer.database import Connection, queries
+from protocol.peer.database import AnyConnection, Connection, queries
 
 _LOG = logging.getLogger(__name__)
 _SQL = queries(__file__)
@@ -27,6 +27,15 @@ _ENDS_TRANSACTION = re.compile(r"(?im)^\s*(begin|commit|rollback)\s*;")
 
 class MigrationError(InterletsError):
     """This program's migrations and this database do not belong together."""
+
+
+class PastMigration(msgspec.Struct, frozen=True):
+    """A migration that a database has had."""
+
+    package: str
+    number: int
+    name: str
+    checksum: str
 
 
 class _Migration(NamedTuple):
@@ -54,23 +63,63 @@ async def migrate(
     Raises:
         MigrationError: files and database contradict each other; nothing ran.
     """
-    known = [_read_migrations(package, folder) for package, folder in packages]
     await connection.execute(_SQL["create_migration"])
+    past = await read_past(connection)
+    known = _compare_all(packages, past)
+    waiting = [
+        migration
+        for package, files in known.items()
+        for migration in files[sum(each.package == package for each in past) :]
+    ]
+    for migration in waiting:
+        await _run(connection, migration, now)
+    return [f"{each.package}/{each.number:04}_{each.name}" for each in waiting]
+
+
+async def read_past(connection: AnyConnection) -> list[PastMigration]:
+    """Give every migration that the database has had."""
     rows = await connection.fetch(_SQL["read_migrations"])
-    strangers = {row["package"] for row in rows} - {package for package, _ in packages}
+    return [PastMigration(**dict(row)) for row in rows]
+
+
+async def migrate_as(
+    connection: Connection,
+    packages: Sequence[tuple[str, Path]],
+    past: Sequence[PastMigration],
+    now: Instant,
+) -> None:
+    """Bring an empty database to where another one stood, and no further.
+
+    Args:
+        connection: as for ``migrate``.
+        packages: as for ``migrate``.
+        past: what the other database has had.
+        now: recorded beside what ran.
+
+    Raises:
+        MigrationError: this program cannot; nothing ran.
+    """
+    known = _compare_all(packages, past)
+    await connection.execute(_SQL["create_migration"])
+    for package, files in known.items():
+        for migration in files[: sum(each.package == package for each in past)]:
+            await _run(connection, migration, now)
+
+
+def _compare_all(
+    packages: Sequence[tuple[str, Path]], past: Sequence[PastMigration]
+) -> Mapping[str, list[_Migration]]:
+    """Give this program's migrations by package, of which ``past`` are the first."""
+    known = {package: _read_migrations(package, folder) for package, folder in packages}
+    strangers = {each.package for each in past} - known.keys()
     if strangers:
         raise MigrationError(
             f"The database has migrations of {', '.join(sorted(strangers))}, which this"
             " program does not know; expected a database of its own."
         )
-    waiting: list[_Migration] = []
-    for (package, _), files in zip(packages, known, strict=True):
-        past = [row for row in rows if row["package"] == package]
-        _compare(package, files, past)
-        waiting += files[len(past) :]
-    for migration in waiting:
-        await _run(connection, migration, now)
-    return [f"{each.package}/{each.number:04}_{each.name}" for each in waiting]
+    for package, files in known.items():
+        _compare(package, files, [each for each in past if each.package == package])
+    return known
 
 
 def _read_migrations(package: str, folder: Path) -> list[_Migration]:
@@ -93,7 +142,7 @@ def _read_migrations(package: str, folder: Path) -> list[_Migration]:
 
 
 def _compare(
-    package: str, files: list[_Migration], past: Sequence[asyncpg.Record]
+    package: str, files: list[_Migration], past: Sequence[PastMigration]
 ) -> None:
     """Refuse a database that has had other migrations than this program's first."""
     if len(past) > len(files):
@@ -101,14 +150,14 @@ def _compare(
             f"The database has had {len(past)} migrations of {package} and this program"
             f" knows {len(files)}; expected a newer program."
         )
-    for file, row in zip(files, past, strict=False):
+    for file, had in zip(files, past, strict=False):
         title = f"{package}/{file.number:04}_{file.name}"
-        if row["number"] != file.number:
+        if had.number != file.number:
             raise MigrationError(
                 f"The database skipped {title} and has had a later one;"
                 " expected all in order."
             )
-        if (row["name"], row["checksum"]) != (file.name, file.checksum):
+        if (had.name, had.checksum) != (file.name, file.checksum):
             raise MigrationError(
                 f"{title} is not what this database has had under that number;"
                 " expected it unchanged, and any change in a new file."

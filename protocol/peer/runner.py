@@ -15,7 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from protocol.envelope import BODY_LENGTH_MAX
-from protocol.errors import LedgerBrokenError, OutageError
+from protocol.errors import LedgerBrokenError, OutageError, RestoredError
 from protocol.peer import log
 from protocol.peer.audit import Auditor, MakePlan
 from protocol.peer.batch import House
@@ -195,6 +195,9 @@ async def every(server: Server, pause_s: float, look: Task) -> None:
             continue
         try:
             await look()
+        except RestoredError:
+            # The alarms tell it already, and nothing is lost by looking again.
+            continue
         except (OutageError, TimeoutError, *AWAY) as error:
             _LOG.warning("looking for what is due: %s", error)
         except LedgerBrokenError:

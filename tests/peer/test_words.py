@@ -9,6 +9,7 @@ from protocol.errors import (
     ItemRefusalCode,
     OrderRefusalCode,
     RefusalCode,
+    ServerRefusalCode,
     TreasurerRefusalCode,
 )
 from protocol.peer.web.words import (
@@ -29,6 +30,7 @@ EVERY_CODE = [
     *InquiryRefusalCode,
     *TreasurerRefusalCode,
     *DirectoryRefusalCode,
+    *ServerRefusalCode,
 ]
 
 

@@ -12,6 +12,8 @@ from protocol.errors import (
     MalformedMessageError,
     NotSignedError,
     OutageError,
+    RestoredError,
+    ServerRefusalCode,
     WeakKeyError,
 )
 from protocol.peer.database import AWAY
@@ -147,6 +149,10 @@ def as_problem(error: BaseException) -> Problem:
             return Problem(400, "weak-key", str(error))
         case NotSignedError():
             return Problem(401, "not-signed", str(error))
+        case RestoredError():
+            code = ServerRefusalCode.RESTORED
+            headers = {"Retry-After": "30"}
+            return Problem(503, "refused", str(error), code=code, headers=headers)
         case OutageError():
             return outage(error)
         case _ if isinstance(error, (TimeoutError, *AWAY)):
