@@ -22,7 +22,7 @@ from protocol.errors import InterletsError, OutageError
 from protocol.instant import Instant, read_instant, write_instant
 from protocol.peer import backup_store, directory_store
 from protocol.peer.audit import AuditAnswer, MakePlan, audit_on
-from protocol.peer.backup_file import CONTENT_LENGTH_MAX, BackupWriter
+from protocol.peer.backup_file import CONTENT_LENGTH_MAX, BackupWriter, Cost
 from protocol.peer.backup_source import KEY_NAME, KeyFile, Manifest, Rows, Source
 from protocol.peer.backup_store import NotAllowedError, Table
 from protocol.peer.clock import Clock
@@ -103,6 +103,7 @@ async def back_up(
     passphrase: str,
     *,
     verify: bool | None,
+    cost: Cost | None = None,
 ) -> Made:
     """Write a backup, and prove it by restoring it where nothing stays of it.
 
@@ -112,6 +113,7 @@ async def back_up(
         path: of the file, which must not be there yet.
         passphrase: to encrypt it.
         verify: whether to prove it; ``None``: if the database lets us.
+        cost: what each guess at the passphrase costs, if not the usual.
 
     Raises:
         NotAllowedError: it was to be proved, and the role may not; it is written.
@@ -121,7 +123,8 @@ async def back_up(
     progress = Progress(sys.stderr)
     try:
         with NewFile(path) as file:
-            made = await _write(database, settings, subject, file, passphrase, progress)
+            writer = BackupWriter(file, passphrase, cost)
+            made = await _write(database, settings, subject, writer, progress)
             file.sync()
             if verify is not False:
                 made = await _prove_new(
@@ -140,11 +143,9 @@ async def _write(
     database: Database,
     settings: Settings,
     subject: Subject,
-    file: NewFile,
-    passphrase: str,
+    writer: BackupWriter,
     progress: Progress,
 ) -> Made:
-    writer = BackupWriter(file, passphrase)
     now = Clock(settings.test.clock_offset_ms).now()
     async with database.snapshot() as connection:
         known = await subject.read(connection)

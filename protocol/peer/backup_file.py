@@ -168,7 +168,7 @@ class BackupReader:
             cost = msgspec.json.decode(line_2, type=Cost)
             if len(read_base64url(cost.salt, "salt")) == argon2id.SALTBYTES:
                 return cost
-        except (msgspec.MsgspecError, MalformedMessageError):
+        except (msgspec.MsgspecError, MalformedMessageError, UnicodeDecodeError):
             pass
         raise DataError(f"{self._name}: line 2 was changed; {_ANOTHER}")
 

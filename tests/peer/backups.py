@@ -1,6 +1,5 @@
 """Backups of the servers of a test's federation, and servers restored from them."""
 
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from nodes.commands import node as node_commands
 from protocol.address import HUB
 from protocol.peer import backup
 from protocol.peer.backup import Made, Subject
+from protocol.peer.backup_file import Cost
 from protocol.peer.key_files import ensure_keys
 from protocol.peer.settings import (
     AuditSettings,
@@ -29,6 +29,8 @@ from tests.peer.federation import (
     identity,
 )
 
+#: A guess costs next to nothing, so that tests are quick.
+CHEAP = Cost(memory=8192, passes=1)
 PASSPHRASE = "een lange zin van mij"
 
 
@@ -57,6 +59,9 @@ class Machine:
         self.data = data
         self.settings = settings_of(url, data)
 
+    def move_to(self, public_url: str) -> None:
+        self.settings = settings_of(self.url, self.data, public_url)
+
     @property
     def subject(self) -> Subject:
         return subject_of(self.name, self.settings)
@@ -64,7 +69,12 @@ class Machine:
     async def back_up(self, path: Path, *, verify: bool | None = False) -> Made:
         ensure_keys(self.data / "keys")
         return await backup.back_up(
-            self.settings, self.subject, path, PASSPHRASE, verify=verify
+            self.settings,
+            self.subject,
+            path,
+            PASSPHRASE,
+            verify=verify,
+            cost=CHEAP,
         )
 
     async def restore(
@@ -103,16 +113,3 @@ async def replace(
 
 def is_restored(server: Server) -> bool:
     return server.clerk.restored is not None
-
-
-@contextlib.contextmanager
-def changed(path: Path, place: int) -> "contextlib._GeneratorContextManager[Path]":  # type: ignore[misc]
-    """A copy of a file with one bit of one byte changed."""
-    raw = bytearray(path.read_bytes())
-    raw[place] ^= 1
-    copy = path.with_name("changed.backup")
-    copy.write_bytes(raw)
-    try:
-        yield copy
-    finally:
-        copy.unlink()
