@@ -3,8 +3,9 @@
 import argparse
 import sys
 
+from clearing import app
 from clearing.commands import groups, hub
-from protocol.peer import backup_commands
+from protocol.peer import backup_commands, key_commands
 from protocol.peer.command_line import add_verb, run
 
 
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
         "interlets-hub sign-in --config hub.toml",
     )
     backup_commands.add_verbs(verbs, "interlets-hub", hub.subject)
+    key_commands.add_verbs(verbs, "interlets-hub", hub.read_public, app.keys_folder)
     return top
 
 

@@ -3,10 +3,11 @@
 import argparse
 import sys
 
+from nodes import app
 from nodes.commands import node, treasurer
 from nodes.commands import trust as trusting
 from nodes.commands import unit as units
-from protocol.peer import backup_commands
+from protocol.peer import backup_commands, key_commands
 from protocol.peer.command_line import add_verb, run
 
 
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_trust(verbs)
     backup_commands.add_verbs(verbs, "interlets-node", node.subject)
+    key_commands.add_verbs(verbs, "interlets-node", node.read_public, app.keys_folder)
     return top
 
 

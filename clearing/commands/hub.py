@@ -13,6 +13,7 @@ from protocol.address import HUB, FederationId, Group, federation_id, read_group
 from protocol.base64url import write_base64url
 from protocol.directory import (
     check_digits,
+    entry_key,
     namesakes,
     public_keys,
     read_hub_statement,
@@ -31,6 +32,7 @@ from protocol.peer.clerk import PEER_MIGRATIONS
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, confirm_sheet
 from protocol.peer.database import AnyConnection, Database
+from protocol.peer.key_commands import PublicKeys
 from protocol.peer.key_files import (
     ServerKeys,
     ensure_keys,
@@ -173,6 +175,18 @@ def subject(settings: Settings) -> Subject:
 
     packages = [PEER_MIGRATIONS, app.MIGRATIONS]
     return Subject(app.MIGRATIONS[0], packages, app.keys_folder(settings), read)
+
+
+async def read_public(connection: AnyConnection) -> PublicKeys:
+    """Give the hub's public keys, as its root key signed them."""
+    identity = await _read_identity_on(connection)
+    federation = FederationId(identity.federation)
+    stated = read_hub_statement(identity.statement, federation).keys
+    return PublicKeys(
+        name=HUB,
+        federation=federation,
+        keys={one.use: entry_key(stated, one.use) for one in stated},
+    )
 
 
 def list_groups(

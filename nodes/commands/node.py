@@ -11,17 +11,19 @@ from nodes.api.account import account_state
 from nodes.commands.joining import Joining, Profile
 from nodes.house import NodeHouse
 from nodes.imports.members_csv import MemberLine, read_members
-from protocol.directory import rate_of_hour
+from protocol.address import FederationId, Group
+from protocol.directory import check_digits, entry_key, rate_of_hour, read_entry
 from protocol.errors import InterletsError
 from protocol.joining import read_invitation
 from protocol.messages import EntryUnit
-from protocol.peer import access_store, runner
+from protocol.peer import access_store, directory_store, runner
 from protocol.peer import audit as audits
 from protocol.peer.backup import Known, Subject
 from protocol.peer.clerk import PEER_MIGRATIONS
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, read_given
 from protocol.peer.database import AnyConnection, Database
+from protocol.peer.key_commands import PublicKeys
 from protocol.peer.key_files import load_keys
 from protocol.peer.own_server import Staff
 from protocol.peer.runner import prepare_database
@@ -168,6 +170,22 @@ def subject(settings: Settings) -> Subject:
 
     packages = [PEER_MIGRATIONS, app.MIGRATIONS]
     return Subject(app.MIGRATIONS[0], packages, app.keys_folder(settings), read)
+
+
+async def read_public(connection: AnyConnection) -> PublicKeys:
+    """Give the group's public keys, as its newest entry names them."""
+    joined = await app.read_membership(connection)
+    federation = FederationId(joined.federation)
+    record = (await directory_store.read(connection, federation)).get(
+        Group(joined.group)
+    )
+    entry = record.entry if record else read_entry(joined.entry, federation)
+    return PublicKeys(
+        name=joined.group,
+        federation=federation,
+        keys={one.use: entry_key(entry.keys, one.use) for one in entry.keys},
+        digits=check_digits(federation, entry),
+    )
 
 
 def list_members(

@@ -145,7 +145,7 @@ def read_given(source: str) -> str:
 
 
 def confirm_sheet(sheet: str) -> None:
-    """Have a person copy the recovery sheet and type back its first words.
+    """Have a person copy the recovery sheet and type it back.
 
     Only at a terminal; a program that calls us keeps the answer itself.
 
@@ -156,12 +156,18 @@ def confirm_sheet(sheet: str) -> None:
         return
     sys.stderr.write(
         "\nRecovery key. Write it on paper; it is shown once and kept nowhere:\n\n"
-        f"    {sheet}\n\nType it back to check: "
+        f"{lay_out(sheet)}\n\nType it back to check, all on one line: "
     )
     sys.stderr.flush()
-    typed = "".join(sys.stdin.readline().split()).upper()
-    if typed != "".join(sheet.split()):
+    if sys.stdin.readline().lower().split() != sheet.split():
         raise DataError("That is not what the sheet says; nothing was made.")
+
+
+def lay_out(sheet: str) -> str:
+    """Lay the words of a sheet out for copying: four a line, with their numbers."""
+    told = [f"{number:2} {word:<9}" for number, word in enumerate(sheet.split(), 1)]
+    lines = [told[start : start + 4] for start in range(0, len(told), 4)]
+    return "\n".join("    " + " ".join(line).rstrip() for line in lines)
 
 
 class Progress:

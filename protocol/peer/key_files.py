@@ -10,9 +10,11 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import msgspec
+from mnemonic import Mnemonic
 
 from protocol.base64url import read_base64url, write_base64url
 from protocol.errors import InterletsError, MalformedMessageError
@@ -22,7 +24,9 @@ from protocol.peer.settings import read_secret
 from protocol.sealing import SealingKey
 
 _CHECKSUM_LENGTH = 4
-_GROUP_LENGTH = 4
+#: Words on a sheet; four letters are enough to know one.
+WORDS = 24
+_PREFIX_LENGTH = 4
 _SHEET = "recovery-sheet.txt"
 
 
@@ -145,32 +149,61 @@ def take_sheet(folder: Path) -> str | None:
 
 
 def write_sheet(seed: bytes) -> str:
-    """Write a key as people copy it: base32 in groups of four, with a checksum."""
-    checksum = hashlib.sha256(seed).digest()[:_CHECKSUM_LENGTH]
-    text = base64.b32encode(seed + checksum).decode("ascii").rstrip("=")
-    groups = [
-        text[start : start + _GROUP_LENGTH]
-        for start in range(0, len(text), _GROUP_LENGTH)
-    ]
-    return " ".join(groups)
+    """Write a key as people copy it: 24 words, the last of which checks the others.
+
+    The words are BIP-39's, in English: the first four letters of each are its own.
+    """
+    return _words().to_mnemonic(seed)
 
 
 def read_sheet(text: str) -> bytes:
-    """Read a key back from its sheet, however it was spaced.
+    """Read a key back from its sheet, however it was spaced, numbered or capitalised.
+
+    The first four letters of a word are enough. A sheet of letters, as it was written
+    before there were words, is read too.
 
     Raises:
-        MalformedMessageError: a letter is wrong or missing.
+        MalformedMessageError: something is wrong or missing; it is not shown.
     """
+    typed = re.findall(r"[^\W\d_]+", text.lower())
+    if len(typed) != WORDS or any(len(word) < _PREFIX_LENGTH - 1 for word in typed):
+        return _read_letters(text)
+    words = [_words().expand_word(word) for word in typed]
+    known = set(_words().wordlist)
+    for number, word in enumerate(words, 1):
+        if word not in known:
+            raise MalformedMessageError(
+                "sheet", f"word {number}", "a word of the list, copied exactly"
+            )
+    try:
+        return bytes(_words().to_entropy(words))
+    except ValueError:
+        raise MalformedMessageError(
+            "sheet", f"{WORDS} words", "the sheet's words: one is wrong, or two swapped"
+        ) from None
+
+
+@cache
+def _words() -> Mnemonic:
+    return Mnemonic("english")
+
+
+def _read_letters(text: str) -> bytes:
+    """Read a sheet of letters: base32 of the key and four bytes of its SHA-256."""
     letters = "".join(text.split()).replace("-", "").upper()
     try:
         octets = base64.b32decode(letters + "=" * (-len(letters) % 8))
     except ValueError:
         octets = b""
     seed = octets[:KEY_LENGTH]
+    checked = seed + hashlib.sha256(seed).digest()[:_CHECKSUM_LENGTH]
     # Written anew, since the last letter holds two bits that no octet has.
-    expected = "".join(write_sheet(seed).split())
-    if len(seed) != KEY_LENGTH or not secrets.compare_digest(letters, expected):
+    expected = base64.b32encode(checked).decode("ascii").rstrip("=")
+    if len(seed) != KEY_LENGTH or not secrets.compare_digest(
+        letters.encode(), expected.encode()
+    ):
+        found = f"{len(text.split())} words, {len(letters)} letters"
         raise MalformedMessageError(
-            "sheet", f"{len(letters)} letters", "the sheet's letters, all of them"
+            "sheet", found, f"the sheet's {WORDS} words, or all letters of an old one"
         )
     return seed

@@ -1,11 +1,18 @@
 """Private keys on disk, and the recovery key on paper."""
 
+import base64
+import contextlib
+import hashlib
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mnemonic import Mnemonic
 
 from protocol.errors import MalformedMessageError
+from protocol.keyring import SigningKey
+from protocol.peer.command_line import lay_out
 from protocol.peer.key_files import (
     KeyFileError,
     ensure_keys,
@@ -102,39 +109,93 @@ def test_a_secret_is_never_overwritten(tmp_path: Path) -> None:
 
 # The sheet of paper.
 
+SHEET = write_sheet(SEED)
+
+
+def old_sheet(key: bytes) -> str:
+    """A sheet as it was written before there were words."""
+    checked = key + hashlib.sha256(key).digest()[:4]
+    text = base64.b32encode(checked).decode().rstrip("=")
+    return " ".join(text[start : start + 4] for start in range(0, len(text), 4))
+
 
 def test_a_sheet_gives_its_key_back() -> None:
     key, sheet = new_recovery_key()
-    assert len(read_sheet(sheet)) == 32
+    assert SigningKey(read_sheet(sheet)).public == key.public
     assert write_sheet(read_sheet(sheet)) == sheet
     other, _ = new_recovery_key()
     assert key.public != other.public
 
 
-def test_a_sheet_is_letters_in_groups_of_four() -> None:
-    groups = write_sheet(SEED).split(" ")
-    assert [len(group) for group in groups] == [4] * 14 + [2]
-    assert set("".join(groups)) <= set(LETTERS)
+def test_a_sheet_is_that_of_the_standard() -> None:
+    # The first and the last example of 256 bits in BIP-39's own vectors.
+    assert write_sheet(bytes(32)) == "abandon " * 23 + "art"
+    examples = bytes.fromhex(
+        "f585c11aec520db57dd353c69554b21a89b20fb0650966fa0a9d6f74fd989d8f"
+    )
+    assert write_sheet(examples) == (
+        "void come effort suffer camp survey warrior heavy shoot primary clutch crush"
+        " open amazing screen patrol group space point ten exist slush involve unfold"
+    )
 
 
+@pytest.mark.parametrize("write", [write_sheet, old_sheet])
 @pytest.mark.parametrize(
-    "spaced",
+    "copied",
     [
+        lambda sheet: sheet.upper(),
         lambda sheet: sheet.lower(),
-        lambda sheet: sheet.replace(" ", ""),
-        lambda sheet: sheet.replace(" ", "-"),
-        lambda sheet: f"\n{sheet[:30]}\n  {sheet[30:]}\t\n",
+        lambda sheet: sheet.replace(" ", "\n"),
+        lambda sheet: f"\n{sheet[:30]}{sheet[30:].replace(' ', '   ')}\t\n",
     ],
-    ids=["small letters", "no spaces", "dashes", "two lines"],
+    ids=["capitals", "small letters", "one a line", "many spaces"],
 )
-def test_it_does_not_matter_how_a_sheet_is_spaced(spaced: object) -> None:
-    assert callable(spaced)
-    assert read_sheet(spaced(write_sheet(SEED))) == SEED
+def test_it_does_not_matter_how_a_sheet_is_copied(
+    write: Callable[[bytes], str], copied: Callable[[str], str]
+) -> None:
+    assert read_sheet(copied(write(SEED))) == SEED
+
+
+def test_a_sheet_is_read_as_it_was_laid_out() -> None:
+    told = lay_out(SHEET)
+    assert len(told.splitlines()) == 6 and " 1 " in told and "24 " in told
+    assert read_sheet(told) == SEED
+
+
+def test_four_letters_of_a_word_are_enough() -> None:
+    assert read_sheet(" ".join(word[:4] for word in SHEET.split())) == SEED
+    with pytest.raises(MalformedMessageError):
+        read_sheet(" ".join(word[:3] for word in SHEET.split()))
+
+
+def test_a_sheet_of_letters_is_still_read() -> None:
+    assert read_sheet(old_sheet(SEED).replace(" ", "")) == SEED
+    assert read_sheet(old_sheet(SEED).replace(" ", "-")) == SEED
+
+
+@pytest.mark.parametrize("place", range(24))
+def test_a_word_that_is_none_is_named_by_its_place(place: int) -> None:
+    words = SHEET.split()
+    words[place] = "garnaal"
+    with pytest.raises(MalformedMessageError, match=f"word {place + 1}'") as refused:
+        read_sheet(" ".join(words))
+    assert not any(word in str(refused.value) for word in [*SHEET.split(), "garnaal"])
+
+
+def test_a_wrong_word_is_nearly_always_found() -> None:
+    # One octet checks them: of 256 wrong words one passes, and `keys check` finds it.
+    words, wrong = SHEET.split(), 0
+    for other in Mnemonic("english").wordlist:
+        if other != words[0]:
+            with contextlib.suppress(MalformedMessageError):
+                assert read_sheet(" ".join([other, *words[1:]])) != SEED
+                wrong += 1
+    assert wrong < 24
 
 
 @pytest.mark.parametrize("place", range(58))
-def test_no_single_wrong_letter_passes(place: int) -> None:
-    sheet = write_sheet(SEED).replace(" ", "")
+def test_no_single_wrong_letter_of_an_old_sheet_passes(place: int) -> None:
+    sheet = old_sheet(SEED).replace(" ", "")
     for letter in set(LETTERS) - {sheet[place]}:
         wrong = sheet[:place] + letter + sheet[place + 1 :]
         with pytest.raises(MalformedMessageError):
@@ -143,17 +204,28 @@ def test_no_single_wrong_letter_passes(place: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "A", write_sheet(SEED)[:-1], write_sheet(SEED) + "A", "0" * 58, "é" * 58],
+    [
+        "",
+        "A",
+        SHEET.rpartition(" ")[0],
+        SHEET + " art",
+        "abandon " * 24,
+        old_sheet(SEED)[:-1],
+        old_sheet(SEED) + "A",
+        "0" * 58,
+        "é" * 58,
+    ],
 )
 def test_what_is_no_sheet_is_refused_without_being_shown(text: str) -> None:
     with pytest.raises(MalformedMessageError) as refused:
         read_sheet(text)
-    assert "letters" in str(refused.value)
-    assert not text or text not in str(refused.value) or len(text) == 1
+    told = str(refused.value)
+    assert "words" in told
+    assert not any(word in told for word in text.split() if len(word) > 3)
 
 
-def test_two_letters_that_changed_places_are_found() -> None:
-    sheet = write_sheet(SEED).replace(" ", "")
+def test_two_letters_of_an_old_sheet_that_changed_places_are_found() -> None:
+    sheet = old_sheet(SEED).replace(" ", "")
     for place in range(57):
         swapped = sheet[:place] + sheet[place + 1] + sheet[place] + sheet[place + 2 :]
         if swapped != sheet:
