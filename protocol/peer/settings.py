@@ -26,6 +26,8 @@ _OTHERS_PREFIX = "INTERLETS_POSTGRES_"
 
 _FOUND_LENGTH_MAX = 80
 _PORT_MAX = 65_535
+#: Whoever is root reads every file, whomever it belongs to.
+_ROOT = 0
 
 # A description says what is expected there; failures repeat it word for word.
 Listen = Annotated[
@@ -175,17 +177,23 @@ def read_secret(path: Path) -> str:
     """Read a secret from a file that only its owner may read.
 
     Raises:
-        SettingsError: unreadable, readable by others, or empty.
+        SettingsError: unreadable, another account's, readable by others, or empty.
     """
     try:
         with path.open(encoding="utf-8") as file:
             # Of the file that is open, so that nobody can swap it in between.
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            status = os.fstat(file.fileno())
             secret = file.read().rstrip("\r\n")
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: is not a text; expected a secret.") from None
+    mode, owner = stat.S_IMODE(status.st_mode), status.st_uid
+    if owner not in (os.geteuid(), _ROOT):
+        raise SettingsError(
+            f"{path}: belongs to account {owner}, which can read and change this"
+            f" secret; expected account {os.geteuid()}, who runs this (chown)."
+        )
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsError(
             f"{path}: has mode {mode:04o}, so others can reach this secret;"

@@ -131,7 +131,7 @@ def test_a_server_moves_while_people_pay(
             "POST",
             "/api/v1/transfers",
             {"to": to, "payee_amount": 1, "payer_amount_max": 9, "memo": ""},
-            headers={"Idempotency-Key": f"to {to}", "Accept-Language": "nl"},
+            headers={"Idempotency-Key": f"to-{to}", "Accept-Language": "nl"},
         )
         assert answer.status == 503, answer
         assert answer.told["code"] == "server-restored"

@@ -209,6 +209,22 @@ def test_a_secret_that_others_can_reach_is_refused(tmp_path: Path, mode: int) ->
     assert "hunter2" not in str(refused.value)
 
 
+def test_a_secret_of_another_account_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hunter2")
+    file.chmod(0o600)
+    own = os.geteuid()
+    if own == 0:
+        os.chown(file, 12_345, -1)
+    else:
+        monkeypatch.setattr("os.geteuid", lambda: own + 1)
+    with pytest.raises(SettingsError, match="belongs to account") as refused:
+        read_secret(file)
+    assert "hunter2" not in str(refused.value)
+
+
 def test_an_empty_or_missing_secret_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     os.close(os.open(file, os.O_CREAT, 0o600))
