@@ -86,5 +86,11 @@ class Step(StrEnum):
     PROPOSAL_ANSWERED = "proposal-answered"
     """A node takes the hub's no to its proposal."""
 
+    RESTORE = "restore"
+    """A command fills an empty database from a backup, and marks it as restored."""
+
+    GO_ON = "go-on"
+    """A restored server has compared: the mark goes, and orders are taken again."""
+
     SEND = "send"
     """The courier sends an envelope: around the HTTP request, nothing is written."""

@@ -37,7 +37,9 @@ from protocol.peer.migration_store import (
 )
 from protocol.peer.new_file import NewFile
 from protocol.peer.settings import Settings
+from protocol.peer.steps import KillSwitch
 from protocol.restored import Restored
+from protocol.steps import Step
 
 Packages = list[tuple[str, Path]]
 
@@ -366,6 +368,7 @@ async def _restore(
     progress: Progress,
 ) -> Made:
     clock = Clock(settings.test.clock_offset_ms)
+    kill_switch = KillSwitch(settings.test.kill_at)
     if not await take_lock(connection):
         raise OutageError("a server runs on this database; stop it first")
     async with connection.transaction():
@@ -381,6 +384,8 @@ async def _restore(
             raise NotSoundError(answer)
         # Before the commit: cut off here, the same command can be given again.
         write_files(subject.keys, source.keys)
+        kill_switch.reach(Step.RESTORE, "before")
+    kill_switch.reach(Step.RESTORE, "after")
     return Made(manifest=source.manifest, rows=source.rows, audit=answer)
 
 

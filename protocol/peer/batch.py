@@ -289,6 +289,7 @@ class Batch:
             return
         if may_go_on(restored, self.view.links, self.house.awaited()):
             self.restored, self.has_ended_restored = None, True
+            self.steps.append(Step.GO_ON)
             self.effects.append(CallPeople("restored", _told_at_end(restored)))
 
     def touched(self) -> Touched:

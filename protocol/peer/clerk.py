@@ -338,6 +338,8 @@ class Clerk:
             _LOG.info("migrated: %s", name)
         self.life = write_base64url(secrets.token_bytes(_LIFE_LENGTH))
         self.restored = await backup_store.read_restored(connection)
+        if self.restored is not None:
+            _LOG.warning("restored from a backup; nothing changes before it compares")
         await self.house.load(connection, self.life)
         self.links, self._numbered = await link_store.read_links(connection, self.life)
         self._sequence = await ledger_store.read_sequence(connection)

@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from protocol.steps import Step
+from tests.federation import kills
 from tests.federation.callers import Caller
 from tests.federation.conftest import Databases
 from tests.federation.servers import Server, wait_for
@@ -190,6 +193,35 @@ def test_the_hub_moves_and_payments_go_on(
     assert "has compared with aalst, mechelen, oostende" in told[0]["told"]
     assert told[0]["about"] == "restored"
     assert told[0]["advice"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_while_it_restores_and_while_it_goes_on(
+    own: tuple[Federation, Databases, pathlib.Path], when: str
+) -> None:
+    federation, databases, folder = own
+    node = federation.nodes["oostende"]
+    file = folder / f"killed {when}.backup"
+    node.server.stop()
+    back_up(node.server, file)
+    move(node.server, databases[f"killed {when}"], folder / f"killed {when}")
+    words = ("restore", str(file), "--passphrase-file", "-")
+    done = node.server.command(*words, given=PASSPHRASE, kill_at=f"restore:{when}")
+    assert done.returncode == -signal.SIGKILL
+    kills.note(Step.RESTORE, when, "command")
+    again = node.server.command(*words, given=PASSPHRASE)
+    # Killed after it, there is nothing left to do.
+    assert again.returncode == (0 if when == "before" else 1), again.stderr
+    node.server.start(kill_at=f"go-on:{when}")
+    node.server.wait_killed()
+    kills.note(Step.GO_ON, when, "payer's node")
+    node.server.start()
+    federation.wait_ready()
+    sign_in_anew(federation, node)
+    federation.wait_compared()
+    ordered = federation.pay("rik@oostende", "tom@mechelen", 1)
+    assert federation.end_of(ordered)["state"] == "cleared"
+    compare_all(federation)
 
 
 @pytest.mark.parametrize(

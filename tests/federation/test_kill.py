@@ -78,6 +78,8 @@ OTHERS = [
     *((Step.CANCEL_WISH, "oostende"), (Step.CANCEL, "hub")),
     *((Step.ADMIT, "hub"), (Step.JOIN, "command"), (Step.MEMBER, "command")),
     *((Step.ENTRY, "oostende"), (Step.CORRECTION, "oostende")),
+    # In test_backup, on a federation of its own.
+    *((Step.RESTORE, "command"), (Step.GO_ON, "oostende")),
 ]
 
 
