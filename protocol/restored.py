@@ -6,6 +6,7 @@ with several: behind on one of them, it must do nothing on the others either
 
 - names a peer's life only when every *other* peer has named ours and claims nothing
   that we lack: who is not named compares nothing, and seals and freezes nothing,
+- names no checkpoint to whom it does not name: what it lacks would look denied,
 - takes and seals nothing, while what it once sealed may still be fetched,
 - looks at what a peer wants to send. A peer that offers all that we lack of its
   envelopes holds that we never acknowledged them: that one has proved that we are not

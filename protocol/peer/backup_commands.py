@@ -76,12 +76,8 @@ def add_verbs(
 def _back_up(
     settings: Settings, chosen: argparse.Namespace, subject: Subject
 ) -> Mapping[str, object]:
-    passphrase = _read_passphrase(chosen.passphrase_file, is_new=True)
-    if len(passphrase) < PASSPHRASE_LENGTH_MIN:
-        raise DataError(
-            f"passphrase: found {len(passphrase)} characters; expected "
-            f"{PASSPHRASE_LENGTH_MIN} or more, such as five words drawn by dice"
-        )
+    passphrase = read_passphrase(chosen.passphrase_file, is_new=True)
+    check_passphrase(passphrase)
     made = asyncio.run(
         backup.back_up(settings, subject, chosen.file, passphrase, verify=chosen.verify)
     )
@@ -92,7 +88,7 @@ def _back_up(
 def _restore(
     settings: Settings, chosen: argparse.Namespace, subject: Subject
 ) -> Mapping[str, object]:
-    passphrase = _read_passphrase(chosen.passphrase_file, is_new=False)
+    passphrase = read_passphrase(chosen.passphrase_file, is_new=False)
     if chosen.check:
         made = asyncio.run(backup.prove(settings, subject, chosen.file, passphrase))
         return _sound(made, backup.told(made))
@@ -121,7 +117,16 @@ def _sound(made: Made, answer: Mapping[str, object]) -> Mapping[str, object]:
     return answer
 
 
-def _read_passphrase(source: str | None, *, is_new: bool) -> str:
+def check_passphrase(passphrase: str) -> None:
+    """Refuse a new passphrase that is soon guessed."""
+    if len(passphrase) < PASSPHRASE_LENGTH_MIN:
+        raise DataError(
+            f"passphrase: found {len(passphrase)} characters; expected "
+            f"{PASSPHRASE_LENGTH_MIN} or more, such as five words drawn by dice"
+        )
+
+
+def read_passphrase(source: str | None, *, is_new: bool) -> str:
     """Read the passphrase from where nobody else sees it.
 
     Raises:

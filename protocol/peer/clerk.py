@@ -277,7 +277,8 @@ class Clerk:
             ack_head=link.taken_head,
             peer_life=link.peer_life if may_name else None,
             peer_at=write_instant(link.peer_at) if may_name and link.peer_at else None,
-            checkpoint=self.house.checkpoint,
+            # A hub that may lack decisions would look like one that denies them.
+            checkpoint=self.house.checkpoint if may_name else None,
         )
         line_1, _ = seal(payload, self.house.signing_key)
         return line_1

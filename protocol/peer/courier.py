@@ -75,6 +75,8 @@ class Courier:
         self._failing_since: float | None = None
         #: Since when the hub answers but takes nothing of what we push.
         self._stuck_since: float | None = None
+        #: Since when the hub answers without comparing, as one that was restored does.
+        self._uncompared_since: float | None = None
         #: Highest item of the hub's that a cover of ours has acknowledged.
         self._told = -1
         #: Our life that the hub was last told.
@@ -86,7 +88,12 @@ class Courier:
         if link is None or link.trouble is not None:
             return False
         now = self._clock.monotonic_s()
-        since = (*self._due.values(), self._failing_since, self._stuck_since)
+        since = (
+            *self._due.values(),
+            self._failing_since,
+            self._stuck_since,
+            self._uncompared_since,
+        )
         return all(now - one < OVERDUE_S for one in since if one is not None)
 
     async def run(self) -> None:
@@ -236,6 +243,10 @@ class Courier:
         outcome = await self._clerk.take(Arrival(HUB, body))
         if isinstance(outcome, Stale):
             return False
+        if self._clerk.link(HUB).has_compared:
+            self._uncompared_since = None
+        elif self._uncompared_since is None:
+            self._uncompared_since = self._clock.monotonic_s()
         self._heard += len(body.inquiries)
         self._hear(body)
         return True

@@ -4,6 +4,8 @@ This federation is its own, since a server that was restored from an old backup 
 as it is: nobody else could go on with it.
 """
 
+import contextlib
+import itertools
 import json
 import pathlib
 import re
@@ -19,11 +21,12 @@ import pytest
 
 from protocol.steps import Step
 from tests.federation import kills
-from tests.federation.callers import Caller
+from tests.federation.callers import AwayError, Caller
 from tests.federation.conftest import Databases
 from tests.federation.servers import Server, wait_for
 from tests.federation.world import Federation, Node
 
+numbers = itertools.count()
 PASSPHRASE = "een lange zin van mij"
 
 
@@ -159,14 +162,19 @@ async def forget_trouble(connection: asyncpg.Connection) -> None:
     await connection.execute("UPDATE link SET trouble = NULL WHERE peer = 'oostende'")
 
 
+def waits_for(server: Server) -> dict[str, str]:
+    """Whom a restored server waits for; nobody, while it does not listen yet."""
+    assert server.is_running, server.log_lines()[-5:]
+    with contextlib.suppress(AwayError):
+        told: dict[str, str] = (
+            Caller(server.port).ask("GET", "/readyz").told.get("waits_for", {})
+        )
+        return told
+    return {}
+
+
 def is_behind(server: Server) -> bool:
-    if not server.is_running:
-        raise AssertionError(server.log_lines()[-5:])
-    try:
-        answer = Caller(server.port).ask("GET", "/readyz")
-    except Exception:  # noqa: BLE001  not listening yet
-        return False
-    return bool(answer.told.get("waits_for") == {"hub": "we-are-behind"})
+    return waits_for(server) == {"hub": "we-are-behind"}
 
 
 def test_the_hub_moves_and_payments_go_on(
@@ -193,6 +201,39 @@ def test_the_hub_moves_and_payments_go_on(
     assert "has compared with aalst, mechelen, oostende" in told[0]["told"]
     assert told[0]["about"] == "restored"
     assert told[0]["advice"]
+
+
+def test_a_hub_from_an_old_backup_stands_still_until_the_newer_one_is_found(
+    own: tuple[Federation, Databases, pathlib.Path],
+) -> None:
+    federation, databases, folder = own
+    hub = federation.hub
+    newest = hub.config.read_text()
+    hub.stop()
+    move(hub, databases["hub third"], folder / "hub third")
+    restore(hub, folder / "hub.backup")
+    hub.start()
+    wait_for(lambda: "we-are-behind" in waits_for(hub).values(), "it to find out", 30)
+    rik = federation.member("rik@oostende")
+    body = {"to": "tom@mechelen", "payee_amount": 1, "payer_amount_max": 9, "memo": ""}
+
+    def is_refused() -> bool:
+        key = {"Idempotency-Key": f"now-{next(numbers)}"}
+        answer = rik.ask("POST", "/api/v1/transfers", body, headers=key)
+        federation.note_taken("rik@oostende", answer.told)
+        return answer.told.get("code") == "hub-unreachable"
+
+    # Ten seconds are overdue; what was ordered before is decided by the newer one.
+    wait_for(is_refused, "payments now to be refused", 20)
+    hub.stop()
+    hub.config.write_text(newest)
+    hub.start()
+    federation.wait_compared()
+    ordered = federation.pay("tom@mechelen", "rik@oostende", 2)
+    assert federation.end_of(ordered)["state"] == "cleared"
+    for one in federation.history:
+        federation.end_of(one, within_s=60)
+    compare_all(federation)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

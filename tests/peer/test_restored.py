@@ -186,9 +186,12 @@ async def test_a_hub_that_lacks_a_decision_decides_nothing(
         newest = hub.url
         await pay(federated, "a")
         await federated.nodes[OOSTENDE].clerk.take(order("b"))
+        covers = []
+        federated.note_cover = lambda _, cover: covers.append(cover.payload)
         await replace(hub, tmp_path / "b", tmp_path / "new", new_database)
         await federated.quiet()
         assert is_restored(hub)
+        assert {(one.peer_life, one.checkpoint) for one in covers} == {(None, None)}
         assert set(hub.clerk.waits_for().values()) == {"we-are-behind"}
         with pytest.raises(RestoredError):
             await hub.clerk.take(Release(group=OOSTENDE))
