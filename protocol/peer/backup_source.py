@@ -81,15 +81,15 @@ class Source:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         self._path = path
         self._progress = progress
+        self.keys: dict[str, str] = {}
+        self.rows = 0
         try:
             self._reader = BackupReader(self._file, str(path), passphrase)
             self.manifest = self._decode(self._expect(b"M"), Manifest)
+            self._next = self._read()
         except BaseException:
             self._file.close()
             raise
-        self.keys: dict[str, str] = {}
-        self.rows = 0
-        self._next = self._read()
 
     def close(self) -> None:
         """Close the file."""
@@ -111,7 +111,7 @@ class Source:
     def _decode(self, content: bytes, kind: type[_Read]) -> _Read:
         try:
             return msgspec.json.decode(content, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self._wrong(str(error)) from None
 
     def read_keys(self) -> None:

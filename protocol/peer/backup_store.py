@@ -14,6 +14,7 @@ import msgspec
 
 from protocol.errors import InterletsError
 from protocol.instant import from_datetime, to_datetime
+from protocol.peer.command_line import DataError
 from protocol.peer.database import AnyConnection, Connection, queries
 from protocol.restored import Restored
 
@@ -26,10 +27,6 @@ Take = Callable[[bytes], Coroutine[object, object, None]]
 
 class NotAllowedError(InterletsError):
     """The database's role may not do this."""
-
-
-class CopyError(InterletsError):
-    """The database does not take what a backup holds."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -79,14 +76,18 @@ async def copy_in(
     """Fill a table with what ``copy_out`` gave; gives how many rows.
 
     Raises:
-        CopyError: these rows cannot stand there.
+        DataError: these rows cannot stand there.
     """
     try:
         done = await connection.copy_to_table(
             table.name, columns=table.columns, format="binary", source=pieces
         )
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-        raise CopyError(f"{table.name}: refused rows of the backup: {error}") from None
+        # Only its first line: what follows may quote a row.
+        told = str(error).partition("\n")[0]
+        raise DataError(
+            f"{table.name}: rows of the backup are refused: {told}"
+        ) from None
     return _rows(done)
 
 
@@ -96,11 +97,20 @@ def _rows(done: str) -> int:
 
 
 async def set_counters(connection: Connection, counters: Sequence[Counter]) -> None:
-    """Let sequences go on where others stood."""
+    """Let sequences go on where others stood.
+
+    Raises:
+        DataError: there is no such sequence here, or it cannot stand there.
+    """
     for one in counters:
         value = one.first if one.last is None else one.last
         is_used = one.last is not None
-        await connection.execute(_SQL["set_sequence"], one.name, value, is_used)
+        try:
+            await connection.execute(_SQL["set_sequence"], one.name, value, is_used)
+        except (asyncpg.UndefinedTableError, asyncpg.DataError):
+            raise DataError(
+                f"The backup's sequence {one.name} fits none here"
+            ) from None
 
 
 async def is_empty(connection: AnyConnection) -> bool:
