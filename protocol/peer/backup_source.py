@@ -28,7 +28,7 @@ from protocol.peer.database import Connection
 from protocol.peer.migration_store import PastMigration
 
 #: What a private key's file may be called; it becomes a path.
-KEY_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,40}\.key")
+KEY_NAME: Final = re.compile(r"[a-z][a-z0-9.-]{0,60}\.key")
 
 _Read = TypeVar("_Read")
 
