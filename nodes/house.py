@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from weakref import WeakValueDictionary
 
-from nodes import member_store, proposal_store, rules, trust_store
+from nodes import act_store, member_store, proposal_store, rules, trust_store
 from nodes.listeners import Listeners
 from nodes.member_store import Membership
 from nodes.rules import (
@@ -19,6 +19,7 @@ from nodes.rules import (
     Correction,
     Distrust,
     HandEntry,
+    LimitsChange,
     MemberChange,
     NewMember,
     NodeView,
@@ -259,7 +260,14 @@ class NodeHouse:
                 return self._touched_by(wanted)
             case CancelWish():
                 return Touched(transfers={wanted.transfer_id})
-            case NewMember() | MemberChange() | HandEntry() | Correction() | Propose():
+            case (
+                NewMember()
+                | MemberChange()
+                | LimitsChange()
+                | HandEntry()
+                | Correction()
+                | Propose()
+            ):
                 return _touched_by_treasurer(wanted)
             case ArrivedItem(item=ItemRefused() as item):
                 return Touched(sent_items={(wanted.peer, item.number)})
@@ -291,9 +299,17 @@ class NodeHouse:
             for order in orders
             if isinstance(order, Order | HandEntry | Correction)
         ]
+        keyed += [
+            (order.author, order.key)
+            for order in orders
+            if isinstance(order, NewMember) and order.author and order.key
+        ]
         if keyed:
             view.answers = await member_store.read_answers(connection, keyed)
         changed = [one.account_id for one in orders if isinstance(one, MemberChange)]
+        for order in orders:
+            if isinstance(order, LimitsChange):
+                changed += [line.account_id for line in order.lines]
         if changed:
             view.names = await member_store.read_names(connection, changed)
         named = [one.entry.entry_id for one in orders if isinstance(one, Correction)]
@@ -309,17 +325,28 @@ class NodeHouse:
         assert isinstance(view, NodeView)
         match wanted:
             case Order():
-                yield rules.decide_order(view, wanted, now)
+                effects = rules.decide_order(view, wanted, now)
+                yield rules.with_act(wanted, effects)
             case CancelWish():
                 yield rules.decide_cancel(view, wanted)
-            case AcceptKeys() | Believe() | Distrust() | TellPeople() | TrustAgain():
+            case TrustAgain():
+                yield rules.with_act(wanted, rules.decide_trust(view, wanted))
+            case AcceptKeys() | Believe() | Distrust() | TellPeople():
                 yield rules.decide_trust(view, wanted)
             case ArrivedItem():
                 effects = _decide_item(view, wanted, now)
                 rules.count_refusal(view, effects, now)
                 yield effects
-            case NewMember() | MemberChange() | HandEntry() | Correction() | Propose():
-                yield _decide_treasurer(view, wanted, now)
+            case (
+                NewMember()
+                | MemberChange()
+                | LimitsChange()
+                | HandEntry()
+                | Correction()
+                | Propose()
+            ):
+                effects = _decide_treasurer(view, wanted, now)
+                yield rules.with_act(wanted, effects)
             case _:
                 raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
 
@@ -339,6 +366,7 @@ class NodeHouse:
         await member_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
         await trust_store.write(connection, self.trust.era, effects, now)
+        await act_store.write(connection, effects, now)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""
@@ -359,13 +387,17 @@ class NodeHouse:
 
 
 #: What a treasurer orders on her own ledger.
-_TreasurerOrder = NewMember | MemberChange | HandEntry | Correction | Propose
+_TreasurerOrder = (
+    NewMember | MemberChange | LimitsChange | HandEntry | Correction | Propose
+)
 
 
 def _touched_by_treasurer(wanted: _TreasurerOrder) -> Touched:
     match wanted:
         case NewMember() | MemberChange():
             return Touched(accounts={wanted.account_id})
+        case LimitsChange():
+            return Touched(accounts={line.account_id for line in wanted.lines})
         case HandEntry():
             return Touched(accounts=rules.accounts_on(wanted.postings))
         case Correction(entry=entry):
@@ -381,9 +413,11 @@ def _decide_treasurer(view: NodeView, wanted: _TreasurerOrder, now: Instant) -> 
     """Lead what a treasurer orders to its rule."""
     match wanted:
         case NewMember():
-            return rules.decide_member(view, wanted)
+            return rules.decide_member(view, wanted, now)
         case MemberChange():
-            return rules.decide_change(view, wanted)
+            return rules.decide_change(view, wanted, now)
+        case LimitsChange():
+            return rules.decide_limits(view, wanted)
         case HandEntry():
             return rules.decide_entry(view, wanted, now)
         case Correction():

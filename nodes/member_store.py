@@ -58,12 +58,14 @@ class Change(msgspec.Struct, frozen=True):
         author: the name the person signs in with; ``None``: a command beside no
             server, such as an import.
         standing: all that counted from then on.
+        reason: in the author's words, where one was given.
     """
 
     number: int
     at: Instant
     author: str | None
     standing: Standing
+    reason: str | None = None
 
 
 async def read_membership(connection: AnyConnection) -> Membership | None:
@@ -144,6 +146,14 @@ async def read_members(
     return [_member(dict(row)) for row in rows]
 
 
+async def read_named(
+    connection: AnyConnection, accounts: Sequence[str]
+) -> list[Member]:
+    """Give the members of these accounts, by account; others are left out."""
+    rows = await connection.fetch(_SQL["read_named"], list(accounts))
+    return [_member(dict(row)) for row in rows]
+
+
 async def read_names(
     connection: AnyConnection, accounts: Sequence[str]
 ) -> dict[str, str]:
@@ -176,6 +186,7 @@ async def read_changes(
                 frozen=row["frozen"],
                 closed=row["closed"],
             ),
+            reason=row["reason"],
         )
         for row in rows
     ]
@@ -240,4 +251,5 @@ async def _write_members(
             [standing.frozen for standing in standings],
             [standing.closed for standing in standings],
             to_datetime(now),
+            [note.reason for note in notes],
         )

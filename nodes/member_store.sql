@@ -44,17 +44,19 @@ SELECT *, $3::timestamptz FROM unnest($1::text[], $2::text[])
 
 -- insert_changes --
 -- Keep for ever what was decided about members, in order.
-INSERT INTO member_limit (account_id, author, name, floor, ceiling, frozen, closed, at)
-SELECT account_id, author, name, floor, ceiling, frozen, closed, $8::timestamptz
+INSERT INTO member_limit (account_id, author, name, floor, ceiling, frozen, closed, at,
+                          reason)
+SELECT account_id, author, name, floor, ceiling, frozen, closed, $8::timestamptz,
+       reason
   FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
-              $6::boolean[], $7::boolean[]) WITH ORDINALITY
-    AS new (account_id, author, name, floor, ceiling, frozen, closed, place)
+              $6::boolean[], $7::boolean[], $9::text[]) WITH ORDINALITY
+    AS new (account_id, author, name, floor, ceiling, frozen, closed, reason, place)
  ORDER BY place;
 
 -- read_changes --
 -- What was decided about a member, newest first, and by whom.
 SELECT number, at, coalesce(person.sign_in_name, author) AS author, name, floor,
-       ceiling, frozen, closed
+       ceiling, frozen, closed, reason
   FROM member_limit
   LEFT JOIN person ON person.person_id::text = author
  WHERE member_limit.account_id = $1 AND number < $2
@@ -82,6 +84,15 @@ SELECT member.account_id, member.name, member.since, account.balance,
  WHERE member.account_id > $1
  ORDER BY member.account_id
  LIMIT $2;
+
+-- read_named --
+-- Members of these accounts, by account.
+SELECT member.account_id, member.name, member.since, account.balance,
+       account.held_out, account.held_in, account.floor, account.ceiling,
+       account.frozen, account.closed
+  FROM member JOIN account USING (account_id)
+ WHERE member.account_id = ANY($1::text[])
+ ORDER BY member.account_id;
 
 -- read_group --
 -- The group's own figures: the clearing account.

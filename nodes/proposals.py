@@ -33,10 +33,10 @@ class Proposals:
         self._clerk.check_ready()
         return self._house.proposal
 
-    async def ask(self, wish: Wish) -> Proposal | None:
+    async def ask(self, wish: Wish, author: str | None = None) -> Proposal | None:
         """Ask the hub for what a treasurer wishes, in place of what waits.
 
-        ``None``: all is so already.
+        ``None``: all is so already. ``author`` is the person who asks.
 
         Raises:
             MalformedMessageError: the wish can never be granted; says why.
@@ -48,7 +48,9 @@ class Proposals:
         signed = sign_entry(entry, self._house.signing_key)
         # What others would refuse to read, we must not have signed and sent.
         read_entry(signed, self._house.federation)
-        outcome = await self._clerk.take(Propose(entry=entry, signed=signed))
+        outcome = await self._clerk.take(
+            Propose(entry=entry, signed=signed, author=author)
+        )
         if isinstance(outcome, NotProposed):
             code = outcome.code
             raise Problem(409, "not-proposed", f"Refused: {code}.", code=code)

@@ -5,18 +5,21 @@ What may be done is decided in ``nodes.rules``.
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 
-from nodes import member_store
+from nodes import act_store, member_store
 from nodes.rules import (
     POSTINGS_MAX,
     POSTINGS_MIN,
     Booked,
     Correction,
+    Deed,
     HandEntry,
     MemberChange,
     NewMember,
     NotBooked,
+    NoteAct,
     OtherBody,
     Standing,
     is_reserved,
@@ -40,6 +43,12 @@ def refused(code: TreasurerRefusalCode, account: str | None = None) -> Problem:
     status = 409 if code is TreasurerRefusalCode.NAME_TAKEN else 422
     extra: dict[str, object] = {} if account is None else {"account": account}
     return Problem(status, "refused", f"Refused: {code}.", code=code, extra=extra)
+
+
+def other_body() -> Problem:
+    """Say that a key was used before for another wish."""
+    told = "This Idempotency-Key was used for something else."
+    return Problem(422, "idempotency-key-reused", told)
 
 
 class Treasurer:
@@ -73,11 +82,11 @@ class Treasurer:
         return found
 
     async def admit(self, member: NewMember) -> None:
-        """Open a member's account.
+        """Open a member's account; again under the same key it is the same account.
 
         Raises:
-            Problem: the name is taken (409), or it or the limits cannot be given
-                (422).
+            Problem: the name is taken (409), it or the limits cannot be given, or the
+                key was used for something else (422).
         """
         account = address.read_account(member.account_id)
         address.read_display_name(member.name)
@@ -85,20 +94,30 @@ class Treasurer:
             raise refused(TreasurerRefusalCode.NAME_RESERVED, account)
         if (member.floor or 0) > 0 or (member.ceiling or 0) < 0:
             raise refused(TreasurerRefusalCode.LIMITS_NOT_AROUND_ZERO, account)
-        if not await self._clerk.take(member):
+        outcome = await self._clerk.take(member)
+        if isinstance(outcome, OtherBody):
+            raise other_body()
+        if not outcome:
             raise refused(TreasurerRefusalCode.NAME_TAKEN, account)
 
-    async def invite(self, account: str) -> str:
-        """Make a new one-time link by which a member signs in."""
+    async def invite(self, account: str, author: str) -> str:
+        """Make a new one-time link by which a member signs in.
+
+        Args:
+            account: hers.
+            author: the person who makes it.
+        """
         member = await self.member(account)
-        name = member.account.account_id
+        name, now = member.account.account_id, self._clock.now()
+        act = NoteAct(author, Deed.SIGN_IN_MADE, name, {})
         async with (
             self._database.desk.acquire() as connection,
             connection.transaction(),
         ):
             code = await access_store.invite_person(
-                connection, name, MEMBER_SCOPES, self._clock.now(), name
+                connection, name, MEMBER_SCOPES, now, name
             )
+            await act_store.write(connection, [act], now)
         return f"{self._public_url}/welcome#{code}"
 
     async def change(self, change: MemberChange) -> None:
@@ -152,7 +171,7 @@ class Treasurer:
             *((one.account_id, one.amount) for one in postings),
         ]
         order = HandEntry(
-            entry_id=_new_id(),
+            entry_id=new_id(),
             postings=tuple(postings),
             reason=reason,
             caller=person,
@@ -175,13 +194,17 @@ class Treasurer:
         found = await self.entry(entry_id)
         meant = [("correction", reason), (found.entry.entry_id, 0)]
         order = Correction(
-            entry_id=_new_id(),
+            entry_id=new_id(),
             entry=found.entry,
             reason=reason,
             caller=person,
             key=key,
             body_hash=line_hash(strict_json.write(meant)),
         )
+        return await self._take(order)
+
+    async def book_prepared(self, order: HandEntry) -> BookedEntry:
+        """Book an entry whose postings somebody else has worked out and checked."""
         return await self._take(order)
 
     async def _take(self, order: HandEntry | Correction) -> BookedEntry:
@@ -191,32 +214,32 @@ class Treasurer:
             case NotBooked(code, account_id):
                 raise refused(code, account_id)
             case OtherBody():
-                raise Problem(
-                    422,
-                    "idempotency-key-reused",
-                    "This Idempotency-Key was used for something else.",
-                )
+                raise other_body()
             case outcome:
                 raise AssertionError(f"an entry cannot end in {outcome!r}")
 
 
-def check_postings(postings: Sequence[Posting]) -> None:
+def check_postings(postings: Sequence[Posting], most: int = POSTINGS_MAX) -> None:
     """Refuse what is no entry, whatever accounts there are.
+
+    Args:
+        postings: minor units.
+        most: how many they may be.
 
     Raises:
         MalformedMessageError: too few or too many, a name that none can be, nothing
             moved, an account twice, or not zero in sum.
     """
-    if not POSTINGS_MIN <= len(postings) <= POSTINGS_MAX:
-        expected = f"{POSTINGS_MIN} to {POSTINGS_MAX} of them"
+    if not POSTINGS_MIN <= len(postings) <= most:
+        expected = f"{POSTINGS_MIN} to {most} of them"
         raise MalformedMessageError("postings", len(postings), expected)
     for posting in postings:
         address.read_account(posting.account_id)
         if not 0 < abs(posting.amount) <= AMOUNT_MAX:
             expected = "a whole number other than 0, up to 10^12"
             raise MalformedMessageError("amount", posting.amount, expected)
-    names = [posting.account_id for posting in postings]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    names = Counter(posting.account_id for posting in postings)
+    twice = sorted(name for name, times in names.items() if times > 1)
     if twice:
         raise MalformedMessageError("postings", twice, "each account once")
     total = sum(posting.amount for posting in postings)
@@ -224,7 +247,8 @@ def check_postings(postings: Sequence[Posting]) -> None:
         raise MalformedMessageError("postings", f"a sum of {total}", "a sum of 0")
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """Draw the id of an entry."""
     return str(uuid.uuid4())
 
 

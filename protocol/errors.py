@@ -119,6 +119,8 @@ class TreasurerRefusalCode(StrEnum):
     LIMITS_NOT_AROUND_ZERO = "limits-not-around-zero"
     BALANCE_NOT_ZERO = "balance-not-zero"
     STILL_HELD = "still-held"
+    ACCOUNT_TWICE = "account-twice"
+    ROWS_WRONG = "rows-wrong"
 
     NO_SUCH_ACCOUNT = "no-such-account"
     NOT_FOR_PEOPLE = "not-for-people"
@@ -130,6 +132,8 @@ class TreasurerRefusalCode(StrEnum):
     BETWEEN_GROUPS = "between-groups"
     CORRECTED_BEFORE = "corrected-before"
     REFUNDED_BEFORE = "refunded-before"
+
+    LAST_TREASURER = "last-treasurer"
 
 
 class OrderRefusalCode(StrEnum):

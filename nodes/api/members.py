@@ -1,6 +1,6 @@
 """Members as their treasurer admits them, limits them, and lets them go."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -10,16 +10,19 @@ from nodes import member_store
 from nodes.api.account import AccountState, account_state
 from nodes.payment_answers import unit_answer
 from nodes.payments import Payments
-from nodes.rules import MemberChange, NewMember
-from nodes.treasurer import Treasurer
-from protocol.address import ACCOUNT_PATTERN, read_display_name
+from nodes.rules import MemberChange, NewMember, Standing
+from nodes.treasurer import Treasurer, new_id
+from protocol import strict_json
+from protocol.address import ACCOUNT_PATTERN, read_display_name, read_reason
 from protocol.errors import MalformedMessageError
 from protocol.instant import write_instant
+from protocol.messages import line_hash
 from protocol.peer.database import Database
 from protocol.peer.ledger_store import NEWEST
 from protocol.peer.web.paging import PAGE_SIZE, PageQuery, PageSizeField
 from protocol.peer.web.requests import (
     caller_of,
+    idempotency_key,
     json_response,
     read_json,
     read_query,
@@ -50,13 +53,20 @@ class MemberRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MemberPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to change about a member; what is left out stays as it is."""
+    """What is to change about a member; what is left out stays as it is.
+
+    ``reason`` is kept beside the change. With ``closed``, ``balance_to`` leaves what
+    stands on the account to the group's fund, by an entry with that reason; without
+    it, only an account at 0 is closed.
+    """
 
     name: str | UnsetType = UNSET
     floor: LimitField | UnsetType | None = UNSET
     ceiling: LimitField | UnsetType | None = UNSET
     frozen: bool | UnsetType = UNSET
     closed: bool | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    balance_to: Literal["fund"] | UnsetType = UNSET
 
 
 class MemberLineAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +113,7 @@ class ChangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """All that counted about a member from ``at`` on.
 
     ``author`` is who decided it; ``null``: a command beside no server, as an import.
+    ``reason`` is in her words, where she gave one.
     """
 
     at: str
@@ -111,6 +122,7 @@ class ChangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     floor: int | None
     ceiling: int | None
     state: AccountState
+    reason: str | None
 
 
 class ChangesAnswer(msgspec.Struct, frozen=True):
@@ -158,11 +170,13 @@ class MembersApi:
                 method="POST",
                 path="/api/v1/members",
                 handler=self.post_member,
-                told="Admit a member; the answer holds her one-time sign-in link.",
+                told="Admit a member; the answer holds a one-time sign-in link, a new"
+                " one each time, and only the newest counts.",
                 scope="treasurer",
                 body=MemberRequest,
                 answer=AdmittedAnswer,
                 status=201,
+                is_keyed=True,
             ),
             Route(
                 method="GET",
@@ -176,7 +190,8 @@ class MembersApi:
                 method="PATCH",
                 path=one,
                 handler=self.patch_member,
-                told="Rename a member, set her limits, freeze, release, close, open.",
+                told="Rename a member, set her limits, freeze, release, close, open;"
+                " who closes may leave the balance to the fund.",
                 scope="treasurer",
                 body=MemberPatch,
                 answer=MemberAnswer,
@@ -218,18 +233,23 @@ class MembersApi:
         )
 
     async def post_member(self, request: web.Request) -> web.Response:
-        """Admit a member."""
+        """Admit a member under an Idempotency-Key."""
+        key = idempotency_key(request)
         asked = await read_json(request, _member_decoder)
+        person = caller_of(request).person_id
+        meant = ["member", *msgspec.structs.astuple(asked)]
         await self._treasurer.admit(
             NewMember(
                 account_id=asked.account,
                 name=asked.name,
                 floor=asked.floor,
                 ceiling=asked.ceiling,
-                author=caller_of(request).person_id,
+                author=person,
+                key=key,
+                body_hash=line_hash(strict_json.write(meant)),
             )
         )
-        sign_in = await self._treasurer.invite(asked.account)
+        sign_in = await self._treasurer.invite(asked.account, person)
         member = await self._treasurer.member(asked.account)
         answer = AdmittedAnswer(**_fields(member), unit=self._unit(), sign_in=sign_in)
         return json_response(answer, status=201)
@@ -244,14 +264,21 @@ class MembersApi:
         asked = await read_json(request, _patch_decoder)
         wished = {
             name: getattr(asked, name)
-            for name in MemberPatch.__struct_fields__
+            for name in Standing.__struct_fields__
             if getattr(asked, name) is not UNSET
         }
         if not wished:
-            expected = ", ".join(MemberPatch.__struct_fields__)
+            expected = ", ".join(Standing.__struct_fields__)
             raise MalformedMessageError("body", {}, f"at least one of {expected}")
         if isinstance(asked.name, str):
             read_display_name(asked.name)
+        if isinstance(asked.reason, str):
+            wished["reason"] = read_reason(asked.reason)
+        if asked.balance_to == "fund":
+            if asked.closed is not True or "reason" not in wished:
+                expected = "closed true and a reason beside it"
+                raise MalformedMessageError("balance_to", asked.balance_to, expected)
+            wished["to_fund"] = new_id()
         # Whoever asks for a name that can be none is told as for any unknown one.
         found = await self._treasurer.member(account)
         author = caller_of(request).person_id
@@ -262,7 +289,9 @@ class MembersApi:
 
     async def post_sign_in(self, request: web.Request) -> web.Response:
         """Make a new one-time link for a member."""
-        sign_in = await self._treasurer.invite(request.match_info["account"])
+        sign_in = await self._treasurer.invite(
+            request.match_info["account"], caller_of(request).person_id
+        )
         return json_response(SignInAnswer(sign_in), status=201)
 
     async def get_changes(self, request: web.Request) -> web.Response:
@@ -315,4 +344,5 @@ def _change_answer(change: member_store.Change) -> ChangeAnswer:
         floor=standing.floor,
         ceiling=standing.ceiling,
         state=account_state(standing),
+        reason=change.reason,
     )

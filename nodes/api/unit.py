@@ -11,7 +11,7 @@ from nodes.rules import Proposal, ProposalState, Wish
 from protocol.errors import ItemRefusalCode
 from protocol.instant import write_instant
 from protocol.peer.web.problems import language_of
-from protocol.peer.web.requests import json_response, read_json
+from protocol.peer.web.requests import caller_of, json_response, read_json
 from protocol.peer.web.routes import Route
 from protocol.peer.web.units import RateAnswer, UnitAnswer
 from protocol.peer.web.words import refusal
@@ -107,7 +107,8 @@ class UnitApi:
         """Ask the hub; the same wish again is the same proposal."""
         asked = await read_json(request, _decoder)
         wish = Wish(**msgspec.structs.asdict(asked))
-        proposal = await self._proposals.ask(wish)
+        author = caller_of(request).person_id
+        proposal = await self._proposals.ask(wish, author)
         return json_response(self._answer(request), 200 if proposal is None else 202)
 
     def _answer(self, request: web.Request) -> OwnUnitAnswer:

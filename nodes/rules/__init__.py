@@ -5,20 +5,33 @@ whom at what price is decided here and nowhere else; *when* it is decided is the
 clerk's business (protocol, sections 7 and 8).
 """
 
+from nodes.rules.acts import Deed, Detail, NoteAct, Noted, with_act
 from nodes.rules.content import about_prepare, open_content, read_content
 from nodes.rules.decisions import decide_answer, decide_decision, decide_item_refused
 from nodes.rules.entries import (
+    MASS_MAX,
     POSTINGS_MAX,
     POSTINGS_MIN,
     Booked,
     Correction,
+    ForeseenPosting,
     HandEntry,
     NotBooked,
     accounts_on,
     decide_correction,
     decide_entry,
+    foresee_entry,
 )
 from nodes.rules.group import decide_directory, decide_log, decide_mirror
+from nodes.rules.limits import (
+    Foreseen,
+    ForeseenLimits,
+    LimitLine,
+    LimitsChange,
+    WrongLine,
+    decide_limits,
+    foresee_limits,
+)
 from nodes.rules.members import (
     MemberChange,
     NewMember,
@@ -86,6 +99,7 @@ from nodes.rules.view import (
 __all__ = [
     "CLEARING",
     "FUND",
+    "MASS_MAX",
     "MEMBER_REFUSED_MAX",
     "POSTINGS_MAX",
     "POSTINGS_MIN",
@@ -98,7 +112,12 @@ __all__ = [
     "Booked",
     "CancelWish",
     "Correction",
+    "Deed",
+    "Detail",
     "Distrust",
+    "Foreseen",
+    "ForeseenLimits",
+    "ForeseenPosting",
     "HandEntry",
     "KeepAnswer",
     "KeepBelief",
@@ -108,14 +127,18 @@ __all__ = [
     "KeepProposal",
     "KeepTrust",
     "KeysOutcome",
+    "LimitLine",
+    "LimitsChange",
     "MemberChange",
     "MustWait",
     "NewMember",
     "NodeView",
     "NotBooked",
     "NotProposed",
+    "NoteAct",
     "NoteDecision",
     "NoteStanding",
+    "Noted",
     "Order",
     "Ordered",
     "OtherBody",
@@ -129,6 +152,7 @@ __all__ = [
     "TrustAgain",
     "TrustOrder",
     "Wish",
+    "WrongLine",
     "about_prepare",
     "accounts_of",
     "accounts_on",
@@ -143,6 +167,7 @@ __all__ = [
     "decide_directory",
     "decide_entry",
     "decide_item_refused",
+    "decide_limits",
     "decide_log",
     "decide_member",
     "decide_mirror",
@@ -150,9 +175,12 @@ __all__ = [
     "decide_order",
     "decide_propose",
     "decide_trust",
+    "foresee_entry",
+    "foresee_limits",
     "is_reserved",
     "may_be_booked_on",
     "next_entry",
     "open_content",
     "read_content",
+    "with_act",
 ]

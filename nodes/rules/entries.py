@@ -5,7 +5,7 @@ payment would, so their limits count; a counter-entry does not ask them, for wha
 was wrong must not stay only because the units are spent (docs/decisions/0016).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -19,9 +19,11 @@ from protocol.steps import Step
 #: What kind an entry by hand is, and a counter-entry.
 BY_HAND = "by-hand"
 CORRECTION = "correction"
-#: Postings of one entry by hand.
+#: Postings of one entry that is written out by hand.
 POSTINGS_MIN = 2
 POSTINGS_MAX = 200
+#: Members of one mass entry; the fund's posting comes on top.
+MASS_MAX = 10_000
 
 
 class HandEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +82,32 @@ class NotBooked(msgspec.Struct, frozen=True):
 
     code: TreasurerRefusalCode
     account_id: str | None = None
+
+
+class ForeseenPosting(msgspec.Struct, frozen=True):
+    """What a posting would do, or why it may not be; minor units."""
+
+    account_id: str
+    amount: int
+    balance_after: int
+    code: TreasurerRefusalCode | None
+
+
+def foresee_entry(
+    accounts: Mapping[str, Account], postings: Sequence[Posting]
+) -> tuple[ForeseenPosting, ...]:
+    """Look at every posting as ``decide_entry`` would, and change nothing."""
+    foreseen = []
+    for posting in postings:
+        account = accounts.get(posting.account_id)
+        balance = 0 if account is None else account.balance
+        code = _refusal(account, posting.amount)
+        foreseen.append(
+            ForeseenPosting(
+                posting.account_id, posting.amount, balance + posting.amount, code
+            )
+        )
+    return tuple(foreseen)
 
 
 def decide_entry(view: NodeView, order: HandEntry, now: Instant) -> Effects:

@@ -59,6 +59,7 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True):
 
     entry: GroupEntry
     signed: str
+    author: str | None = None
 
 
 class NotProposed(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Collection
+from datetime import datetime
 
 import asyncpg
 import msgspec
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from protocol.base64url import write_base64url
 from protocol.errors import OutageError
-from protocol.instant import Instant, to_datetime
+from protocol.instant import Instant, from_datetime, to_datetime
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
@@ -44,11 +45,46 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A person as she signs in."""
+    """A person as she signs in; ``is_removed``: nothing lets her in any more."""
 
     person_id: str
     account_id: str | None
     password_hash: str | None
+    is_removed: bool = False
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    """Something that lets a person in while it counts: a link's code or a token.
+
+    ``id`` is the hash of its secret: it names it, and lets nobody in.
+    """
+
+    id: str
+    kind: str
+    since: Instant
+    until: Instant
+
+
+class StaffMember(msgspec.Struct, frozen=True, kw_only=True):
+    """One of those who run this server.
+
+    Attributes:
+        person_id: of her.
+        name: with which she signs in.
+        role: what she may do.
+        since: when she was invited; ``None``: at the very beginning.
+        invited_by: name of the person; ``None``: a command beside no server.
+        removed_at: if she was.
+        sign_ins: what lets her in now, oldest first.
+    """
+
+    person_id: str
+    name: str
+    role: str
+    since: Instant | None
+    invited_by: str | None
+    removed_at: Instant | None
+    sign_ins: tuple[SignedIn, ...]
 
 
 def hash_password(password: str) -> str:
@@ -104,7 +140,12 @@ async def read_person(connection: AnyConnection, name: str) -> Person | None:
     row = await connection.fetchrow(_SQL["read_person"], name)
     if row is None:
         return None
-    return Person(str(row["person_id"]), row["account_id"], row["password_hash"])
+    return Person(
+        str(row["person_id"]),
+        row["account_id"],
+        row["password_hash"],
+        row["removed_at"] is not None,
+    )
 
 
 async def new_token(
@@ -159,10 +200,91 @@ async def new_errand(
         person = None
     if person is None:
         raise OutageError("nobody runs this server yet; run init first")
+    if person.is_removed:
+        raise OutageError(
+            f"{name} was removed from those who run this server; to let her in again"
+            " run: sign-in"
+        )
     token, _ = await _grant(
         connection, person.person_id, "token", scopes, now, _ERRAND_MS
     )
     return token
+
+
+async def give_role(
+    connection: AnyConnection,
+    name: str,
+    role: str,
+    now: Instant,
+    invited_by: str | None = None,
+) -> None:
+    """Let someone who was invited run this server too, or again.
+
+    One who is among the staff already keeps her place; with another role than before
+    nothing lets her in until she uses her new link.
+    """
+    await connection.execute(
+        _SQL["give_role"], name, role, to_datetime(now), invited_by
+    )
+
+
+async def read_staff(
+    connection: AnyConnection, now: Instant, *, to_change: bool = False
+) -> list[StaffMember]:
+    """Give those who run this server, or did, by name.
+
+    Args:
+        connection: any; inside a database transaction to change anything.
+        now: what has lapsed by then is left out.
+        to_change: nobody else may change anything of theirs until it ends.
+    """
+    if to_change:
+        await connection.execute(_SQL["lock_staff"])
+    rows = await connection.fetch(_SQL["read_staff"])
+    sign_ins: dict[str, list[SignedIn]] = {str(row["person_id"]): [] for row in rows}
+    for row in await connection.fetch(
+        _SQL["read_sign_ins"], list(sign_ins), to_datetime(now)
+    ):
+        sign_ins[str(row["person_id"])].append(
+            SignedIn(
+                row["secret_hash"],
+                row["kind"],
+                from_datetime(row["since"]),
+                from_datetime(row["until"]),
+            )
+        )
+    return [
+        StaffMember(
+            person_id=str(row["person_id"]),
+            name=row["sign_in_name"],
+            role=row["role"],
+            since=_instant(row["since"]),
+            invited_by=row["invited_by"],
+            removed_at=_instant(row["removed_at"]),
+            sign_ins=tuple(sign_ins[str(row["person_id"])]),
+        )
+        for row in rows
+    ]
+
+
+def _instant(found: datetime | None) -> Instant | None:
+    return None if found is None else from_datetime(found)
+
+
+async def remove_person(
+    connection: AnyConnection, person_id: str, now: Instant
+) -> None:
+    """Let nothing let a person in any more, until she is invited again."""
+    await connection.execute(_SQL["remove_person"], person_id, to_datetime(now))
+    await end_sign_ins(connection, person_id)
+
+
+async def end_sign_ins(
+    connection: AnyConnection, person_id: str, sign_in: str | None = None
+) -> int:
+    """Let a person's sign-ins count no more, all or one; gives how many there were."""
+    rows = await connection.fetch(_SQL["end_sign_ins"], person_id, sign_in)
+    return len(rows)
 
 
 async def end_token(connection: AnyConnection, token: str) -> None:

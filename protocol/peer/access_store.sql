@@ -6,7 +6,9 @@ VALUES ($1, $2, $3, $4)
 
 -- read_person --
 -- A person by the name she signs in with.
-SELECT person_id, account_id, password_hash FROM person WHERE sign_in_name = $1;
+SELECT person_id, account_id, password_hash, removed_at
+  FROM person
+ WHERE sign_in_name = $1;
 
 -- insert_access --
 -- Let a person in, by the hash of a secret.
@@ -24,7 +26,8 @@ SELECT person_id, person.account_id,
   FROM access
   JOIN person USING (person_id)
   LEFT JOIN account ON account.account_id = person.account_id
- WHERE secret_hash = $1 AND access.kind = 'token' AND until > $2;
+ WHERE secret_hash = $1 AND access.kind = 'token' AND until > $2
+   AND person.removed_at IS NULL;
 
 -- spend_once --
 -- Use up a one-time code; gives whose it was.
@@ -39,3 +42,53 @@ DELETE FROM access WHERE secret_hash = $1 AND kind = 'token';
 -- end_onces --
 -- Let a person's one-time codes count no more.
 DELETE FROM access WHERE person_id = $1 AND kind = 'once';
+
+-- give_role --
+-- Let somebody be one of the staff, from now on if she was not.
+WITH before AS (
+    SELECT person_id, role IS DISTINCT FROM $2 OR removed_at IS NOT NULL AS is_new
+      FROM person
+     WHERE sign_in_name = $1
+), ended AS (
+    DELETE FROM access
+     USING before
+     WHERE access.person_id = before.person_id AND before.is_new
+       AND access.kind <> 'once'
+)
+UPDATE person
+   SET role = $2, removed_at = NULL,
+       since = CASE WHEN is_new THEN $3 ELSE since END,
+       invited_by = CASE WHEN is_new THEN $4 ELSE invited_by END
+  FROM before
+ WHERE person.person_id = before.person_id;
+
+-- lock_staff --
+-- Let nobody else change who is staff until this database transaction has ended.
+SELECT FROM person WHERE role IS NOT NULL ORDER BY person_id FOR UPDATE;
+
+-- read_staff --
+-- All who are staff or were, by name.
+SELECT person.person_id, person.sign_in_name, person.role, person.since,
+       coalesce(inviter.sign_in_name, person.invited_by) AS invited_by,
+       person.removed_at
+  FROM person
+  LEFT JOIN person AS inviter ON inviter.person_id::text = person.invited_by
+ WHERE person.role IS NOT NULL
+ ORDER BY person.sign_in_name;
+
+-- read_sign_ins --
+-- What lets these people in now, oldest first.
+SELECT person_id, secret_hash, kind, since, until
+  FROM access
+ WHERE person_id = ANY($1::uuid[]) AND until > $2
+ ORDER BY since, secret_hash;
+
+-- remove_person --
+-- Let a person be staff no more.
+UPDATE person SET removed_at = $2 WHERE person_id = $1;
+
+-- end_sign_ins --
+-- Let what lets a person in count no more: all of it, or the one named.
+DELETE FROM access
+ WHERE person_id = $1 AND ($2::text IS NULL OR secret_hash = $2)
+RETURNING secret_hash;

@@ -1155,7 +1155,7 @@ def test_an_entry_under_another_groups_name_is_not_taken() -> None:
 def test_a_new_member_starts_with_nothing_and_her_limits() -> None:
     view = oostende()
     wanted = NewMember(account_id="lies", name="Lies", floor=-5, ceiling=9)
-    effects = carried(view, rules.decide_member(view, wanted))
+    effects = carried(view, rules.decide_member(view, wanted, NOW))
     assert effects.outcome is True
     assert view.accounts["lies"] == Account(
         "lies", AccountKind.MEMBER, GROUP_UNIT, floor=-5, ceiling=9
@@ -1165,7 +1165,7 @@ def test_a_new_member_starts_with_nothing_and_her_limits() -> None:
 def test_a_member_who_is_there_stays_as_she_is() -> None:
     view = oostende()
     wanted = NewMember(account_id="marie", name="Maria", floor=0, ceiling=0)
-    effects = rules.decide_member(view, wanted)
+    effects = rules.decide_member(view, wanted, NOW)
     assert effects.wanted == ()
     assert effects.outcome is False
 

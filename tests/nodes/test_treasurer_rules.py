@@ -109,27 +109,27 @@ def balances(view: NodeView) -> dict[str, int]:
 def test_an_admission_notes_who_admitted_her() -> None:
     view = group()
     new = NewMember(account_id="an", name="An", floor=-5, ceiling=None, author=ANNA)
-    effects = carried(view, rules.decide_member(view, new))
+    effects = carried(view, rules.decide_member(view, new, NOW))
     assert (effects.step, effects.outcome) == (Step.MEMBER, True)
     standing = Standing(name="An", floor=-5, ceiling=None)
     assert of_kind(effects, NoteStanding) == [NoteStanding("an", ANNA, standing)]
     assert of_kind(effects, SaveMember) == [SaveMember("an", "An")]
     # In the same batch she can be changed already.
-    again = carried(view, rules.decide_change(view, change("an", frozen=True)))
+    again = carried(view, rules.decide_change(view, change("an", frozen=True), NOW))
     assert again.outcome == msgspec.structs.replace(standing, frozen=True)
 
 
 @pytest.mark.parametrize("name", ["marie", "fund", "clearing", "conversion.1"])
 def test_a_name_is_never_given_again(name: str) -> None:
     view = group()
-    carried(view, rules.decide_change(view, change(closed=True)))
+    carried(view, rules.decide_change(view, change(closed=True), NOW))
     new = NewMember(account_id=name, name="An", floor=None, ceiling=None)
-    assert rules.decide_member(view, new) == Effects(None, (), False)
+    assert rules.decide_member(view, new, NOW) == Effects(None, (), False)
 
 
 def test_what_is_not_said_stays_as_it_is() -> None:
     view = group()
-    effects = carried(view, rules.decide_change(view, change(floor=-7)))
+    effects = carried(view, rules.decide_change(view, change(floor=-7), NOW))
     after = Standing(name="Marie", floor=-7, ceiling=100)
     assert (effects.step, effects.outcome) == (Step.MEMBER, after)
     assert list(effects.wanted) == [
@@ -140,27 +140,29 @@ def test_what_is_not_said_stays_as_it_is() -> None:
 
 def test_no_limit_is_another_thing_than_nothing_said() -> None:
     view = group()
-    effects = carried(view, rules.decide_change(view, change(floor=None)))
+    effects = carried(view, rules.decide_change(view, change(floor=None), NOW))
     assert effects.outcome == Standing(name="Marie", floor=None, ceiling=100)
     assert may_debit(view.accounts["marie"], 10**12) is None
 
 
 def test_a_new_name_is_kept_and_noted() -> None:
     view = group()
-    effects = carried(view, rules.decide_change(view, change(name="Marie V.")))
+    effects = carried(view, rules.decide_change(view, change(name="Marie V."), NOW))
     assert of_kind(effects, SaveMember) == [SaveMember("marie", "Marie V.")]
     assert view.names["marie"] == "Marie V."
 
 
 def test_a_change_that_changes_nothing_is_not_noted() -> None:
     view = group()
-    effects = rules.decide_change(view, change(floor=-100, frozen=False))
+    effects = rules.decide_change(view, change(floor=-100, frozen=False), NOW)
     assert effects == Effects(None, (), Standing(name="Marie", floor=-100, ceiling=100))
 
 
 @pytest.mark.parametrize("name", ["nobody", "fund", "clearing", "conversion.1"])
 def test_only_members_are_changed(name: str) -> None:
-    assert rules.decide_change(group(), change(name, frozen=True)) == Effects(None, ())
+    assert rules.decide_change(group(), change(name, frozen=True), NOW) == Effects(
+        None, ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,14 +179,14 @@ def test_only_members_are_changed(name: str) -> None:
 def test_a_floor_is_never_above_its_ceiling(
     wished: dict[str, Any], code: TreasurerRefusalCode | None
 ) -> None:
-    effects = rules.decide_change(group(), change(**wished))
+    effects = rules.decide_change(group(), change(**wished), NOW)
     assert (effects.outcome if code else None) is code
     assert bool(effects.wanted) is (code is None)
 
 
 def test_limits_bound_only_what_is_new() -> None:
     view = group(member("marie", floor=-100, balance=-90, held_out=10), member("lies"))
-    after = carried(view, rules.decide_change(view, change(floor=-5))).outcome
+    after = carried(view, rules.decide_change(view, change(floor=-5), NOW)).outcome
     assert isinstance(after, Standing)
     marie = view.accounts["marie"]
     assert (marie.balance, marie.held_out, marie.floor) == (-90, 10, -5)
@@ -206,20 +208,20 @@ def test_only_an_empty_account_is_closed(
     account: dict[str, Any], code: TreasurerRefusalCode | None
 ) -> None:
     view = group(member("marie", **account))
-    effects = carried(view, rules.decide_change(view, change(closed=True)))
+    effects = carried(view, rules.decide_change(view, change(closed=True), NOW))
     assert (effects.outcome if code else None) is code
     assert view.accounts["marie"].closed is (code is None)
 
 
 def test_a_closed_account_takes_part_in_nothing_until_it_is_opened() -> None:
     view = group()
-    carried(view, rules.decide_change(view, change(closed=True)))
+    carried(view, rules.decide_change(view, change(closed=True), NOW))
     marie = view.accounts["marie"]
     assert may_debit(marie, 1) is RefusalCode.ACCOUNT_FROZEN
     assert not may_credit(marie, 1)
     paid = rules.decide_order(view, order(payee="lies", payee_group=OOSTENDE), NOW)
     assert paid.outcome is RefusalCode.ACCOUNT_FROZEN
-    carried(view, rules.decide_change(view, change(closed=False)))
+    carried(view, rules.decide_change(view, change(closed=False), NOW))
     assert may_debit(marie, 1) is None
     assert may_credit(marie, 1)
 
@@ -237,7 +239,7 @@ def test_other_groups_learn_nothing_of_who_has_left(
 ) -> None:
     view = mechelen()
     view.names = {"bob": "Bob"}
-    carried(view, rules.decide_change(view, change("bob", **wished)))
+    carried(view, rules.decide_change(view, change("bob", **wished), NOW))
     carried(view, rules.decide_offer(view, offered(view), NOW))
     assert view.transfers[ID].code == code
     # Inside the group it is the same.
@@ -397,7 +399,7 @@ def test_a_closed_account_stays_empty() -> None:
     view = group()
     entry = booked(view, ("lies", -50), ("marie", 50))
     booked(view, ("lies", 50), ("marie", -50), number=5)
-    carried(view, rules.decide_change(view, change(closed=True)))
+    carried(view, rules.decide_change(view, change(closed=True), NOW))
     effects = rules.decide_correction(view, correction(entry), NOW)
     assert effects.outcome == NotBooked(TreasurerRefusalCode.MEMBER_CLOSED, "marie")
 
@@ -543,7 +545,9 @@ class Years:
             ]
         )
         name = self.draw.choice(self.names[:3])
-        return rules.decide_change(self.view, change(name, **wished))
+        if "closed" in wished and self.draw.random() < 0.5:
+            wished |= {"to_fund": entry_id(self.number), "reason": "she leaves"}
+        return rules.decide_change(self.view, change(name, **wished), NOW)
 
     def pay(self) -> Effects:
         payer, payee = self.draw.sample(self.names[:3], 2)

@@ -95,7 +95,7 @@ def _operation(route: Route, schema_of: Mapping[int, object]) -> dict[str, objec
                 schema_of[id(problems.ProblemAnswer)],
             ),
         },
-        "security": [] if route.scope is None else [{"token": [route.scope]}],
+        "security": [{"token": [scope]} for scope in route.scopes],
     }
     if route.body is not None:
         schema = schema_of[id(route.body)]

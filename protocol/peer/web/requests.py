@@ -31,12 +31,19 @@ _DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
 T = TypeVar("T")
 
 
-async def read_json(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
+async def read_json(
+    request: web.Request,
+    decoder: msgspec.json.Decoder[T],
+    length_max: int = JSON_LENGTH_MAX,
+) -> T:
     """Read a JSON body strictly; every mistake is a 4xx that says what it is."""
-    return strict_json.read(await read_json_bytes(request), decoder, "body")
+    raw = await read_json_bytes(request, length_max)
+    return strict_json.read(raw, decoder, "body")
 
 
-async def read_json_bytes(request: web.Request) -> bytes:
+async def read_json_bytes(
+    request: web.Request, length_max: int = JSON_LENGTH_MAX
+) -> bytes:
     """Give the exact bytes of a body that says it is JSON, without reading it."""
     if request.content_type != "application/json":
         raise Problem(
@@ -44,7 +51,7 @@ async def read_json_bytes(request: web.Request) -> bytes:
             "unsupported-media-type",
             f"Found {request.content_type}; expected application/json.",
         )
-    raw = await read_body(request, JSON_LENGTH_MAX)
+    raw = await read_body(request, length_max)
     if _NUL.search(raw):
         raise MalformedMessageError("body", "U+0000", "text without it")
     return raw

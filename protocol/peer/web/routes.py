@@ -16,6 +16,11 @@ from protocol.peer.web.sign_in import Door, SignIn, TokenAnswer
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
+#: Keeps a group's ledger.
+TREASURER = "treasurer"
+#: Sees all that a treasurer sees, and changes nothing.
+READER = "reader"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
@@ -26,7 +31,8 @@ class Route:
         path: with names in braces, as ``/api/v1/transfers/{id}``.
         handler: answers; has a caller when ``scope`` is set.
         told: what it does, one sentence for programmers.
-        scope: what a token must allow; ``None``: open to everyone.
+        scope: what a token must allow; ``None``: open to everyone. Where a treasurer
+            only looks, a reader may too.
         query: what may stand behind the ``?``, if anything.
         body: what JSON is sent, if any.
         answer: what JSON is answered with ``status``; ``None``: no JSON.
@@ -55,6 +61,18 @@ class Route:
     may_wait: bool = False
     may_resume: bool = False
 
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What a token must allow one of; none: the route is open to everyone.
+
+        Not written beside each route: nobody can forget it, or give a reader more.
+        """
+        if self.scope is None:
+            return ()
+        if self.scope == TREASURER and self.method == "GET":
+            return (TREASURER, READER)
+        return (self.scope,)
+
 
 def definitions(table: Iterable[Route], door: Door) -> list[web.RouteDef]:
     """Give the table as aiohttp takes it, each route behind the door it needs."""
@@ -63,8 +81,8 @@ def definitions(table: Iterable[Route], door: Door) -> list[web.RouteDef]:
 
 def _definition(route: Route, door: Door) -> web.RouteDef:
     handler = route.handler
-    if route.scope is not None:
-        handler = door.guard(handler, route.scope)
+    if route.scopes:
+        handler = door.guard(handler, *route.scopes)
     if route.method == "GET":
         return web.get(route.path, handler)
     return web.route(route.method, route.path, handler)

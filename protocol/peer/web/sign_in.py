@@ -167,8 +167,8 @@ class Door:
         async with self._database.readers.acquire() as connection:
             return await access_store.read_caller(connection, token, self._clock.now())
 
-    def guard(self, handler: Handler, scope: str) -> Handler:
-        """Let a handler be reached only with a token that counts and allows this."""
+    def guard(self, handler: Handler, *scopes: str) -> Handler:
+        """Let a handler be reached only with a token that counts and allows one."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             caller = await self.caller(request)
@@ -179,8 +179,9 @@ class Door:
                     "Sign in first; this needs a bearer token that counts.",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
-            if scope not in caller.scopes:
-                told = f"This token may not do that; it lacks {scope!r}."
+            if caller.scopes.isdisjoint(scopes):
+                lacks = " or ".join(map(repr, scopes))
+                told = f"This token may not do that; it lacks {lacks}."
                 raise Problem(403, "scope-missing", told)
             request[CALLER] = caller
             return await handler(request)

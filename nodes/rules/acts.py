@@ -1,0 +1,177 @@
+"""What of the staff's doing is noted for ever: who, what, about whom, and why.
+
+Each order of a treasurer's that changed something is noted in the same database
+transaction as what it did. A refusal changed nothing and is not noted. Nothing here
+is secret: no link, no password, no memo.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from nodes.rules.entries import Booked, Correction, HandEntry
+from nodes.rules.limits import LimitsChange
+from nodes.rules.members import MemberChange, NewMember, Standing
+from nodes.rules.orders import Order, Ordered
+from nodes.rules.proposals import Propose
+from nodes.rules.trust import TrustAgain
+from protocol.effects import Effects, HouseEffect, PostEntry, SetLimits
+
+Detail = str | int | bool | None
+
+
+class Deed(StrEnum):
+    """What somebody did."""
+
+    MEMBER_ADMITTED = "member-admitted"
+    MEMBER_CHANGED = "member-changed"
+    LIMITS_CHANGED = "limits-changed"
+    SIGN_IN_MADE = "sign-in-made"
+    ENTRY_BOOKED = "entry-booked"
+    ENTRY_CORRECTED = "entry-corrected"
+    PAYMENT_ORDERED = "payment-ordered"
+    PROPOSAL_MADE = "proposal-made"
+    TRUSTED_AGAIN = "trusted-again"
+    PERSON_INVITED = "person-invited"
+    PERSON_REMOVED = "person-removed"
+    SIGN_INS_ENDED = "sign-ins-ended"
+
+
+class NoteAct(HouseEffect, frozen=True):
+    """Keep for ever what somebody did.
+
+    Attributes:
+        author: the person; ``None``: a command beside no server.
+        deed: what she did.
+        about: an account, an entry, a person's name, a group, or nothing.
+        details: figures and names, none of them secret.
+        reason: in her words, where she gave any.
+    """
+
+    author: str | None
+    deed: Deed
+    about: str
+    details: Mapping[str, Detail]
+    reason: str | None = None
+
+
+#: What is noted when it has changed something.
+Noted = (
+    NewMember
+    | MemberChange
+    | LimitsChange
+    | HandEntry
+    | Correction
+    | Propose
+    | Order
+    | TrustAgain
+)
+
+
+def with_act(wanted: Noted, effects: Effects) -> Effects:
+    """Add to what an order led to who gave it, if it changed anything."""
+    act = _act(wanted, effects)
+    if act is None:
+        return effects
+    return msgspec.structs.replace(effects, wanted=(*effects.wanted, act))
+
+
+def _act(wanted: Noted, effects: Effects) -> NoteAct | None:
+    match wanted:
+        case TrustAgain():
+            if effects.outcome is not True:
+                return None
+            deed = Deed.TRUSTED_AGAIN
+            return NoteAct(wanted.author, deed, wanted.about, {}, wanted.reason)
+        case Order():
+            return _act_of_order(wanted, effects)
+        case HandEntry() | Correction():
+            return _act_of_entry(wanted, effects)
+        case _:
+            return None if effects.step is None else _act_of_other(wanted, effects)
+
+
+def _act_of_other(
+    wanted: NewMember | MemberChange | LimitsChange | Propose, effects: Effects
+) -> NoteAct:
+    match wanted:
+        case NewMember():
+            details: dict[str, Detail] = {
+                "name": wanted.name,
+                "floor": wanted.floor,
+                "ceiling": wanted.ceiling,
+            }
+            deed = Deed.MEMBER_ADMITTED
+            return NoteAct(wanted.author, deed, wanted.account_id, details)
+        case MemberChange():
+            deed = Deed.MEMBER_CHANGED
+            return NoteAct(
+                wanted.author,
+                deed,
+                wanted.account_id,
+                _changed(wanted, effects),
+                wanted.reason,
+            )
+        case LimitsChange():
+            details = {
+                "members": sum(isinstance(one, SetLimits) for one in effects.wanted)
+            }
+            deed = Deed.LIMITS_CHANGED
+            return NoteAct(wanted.author, deed, "", details, wanted.reason)
+        case Propose(entry=entry):
+            details = {
+                "version": entry.version,
+                "name": entry.name,
+                "unit": entry.unit.name,
+                "milliseconds": entry.rates[-1].milliseconds,
+            }
+            return NoteAct(wanted.author, Deed.PROPOSAL_MADE, entry.group, details)
+
+
+def _changed(wanted: MemberChange, effects: Effects) -> dict[str, Detail]:
+    """Tell what she asked for, and what was moved to the fund."""
+    details: dict[str, Detail] = {
+        name: getattr(wanted, name)
+        for name in Standing.__struct_fields__
+        if getattr(wanted, name) is not msgspec.UNSET
+    }
+    for effect in effects.wanted:
+        if isinstance(effect, PostEntry):
+            details["entry"] = effect.entry.entry_id
+            details["to_fund"] = effect.entry.postings[-1].amount
+    return details
+
+
+def _act_of_order(order: Order, effects: Effects) -> NoteAct | None:
+    """Note what was ordered in a member's name; what she orders herself is hers."""
+    if order.author is None or effects.step is None:
+        return None
+    if not isinstance(effects.outcome, Ordered):
+        return None
+    details: dict[str, Detail] = {
+        "transfer": order.transfer_id,
+        "to": f"{order.payee}@{order.payee_group}",
+        "payee_amount": order.payee_amount,
+    }
+    return NoteAct(order.author, Deed.PAYMENT_ORDERED, order.payer, details)
+
+
+def _act_of_entry(order: HandEntry | Correction, effects: Effects) -> NoteAct | None:
+    if effects.step is None or not isinstance(effects.outcome, Booked):
+        return None
+    postings = next(
+        effect.entry.postings
+        for effect in effects.wanted
+        if isinstance(effect, PostEntry)
+    )
+    details: dict[str, Detail] = {
+        "postings": len(postings),
+        "total": sum(one.amount for one in postings if one.amount > 0),
+    }
+    if isinstance(order, HandEntry):
+        deed, about = Deed.ENTRY_BOOKED, order.entry_id
+    else:
+        deed, about = Deed.ENTRY_CORRECTED, order.entry.entry_id
+        details["counter_entry"] = order.entry_id
+    return NoteAct(order.caller, deed, about, details, order.reason)
