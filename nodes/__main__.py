@@ -4,9 +4,10 @@ import argparse
 import sys
 
 from nodes import app
-from nodes.commands import node, treasurer
+from nodes.commands import exports, group, node, staff, treasurer
 from nodes.commands import trust as trusting
 from nodes.commands import unit as units
+from nodes.imports.limits_csv import NO_LIMIT
 from protocol.peer import backup_commands, key_commands
 from protocol.peer.command_line import add_verb, run
 
@@ -50,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
     _add_trust(verbs)
     backup_commands.add_verbs(verbs, "interlets-node", node.subject)
     key_commands.add_verbs(verbs, "interlets-node", node.read_public, app.keys_folder)
+    _add_group(verbs)
+    _add_person(verbs)
     return top
 
 
@@ -112,6 +115,7 @@ def _add_admission(
     )
     added.add_argument("account", help="her account, hers for ever")
     added.add_argument("--name", required=True, help="her name for people")
+    added.add_argument("--key", help=_KEY_HELP)
     for limit in ("--floor", "--ceiling"):
         added.add_argument(limit, required=True, help=_LIMIT_HELP)
 
@@ -129,7 +133,7 @@ _ABOUT_ONE = (
         treasurer.release_member,
         "let a frozen member take part again",
     ),
-    ("close", treasurer.close_member, "close an account that is empty"),
+    ("close", treasurer.close_member, "close an account"),
     ("open", treasurer.open_member, "open an account that was closed"),
     (
         "sign-in",
@@ -142,7 +146,11 @@ _ABOUT_ONE = (
         "tell what was decided about a member",
     ),
 )
-_LIMIT_HELP = f"whole minor units, or {treasurer.NO_LIMIT!r}"
+#: Those of them that change something: they take a reason.
+_CHANGES = ("freeze", "release", "close", "open")
+_KEY_HELP = "a name of your own for this wish: given again, it is done only once"
+_REASON_HELP = "why; kept beside the change"
+_LIMIT_HELP = f"whole minor units, or {NO_LIMIT!r}"
 
 
 def _add_changes(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -150,6 +158,14 @@ def _add_changes(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         example = f"interlets-node member {name} an --config node.toml"
         one = add_verb(kinds, name, carry_out, told, example)
         one.add_argument("account")
+        if name in _CHANGES:
+            one.add_argument("--reason", help=_REASON_HELP)
+        if name == "close":
+            one.add_argument(
+                "--balance-to-fund",
+                action="store_true",
+                help="leave what stands on it to the group's fund; needs --reason",
+            )
     limited = add_verb(
         kinds,
         "limits",
@@ -158,6 +174,7 @@ def _add_changes(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "interlets-node member limits an --floor=-200 --config node.toml",
     )
     limited.add_argument("account")
+    limited.add_argument("--reason", help=_REASON_HELP)
     for limit in ("--floor", "--ceiling"):
         limited.add_argument(limit, help=_LIMIT_HELP)
     renamed = add_verb(
@@ -168,7 +185,19 @@ def _add_changes(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "interlets-node member rename an --name 'An Peeters' --config node.toml",
     )
     renamed.add_argument("account")
+    renamed.add_argument("--reason", help=_REASON_HELP)
     renamed.add_argument("--name", required=True, help="her name for people")
+    many = add_verb(
+        kinds,
+        "limits-file",
+        treasurer.limit_members,
+        "set the limits that a CSV file says (account,floor,ceiling), all or none",
+        "interlets-node member limits-file limits.csv --reason 'meeting of May' "
+        "--preview --config node.toml",
+    )
+    many.add_argument("file", help="the CSV file, or - for standard input")
+    many.add_argument("--reason", required=True, help=_REASON_HELP)
+    many.add_argument("--preview", action="store_true", help="change nothing")
 
 
 def _add_entry(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -208,8 +237,28 @@ def _add_entry(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         required=True,
         help="a name of your own for this wish: given again, nothing is booked twice",
     )
-    for one in (booked, corrected):
+    for one in (booked, corrected, _add_mass(kinds)):
         one.add_argument("--reason", required=True, help="for all whom it concerns")
+
+
+def _add_mass(
+    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> argparse.ArgumentParser:
+    mass = add_verb(
+        kinds,
+        "mass",
+        treasurer.book_mass_entry,
+        "book one entry for many members, all of it or nothing; the fund gets the sum",
+        "interlets-node entry mass --each=-10 --reason 'contribution of 2026' "
+        "--key contribution-2026 --preview --config node.toml",
+    )
+    what = mass.add_mutually_exclusive_group(required=True)
+    what.add_argument("--each", help="what moves on each account; below zero: she pays")
+    what.add_argument("--file", help="or a CSV file of amounts: account,amount")
+    mass.add_argument("--only", help="a CSV file of accounts, instead of all active")
+    mass.add_argument("--key", help=_KEY_HELP)
+    mass.add_argument("--preview", action="store_true", help="book nothing")
+    return mass
 
 
 def _add_unit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -267,6 +316,87 @@ def _add_trust(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     keys.add_argument("group", help="whose keys")
     keys.add_argument("--digits", required=True, help="as its treasurer read them out")
     keys.add_argument("--reason", required=True, help="kept for ever")
+
+
+def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    add_verb(
+        verbs,
+        "position",
+        group.show_position,
+        "show the group's position, by its own ledger and by the hub's decisions",
+        "interlets-node position --config node.toml",
+    )
+    undecided = add_verb(
+        verbs,
+        "undecided",
+        group.list_undecided,
+        "list payments that wait for the hub's decision, and since when",
+        "interlets-node undecided --config node.toml",
+    )
+    acts = add_verb(
+        verbs,
+        "acts",
+        staff.list_acts,
+        "tell who of the staff did what, when, about whom and why",
+        "interlets-node acts --about an --config node.toml",
+    )
+    acts.add_argument("--about", help="an account, an entry, or a person like @ann")
+    acts.add_argument("--author", help="only what this person did, like @ann")
+    for listed in (undecided, acts):
+        listed.add_argument(
+            "--most", type=int, default=20, help="most to list, 1 to 200 (20)"
+        )
+    exported = add_verb(
+        verbs,
+        "export",
+        exports.export,
+        "write everything of one kind as CSV, whether the node serves or not",
+        "interlets-node export entries --to entries.csv --config node.toml",
+    )
+    exported.add_argument("name", choices=exports.EXPORTS, help="what")
+    exported.add_argument("--to", help="a file; else standard output")
+
+
+def _add_person(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    person = verbs.add_parser("person", help="who runs the group")
+    kinds = person.add_subparsers(required=True, metavar="VERB")
+    add_verb(
+        kinds,
+        "list",
+        staff.list_people,
+        "list who runs the group, and what lets them in",
+        "interlets-node person list --config node.toml",
+    )
+    invited = add_verb(
+        kinds,
+        "invite",
+        staff.invite,
+        "let somebody run the group too, by a one-time link; again: a new link",
+        "interlets-node person invite @ann --role reader --config node.toml",
+    )
+    invited.add_argument(
+        "--role",
+        required=True,
+        choices=("treasurer", "reader"),
+        help="a reader sees everything and changes nothing",
+    )
+    removed = add_verb(
+        kinds,
+        "remove",
+        staff.remove,
+        "let somebody run the group no more; never the last treasurer",
+        "interlets-node person remove @ann --config node.toml",
+    )
+    ended = add_verb(
+        kinds,
+        "end-sign-ins",
+        staff.end_sign_ins,
+        "let what lets somebody in count no more, her unused link too",
+        "interlets-node person end-sign-ins @ann --config node.toml",
+    )
+    ended.add_argument("--one", metavar="ID", help="only this one of them")
+    for one in (invited, removed, ended):
+        one.add_argument("person", help="her name, beginning with @")
 
 
 def main() -> int:

@@ -5,25 +5,32 @@ from pathlib import Path
 from nodes import audit, member_store
 from nodes.api.account import AccountApi
 from nodes.api.asks import AskApi
+from nodes.api.bulk import BulkApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
+from nodes.api.exports import ExportsApi
 from nodes.api.group import GroupApi
 from nodes.api.groups import DirectoryApi
 from nodes.api.members import MembersApi
 from nodes.api.news import News
 from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
+from nodes.api.position import PositionApi
 from nodes.api.receipts import ReceiptApi
+from nodes.api.staff import StaffApi
 from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
+from nodes.bulk import Bulk
 from nodes.evidence import NodeEvidence
+from nodes.exports import Exports
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
 from nodes.payees import Payees
 from nodes.payments import Payments
 from nodes.proposals import Proposals
 from nodes.rules import CancelWish
+from nodes.staff import Staff
 from nodes.treasurer import Treasurer
 from nodes.watch.log_watch import LogWatch
 from protocol.address import HUB
@@ -36,6 +43,7 @@ from protocol.peer.key_files import load_keys
 from protocol.peer.runner import Server
 from protocol.peer.settings import Settings
 from protocol.peer.web.alarms import AlarmApi
+from protocol.peer.web.routes import TREASURER, Route
 
 MIGRATIONS = ("nodes", Path(__file__).parent / "migrations")
 
@@ -94,7 +102,6 @@ async def serve(settings: Settings) -> None:
         )
         payments = Payments(house, clerk, courier, database)
         payees = Payees(house, clerk, courier, inquiries, database, clock)
-        treasurer = Treasurer(clerk, database, clock, settings.server.public_url)
         news = News(payments, database)
         events = EventsApi(payments, news, house.listeners, clerk, server.door)
         server.on_shutdown.append(events.close)
@@ -105,17 +112,12 @@ async def serve(settings: Settings) -> None:
             *PayeeApi(payees, database).routes(),
             *asks.routes(),
             *DirectoryApi(house, clerk).routes(),
-            *GroupApi(house, clerk, database).routes(),
             *ReceiptApi(payments, clerk, database, evidence, joined).routes(),
-            *MembersApi(treasurer, payments, database).routes(),
-            *EntriesApi(treasurer, payments, database).routes(),
             *events.routes(),
-            *UnitApi(Proposals(house, clerk)).routes(),
-            *AlarmApi(database, "/api/v1/group/alarms", "treasurer").routes(),
-            *TrustApi(house, clerk, database).routes(),
+            *treasury(server, house, payments),
         ]
         server.routes += asks.pages()
-        runner.add_audit(server, audit.plan_of(joined), "treasurer")
+        runner.add_audit(server, audit.plan_of(joined), TREASURER)
         server.tasks += [
             courier.run,
             inquiries.run,
@@ -125,6 +127,25 @@ async def serve(settings: Settings) -> None:
         await runner.serve(server)
     finally:
         await database.close()
+
+
+def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route]:
+    """List the routes for those who run the group."""
+    clerk, database, clock = server.clerk, server.database, server.clock
+    public_url = server.settings.server.public_url
+    treasurer = Treasurer(clerk, database, clock, public_url)
+    return [
+        *GroupApi(house, clerk, database).routes(),
+        *MembersApi(treasurer, payments, database).routes(),
+        *EntriesApi(treasurer, payments, database).routes(),
+        *BulkApi(Bulk(treasurer, clerk, database), payments).routes(),
+        *PositionApi(house, clerk, payments, database, clock).routes(),
+        *UnitApi(Proposals(house, clerk)).routes(),
+        *AlarmApi(database, "/api/v1/group/alarms", TREASURER).routes(),
+        *TrustApi(house, clerk, database).routes(),
+        *StaffApi(Staff(database, clock, public_url), database).routes(),
+        *ExportsApi(Exports(database)).routes(),
+    ]
 
 
 async def sweep(server: Server) -> None:

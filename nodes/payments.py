@@ -286,7 +286,7 @@ class Payments:
         sign = -1 if (transfer.role, transfer.account) == mine else 1
         return TransferAnswer(
             id=transfer.transfer_id,
-            state=self._state(transfer),
+            state=self.state_of(transfer),
             payer=party(content.payer if content else None, transfer.payer_group),
             payee=party(content.payee if content else None, transfer.payee_group),
             payee_amount=content.payee_amount if content else None,
@@ -356,8 +356,11 @@ class Payments:
             if at is not None
         ]
 
-    def _state(self, transfer: Transfer) -> str:
-        """An order is *sent* once the hub has acknowledged its prepare."""
+    def state_of(self, transfer: Transfer) -> str:
+        """Say in one word how a transfer stands.
+
+        An order is *sent* once the hub has acknowledged its prepare.
+        """
         number = transfer.item_number
         if transfer.state is not State.ORDERED or number is None:
             return transfer.state.value

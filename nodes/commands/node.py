@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from nodes import app, member_store
+from nodes import app, member_store, staff
 from nodes import audit as node_audit
 from nodes.api.account import account_state
 from nodes.commands.joining import Joining, Profile
@@ -28,10 +28,11 @@ from protocol.peer.key_files import load_keys
 from protocol.peer.own_server import Staff
 from protocol.peer.runner import prepare_database
 from protocol.peer.settings import Settings
+from protocol.peer.web.routes import TREASURER
 from protocol.unit import DECIMALS_MAX, PER_HOUR_MAX
 
 #: No member can have this name, since no account begins with "@".
-STAFF = Staff("@treasurer", ("read", "treasurer"))
+STAFF = Staff("@treasurer", staff.SCOPES[TREASURER])
 
 
 class AlreadyThereError(InterletsError):
@@ -66,8 +67,9 @@ async def _sign_in_link(settings: Settings, database: Database) -> str:
     """Let the treasurer in, by a one-time link."""
     now = Clock(settings.test.clock_offset_ms).now()
     async with database.desk.acquire() as connection, connection.transaction():
-        code = await access_store.invite_person(connection, *STAFF, now)
-    return f"{settings.server.public_url}/welcome#{code}"
+        return await staff.let_in(
+            connection, STAFF.name, settings.server.public_url, now
+        )
 
 
 def sign_in(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object]:

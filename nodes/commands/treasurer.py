@@ -8,21 +8,24 @@ import csv
 import io
 import secrets
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from nodes.commands.node import STAFF
+from nodes.imports.limits_csv import NO_LIMIT
 from protocol.address import read_account
 from protocol.errors import MalformedMessageError
-from protocol.peer.command_line import DataError, read_given
+from protocol.peer.command_line import DataError, FoundError, read_given
 from protocol.peer.own_server import ask
 from protocol.peer.settings import Settings
 
 _MEMBERS = "/api/v1/members"
 _ENTRIES = "/api/v1/group/entries"
-#: What a limit is called on the command line when there is none.
-NO_LIMIT = "none"
+_MASS = "/api/v1/group/mass-entries"
+_LIMITS = "/api/v1/group/limits"
+
 _LIMIT_DIGITS_MAX = 13
 
 
@@ -34,7 +37,9 @@ def add_member(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, o
         "floor": _read_limit("--floor", chosen.floor),
         "ceiling": _read_limit("--ceiling", chosen.ceiling),
     }
-    return _plain(ask(settings, STAFF, "POST", _MEMBERS, body))
+    # A name is given once: whoever tries again need not name her wish.
+    key = chosen.key or secrets.token_urlsafe()
+    return _plain(ask(settings, STAFF, "POST", _MEMBERS, body, key=key))
 
 
 def show_member(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
@@ -80,8 +85,11 @@ def release_member(
 def close_member(
     settings: Settings, chosen: argparse.Namespace
 ) -> Mapping[str, object]:
-    """Close an empty account."""
-    return _change(settings, chosen, {"closed": True})
+    """Close an account that is empty, or leave what stands on it to the fund."""
+    wished: dict[str, object] = {"closed": True}
+    if chosen.balance_to_fund:
+        wished["balance_to"] = "fund"
+    return _change(settings, chosen, wished)
 
 
 def open_member(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
@@ -136,6 +144,82 @@ def correct_entry(
     return _told(ask(settings, STAFF, "POST", path, {"reason": chosen.reason}, key=key))
 
 
+def book_mass_entry(
+    settings: Settings, chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """Book one entry for many members, all of it or nothing; or look ahead at it."""
+    body: dict[str, object] = {"reason": chosen.reason}
+    if chosen.each is not None:
+        body["each"] = _read_number(chosen.each, "--each")
+    if chosen.only is not None:
+        body["accounts"] = read_accounts(read_given(chosen.only), chosen.only)
+    if chosen.file is not None:
+        body["postings"] = read_postings(read_given(chosen.file), chosen.file)
+    if chosen.preview:
+        return _foreseen(ask(settings, STAFF, "POST", f"{_MASS}/preview", body))
+    if chosen.key is None:
+        raise DataError("say --key, a name of your own for this wish, or --preview")
+    return ask(settings, STAFF, "POST", _MASS, body, key=chosen.key)
+
+
+def _foreseen(answer: Mapping[str, Any]) -> Mapping[str, object]:
+    """Say a line for each member; exit code 1 when somebody stands in the way."""
+    told: dict[str, object] = {
+        line["account"]: {
+            "name": line["name"],
+            "amount": line["amount"],
+            "balance_after": line["balance_after"],
+            **({"refused": line["code"]} if line["code"] else {}),
+        }
+        for line in answer["lines"]
+    }
+    told["fund"] = {
+        "amount": answer["fund_amount"],
+        "balance_after": answer["fund_after"],
+    }
+    told["may_be_booked"] = answer["may_be_booked"]
+    if not answer["may_be_booked"]:
+        raise FoundError(told)
+    return told
+
+
+def limit_members(
+    settings: Settings, chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """Set the limits that a CSV file says, all or none; or look ahead at it."""
+    body = {"csv": read_given(chosen.file), "reason": chosen.reason}
+    foreseen: Mapping[str, Any] = ask(
+        settings, STAFF, "POST", f"{_LIMITS}/preview", body
+    )
+    if foreseen["wrong"]:
+        raise FoundError(
+            {f"line_{row['row']}": row["told"] for row in foreseen["wrong"]}
+        )
+    answer: Mapping[str, Any] = foreseen
+    if not chosen.preview:
+        answer = ask(settings, STAFF, "POST", _LIMITS, body)
+    told: dict[str, object] = {one.pop("account"): one for one in answer["changed"]}
+    return {**told, "changed": len(answer["changed"]), "unchanged": answer["unchanged"]}
+
+
+def read_accounts(text: str, name: str) -> list[str]:
+    """Read accounts from a small CSV file; first line: ``account``.
+
+    Raises:
+        DataError: the first line that is wrong.
+    """
+    lines = text.splitlines()
+    if not lines or lines[0].strip() != "account":
+        raise DataError(f"{name}, line 1: expected account")
+    found = []
+    for number, line in enumerate(lines[1:], 2):
+        try:
+            found.append(str(read_account(line.strip())))
+        except MalformedMessageError as error:
+            raise DataError(f"{name}, line {number}: {error}") from None
+    return found
+
+
 def read_postings(text: str, name: str) -> list[dict[str, object]]:
     """Read postings from a small CSV file; first line: ``account,amount``.
 
@@ -160,6 +244,8 @@ def read_postings(text: str, name: str) -> list[dict[str, object]]:
 def _change(
     settings: Settings, chosen: argparse.Namespace, wished: Mapping[str, object]
 ) -> Mapping[str, object]:
+    if chosen.reason is not None:
+        wished = {**wished, "reason": chosen.reason}
     return _plain(ask(settings, STAFF, "PATCH", _path(chosen), wished))
 
 

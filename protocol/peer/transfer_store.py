@@ -146,6 +146,51 @@ async def count_undecided(connection: AnyConnection) -> int:
     return found
 
 
+class Undecided(msgspec.Struct, frozen=True):
+    """A transfer that is not yet decided here, and its content line."""
+
+    transfer: Transfer
+    line: bytes | None
+
+
+async def read_undecided(
+    connection: AnyConnection, after: tuple[Instant, str], size: int
+) -> list[Undecided]:
+    """Give a page of what is not yet decided here, the first deadline first.
+
+    Args:
+        connection: any.
+        after: deadline and id of the last one that is known already.
+        size: most to give.
+    """
+    rows = await connection.fetch(
+        _SQL["read_undecided_page"], to_datetime(after[0]), after[1], size
+    )
+    found = await read(connection, [row["transfer_id"] for row in rows])
+    return [Undecided(found[str(row["transfer_id"])], row["line"]) for row in rows]
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What transfers with other groups moved, or may yet move, milliseconds.
+
+    Attributes:
+        decided: in less out, of all that the hub decided cleared.
+        out: may yet go out.
+        in_: may yet come in.
+    """
+
+    decided: int
+    out: int
+    in_: int
+
+
+async def read_moved(connection: AnyConnection) -> Moved:
+    """Give what the hub's decisions come to; it looks at every transfer."""
+    row = await connection.fetchrow(_SQL["read_moved"])
+    assert row is not None, "a sum has one row"
+    return Moved(row["decided"], row["going_out"], row["coming_in"])
+
+
 async def read_content(connection: AnyConnection, content_id: str) -> bytes | None:
     """Give a content line, while it is kept."""
     found: bytes | None = await connection.fetchval(_SQL["read_content"], content_id)

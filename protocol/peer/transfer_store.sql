@@ -33,6 +33,29 @@ SELECT transfer_id
 SELECT count(*) FROM transfer
  WHERE state IN ('ordered', 'taken', 'offered', 'accepted');
 
+-- read_undecided_page --
+-- What is not yet decided here, the first deadline first.
+SELECT transfer_id, content.line
+  FROM transfer
+  LEFT JOIN content ON content.content_id = transfer.content
+ WHERE state IN ('ordered', 'taken', 'offered', 'accepted')
+   AND (decide_by, transfer_id) > ($1, $2::uuid)
+ ORDER BY decide_by, transfer_id
+ LIMIT $3;
+
+-- read_moved --
+-- What decisions on transfers with other groups come to, and what is yet to decide.
+SELECT coalesce(sum(CASE role WHEN 'payee' THEN milliseconds ELSE -milliseconds END)
+                FILTER (WHERE state = 'cleared'), 0)::bigint AS decided,
+       coalesce(sum(milliseconds) FILTER (WHERE role = 'payer' AND is_open), 0)::bigint
+           AS going_out,
+       coalesce(sum(milliseconds) FILTER (WHERE role = 'payee' AND is_open), 0)::bigint
+           AS coming_in
+  FROM (SELECT role, state, milliseconds,
+               state IN ('ordered', 'offered', 'accepted') AS is_open
+          FROM transfer
+         WHERE payer_group <> payee_group) AS elsewhere;
+
 -- write_transfers --
 -- Keep transfers as they are after the batch; a new state is a new change.
 INSERT INTO transfer (

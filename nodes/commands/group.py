@@ -1,0 +1,27 @@
+"""A treasurer's commands about the group as it faces the hub."""
+
+import argparse
+from collections.abc import Mapping
+
+import msgspec
+
+from nodes.commands.node import STAFF
+from protocol.peer.own_server import ask
+from protocol.peer.settings import Settings
+
+
+def show_position(
+    settings: Settings, _chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """Show the position by the own ledger and by the hub's decisions, milliseconds."""
+    return ask(settings, STAFF, "GET", "/api/v1/group/position")
+
+
+def list_undecided(
+    settings: Settings, chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """List what waits for the hub's decision, the first deadline first."""
+    path = f"/api/v1/group/undecided?page_size={chosen.most}"
+    page = ask(settings, STAFF, "GET", path)
+    payments = msgspec.convert(page["payments"], list[dict[str, object]])
+    return {str(one.pop("id")): one for one in payments}
