@@ -7,7 +7,6 @@ from aiohttp import web
 from msgspec import Meta
 
 from nodes import member_store
-from nodes.api.account import PAGE_SIZE, PageSizeField
 from nodes.house import NodeHouse
 from nodes.payment_answers import party, unit_answer
 from nodes.payments import Payments
@@ -19,6 +18,7 @@ from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
 from protocol.peer.transfer_store import Undecided
+from protocol.peer.web.paging import PAGE_SIZE, PageSizeField
 from protocol.peer.web.requests import json_response, read_query
 from protocol.peer.web.routes import Route
 from protocol.peer.web.units import UnitAnswer

@@ -7,13 +7,13 @@ from aiohttp import web
 from msgspec import Meta
 
 from nodes import act_store
-from nodes.api.account import PAGE_SIZE, CursorField, PageSizeField
 from nodes.rules import Detail
 from nodes.staff import Role, Staff
 from protocol.instant import write_instant
 from protocol.peer.access_store import StaffMember
 from protocol.peer.database import Database
 from protocol.peer.ledger_store import NEWEST
+from protocol.peer.web.paging import PAGE_SIZE, CursorField, PageSizeField
 from protocol.peer.web.requests import (
     caller_of,
     json_response,

@@ -17,7 +17,7 @@ async def invite(desk: Office, name: str, role: str, token: str | None = None) -
     body = {"name": name, "role": role}
     status, told = await desk.ask("POST", PEOPLE, body, token=token)
     assert status == 201, told
-    assert told["name"], told["role"] == (name, role)
+    assert (told["name"], told["role"]) == (name, role)
     link: str = told["sign_in"]
     assert link.startswith(f"{URL}/welcome#")
     return link

@@ -36,6 +36,9 @@ INSERT INTO entry (sequence, entry_id, at, kind, transfer_id)
 VALUES (1, '00000000-0000-8000-8000-000000000002', now(), 'local',
         '00000000-0000-8000-8000-000000000001');
 INSERT INTO posting VALUES ('marie', 1, -3, -3), ('jan', 1, 3, 3);
+INSERT INTO person
+VALUES ('00000000-0000-8000-8000-000000000003', '@treasurer', NULL, NULL),
+       ('00000000-0000-8000-8000-000000000004', 'marie', 'marie', NULL);
 """
 OF_THE_HUB = "INSERT INTO mirror VALUES ('oostende', 'AAAAAAAAAAA', 7, -3600000)"
 
@@ -85,6 +88,11 @@ async def test_a_nodes_rows_move_along(
             ("jan", "Jan", True),
             ("marie", "Marie", False),
         ]
+        roles = await node.fetch("SELECT sign_in_name, role, removed_at FROM person")
+        assert {tuple(row) for row in roles} == {
+            ("@treasurer", "treasurer", None),
+            ("marie", None, None),
+        }
         with pytest.raises(asyncpg.NotNullViolationError):
             await node.execute(
                 "INSERT INTO account (account_id, kind, unit, balance, held_out,"
