@@ -63,8 +63,9 @@ UPDATE person
  WHERE person.person_id = before.person_id;
 
 -- lock_staff --
--- Let nobody else change who is staff until this database transaction has ended.
-SELECT FROM person WHERE role IS NOT NULL ORDER BY person_id FOR UPDATE;
+-- Let nobody else change who is staff until this database transaction has ended; who
+-- signs in meanwhile need not wait.
+SELECT FROM person WHERE role IS NOT NULL ORDER BY person_id FOR NO KEY UPDATE;
 
 -- read_staff --
 -- All who are staff or were, by name.

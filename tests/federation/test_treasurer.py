@@ -4,8 +4,10 @@ Every test admits members of its own: those of the federation are counted on by 
 audit, which knows payments only.
 """
 
+import csv
 import itertools
 import json
+import pathlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -49,7 +51,7 @@ def ask(node: Node, method: str, path: str, body: object = None, **more: Any) ->
 def admit(node: Node, floor: int | None = -100, ceiling: int | None = 100) -> str:
     name = new_name()
     body = {"account": name, "name": name.title(), "floor": floor, "ceiling": ceiling}
-    assert ask(node, "POST", MEMBERS, body).status == 201
+    assert ask(node, "POST", MEMBERS, body, headers=keyed()).status == 201
     return name
 
 
@@ -104,7 +106,7 @@ def newest(node: Node) -> str:
 def test_a_member_is_admitted_and_signs_in_once_by_her_link(node: Node) -> None:
     name = new_name()
     body = {"account": name, "name": "Zoë Claes", "floor": -30, "ceiling": None}
-    status, told = ask(node, "POST", MEMBERS, body)
+    status, told = ask(node, "POST", MEMBERS, body, headers=keyed())
     assert status == 201, told
     code = told.pop("sign_in").partition("/welcome#")[2]
     assert told == member(node, name)
@@ -168,7 +170,7 @@ def test_what_cannot_be_admitted_changes_nothing(
 ) -> None:
     before = ask(node, "GET", f"{MEMBERS}?page_size=200").told
     body = {"account": new_name(), "name": "An", "floor": -5, "ceiling": 5} | wrong
-    answer = ask(node, "POST", MEMBERS, body)
+    answer = ask(node, "POST", MEMBERS, body, headers=keyed())
     assert answer.status == status, answer
     assert answer.told["type"].startswith(PROBLEM)
     assert ask(node, "GET", f"{MEMBERS}?page_size=200").told == before
@@ -176,7 +178,7 @@ def test_what_cannot_be_admitted_changes_nothing(
 
 def test_a_limit_left_out_is_no_limit_forgotten(node: Node) -> None:
     body = {"account": new_name(), "name": "An", "floor": -5}
-    assert ask(node, "POST", MEMBERS, body).status == 400
+    assert ask(node, "POST", MEMBERS, body, headers=keyed()).status == 400
 
 
 def test_every_change_is_kept_with_who_and_when(node: Node) -> None:
@@ -284,6 +286,7 @@ def test_a_closed_account_only_reads_and_is_unknown_to_others(
         "POST",
         MEMBERS,
         {"account": name, "name": "An", "floor": None, "ceiling": None},
+        headers=keyed(),
     )
     assert (taken.status, taken.told["code"]) == (409, "name-taken")
 
@@ -801,3 +804,63 @@ def test_a_wrong_command_says_what_is_wrong(
     assert done.returncode == code, done
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_many_members_and_those_who_run_the_group_by_commands(
+    node: Node, tmp_path: pathlib.Path
+) -> None:
+    one, other, server = admit(node), admit(node), node.server
+    limits = f"account,floor,ceiling\n{one},-50,none\n{other},,80\n"
+    words = ("member", "limits-file", "-", "--reason", "meeting of May")
+    foreseen = server.run(*words, "--preview", given=limits)
+    assert (foreseen["changed"], member(node, one)["floor"]) == (2, -100)
+    assert server.run(*words, given=limits) == foreseen
+    assert (member(node, one)["floor"], member(node, other)["ceiling"]) == (-50, 80)
+    wrong = server.command(*words, given=f"{limits}nobody,1,1\n")
+    assert (wrong.returncode, wrong.stderr) == (1, "")
+    assert "nobody" in json.loads(wrong.stdout)["line_4"]
+
+    only = tmp_path / "only.csv"
+    only.write_text(f"account\n{one}\n{other}\n")
+    words = ("entry", "mass", "--each=-10", "--only", str(only), "--reason", "of 2026")
+    key = new_name()
+    foreseen = server.run(*words, "--preview")
+    assert foreseen[one]["balance_after"] == -10
+    assert foreseen["may_be_booked"] is True
+    booked = server.run(*words, "--key", key)
+    assert (booked["members"], booked["fund_amount"]) == (2, 20)
+    assert server.run(*words, "--key", key) == booked
+    assert member(node, other)["balance"] == -10
+    refused = server.command(*words[:2], "--each=-41", *words[3:], "--preview")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)[one]["refused"] == "member-floor"
+
+    closing = ("member", "close", one, "--balance-to-fund")
+    assert server.command(*closing).returncode == 1
+    assert server.run(*closing, "--reason", "moved")["balance"] == 0
+    assert server.run("position")["agrees"] is True
+    assert isinstance(server.run("undecided", "--most", "5"), dict)
+    acts = list(server.run("acts", "--about", one).values())
+    assert (acts[0]["deed"], acts[0]["reason"]) == ("member-changed", "moved")
+    assert (acts[0]["to_fund"], acts[0]["author"]) == (-10, "@treasurer")
+
+    name = f"@{one}"
+    link = server.run("person", "invite", name, "--role", "reader")["sign_in"]
+    assert "/welcome#" in link
+    assert server.run("person", "end-sign-ins", name)["sign_ins"] == []
+    assert server.run("person", "remove", name)["removed_at"] is not None
+    assert server.run("person", "list")[name]["role"] == "reader"
+
+    file = tmp_path / "limits.csv"
+    assert server.run("export", "limits", "--to", str(file)) == {"written": str(file)}
+    assert file.stat().st_mode & 0o777 == 0o600
+    rows = list(csv.DictReader(file.open(encoding="utf-8-sig", newline="")))
+    mine = [row for row in rows if row["account"] == one]
+    assert [row["floor"] for row in mine] == ["-100", "-50", "-50"]
+    assert mine[1]["reason"] == "meeting of May"
+    told = server.command("export", "members")
+    assert told.returncode == 0
+    assert f"\n{other}," in told.stdout.replace("\r\n", "\n")
+    nowhere = server.command("export", "members", "--to", str(tmp_path / "no" / "x"))
+    assert (nowhere.returncode, nowhere.stdout) == (65, "")
+    assert "cannot be written" in nowhere.stderr
