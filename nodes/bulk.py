@@ -134,10 +134,12 @@ class Bulk:
         # it is the same wish, and booked no second time.
         meant = ["mass", strict_json.write(wish).decode()]
         async with self._database.readers.acquire() as connection:
-            members = await self._members(connection, wish)
+            known = await member_store.read_answers(connection, [(person, key)])
+            # What was answered is answered again, also when it could not be today.
+            members = [] if known else await self._members(connection, wish)
         order = HandEntry(
             entry_id=new_id(),
-            postings=tuple(_postings(wish, members)),
+            postings=() if known else tuple(_postings(wish, members)),
             reason=reason,
             caller=person,
             key=key,

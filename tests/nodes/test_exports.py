@@ -8,6 +8,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from aiohttp import ClientError
 
 from nodes import app
 from nodes.export_store import EXPORTS
@@ -149,6 +150,28 @@ async def test_nothing_secret_is_exported(new_database: NewDatabase) -> None:
         for name in EXPORTS:
             raw = (await desk.ask("GET", f"{PATH}/{name}")).told.decode()
             assert not [secret for secret in secrets if secret in raw]
+
+
+async def test_an_export_that_is_cut_off_never_looks_whole(
+    new_database: NewDatabase,
+) -> None:
+    async with office(new_database) as desk:
+        # More than any buffer between both holds.
+        await desk.node.change(MANY.format(members=100, entries=60_000))
+        token = desk.tokens["@treasurer"]
+        headers = {"Authorization": f"Bearer {token}"}
+        async with desk.client.get(f"{PATH}/entries", headers=headers) as answer:
+            assert answer.status == 200
+            assert (await answer.content.readline()).startswith(b"\xef\xbb\xbfnumber,")
+            await desk.node.ask(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database()"
+                " AND application_name = 'interlets auditor'"
+            )
+            with pytest.raises(ClientError):
+                await answer.read()
+        # And whoever asks again gets it all.
+        assert len(await exported(desk, "members")) == 101
 
 
 MANY = """

@@ -521,3 +521,35 @@ async def test_what_the_clerk_could_not_keep_is_not_noted(
         refused = await desk.ask("POST", "/api/v1/group/transfers", pay, key="p")
         assert refused.status == 422
         assert await desk.acts() == before
+
+
+@pytest.mark.slow
+async def test_ten_thousand_members_at_once(new_database: NewDatabase) -> None:
+    async with office(new_database) as desk:
+        await desk.node.change(
+            "INSERT INTO account SELECT 'm' || n, 'member', 'unit', 0, 0, 0, -100, 100,"
+            " false, false FROM generate_series(1, 9999) AS n;"
+            "INSERT INTO member SELECT 'm' || n, 'M', now()"
+            " FROM generate_series(1, 9999) AS n"
+        )
+        lines = "".join(f"m{n},-200,\n" for n in range(1, 10_000))
+        body = {"csv": f"account,floor,ceiling\n{lines}", "reason": REASON}
+        for path in (f"{LIMITS}/preview", LIMITS):
+            status, told = await desk.ask("POST", path, body)
+            assert (status, len(told["changed"])) == (200, 9_999)
+        more = {"csv": f"{body['csv']}marie,-1,\nm1,-1,\n", "reason": REASON}
+        assert (await desk.ask("POST", LIMITS, more)).status == 400  # One too many.
+        wish = {"each": -150, "reason": "much"}
+        foreseen = (await desk.ask("POST", f"{MASS}/preview", wish)).told
+        assert (len(foreseen["lines"]), foreseen["may_be_booked"]) == (10_000, True)
+        booked = await desk.ask("POST", MASS, wish, key="much")
+        assert (booked.status, booked.told["members"]) == (201, 10_000)
+        await desk.admit("one-more")
+        assert (await desk.ask("POST", MASS, wish, key="much")) == booked
+        assert (await desk.ask("POST", MASS, wish, key="more")).status == 400
+        entry = f"/api/v1/group/entries/{booked.told['id']}"
+        reason = {"reason": "too much"}
+        back = await desk.ask("POST", f"{entry}/correct", reason, key="back")
+        assert back.status == 201
+        assert await desk.node.balances() == {}
+        assert await desk.node.sums() == {0}
