@@ -5,6 +5,7 @@ audit, which knows payments only.
 """
 
 import csv
+import io
 import itertools
 import json
 import pathlib
@@ -854,7 +855,8 @@ def test_many_members_and_those_who_run_the_group_by_commands(
     file = tmp_path / "limits.csv"
     assert server.run("export", "limits", "--to", str(file)) == {"written": str(file)}
     assert file.stat().st_mode & 0o777 == 0o600
-    rows = list(csv.DictReader(file.open(encoding="utf-8-sig", newline="")))
+    text = file.read_bytes().decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     mine = [row for row in rows if row["account"] == one]
     assert [row["floor"] for row in mine] == ["-100", "-50", "-50"]
     assert mine[1]["reason"] == "meeting of May"
