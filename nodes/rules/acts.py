@@ -56,28 +56,43 @@ class NoteAct(HouseEffect, frozen=True):
     reason: str | None = None
 
 
-#: What is noted when it has changed something.
-Noted = (
-    NewMember
-    | MemberChange
-    | LimitsChange
-    | HandEntry
-    | Correction
-    | Propose
-    | Order
-    | TrustAgain
+#: What one act is noted of.
+_Single = (
+    NewMember | MemberChange | HandEntry | Correction | Propose | Order | TrustAgain
 )
+#: What is noted when it has changed something.
+Noted = _Single | LimitsChange
 
 
 def with_act(wanted: Noted, effects: Effects) -> Effects:
     """Add to what an order led to who gave it, if it changed anything."""
-    act = _act(wanted, effects)
-    if act is None:
+    if isinstance(wanted, LimitsChange):
+        acts = _acts_of_limits(wanted, effects)
+    else:
+        act = _act(wanted, effects)
+        acts = () if act is None else (act,)
+    if not acts:
         return effects
-    return msgspec.structs.replace(effects, wanted=(*effects.wanted, act))
+    return msgspec.structs.replace(effects, wanted=(*effects.wanted, *acts))
 
 
-def _act(wanted: Noted, effects: Effects) -> NoteAct | None:
+def _acts_of_limits(wanted: LimitsChange, effects: Effects) -> tuple[NoteAct, ...]:
+    """Note each member by herself, so that whoever asks about her finds it."""
+    deed = Deed.LIMITS_CHANGED
+    return tuple(
+        NoteAct(
+            wanted.author,
+            deed,
+            effect.account_id,
+            {"floor": effect.floor, "ceiling": effect.ceiling},
+            wanted.reason,
+        )
+        for effect in effects.wanted
+        if isinstance(effect, SetLimits)
+    )
+
+
+def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
     match wanted:
         case TrustAgain():
             if effects.outcome is not True:
@@ -93,7 +108,7 @@ def _act(wanted: Noted, effects: Effects) -> NoteAct | None:
 
 
 def _act_of_other(
-    wanted: NewMember | MemberChange | LimitsChange | Propose, effects: Effects
+    wanted: NewMember | MemberChange | Propose, effects: Effects
 ) -> NoteAct:
     match wanted:
         case NewMember():
@@ -113,12 +128,6 @@ def _act_of_other(
                 _changed(wanted, effects),
                 wanted.reason,
             )
-        case LimitsChange():
-            details = {
-                "members": sum(isinstance(one, SetLimits) for one in effects.wanted)
-            }
-            deed = Deed.LIMITS_CHANGED
-            return NoteAct(wanted.author, deed, "", details, wanted.reason)
         case Propose(entry=entry):
             details = {
                 "version": entry.version,

@@ -234,14 +234,16 @@ def test_what_changed_nothing_is_no_act() -> None:
     assert rules.with_act(own, effects) == effects
 
 
-def test_a_bulk_change_is_one_act_that_counts_its_members() -> None:
+def test_a_bulk_change_is_an_act_about_each_whom_it_changed() -> None:
     view = group()
     wish = LimitsChange(
         lines=(line("marie", floor=-7), line("lies")), author=ANNA, reason="May"
     )
     effects = rules.with_act(wish, rules.decide_limits(view, wish))
     assert noted(effects) == [
-        NoteAct(ANNA, Deed.LIMITS_CHANGED, "", {"members": 1}, "May")
+        NoteAct(
+            ANNA, Deed.LIMITS_CHANGED, "marie", {"floor": -7, "ceiling": 100}, "May"
+        )
     ]
 
 

@@ -176,8 +176,14 @@ async def test_limits_of_many_are_foreseen_and_then_set(
         assert (bo["floor"], bo["ceiling"], bo["balance"]) == (-10, 100, -50)
         (change, *_) = (await desk.ask("GET", f"{MEMBERS}/bo/changes")).told["changes"]
         assert (change["author"], change["reason"]) == ("@treasurer", REASON)
-        (act, *_) = await desk.acts()
-        assert (act["deed"], act["details"]) == ("limits-changed", {"members": 2})
+        told = [
+            (act["deed"], act["about"], act["details"], act["reason"])
+            for act in (await desk.acts())[:2]
+        ]
+        assert told == [
+            ("limits-changed", "bo", {"floor": -10, "ceiling": 100}, REASON),
+            ("limits-changed", "an", {"floor": -200, "ceiling": None}, REASON),
+        ]
         # Again it changes nothing, and nothing more is noted.
         after = await desk.rows()
         status, again = await desk.ask("POST", LIMITS, body)
