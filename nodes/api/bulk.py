@@ -301,8 +301,9 @@ def _read_lines(asked: LimitsRequest) -> tuple[list[LimitLine], list[UnreadLine]
         raise MalformedMessageError("limits", found, "either limits or csv")
     if isinstance(asked.csv, str):
         lines, unread = read_limits(asked.csv)
-        if not lines and not unread:
-            raise MalformedMessageError("csv", "no line", "a line for each member")
+        if not 1 <= len(lines) + len(unread) <= LIMITS_MAX:
+            found = f"{len(lines) + len(unread)} lines"
+            raise MalformedMessageError("csv", found, f"1 to {LIMITS_MAX} of them")
         return lines, unread
     assert asked.limits is not UNSET, "one of both was said"
     lines = [

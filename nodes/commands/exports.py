@@ -39,10 +39,18 @@ async def _write(settings: Settings, name: ExportName, to: BinaryIO) -> None:
             await app.read_membership(connection)
         async with Exports(database).open(name) as pieces:
             async for piece in pieces:
-                to.write(piece)
-        to.flush()
+                _put(piece, to)
     finally:
         await database.close()
+
+
+def _put(piece: bytes, to: BinaryIO) -> None:
+    """Write at once; what goes wrong here is no fault of the database's."""
+    try:
+        to.write(piece)
+        to.flush()
+    except OSError as error:
+        raise DataError(f"the export cannot be written: {error.strerror}") from None
 
 
 @contextmanager
@@ -50,7 +58,9 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
     """Write a whole file or none; only its owner reads who owes what."""
     part = path.with_name(f"{path.name}.part")
     try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # One that a crash has left may have been opened to others since.
+        part.unlink(missing_ok=True)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file

@@ -253,6 +253,7 @@ async def test_what_are_no_limits_is_refused_whole(
         {"csv": "account,floor\nmarie,1\n"},
         {"reason": REASON, "csv": ""},
         {"reason": REASON, "csv": "account,floor\n"},
+        {"reason": REASON, "csv": "account,floor\n" + "x\n" * 10_001},
         {"reason": REASON, "csv": "<html><body>Sign in</body></html>"},
         {"reason": REASON, "csv": "account;floor\nmarie;1\n"},
         {"reason": REASON, "csv": 'account,floor\n"marie,1\n'},
