@@ -20,8 +20,9 @@ from protocol.peer.web.routes import READER, TREASURER
 
 Role = Literal["treasurer", "reader"]
 
-#: What each role's sign-ins allow.
-SCOPES = {TREASURER: ("read", TREASURER), READER: ("read", READER)}
+#: What each role's sign-ins allow. A reader has no other scope, not even to ask for a
+#: quote: what is not a GET is not hers.
+SCOPES = {TREASURER: ("read", TREASURER), READER: (READER,)}
 
 
 class Staff:

@@ -37,6 +37,7 @@ from nodes import app as node_app
 from protocol.peer import access_store, runner
 from protocol.peer.clock import Clock
 from protocol.peer.settings import load
+from protocol.peer.web.routes import READER
 from protocol.peer.web.sign_in import MEMBER_SCOPES
 from tests.federation.callers import Caller
 from tests.federation.conftest import Databases
@@ -312,6 +313,24 @@ def test_a_token_that_lacks_the_scope_is_not_enough(server: Described) -> None:
             assert_problem(ask(server, method, path, token, json={}), 403)
 
 
+def test_a_reader_looks_at_everything_and_changes_nothing(
+    servers: dict[str, Described],
+) -> None:
+    server = servers["oostende"]
+    for method, path, operation in server.operations():
+        needed = scopes_of(operation)
+        if not needed or is_stream(operation):
+            continue
+        assert (READER in needed) is (method == "GET"), path
+        # A new one each time: some operations end what lets her in.
+        token = server.grant("@treasurer", {READER})
+        answer = ask(server, method, path, token, json={})
+        if method == "GET":
+            assert answer.status_code not in (401, 403), (path, answer.text)
+        else:
+            assert_problem(answer, 403)
+
+
 def test_someone_elses_object_is_not_there(
     asked: Federation, servers: dict[str, Described]
 ) -> None:
@@ -322,7 +341,8 @@ def test_someone_elses_object_is_not_there(
     schema = server.schema()
     tried = 0
     for method, path, operation in server.operations():
-        if "{id}" not in path or not scopes_of(operation) <= {*MEMBER_SCOPES, "batch"}:
+        members = {*MEMBER_SCOPES, "batch", READER}
+        if "{id}" not in path or not scopes_of(operation) <= members:
             continue
         tried += 1
         in_path = {"id": theirs}

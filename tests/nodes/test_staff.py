@@ -4,6 +4,9 @@ import asyncio
 import re
 from typing import Any
 
+import pytest
+
+from protocol.errors import OutageError
 from protocol.peer import access_store
 from protocol.peer.web.routes import READER, TREASURER
 from tests.nodes.office import URL, Answer, Office, office
@@ -184,6 +187,12 @@ async def test_the_last_treasurer_stays(new_database: NewDatabase) -> None:
         assert (await remove(desk, "@treasurer", tine)).status == 200
         assert (await desk.ask("GET", PEOPLE)).status == 401
         assert (await remove(desk, "@tine", tine)).status == 422
+        # Commands act as the one who was removed.
+        async with desk.node.database.desk.acquire() as connection:
+            with pytest.raises(OutageError, match="run: sign-in"):
+                await access_store.new_errand(
+                    connection, "@treasurer", [TREASURER], desk.node.clock.now()
+                )
         # Whoever keeps the machine lets the first one in again, and it is noted.
         desk.tokens["@treasurer"] = await desk.let_in("@treasurer")
         (act, *_) = await desk.acts()

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import msgspec
+import pytest
 from aiohttp import web
 from msgspec import Meta
 
@@ -60,6 +61,31 @@ def test_an_operation_names_all_that_its_route_says() -> None:
     assert sent == {"$ref": "#/components/schemas/Question"}
     assert set(asked["responses"]) == {"201", "4XX", "503"}
     assert found["components"]["schemas"]["Reply"]["required"] == ["question", "amount"]
+
+
+@pytest.mark.parametrize(
+    ("method", "scope", "scopes"),
+    [
+        ("GET", "treasurer", ("treasurer", "reader")),
+        ("POST", "treasurer", ("treasurer",)),
+        ("PUT", "treasurer", ("treasurer",)),
+        ("PATCH", "treasurer", ("treasurer",)),
+        ("DELETE", "treasurer", ("treasurer",)),
+        ("GET", "read", ("read", "reader")),
+        ("POST", "read", ("read",)),
+        ("GET", "admin", ("admin",)),
+        ("GET", "pay", ("pay",)),
+        ("GET", None, ()),
+    ],
+)
+def test_a_reader_looks_where_others_do_and_changes_nothing(
+    method: str, scope: str | None, scopes: tuple[str, ...]
+) -> None:
+    made = route(method=method, scope=scope)
+    assert made.scopes == scopes
+    found = msgspec.json.decode(msgspec.json.encode(describe("Test", [made])))
+    asked = found["paths"]["/api/v1/questions/{id}"][method.lower()]
+    assert asked["security"] == [{"token": [one]} for one in scopes]
 
 
 def test_every_status_of_a_route_is_described_with_its_answer() -> None:

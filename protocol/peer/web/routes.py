@@ -20,6 +20,8 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 TREASURER = "treasurer"
 #: Sees all that a treasurer sees, and changes nothing.
 READER = "reader"
+#: What a reader's token allows only to look at.
+_READ_BY_READERS = (TREASURER, "read")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +33,8 @@ class Route:
         path: with names in braces, as ``/api/v1/transfers/{id}``.
         handler: answers; has a caller when ``scope`` is set.
         told: what it does, one sentence for programmers.
-        scope: what a token must allow; ``None``: open to everyone. Where a treasurer
-            only looks, a reader may too.
+        scope: what a token must allow; ``None``: open to everyone. Where others only
+            look, a reader may too.
         query: what may stand behind the ``?``, if anything.
         body: what JSON is sent, if any.
         answer: what JSON is answered with ``status``; ``None``: no JSON.
@@ -69,8 +71,8 @@ class Route:
         """
         if self.scope is None:
             return ()
-        if self.scope == TREASURER and self.method == "GET":
-            return (TREASURER, READER)
+        if self.scope in _READ_BY_READERS and self.method == "GET":
+            return (self.scope, READER)
         return (self.scope,)
 
 
