@@ -428,8 +428,8 @@ async def test_a_wrong_page_is_a_400(new_database: NewDatabase) -> None:
     async with office(new_database) as desk:
         for query in [
             "cursor=x",
-            "cursor=1",
-            "cursor=999999999999999.x",
+            "cursor=1.x",
+            "page_size=201",
             "page_size=0",
             "since=1",
         ]:
