@@ -329,9 +329,9 @@ class NodeHouse:
                 yield rules.with_act(wanted, effects)
             case CancelWish():
                 yield rules.decide_cancel(view, wanted)
-            case TrustAgain():
+            case AcceptKeys() | TrustAgain():
                 yield rules.with_act(wanted, rules.decide_trust(view, wanted))
-            case AcceptKeys() | Believe() | Distrust() | TellPeople():
+            case Believe() | Distrust() | TellPeople():
                 yield rules.decide_trust(view, wanted)
             case ArrivedItem():
                 effects = _decide_item(view, wanted, now)

@@ -15,7 +15,7 @@ from nodes.rules.limits import LimitsChange
 from nodes.rules.members import MemberChange, NewMember, Standing
 from nodes.rules.orders import Order, Ordered
 from nodes.rules.proposals import Propose
-from nodes.rules.trust import TrustAgain
+from nodes.rules.trust import AcceptKeys, KeysOutcome, TrustAgain
 from protocol.effects import Effects, HouseEffect, PostEntry, SetLimits
 
 Detail = str | int | bool | None
@@ -33,6 +33,7 @@ class Deed(StrEnum):
     PAYMENT_ORDERED = "payment-ordered"
     PROPOSAL_MADE = "proposal-made"
     TRUSTED_AGAIN = "trusted-again"
+    KEYS_ACCEPTED = "keys-accepted"
     PERSON_INVITED = "person-invited"
     PERSON_REMOVED = "person-removed"
     SIGN_INS_ENDED = "sign-ins-ended"
@@ -58,7 +59,14 @@ class NoteAct(HouseEffect, frozen=True):
 
 #: What one act is noted of.
 _Single = (
-    NewMember | MemberChange | HandEntry | Correction | Propose | Order | TrustAgain
+    NewMember
+    | MemberChange
+    | HandEntry
+    | Correction
+    | Propose
+    | Order
+    | AcceptKeys
+    | TrustAgain
 )
 #: What is noted when it has changed something.
 Noted = _Single | LimitsChange
@@ -99,6 +107,11 @@ def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
                 return None
             deed = Deed.TRUSTED_AGAIN
             return NoteAct(wanted.author, deed, wanted.about, {}, wanted.reason)
+        case AcceptKeys():
+            if effects.outcome is not KeysOutcome.ACCEPTED:
+                return None
+            deed = Deed.KEYS_ACCEPTED
+            return NoteAct(wanted.author, deed, wanted.group, {}, wanted.reason)
         case Order():
             return _act_of_order(wanted, effects)
         case HandEntry() | Correction():

@@ -8,10 +8,12 @@ import pytest
 
 from nodes import rules
 from nodes.rules import (
+    AcceptKeys,
     Booked,
     Deed,
     Foreseen,
     HandEntry,
+    KeysOutcome,
     LimitLine,
     LimitsChange,
     MemberChange,
@@ -31,7 +33,7 @@ from protocol.steps import Step
 from tests.nodes.makers import carried, member, node_view, order
 from tests.peer.makers import NOW, of_kind
 from tests.peer.tables import entry_id
-from tests.protocol.makers import OOSTENDE, hash_of
+from tests.protocol.makers import MECHELEN, OOSTENDE, hash_of
 
 ANNA = "5a5a5a5a-5a5a-4a5a-8a5a-5a5a5a5a5a5a"
 TAKEN = TreasurerRefusalCode.NAME_TAKEN
@@ -261,3 +263,11 @@ def test_an_order_in_her_name_is_an_act_without_its_memo() -> None:
     assert "between us" not in str(act)
     refused = msgspec.structs.replace(wish, key="other", payee="nobody")
     assert not noted(rules.with_act(refused, rules.decide_order(view, refused, NOW)))
+
+
+@pytest.mark.parametrize("outcome", KeysOutcome)
+def test_accepting_keys_is_an_act_when_they_were_accepted(outcome: KeysOutcome) -> None:
+    wish = AcceptKeys(group=MECHELEN, digits="1" * 12, author=ANNA, reason="called")
+    acts = noted(rules.with_act(wish, Effects(None, (), outcome)))
+    act = NoteAct(ANNA, Deed.KEYS_ACCEPTED, MECHELEN, {}, "called")
+    assert acts == ([act] if outcome is KeysOutcome.ACCEPTED else [])
