@@ -4,9 +4,10 @@ import argparse
 import sys
 
 from nodes import app
-from nodes.commands import exports, group, node, staff, treasurer
+from nodes.commands import exports, group, moving, node, staff, treasurer
 from nodes.commands import trust as trusting
 from nodes.commands import unit as units
+from nodes.imports import reading
 from nodes.imports.limits_csv import NO_LIMIT
 from protocol.peer import backup_commands, key_commands
 from protocol.peer.command_line import add_verb, run
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "serve the node until told to stop",
         "interlets-node serve --config node.toml",
     )
+    _add_import(verbs)
     _add_member(verbs)
     _add_entry(verbs)
     _add_unit(verbs)
@@ -80,6 +82,37 @@ def _add_join(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
 
 
+def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    moved = add_verb(
+        verbs,
+        "import",
+        moving.import_group,
+        "bring a group in from eLAS or eLAND: says what would be done, does it only "
+        "with --confirm",
+        "interlets-node import oostende-db-csv.zip --config node.toml",
+    )
+    moved.add_argument("file", help="eLAND's zip, or eLAS's CSV file of members")
+    moved.add_argument("--transactions", help="eLAS's CSV file of transactions")
+    moved.add_argument("--balances", help="for eLAS: a CSV file letscode,saldo")
+    moved.add_argument(
+        "--encoding",
+        choices=reading.ENCODINGS,
+        default=reading.ENCODINGS[0],
+        help="of eLAS's files (%(default)s)",
+    )
+    for option, told in (
+        ("--without-history", "bring in balances only, not every transaction"),
+        ("--without-balances", "let every account begin at 0"),
+        ("--difference-to-fund", "put what balances do not come to on the fund"),
+        ("--keep-beyond-limits", "let balances stand beyond limits as they do"),
+        ("--confirm", "do it, while the node does not serve"),
+    ):
+        moved.add_argument(option, action="store_true", help=told)
+    moved.add_argument(
+        "--sign-ins", help="with --confirm: a new file for members' one-time links"
+    )
+
+
 def _add_member(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     member = verbs.add_parser("member", help="members of the group")
     kinds = member.add_subparsers(required=True, metavar="VERB")
@@ -98,6 +131,14 @@ def _add_member(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "list members with their balances",
         "interlets-node member list --config node.toml",
     )
+    sign_ins = add_verb(
+        kinds,
+        "sign-ins",
+        moving.write_sign_ins,
+        "write a new one-time link for each member who has never signed in",
+        "interlets-node member sign-ins sign-ins.csv --config node.toml",
+    )
+    sign_ins.add_argument("file", help="a new file; only you may read it")
     _add_admission(kinds)
     _add_changes(kinds)
 

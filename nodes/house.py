@@ -6,10 +6,17 @@ kind of input is led to its rule.
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from weakref import WeakValueDictionary
 
-from nodes import act_store, member_store, proposal_store, rules, trust_store
+from nodes import (
+    act_store,
+    import_store,
+    member_store,
+    proposal_store,
+    rules,
+    trust_store,
+)
 from nodes.listeners import Listeners
 from nodes.member_store import Membership
 from nodes.rules import (
@@ -21,6 +28,7 @@ from nodes.rules import (
     HandEntry,
     LimitsChange,
     MemberChange,
+    MoveIn,
     NewMember,
     NodeView,
     Order,
@@ -82,6 +90,10 @@ from protocol.transfer import Transfer
 _RECENT_MAX = 4096
 
 
+def _quietly(_done: float) -> None:
+    """Tell nobody how far it is."""
+
+
 class NodeHouse:
     """A node's part in every batch.
 
@@ -123,6 +135,8 @@ class NodeHouse:
         self._watched: WeakValueDictionary[str, asyncio.Future[Transfer]]
         self._watched = WeakValueDictionary()
         self.listeners = Listeners()
+        #: Told how much of a move is decided, of 1.
+        self.progress: Callable[[float], None] = _quietly
 
     def watch(self, transfer_id: str) -> "asyncio.Future[Transfer]":
         """Give what will hold this transfer when it has next changed.
@@ -269,6 +283,8 @@ class NodeHouse:
                 | Propose()
             ):
                 return _touched_by_treasurer(wanted)
+            case MoveIn():
+                return Touched(accounts={one.account_id for one in wanted.members})
             case ArrivedItem(item=ItemRefused() as item):
                 return Touched(sent_items={(wanted.peer, item.number)})
             case ArrivedItem():
@@ -315,6 +331,9 @@ class NodeHouse:
         named = [one.entry.entry_id for one in orders if isinstance(one, Correction)]
         if named:
             view.corrected = await ledger_store.read_corrected(connection, named)
+        if any(isinstance(one, MoveIn) for one in orders):
+            view.has_entries = await ledger_store.read_sequence(connection) > 0
+            view.moved_in = await import_store.read_run(connection)
         if view.own_entries:
             view.asked = await proposal_store.read_asked(
                 connection, self.federation, view.own_entries
@@ -347,6 +366,10 @@ class NodeHouse:
             ):
                 effects = _decide_treasurer(view, wanted, now)
                 yield rules.with_act(wanted, effects)
+            case MoveIn():
+                for done, effects in rules.decide_move_in(view, wanted, now):
+                    self.progress(done)
+                    yield effects
             case _:
                 raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
 
@@ -367,6 +390,7 @@ class NodeHouse:
         await proposal_store.write(connection, effects)
         await trust_store.write(connection, self.trust.era, effects, now)
         await act_store.write(connection, effects, now)
+        await import_store.write(connection, effects)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""

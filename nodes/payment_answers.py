@@ -179,5 +179,10 @@ def must_wait(wait_s: int) -> Problem:
 
 
 def party(account: str | None, group: str | None) -> str:
-    """Address a member; only the group once the content line is erased."""
+    """Address a member; only the group once the content line is erased.
+
+    Only her account in a payment of the past, which was inside the group.
+    """
+    if group is None:
+        return account or ""
     return f"{account or ''}@{group or ''}"

@@ -73,7 +73,8 @@ class Entry(msgspec.Struct, frozen=True):
     Attributes:
         entry_id: a UUID; a transfer's entry has the transfer's id.
         at: when this server booked it, for people.
-        kind: ``transfer``, ``local``, ``by-hand``, ``correction``, ``opening``.
+        kind: ``transfer``, ``local``, ``by-hand``, ``correction``, ``opening``,
+            ``history``.
         postings: at least two.
         transfer_id: the transfer that caused it, if any.
         author: account or person that asked for it, if any.

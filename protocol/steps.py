@@ -62,6 +62,9 @@ class Step(StrEnum):
     MEMBER = "member"
     """A node books what concerns one member alone: admission, limit, freeze."""
 
+    MOVE_IN = "move-in"
+    """A node takes a group's members, balances and past from another program."""
+
     ENTRY = "entry"
     """A node books a treasurer's entry by hand."""
 

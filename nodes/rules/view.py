@@ -234,6 +234,21 @@ class KeepKeys(HouseEffect, frozen=True):
     reason: str
 
 
+class ImportRun(msgspec.Struct, frozen=True):
+    """What was brought in from another program: which files, when, how much."""
+
+    digest: str
+    at: Instant
+    members: int
+    entries: int
+
+
+class KeepImportRun(HouseEffect, frozen=True):
+    """Remember for ever that the group has moved in."""
+
+    run: ImportRun
+
+
 class Trust(msgspec.Struct, frozen=True):
     """What a node believes of the hub's logs, and whom it doubts.
 
@@ -316,6 +331,8 @@ class NodeView(View):
         mirrored: the newest that a mirror item told the hub.
         trust: what we believe of the hub's logs, and whom we doubt.
         quota: by account, orders that were refused elsewhere in this hour.
+        has_entries: whether the ledger has any; known where a group moves in.
+        moved_in: what was brought in before, known where a group moves in.
     """
 
     def __init__(
@@ -344,6 +361,8 @@ class NodeView(View):
         self.mirrored: tuple[str, int] | None = None
         self.trust = Trust()
         self.quota = Quota(MEMBER_REFUSED_MAX)
+        self.has_entries = False
+        self.moved_in: ImportRun | None = None
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``, and what it corrects."""
@@ -370,6 +389,8 @@ class NodeView(View):
                 self.answers[effect.caller, effect.key] = effect.answer
             case SaveMember():
                 self.names[effect.account_id] = effect.name
+            case KeepImportRun(run):
+                self.moved_in = run
 
     def _keep(self, proposal: Proposal) -> None:
         self.asked[proposal.signed] = proposal

@@ -7,7 +7,7 @@ link. Passwords are Argon2id (19 MiB, t=2, p=1: OWASP), tokens 256 random bits.
 import hashlib
 import secrets
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -24,6 +24,8 @@ _SQL = queries(__file__)
 _DAY_MS = 86_400_000
 TOKEN_DAYS = 90
 ONCE_DAYS = 7
+#: Codes for a whole group are handed out over weeks, at meetings and by post.
+ONCE_DAYS_OF_MANY = 30
 _ERRAND_MS = 120_000
 PASSWORD_LENGTH_MIN = 10
 PASSWORD_LENGTH_MAX = 200
@@ -184,6 +186,38 @@ async def invite_person(
     assert person is not None, "it was added just now"
     code, _ = await new_once(connection, person.person_id, scopes, now)
     return code
+
+
+async def read_outside(connection: AnyConnection) -> list[str]:
+    """Give the members' accounts that nobody has signed in to yet."""
+    rows = await connection.fetch(_SQL["read_outside"])
+    return [row["account_id"] for row in rows]
+
+
+async def invite_members(
+    connection: AnyConnection,
+    accounts: Sequence[str],
+    scopes: Collection[str],
+    now: Instant,
+) -> tuple[dict[str, str], Instant]:
+    """Give many members a one-time code each; their earlier ones count no more.
+
+    Call it in a transaction. Gives the codes by account, for the only time, and until
+    when they count.
+    """
+    codes = {account: secrets.token_urlsafe(32) for account in accounts}
+    until = Instant(now + ONCE_DAYS_OF_MANY * _DAY_MS)
+    await connection.execute(_SQL["insert_people"], list(accounts))
+    await connection.execute(_SQL["end_onces_of"], list(accounts))
+    await connection.execute(
+        _SQL["insert_onces"],
+        list(codes),
+        [_hash_secret(code) for code in codes.values()],
+        sorted(scopes),
+        to_datetime(now),
+        to_datetime(until),
+    )
+    return codes, until
 
 
 async def new_errand(

@@ -39,6 +39,40 @@ RETURNING person_id, scopes;
 -- Let a token count no more.
 DELETE FROM access WHERE secret_hash = $1 AND kind = 'token';
 
+-- insert_people --
+-- Keep members who may sign in, each under her account; one that is there stays.
+INSERT INTO person (person_id, sign_in_name, account_id)
+SELECT gen_random_uuid(), account_id, account_id
+  FROM unnest($1::text[]) AS new (account_id)
+    ON CONFLICT (sign_in_name) DO NOTHING;
+
+-- end_onces_of --
+-- Let members' one-time codes count no more.
+DELETE FROM access USING person
+ WHERE access.person_id = person.person_id AND access.kind = 'once'
+   AND person.sign_in_name = ANY($1::text[]);
+
+-- insert_onces --
+-- Let members in, each by the hash of a secret.
+INSERT INTO access (secret_hash, person_id, kind, scopes, since, until)
+SELECT secret_hash, person_id, 'once', $3::text[], $4::timestamptz, $5::timestamptz
+  FROM unnest($1::text[], $2::text[]) AS new (sign_in_name, secret_hash)
+  JOIN person USING (sign_in_name);
+
+-- read_outside --
+-- Members' accounts that nobody has signed in to yet, and who has no password.
+SELECT account_id
+  FROM account
+ WHERE kind = 'member' AND NOT closed
+   AND NOT EXISTS (
+       SELECT FROM person
+        WHERE person.account_id = account.account_id
+          AND (person.password_hash IS NOT NULL
+               OR EXISTS (SELECT FROM access
+                           WHERE access.person_id = person.person_id
+                             AND access.kind = 'token')))
+ ORDER BY account_id;
+
 -- end_onces --
 -- Let a person's one-time codes count no more.
 DELETE FROM access WHERE person_id = $1 AND kind = 'once';

@@ -10,6 +10,8 @@ from protocol.peer.database import AnyConnection, queries
 from protocol.transfer import Role, State, Transfer
 
 _SQL = queries(__file__)
+#: From so many lines on COPY is the faster way.
+COPY_MIN = 10_000
 _INSTANTS = ("decide_by", "taken_at", "decided_at")
 #: In the order of the columns of ``write_transfers``.
 _COLUMNS = (
@@ -213,7 +215,14 @@ async def write(
             *([_column(transfer, name) for transfer in transfers] for name in _COLUMNS),
         )
     contents = [effect for effect in effects if isinstance(effect, SaveContent)]
-    if contents:
+    if len(contents) >= COPY_MIN:
+        # Only a group that moves in brings so many, and none of them is there yet.
+        await connection.copy_records_to_table(
+            "content",
+            records=((content.content_id, content.line) for content in contents),
+            columns=("content_id", "line"),
+        )
+    elif contents:
         await connection.execute(
             _SQL["write_contents"],
             [content.content_id for content in contents],

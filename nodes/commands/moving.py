@@ -1,0 +1,304 @@
+"""``import``: a group moves in from eLAS or eLAND, first on paper, then all at once."""
+
+import argparse
+import asyncio
+import csv
+import hashlib
+import os
+import secrets
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from nodes import app, import_store, member_store
+from nodes.house import NodeHouse
+from nodes.imports import eland, elas, reading
+from nodes.imports.outcome import Listener, Notes, OldBooks
+from nodes.imports.plan import Choices, Draw, Plan, make_plan
+from nodes.member_store import Membership
+from nodes.rules import ImportRun, MoveIn, MoveInRefusal, NotMovedIn, refuse_move_in
+from protocol.address import FederationId
+from protocol.base64url import write_base64url
+from protocol.directory import read_entry
+from protocol.errors import InterletsError
+from protocol.instant import write_instant
+from protocol.peer import access_store, ledger_store, runner
+from protocol.peer.clock import Clock
+from protocol.peer.command_line import DataError, Progress
+from protocol.peer.database import Database
+from protocol.peer.key_files import load_keys
+from protocol.peer.runner import prepare_database
+from protocol.peer.settings import Settings
+from protocol.peer.web.sign_in import MEMBER_SCOPES
+from protocol.unit import write_amount
+
+#: A spreadsheet would take what begins so for a formula.
+_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
+#: What of the whole work each part is, for the bar.
+_READ, _COMPARED, _DECIDED = 0.35, 0.45, 0.75
+
+
+class NotMovedInError(InterletsError):
+    """The group cannot move in here; nothing was changed."""
+
+
+def import_group(
+    settings: Settings, chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """Bring a group in, or say what that would do."""
+    progress = Progress(sys.stderr)
+    try:
+        return asyncio.run(_Move(settings, chosen, progress).run())
+    finally:
+        progress.close()
+
+
+def write_sign_ins(
+    settings: Settings, chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """Give everybody who has never signed in a one-time link, in a file."""
+
+    async def write() -> Mapping[str, object]:
+        database = await Database.open(settings.database)
+        try:
+            async with database.readers.acquire() as connection:
+                await app.read_membership(connection)
+            return await _write_sign_ins(settings, database, Path(chosen.file))
+        finally:
+            await database.close()
+
+    return asyncio.run(write())
+
+
+async def _write_sign_ins(
+    settings: Settings, database: Database, path: Path
+) -> Mapping[str, object]:
+    # The file first: codes that nobody can read would only end the earlier ones.
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be made anew: {error.strerror}") from None
+    with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+        now = Clock(settings.test.clock_offset_ms).now()
+        async with database.desk.acquire() as connection, connection.transaction():
+            accounts = await access_store.read_outside(connection)
+            codes, until = await access_store.invite_members(
+                connection, accounts, MEMBER_SCOPES, now
+            )
+            names = await member_store.read_names(connection, accounts)
+        writer = csv.writer(file)
+        writer.writerow(["account", "name", "sign_in", "until"])
+        for account, code in codes.items():
+            link = f"{settings.server.public_url}/welcome#{code}"
+            row = (account, names[account], link, write_instant(until))
+            writer.writerow([_no_formula(text) for text in row])
+    return {"sign_ins": len(codes), "file": str(path), "until": write_instant(until)}
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA_BEGINS) else text
+
+
+class _Move:
+    """One run of the command."""
+
+    def __init__(
+        self, settings: Settings, chosen: argparse.Namespace, progress: Progress
+    ) -> None:
+        self._settings = settings
+        self._chosen = chosen
+        self._progress = progress
+        self._digest = hashlib.sha256()
+
+    async def run(self) -> Mapping[str, object]:
+        """Look at the files, and bring the group in if that is confirmed."""
+        database = await Database.open(self._settings.database)
+        try:
+            async with database.readers.acquire() as connection:
+                joined = await app.read_membership(connection)
+            plan = self._plan(_decimals(joined))
+            order = plan.order
+            assert order is not None, "findings have been told"
+            house = NodeHouse(load_keys(app.keys_folder(self._settings)), joined)
+            refusal = await _look(house, database, order)
+        finally:
+            await database.close()
+        report = self._report(plan, _decimals(joined))
+        if not self._chosen.confirm:
+            if refusal is not None and not _is_same(refusal, order):
+                raise NotMovedInError(_worded(refusal))
+            done = _worded(refusal) if refusal else "nothing yet; for all of it add"
+            return {**report, "imported": done if refusal else f"{done} --confirm"}
+        return await self._bring_in(house, order, plan)
+
+    def _plan(self, decimals: int) -> Plan:
+        chosen, notes = self._chosen, Notes()
+        if chosen.sign_ins and Path(chosen.sign_ins).exists():
+            raise DataError(f"{chosen.sign_ins}: is there already; name a new file")
+        books = self._read(decimals, notes)
+        if not books.accounts and not notes.many:
+            raise DataError(f"{chosen.file}: found no members; expected some")
+        choices = Choices(
+            with_history=not chosen.without_history,
+            without_balances=chosen.without_balances,
+            to_fund=chosen.difference_to_fund,
+            beyond_limits=chosen.keep_beyond_limits,
+        )
+        draw = Draw(lambda: str(uuid.uuid4()), _draw_salt)
+        digest = self._digest.hexdigest()
+        watch = self._part(_READ, _COMPARED)
+        plan = make_plan(books, choices, decimals, digest, draw, notes, watch)
+        if notes.many:
+            raise DataError(notes.told() + "\nnothing was imported")
+        return plan
+
+    def _read(self, decimals: int, notes: Notes) -> OldBooks:
+        """Read all files, whichever program wrote them."""
+        chosen, watch = self._chosen, self._part(0.0, _READ)
+        path = Path(chosen.file)
+        data = self._bytes(path)
+        lists = (chosen.transactions, chosen.balances)
+        if reading.is_zip(data):
+            if any(lists):
+                told = "--transactions and --balances are for eLAS; eLAND's zip has all"
+                raise DataError(told)
+            files = reading.read_zip(data, path.name, eland.TABLES)
+            return eland.read_books(files, path.name, decimals, notes, watch)
+        text = reading.read_text(data, path.name, chosen.encoding)
+        if not elas.is_users(text):
+            raise DataError(
+                f"{path.name}, line 1: found other columns; expected eLAND's zip, or "
+                "eLAS's file of members with a column letscode"
+            )
+        transactions, balances = (self._given(one) for one in lists)
+        users = elas.Given(path.name, text)
+        return elas.read_books(users, transactions, balances, decimals, notes, watch)
+
+    def _given(self, file: str | None) -> elas.Given | None:
+        if file is None:
+            return None
+        path = Path(file)
+        text = reading.read_text(self._bytes(path), path.name, self._chosen.encoding)
+        return elas.Given(path.name, text)
+
+    def _bytes(self, path: Path) -> bytes:
+        data = reading.read_bytes(path)
+        self._digest.update(len(data).to_bytes(8) + data)
+        return data
+
+    def _part(self, begins: float, ends: float) -> Listener:
+        def show(done: float, told: str) -> None:
+            self._progress.show(begins + done * (ends - begins), told)
+
+        return show
+
+    def _report(self, plan: Plan, decimals: int) -> dict[str, object]:
+        assert plan.order is not None
+        members, past = len(plan.order.members), len(plan.order.past)
+        report: dict[str, object] = {
+            "members": members,
+            "skipped": len(plan.lines) - members,
+            "transactions": past,
+            "transactions_that_move_nothing": plan.skipped,
+            "opening_balances": len(plan.order.opening),
+            "fund": write_amount(plan.fund, decimals),
+        }
+        if plan.remarks:
+            report["remark"] = "; ".join(plan.remarks)
+        if self._chosen.json:
+            report["rows"] = msgspec.to_builtins(plan.lines)
+        else:
+            report |= {
+                f"{line.place.told()}, {line.code}": line.told for line in plan.lines
+            }
+        return report
+
+    async def _bring_in(
+        self, house: NodeHouse, order: MoveIn, plan: Plan
+    ) -> Mapping[str, object]:
+        database = await prepare_database(self._settings, app.MIGRATIONS)
+        show = self._part(_COMPARED, _DECIDED)
+
+        def watch(done: float) -> None:
+            show(done, "booking" if done < 1 else "writing")
+
+        house.progress = watch
+        sign_ins = self._chosen.sign_ins
+        try:
+            server = runner.build(self._settings, database, house, app.MIGRATIONS)
+            (outcome,) = await server.clerk.carry_out_alone([order])
+            answer = self._answer(outcome, order, plan)
+            if sign_ins:
+                answer |= await _write_sign_ins(
+                    self._settings, database, Path(sign_ins)
+                )
+        finally:
+            await database.close()
+        return answer
+
+    def _answer(self, outcome: object, order: MoveIn, plan: Plan) -> dict[str, object]:
+        match outcome:
+            case ImportRun(members=members, entries=entries):
+                return {
+                    "imported": "everything",
+                    "members": members,
+                    "skipped": len(plan.lines) - members,
+                    "entries": entries,
+                }
+            case NotMovedIn() if _is_same(outcome, order):
+                return {"imported": _worded(outcome)}
+            case NotMovedIn():
+                raise NotMovedInError(_worded(outcome))
+            case _:
+                raise AssertionError(f"a move cannot end in {outcome!r}")
+
+
+async def _look(
+    house: NodeHouse, database: Database, order: MoveIn
+) -> NotMovedIn | None:
+    """Say whether the group could move in now, by the rule that will decide it."""
+    view = house.begin("")
+    async with database.readers.acquire() as connection:
+        view.moved_in = await import_store.read_run(connection)
+        view.has_entries = await ledger_store.read_sequence(connection) > 0
+        accounts = await ledger_store.read_accounts(
+            connection, [member.account_id for member in order.members]
+        )
+    view.accounts = {account.account_id: account for account in accounts}
+    return refuse_move_in(view, order)
+
+
+def _is_same(refusal: NotMovedIn, order: MoveIn) -> bool:
+    """Say whether these very files were brought in before."""
+    return refusal.before is not None and refusal.before.digest == order.digest
+
+
+def _worded(refusal: NotMovedIn) -> str:
+    match refusal.code:
+        case MoveInRefusal.MOVED_IN_BEFORE:
+            before = refusal.before
+            assert before is not None, "it says what was brought in"
+            return (
+                f"nothing: a group was brought in here on {write_instant(before.at)}, "
+                f"{before.members} members and {before.entries} entries; that is "
+                "possible once"
+            )
+        case MoveInRefusal.LEDGER_HAS_ENTRIES:
+            return (
+                "nothing: this ledger has entries already; a group is brought in "
+                "before anything is booked"
+            )
+        case MoveInRefusal.NAME_TAKEN:
+            return f"nothing: the account {refusal.account_id} is there already"
+
+
+def _decimals(joined: Membership) -> int:
+    entry = read_entry(joined.entry, FederationId(joined.federation))
+    return entry.unit.decimals
+
+
+def _draw_salt() -> str:
+    return write_base64url(secrets.token_bytes(16))
