@@ -30,6 +30,11 @@ _CHUNK = _MEBIBYTE
 #: escaped: a quote, the end of a line, and the quote that opens the next row.
 _ROW_ENDS = re.compile(r'"(\r?\n)(?="|\Z)')
 
+#: Where such a field ends and the next begins, nobody can say.
+_TWO_WAYS = '",","'
+#: Ends of lines between quotes within one row.
+_PARTS_MAX = 50
+
 
 class Table(NamedTuple):
     """The rows of one CSV file.
@@ -145,7 +150,7 @@ def read_table(
 
 
 def read_quoted_table(
-    text: str, file: str, notes: Notes, needed: Sequence[Collection[str]]
+    whole: str, file: str, notes: Notes, needed: Sequence[Collection[str]]
 ) -> Table | None:
     """Read CSV as eLAS writes it: every field quoted, no quote inside escaped.
 
@@ -153,35 +158,45 @@ def read_quoted_table(
     before the end of a line and the next quote. Where that can be read in two ways
     the number of fields is wrong, and the row is a finding.
     """
-    pieces = _pieces(text)
+    pieces = _pieces(whole)
     first = next(pieces, (1, ""))
     columns = _columns(first[1].split('","'), file, notes, needed)
     if columns is None:
         return None
     rows: list[tuple[int, Sequence[str]]] = []
     many = len(columns)
-    before: tuple[int, list[str]] | None = None
+    parts: list[tuple[int, str]] = []
     for line, piece in pieces:
-        fields = _fields(piece, columns)
-        if before is not None:
-            # A field may hold a quote, an end of line and a quote: one row, not two.
-            start, part = before
-            joined = [*part[:-1], f'{part[-1]}"\n"{fields[0]}', *fields[1:]]
-            if len(joined) == many:
-                rows.append((start, joined))
-                before = None
-                continue
-            notes.note(Place(file, start), f"{len(part)} fields", f"{many}")
-            before = None
-        if len(fields) == many:
-            rows.append((line, fields))
-        elif len(fields) < many:
-            before = (line, fields)
-        else:
-            notes.note(Place(file, line), f"{len(fields)} fields", f"{many}")
-    if before is not None:
-        notes.note(Place(file, before[0]), f"{len(before[1])} fields", f"{many}")
+        # A field may hold a quote, an end of line and a quote: one row, not two.
+        parts.append((line, piece))
+        text = '"\n"'.join(part for _, part in parts)
+        fields = _fields(text, columns)
+        if len(parts) > 1 and (len(fields) > many or len(parts) > _PARTS_MAX):
+            _note_part(parts[:-1], columns, file, notes)
+            parts, text, fields = parts[-1:], piece, _fields(piece, columns)
+        if len(fields) >= many:
+            if len(fields) > many or _TWO_WAYS in text:
+                _note_part(parts, columns, file, notes)
+            else:
+                rows.append((parts[0][0], fields))
+            parts = []
+    if parts:
+        _note_part(parts, columns, file, notes)
     return Table(file, columns, rows)
+
+
+def _note_part(
+    parts: Sequence[tuple[int, str]],
+    columns: Mapping[str, int],
+    file: str,
+    notes: Notes,
+) -> None:
+    """Note that these lines together are no row."""
+    line, text = parts[0][0], '"\n"'.join(part for _, part in parts)
+    found = f"{len(_fields(text, columns))} fields"
+    if _TWO_WAYS in text:
+        found = "quotes and commas that can be read in two ways"
+    notes.note(Place(file, line), found, f"{len(columns)} fields")
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
