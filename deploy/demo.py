@@ -40,6 +40,15 @@ GROUPS = {
     "mechelen": ("LETS Mechelen", "blusser", "blussers", 20, -40, 40),
     "brussel": ("LETS Brussel", "ketje", "ketjes", 60, -40, 40),
 }
+#: What each group brings: files as eLAS (Oostende) and eLAND (the others) write them.
+BROUGHT = {
+    "oostende": (
+        "oostende-elas-users.csv",
+        *("--transactions", "oostende-elas-transactions.csv"),
+    ),
+    "mechelen": ("mechelen-eland.zip",),
+    "brussel": ("brussel-eland.zip", "--without-history"),
+}
 FIRST_PORT = 8400
 
 
@@ -120,9 +129,25 @@ class Federation:
                 self._keep_sheet(group, joined["recovery_sheet"])
             self.state.put(joined["digits"], "joined", group)
         if not self.state.get("people", group):
-            people, text = members_of(group)
-            node.run("member", "import", "-", given=text)
-            self.state.put(people, "people", group)
+            self._bring_in(node)
+
+    def _bring_in(self, node: Server) -> None:
+        """Bring a group in from its old program, and give its members passwords."""
+        words = [
+            FILES / word if (FILES / word).is_file() else word
+            for word in BROUGHT[node.name]
+        ]
+        # First on paper, as a treasurer would.
+        told = node.run("import", *map(str, words))
+        node.run("import", *map(str, words), "--confirm")
+        members = node.run("member", "list")
+        people, text = passwords_for(members)
+        node.run("member", "import", "-", given=text)
+        balances = {account: one["balance"] for account, one in members.items()}
+        self.state.put(balances, "opening", node.name)
+        self.state.put(people, "people", node.name)
+        brought = f"{told['members']} members, {told['transactions']} transactions"
+        say(f"{GROUPS[node.name][0]} moves in: {brought}, all balances come to 0")
 
     def _sign_everyone_in(self) -> None:
         for server in self.servers:
@@ -171,17 +196,20 @@ class Federation:
         self.postgres.stop()
 
 
-def members_of(group: str) -> tuple[dict[str, str], str]:
-    """Draw passwords for a group's members; gives them, and the file with them."""
-    text = (FILES / f"{group}.csv").read_text(encoding="utf-8")
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    for row in rows:
-        row["password"] = new_password()
+def passwords_for(members: dict) -> tuple[dict[str, str], str]:
+    """Draw passwords for members; gives them, and a file that gives them to a node.
+
+    Real members get one-time links instead: nobody knows a password but its owner.
+    """
+    people = {}
     filled = io.StringIO()
-    writer = csv.DictWriter(filled, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return {row["account"]: row["password"] for row in rows}, filled.getvalue()
+    writer = csv.writer(filled, lineterminator="\n")
+    writer.writerow(["account", "name", "password", "floor", "ceiling"])
+    for account, one in members.items():
+        if one["state"] == "active":
+            people[account] = new_password()
+            writer.writerow([account, one["name"], people[account], "", ""])
+    return people, filled.getvalue()
 
 
 def arguments() -> argparse.Namespace:

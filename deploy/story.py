@@ -64,10 +64,15 @@ class Story:
         return payer.ask("POST", "/api/v1/transfers", body, **headers)
 
     def pay_back(self) -> None:
-        """Played only when an earlier story left someone below or above zero."""
+        """Played only when an earlier story left someone below or above her opening."""
 
         def balance(member: Api) -> int:
-            return member.get("/api/v1/account")["balance"]
+            """What an earlier story has left, beside what she came with."""
+            told = member.get("/api/v1/account")
+            came_with = self.federation.state.get(
+                "opening", told["group"], told["account"]
+            )
+            return told["balance"] - came_with
 
         for payer, who, to, amount in (
             # A ketje is a third of a garnaal or a blusser.

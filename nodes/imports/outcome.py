@@ -74,14 +74,14 @@ class Role(StrEnum):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where something stands: a file's name and a line of it, from 1."""
+    """Where something stands: a file's name and a line of it, 0 for the whole file."""
 
     file: str
     line: int
 
     def told(self) -> str:
         """Say where it is."""
-        return f"{self.file}, line {self.line}"
+        return f"{self.file}, line {self.line}" if self.line else self.file
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -200,7 +200,7 @@ def _balances(
         _check_said(books, choices, decimals, counted, notes)
         return {key: balance or 0 for key, balance in said.items()}, []
     zeros = dict.fromkeys(said, 0)
-    whole = Place(books.accounts[0].place.file if books.accounts else "file", 1)
+    whole = Place(books.accounts[0].place.file if books.accounts else "file", 0)
     if choices.without_balances:
         return zeros, ["every account begins at 0, as was asked"]
     if books.transactions is None:
@@ -322,7 +322,7 @@ def _check_fund(
     uses_fund = any(FUND in (one.payer, one.payee) for one in payments)
     if choices.to_fund or notes.many or (not members and not uses_fund):
         return
-    place = Place(rows[0].place.file if rows else "file", 1)
+    place = Place(rows[0].place.file if rows else "file", 0)
     found = f"balances of members that come to {write_amount(members, decimals)}"
     if outside:
         found += (

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.federation import kills
 from tests.federation.callers import Answer, Caller
 from tests.federation.servers import Server, wait_for
 from tests.federation.world import Federation, Group, Node, Ordered, as_posted
+from tests.nodes.exporters import eland_tables, eland_user, zipped
 
 BEFORE_AND_AFTER = pytest.mark.parametrize("when", ["before", "after"])
 PLACES = {
@@ -80,6 +82,7 @@ OTHERS = [
     *((Step.ENTRY, "oostende"), (Step.CORRECTION, "oostende")),
     # In test_backup, on a federation of its own.
     *((Step.RESTORE, "command"), (Step.GO_ON, "oostende")),
+    (Step.MOVE_IN, "command"),
 ]
 
 
@@ -294,6 +297,35 @@ def test_killed_while_it_admits_members(federation: Federation, when: str) -> No
     again = node.server.run(*words, given=members)
     assert again["added"] == (1 if when == "before" else 0)
     # That she can sign in is seen when the group trades.
+    check_member(federation, node)
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_a_group_moves_in(
+    federation: Federation, tmp_path: Path, when: str
+) -> None:
+    node = found(federation, f"moved-{when}")
+    invitation = federation.invite(node.group)
+    node.server.run(*federation.joining(node.group), given=invitation)
+    # From Els to the fund: what federation.audit counts is of payments alone.
+    users = [eland_user(1, "ELS", "Els", saldo=-5, minlimit=None, maxlimit=None)]
+    users.append(eland_user(2, "GENT", "Gent", saldo=5, accountrole="interlets"))
+    file = tmp_path / "db.zip"
+    past = [("2020-02-03 04:05:06", 1, 2, 5, "naar Gent")]
+    file.write_bytes(zipped(eland_tables(users, past)))
+    words = ("import", str(file), "--difference-to-fund", "--confirm")
+    killed = node.server.command(*words, kill_at=f"{Step.MOVE_IN}:{when}")
+    assert killed.returncode == -9, killed
+    kills.note(Step.MOVE_IN, when, "command")
+    again = node.server.run(*words)
+    if when == "before":
+        assert again["imported"] == "everything"
+    else:
+        assert "was brought in here" in again["imported"]
+    members = node.server.run("member", "list")
+    assert [(one, told["balance"]) for one, told in members.items()] == [("els", -5)]
+    # What she signs in with; she herself is there already.
+    node.server.run("member", "import", "-", given=federation.members_file(node.group))
     check_member(federation, node)
 
 
