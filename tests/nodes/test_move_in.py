@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import resource
 import stat
 import sys
 from collections.abc import Awaitable, Callable
@@ -281,8 +282,12 @@ async def test_a_large_group_with_its_whole_past_moves_in_within_two_minutes(
     process = await asyncio.create_subprocess_exec(sys.executable, *map(str, words))
     assert await process.wait() == 0
     took_s = clock.monotonic_s() - began
+    mebibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     with capsys.disabled():
-        print(f"\n{members:,} members and {many:,} transactions: {took_s:.1f} s")
+        print(
+            f"\n{members:,} members and {many:,} transactions: {took_s:.1f} s, "
+            f"at most {mebibytes} MiB"
+        )
     expected = {f"l{n:05}": balance for n, balance in enumerate(balances)}
     assert await node.balances() == expected | {"fund": 0}
     answer = await audited(OOSTENDE, node.url)
