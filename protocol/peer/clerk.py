@@ -323,10 +323,13 @@ class Clerk:
             raise OutageError(
                 "this server is running and keeps the ledger; stop it first"
             ) from None
-        for order in orders:
-            self._check_restored(order)
-        works = [Work(order) for order in orders]
-        await self._carry_out(works)
+        try:
+            for order in orders:
+                self._check_restored(order)
+            works = [Work(order) for order in orders]
+            await self._carry_out(works)
+        finally:
+            await self._lose_role()
         return [work.outcome for work in works]
 
     async def _start(self) -> None:

@@ -641,6 +641,15 @@ def test_a_zip_of_something_else_has_no_users() -> None:
 # Amounts are exact.
 
 
+def test_units_with_decimals_are_counted_in_minor_ones() -> None:
+    user = elas_user("A", "An", minlimit="-100.5", maxlimit=999999999)
+    saldi = "letscode,saldo\nA,-20.25\n"
+    books, notes = from_elas(elas_users([user]), None, saldi, decimals=2)
+    (an,) = books.accounts
+    assert (an.floor, an.ceiling, an.balance) == (-10050, None, -2025)
+    assert notes.told() == ""
+
+
 @pytest.mark.parametrize(
     ("text", "decimals", "minor"),
     [

@@ -1,6 +1,8 @@
 """A group moves in by the command: first on paper, then all at once, and only once."""
 
 import asyncio
+import contextlib
+import io
 import random
 import resource
 import stat
@@ -16,11 +18,16 @@ import pytest
 
 from nodes import app as node_app
 from nodes import member_store
-from protocol.peer import access_store
+from nodes.__main__ import parser
+from nodes.api.account import entry_answer
+from protocol.peer import access_store, ledger_store
 from protocol.peer.clerk import PEER_MIGRATIONS
 from protocol.peer.clock import Clock
+from protocol.peer.command_line import run
+from protocol.peer.database import Database
 from protocol.peer.key_files import ensure_keys
 from protocol.peer.migration_store import migrate
+from protocol.peer.settings import DatabaseSettings
 from tests.nodes.exporters import (
     PASSWORD_HASH,
     eland_tables,
@@ -30,7 +37,7 @@ from tests.nodes.exporters import (
     elas_users,
     zipped,
 )
-from tests.nodes.test_commands import DATA, NO, check_failed, command, settings_file
+from tests.nodes.test_commands import DATA, NO, TRY_AGAIN, settings_file
 from tests.peer.audited import audited, membership
 from tests.protocol.makers import OOSTENDE
 
@@ -48,15 +55,24 @@ class Node:
 
     async def run(self, *words: object) -> Any:
         """Give a command that must succeed; gives its answer."""
-        done = await command("nodes", *words, "--config", self.settings, "--json")
-        assert (done.returncode, done.stderr) == (0, "")
-        assert PASSWORD_HASH not in done.stdout
-        return msgspec.json.decode(done.stdout)
+        code, out, errors = await self._command(*words, "--json")
+        assert (code, errors) == (0, "")
+        return msgspec.json.decode(out)
 
     async def refuse(self, code: int, told: str, *words: object) -> None:
-        done = await command("nodes", *words, "--config", self.settings)
-        check_failed(done, code, told)
-        assert PASSWORD_HASH not in done.stderr
+        """Give a command that must fail with this sentence, and change nothing."""
+        found, out, errors = await self._command(*words)
+        assert (found, out) == (code, ""), errors
+        assert told in errors
+
+    async def _command(self, *words: object) -> tuple[int, str, str]:
+        """Carry a command out as its process would, without making one."""
+        out, errors = io.StringIO(), io.StringIO()
+        arguments = [*map(str, words), "--config", str(self.settings)]
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            code = await asyncio.to_thread(run, parser(), arguments)
+        assert PASSWORD_HASH not in out.getvalue() + errors.getvalue()
+        return code, out.getvalue(), errors.getvalue()
 
     async def ask(self, sql: str, *values: object) -> list[Any]:
         connection = await asyncpg.connect(self.url)
@@ -83,7 +99,11 @@ class Node:
 
 
 @pytest.fixture
-async def node(new_database: NewDatabase, tmp_path: Path) -> Node:
+async def node(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Node:
+    # Where tests find PostgreSQL is no setting of this node.
+    monkeypatch.delenv("INTERLETS_DATABASE_URL", raising=False)
     url = await new_database()
     connection = await asyncpg.connect(url)
     try:
@@ -136,6 +156,20 @@ async def test_a_group_comes_from_eland_with_its_past(
     assert entries == [
         (1, "history", at, "eieren & brood"),
         (2, "history", at, "GENT: naar Gent"),
+    ]
+    connection = await asyncpg.connect(node.url)
+    try:
+        lines = await ledger_store.read_page(
+            connection, "marie", ledger_store.NEWEST, 10
+        )
+    finally:
+        await connection.close()
+    shown = [entry_answer(line) for line in lines]
+    assert [
+        (one.payer, one.payee, one.name, one.memo, one.amount) for one in shown
+    ] == [
+        ("marie", "fund", "Marie", "GENT: naar Gent", -10),
+        ("marie", "bob", "Marie", "eieren & brood", -20),
     ]
     limits = await node.ask(
         "SELECT account_id, floor, ceiling, frozen, closed, author FROM member_limit"
@@ -252,6 +286,24 @@ async def test_members_get_links_in_a_file_that_only_the_treasurer_reads(
     again = await node.run("member", "sign-ins", node.folder / "again.csv")
     assert again["sign_ins"] == 1
     assert (node.folder / "again.csv").read_text().splitlines()[1].startswith("a1,")
+
+
+async def test_while_the_node_serves_a_group_is_looked_at_and_not_brought_in(
+    node: Node,
+) -> None:
+    users = elas_users([elas_user("A1", "An")])
+    words = ("import", node.file("users.csv", users), "--without-balances")
+    database = await Database.open(DatabaseSettings(url=node.url))
+    serving = await database.become_clerk()
+    try:
+        told = await node.run(*words)
+        assert told["imported"] == "nothing yet; for all of it add --confirm"
+        await node.refuse(TRY_AGAIN, "stop it first", *words, "--confirm")
+    finally:
+        await serving.close()
+        await database.close()
+    assert await node.is_empty()
+    assert (await node.run(*words, "--confirm"))["members"] == 1
 
 
 @pytest.mark.slow
