@@ -268,7 +268,8 @@ def _payments(
     progress: Listener,
 ) -> tuple[list[PastPayment], int]:
     """Give the payments to book, and how many move nothing."""
-    old = {row.key: row for row in rows}
+    codes = {row.key: row.code for row in rows}
+    names = {row.key: _shown_name(row) for row in rows}
     payments, skipped = [], 0
     for number, one in enumerate(past):
         if number % TELL_EVERY == 0:
@@ -281,14 +282,14 @@ def _payments(
         memo = one.memo
         for key, name in ((one.payer, payer), (one.payee, payee)):
             if name == FUND:
-                memo = plain_memo(f"{old[key].code}: {memo}")
+                memo = plain_memo(f"{codes[key]}: {memo}")
         payments.append(
             PastPayment(
                 draw.entry_id(),
                 one.at,
                 payer,
                 payee,
-                _shown_name(old[one.payer]),
+                names[one.payer],
                 one.amount,
                 memo,
                 draw.salt(),
