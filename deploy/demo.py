@@ -137,17 +137,18 @@ class Federation:
             FILES / word if (FILES / word).is_file() else word
             for word in BROUGHT[node.name]
         ]
-        # First on paper, as a treasurer would.
-        told = node.run("import", *map(str, words))
-        node.run("import", *map(str, words), "--confirm")
+        # A treasurer looks first what it would do: the same without the last word.
+        done = node.run("import", *map(str, words), "--confirm")
         members = node.run("member", "list")
         people, text = passwords_for(members)
         node.run("member", "import", "-", given=text)
         balances = {account: one["balance"] for account, one in members.items()}
         self.state.put(balances, "opening", node.name)
         self.state.put(people, "people", node.name)
-        brought = f"{told['members']} members, {told['transactions']} transactions"
-        say(f"{GROUPS[node.name][0]} moves in: {brought}, all balances come to 0")
+        if sum(balances.values()):
+            raise DemoError(f"{node.name} moved in with {balances}")
+        brought = f"{len(members)} members, {done.get('entries', 'its')} entries"
+        say(f"{GROUPS[node.name][0]} moves in: {brought}, balances come to 0")
 
     def _sign_everyone_in(self) -> None:
         for server in self.servers:

@@ -193,7 +193,10 @@ def _note_part(
 ) -> None:
     """Note that these lines together are no row."""
     line, text = parts[0][0], '"\n"'.join(part for _, part in parts)
-    found = f"{len(_fields(text, columns))} fields"
+    many = text.count('","') + 1
+    if "maxlimit" in columns:
+        many += text.count('", "')
+    found = f"{many} fields"
     if _TWO_WAYS in text:
         found = "quotes and commas that can be read in two ways"
     notes.note(Place(file, line), found, f"{len(columns)} fields")

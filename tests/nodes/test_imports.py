@@ -462,6 +462,47 @@ def test_members_without_balances_begin_at_zero_only_when_that_is_said() -> None
     assert opening(plan) == {}
 
 
+def test_rows_with_fields_too_few_or_too_many_are_named() -> None:
+    lines = elas_users([MARIE, BOB, elas_user("AN", "An")]).splitlines(keepends=True)
+    lines[1] = lines[1].replace('"",', "", 1)
+    lines[3] = lines[3].replace('"",', '"","x",', 1)
+    told = refused(from_elas("".join(lines)), without_balances=True)
+    assert told.splitlines() == [
+        "users.csv, line 2: found 16 fields; expected 17 fields",
+        "users.csv, line 4: found 18 fields; expected 17 fields",
+    ]
+    tables = eland_tables(TWO)
+    rows = tables["users"].replace(b"BOB,", b"").replace(b"MARIE", b"MARIE,MARIE", 1)
+    told = refused(from_eland(tables | {"users": rows}), without_balances=True)
+    assert told.splitlines() == [
+        "users.csv, line 2: found 14 fields; expected 13",
+        "users.csv, line 4: found 12 fields; expected 13",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "told"),
+    [
+        ("users", b"id,code\n1,A\n", "users.csv, line 1: found 2 columns without it"),
+        ("users", b"id,id\n", "users.csv, line 1: found 2 columns without it"),
+        ("users", b'"id,', "users.csv, line 1: found a last line that does not end"),
+        ("balance", b"id,account_id,balance\n1,9,5\n", "line 2: found account_id '9'"),
+        ("balance", b"id,account_id,balance\nx,1,5\n", "line 2: found id 'x'"),
+        ("balance", b"id,account_id,balance\n1,1,5.5\n", "line 2: found balance '5.5'"),
+        ("min_limit", b"id,account_id,min_limit\n1,1,y\n", "line 2: found floor 'y'"),
+        ("config", b"id,data\nminlimit,x\n", "config.csv, line 2: found minlimit 'x'"),
+        ("config", b"id,data\nm,\xe9\n", "config.csv, line 2: found byte 0xe9"),
+        ("transactions", b"id,amount\n", "transactions.csv, line 1: found 2 columns"),
+    ],
+)
+def test_a_wrong_table_is_named(table: str, rows: bytes, told: str) -> None:
+    try:
+        found = refused(from_eland(eland_tables(TWO, is_new=True) | {table: rows}))
+    except DataError as error:
+        found = str(error)
+    assert told in found
+
+
 def test_all_wrong_rows_are_counted_and_the_first_fifty_told() -> None:
     users = elas_users([elas_user(f"M{n}", "M", status=4) for n in range(60)])
     lines = refused(from_elas(users), without_balances=True).splitlines()

@@ -37,6 +37,7 @@ from tests.nodes.exporters import (
     elas_users,
     zipped,
 )
+from tests.nodes.test_audit_command import Terminal
 from tests.nodes.test_commands import DATA, NO, TRY_AGAIN, settings_file
 from tests.peer.audited import audited, membership
 from tests.protocol.makers import OOSTENDE
@@ -65,9 +66,17 @@ class Node:
         assert (found, out) == (code, ""), errors
         assert told in errors
 
-    async def _command(self, *words: object) -> tuple[int, str, str]:
+    async def watch(self, *words: object) -> str:
+        """Give a command at a terminal; gives what a person sees meanwhile."""
+        code, _, seen = await self._command(*words, errors=Terminal())
+        assert code == 0, seen
+        return seen
+
+    async def _command(
+        self, *words: object, errors: io.StringIO | None = None
+    ) -> tuple[int, str, str]:
         """Carry a command out as its process would, without making one."""
-        out, errors = io.StringIO(), io.StringIO()
+        out, errors = io.StringIO(), errors or io.StringIO()
         arguments = [*map(str, words), "--config", str(self.settings)]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             code = await asyncio.to_thread(run, parser(), arguments)
@@ -286,6 +295,20 @@ async def test_members_get_links_in_a_file_that_only_the_treasurer_reads(
     again = await node.run("member", "sign-ins", node.folder / "again.csv")
     assert again["sign_ins"] == 1
     assert (node.folder / "again.csv").read_text().splitlines()[1].startswith("a1,")
+
+
+async def test_whoever_watches_sees_how_far_it_is(node: Node) -> None:
+    file = node.file("db.zip", village())
+    words = ("import", file, "--difference-to-fund", "--confirm")
+    seen = await node.watch(*words)
+    told = [line[28:].strip() for line in seen.split("\r") if line.startswith("[")]
+    assert told == [
+        "reading transactions.csv",
+        "comparing payments and balances",
+        "booking",
+        "writing",
+    ]
+    assert seen.endswith("\r"), "the line is given back"
 
 
 async def test_while_the_node_serves_a_group_is_looked_at_and_not_brought_in(
