@@ -7,6 +7,7 @@ at all, a zip that unpacks without end. Nothing is ever written to disk.
 import csv
 import io
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,6 +31,13 @@ _CHUNK = _MEBIBYTE
 #: escaped: a quote, the end of a line, and the quote that opens the next row.
 _ROW_ENDS = re.compile(r'"(\r?\n)(?="|\Z)')
 
+#: Two limits as eLAS writes them, without the quotes around both.
+_LIMITS = re.compile(r'[^" ]{0,20}", "[^" ]{0,20}')
+#: What the zip library raises about bytes that are no sound zip, tried with many.
+_UNSOUND = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError),
+    *(ValueError, OSError, struct.error),
+)
 #: Where such a field ends and the next begins, nobody can say.
 _TWO_WAYS = '",","'
 #: Ends of lines between quotes within one row.
@@ -193,10 +201,7 @@ def _note_part(
 ) -> None:
     """Note that these lines together are no row."""
     line, text = parts[0][0], '"\n"'.join(part for _, part in parts)
-    many = text.count('","') + 1
-    if "maxlimit" in columns:
-        many += text.count('", "')
-    found = f"{many} fields"
+    found = f"{len(_fields(text, columns))} fields"
     if _TWO_WAYS in text:
         found = "quotes and commas that can be read in two ways"
     notes.note(Place(file, line), found, f"{len(columns)} fields")
@@ -216,11 +221,15 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 
 def _fields(piece: str, columns: Mapping[str, int]) -> list[str]:
     fields = piece.split('","')
-    # eLAS writes a space before this one alone.
-    place = columns.get("maxlimit", 0)
-    if len(fields) == len(columns) - 1 and '", "' in fields[place - 1]:
-        fields[place - 1 : place] = fields[place - 1].split('", "', 1)
-    return fields
+    if "maxlimit" not in columns:
+        return fields
+    # eLAS writes a space before this one alone. Split wherever two limits stand so,
+    # and not where one is missing: a row with a field too many has none to lend.
+    return [
+        part
+        for field in fields
+        for part in (field.split('", "') if _LIMITS.fullmatch(field) else (field,))
+    ]
 
 
 def _columns(
@@ -257,7 +266,7 @@ def read_zip(data: bytes, file: str, wanted: Collection[str]) -> dict[str, bytes
                     found[table] = _unpack(archive, entries[table], file, room)
                     room -= len(found[table])
             return found
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _UNSOUND as error:
         told = f"a zip that cannot be unpacked ({error})"
         raise DataError(f"{file}: found {told}; expected eLAND's zip") from None
     except RuntimeError:
@@ -293,6 +302,8 @@ def _entries(archive: zipfile.ZipFile, file: str) -> dict[str, zipfile.ZipInfo]:
 def _unpack(
     archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: str, room: int
 ) -> bytes:
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise NotImplementedError(f"method {entry.compress_type}")
     # What an entry says of its length may be a lie: what comes out is what counts.
     parts, length = [], 0
     with archive.open(entry) as unpacked:
