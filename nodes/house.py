@@ -367,11 +367,16 @@ class NodeHouse:
                 effects = _decide_treasurer(view, wanted, now)
                 yield rules.with_act(wanted, effects)
             case MoveIn():
-                for done, effects in rules.decide_move_in(view, wanted, now):
-                    self.progress(done)
-                    yield effects
+                yield from self._move_in(view, wanted, now)
             case _:
                 raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+
+    def _move_in(
+        self, view: NodeView, wanted: MoveIn, now: Instant
+    ) -> Iterator[Effects]:
+        for done, effects in rules.decide_move_in(view, wanted, now):
+            self.progress(done)
+            yield rules.with_act(wanted, effects)
 
     def before_sealing(self, view: View, peer: str) -> Effects | None:
         """End each envelope with a mirror when there is something new to say."""

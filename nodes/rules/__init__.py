@@ -112,8 +112,8 @@ from nodes.rules.view import (
 __all__ = [
     "CLEARING",
     "FUND",
-    "MASS_MAX",
     "HISTORY",
+    "MASS_MAX",
     "MEMBER_REFUSED_MAX",
     "OPENING",
     "POSTINGS_MAX",
@@ -205,6 +205,6 @@ __all__ = [
     "next_entry",
     "open_content",
     "read_content",
-    "with_act",
     "refuse_move_in",
+    "with_act",
 ]

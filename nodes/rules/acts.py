@@ -13,9 +13,11 @@ import msgspec
 from nodes.rules.entries import Booked, Correction, HandEntry
 from nodes.rules.limits import LimitsChange
 from nodes.rules.members import MemberChange, NewMember, Standing
+from nodes.rules.moving import MoveIn
 from nodes.rules.orders import Order, Ordered
 from nodes.rules.proposals import Propose
 from nodes.rules.trust import AcceptKeys, KeysOutcome, TrustAgain
+from nodes.rules.view import ImportRun
 from protocol.effects import Effects, HouseEffect, PostEntry, SetLimits
 
 Detail = str | int | bool | None
@@ -37,6 +39,7 @@ class Deed(StrEnum):
     PERSON_INVITED = "person-invited"
     PERSON_REMOVED = "person-removed"
     SIGN_INS_ENDED = "sign-ins-ended"
+    MOVED_IN = "moved-in"
 
 
 class NoteAct(HouseEffect, frozen=True):
@@ -67,6 +70,7 @@ _Single = (
     | Order
     | AcceptKeys
     | TrustAgain
+    | MoveIn
 )
 #: What is noted when it has changed something.
 Noted = _Single | LimitsChange
@@ -112,6 +116,8 @@ def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
                 return None
             deed = Deed.KEYS_ACCEPTED
             return NoteAct(wanted.author, deed, wanted.group, {}, wanted.reason)
+        case MoveIn():
+            return _act_of_moving(effects.outcome)
         case Order():
             return _act_of_order(wanted, effects)
         case HandEntry() | Correction():
@@ -163,6 +169,14 @@ def _changed(wanted: MemberChange, effects: Effects) -> dict[str, Detail]:
             details["entry"] = effect.entry.entry_id
             details["to_fund"] = effect.entry.postings[-1].amount
     return details
+
+
+def _act_of_moving(run: object) -> NoteAct | None:
+    """Note an import once, with its last part; it is a command beside no server."""
+    if not isinstance(run, ImportRun):
+        return None
+    details: dict[str, Detail] = {"members": run.members, "entries": run.entries}
+    return NoteAct(None, Deed.MOVED_IN, run.digest, details)
 
 
 def _act_of_order(order: Order, effects: Effects) -> NoteAct | None:

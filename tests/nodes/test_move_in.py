@@ -156,6 +156,10 @@ async def test_a_group_comes_from_eland_with_its_past(
     ]
     done = await node.run(*words, "--confirm")
     assert (done["imported"], done["members"], done["entries"]) == ("everything", 3, 2)
+    [(deed, members)] = await node.ask(
+        "SELECT deed, details::json ->> 'members' FROM act"
+    )
+    assert (deed, members) == ("moved-in", "3")
     assert await node.balances() == {"marie": -30, "bob": 20, "oud": 0, "fund": 10}
     entries = await node.ask(
         "SELECT sequence, kind, at::text, convert_from(line, 'UTF8')::json ->> 'memo'"
