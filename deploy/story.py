@@ -72,7 +72,8 @@ class Story:
             came_with = self.federation.state.get(
                 "opening", told["group"], told["account"]
             )
-            return told["balance"] - came_with
+            # A demo that was begun before groups moved in opened everybody at 0.
+            return told["balance"] - (came_with or 0)
 
         for payer, who, to, amount in (
             # A ketje is a third of a garnaal or a blusser.
