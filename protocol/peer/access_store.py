@@ -114,7 +114,8 @@ def is_password(password: str, password_hash: str | None) -> bool:
     return password_hash is not None
 
 
-def _hash_secret(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """Give what is kept of a secret of 256 random bits."""
     return write_base64url(hashlib.sha256(secret.encode()).digest())
 
 
@@ -212,7 +213,7 @@ async def invite_members(
     await connection.execute(
         _SQL["insert_onces"],
         list(codes),
-        [_hash_secret(code) for code in codes.values()],
+        [hash_secret(code) for code in codes.values()],
         sorted(scopes),
         to_datetime(now),
         to_datetime(until),
@@ -323,7 +324,7 @@ async def end_sign_ins(
 
 async def end_token(connection: AnyConnection, token: str) -> None:
     """Let a token count no more."""
-    await connection.execute(_SQL["end_token"], _hash_secret(token))
+    await connection.execute(_SQL["end_token"], hash_secret(token))
 
 
 async def _grant(
@@ -338,7 +339,7 @@ async def _grant(
     until = Instant(now + within_ms)
     await connection.execute(
         _SQL["insert_access"],
-        _hash_secret(secret),
+        hash_secret(secret),
         person_id,
         kind,
         sorted(scopes),
@@ -353,7 +354,7 @@ async def read_caller(
 ) -> Caller | None:
     """Say whose token this is; ``None`` when it does not count."""
     row = await connection.fetchrow(
-        _SQL["read_token"], _hash_secret(token), to_datetime(now)
+        _SQL["read_token"], hash_secret(token), to_datetime(now)
     )
     if row is None:
         return None
@@ -365,7 +366,7 @@ async def spend_once(
 ) -> tuple[str, frozenset[str]] | None:
     """Use up a one-time code; gives person and scopes, or ``None``."""
     row = await connection.fetchrow(
-        _SQL["spend_once"], _hash_secret(code), to_datetime(now)
+        _SQL["spend_once"], hash_secret(code), to_datetime(now)
     )
     if row is None:
         return None

@@ -57,8 +57,11 @@ class Endpoint:
             web.get("/healthz", self.get_health),
             web.get("/readyz", self.get_readiness),
             web.get("/metrics", self.get_metrics),
-            web.get("/welcome", self.get_welcome),
         ]
+
+    def welcome(self) -> web.RouteDef:
+        """Give what a server without pages answers where a one-time link leads."""
+        return web.get("/welcome", self.get_welcome)
 
     async def get_welcome(self, _request: web.Request) -> web.Response:
         """Tell whoever follows a one-time link what to do with it."""

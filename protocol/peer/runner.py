@@ -30,7 +30,9 @@ from protocol.peer.steps import KillSwitch
 from protocol.peer.web import openapi, problems
 from protocol.peer.web.audits import AuditApi
 from protocol.peer.web.listening import listen, name_nobody
+from protocol.peer.web.pages import Pages, Site
 from protocol.peer.web.routes import Route, definitions, token_route
+from protocol.peer.web.sessions import SessionPages
 from protocol.peer.web.sign_in import Door
 
 _LOG = logging.getLogger(__name__)
@@ -55,8 +57,9 @@ class Server:
         kill_switch: where a trial wants this process to die.
         door: signs people in.
         tasks: what runs beside the clerk, such as the courier.
-        api: what the house answers to people and their programs.
-        routes: what the house answers to other servers, and pages.
+        api: what the house answers to people and their programs, pages too.
+        routes: what the house answers to other servers.
+        pages: shows pages, at a server that has some.
         on_shutdown: called when the server stops taking requests.
     """
 
@@ -70,6 +73,7 @@ class Server:
     tasks: list[Task] = field(default_factory=list)
     api: list[Route] = field(default_factory=list)
     routes: list[web.RouteDef] = field(default_factory=list)
+    pages: Pages | None = None
     on_shutdown: list[Callable[[web.Application], Coroutine[None, None, None]]] = field(
         default_factory=list
     )
@@ -87,6 +91,15 @@ def build(
     )
     door = Door(database, clock)
     return Server(settings, database, clerk, clock, metrics, kill_switch, door)
+
+
+def add_pages(server: Server, site: Site) -> Pages:
+    """Let a server show pages, those to sign in to begin with."""
+    pages = Pages(site, server.database, server.clock)
+    around = SessionPages(pages, server.door, server.database, server.clock)
+    server.pages = pages
+    server.api += around.routes()
+    return pages
 
 
 def add_audit(server: Server, make_plan: MakePlan, scope: str) -> None:
@@ -163,8 +176,10 @@ async def serve(server: Server) -> None:
 
 
 def _application(server: Server) -> web.Application:
+    pages = server.pages
+    shown = [] if pages is None else [pages.middleware()]
     application = web.Application(
-        middlewares=[problems.middleware(server.metrics)],
+        middlewares=[problems.middleware(server.metrics), *shown],
         client_max_size=BODY_LENGTH_MAX,
     )
     endpoint = Endpoint(server.clerk, server.database, server.metrics)
@@ -172,8 +187,12 @@ def _application(server: Server) -> web.Application:
     application.add_routes(
         [
             *endpoint.routes(),
-            *definitions(table, server.door),
-            openapi.definition(f"Interlets: {server.clerk.house.own}", table),
+            *([endpoint.welcome()] if pages is None else []),
+            *definitions(table, server.door, pages),
+            openapi.definition(
+                f"Interlets: {server.clerk.house.own}",
+                [route for route in table if not route.is_page],
+            ),
             *server.routes,
         ]
     )

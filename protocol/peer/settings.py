@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, NoReturn, get_args
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta, Struct
@@ -52,6 +53,10 @@ DatabaseUrl = Annotated[
         extra={"is_secret": True},
     ),
 ]
+TimeZone = Annotated[
+    str,
+    Meta(description="a time zone by its IANA name, such as Europe/Brussels"),
+]
 AFolder = Annotated[Path, Meta(description="a folder, relative to the settings file")]
 AFile = Annotated[
     Path | None, Meta(description="a file, relative to the settings file")
@@ -72,11 +77,16 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     listen: Listen = "127.0.0.1:8401"
     public_url: PublicUrl
     data: AFolder
+    time_zone: TimeZone = "Europe/Brussels"
 
     def address(self) -> tuple[str, int]:
         """Split ``listen`` into host and port, as sockets want them."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    def zone(self) -> ZoneInfo:
+        """Give the time zone by which this server's people live."""
+        return ZoneInfo(self.time_zone)
 
 
 class DatabaseSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -270,6 +280,9 @@ def _find_problem(name: str, value: object) -> str | None:
     """Say what is wrong with a value of the right shape; it may raise ValueError."""
     if name == "server.listen" and int(str(value).rpartition(":")[2]) > _PORT_MAX:
         return f"{_show(value)}; expected a port of at most {_PORT_MAX}"
+    if name == "server.time_zone" and not _is_zone(str(value)):
+        expected = _told(TimeZone).description
+        return f"{_show(value)}; expected {expected}"
     if name in ("database.url", "server.public_url") and not _has_port(str(value)):
         return f"a port that is none; expected one of 1 to {_PORT_MAX}"
     if name == "database.url":
@@ -313,6 +326,15 @@ def _show(value: object) -> str:
     if len(shown) > _FOUND_LENGTH_MAX:
         shown = shown[:_FOUND_LENGTH_MAX] + "..."
     return shown
+
+
+def _is_zone(name: str) -> bool:
+    """Say whether this machine, or the package tzdata, knows a time zone."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return False
+    return True
 
 
 def _has_port(url: str) -> bool:

@@ -1,5 +1,8 @@
 """Every refusal has three different sentences."""
 
+import pathlib
+import re
+
 import pytest
 
 from protocol.errors import (
@@ -17,10 +20,12 @@ from protocol.peer.web.words import (
     Language,
     alarm,
     alarm_kinds,
-    page,
     preferred,
     refusal,
+    sentences,
 )
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 EVERY_CODE = [
     *RefusalCode,
@@ -61,8 +66,72 @@ def test_the_regional_admin_is_told_which_group_and_proposal(
     assert "{" not in told
 
 
-def test_a_page_stands_in_three_languages() -> None:
-    assert len({page("ask", language) for language in LANGUAGES}) == 3
+def test_pages_say_the_same_things_in_three_languages() -> None:
+    keys = [set(sentences(language)) for language in LANGUAGES]
+    assert keys[0] == keys[1] == keys[2]
+    for key in keys[0]:
+        told = [sentences(language)[key] for language in LANGUAGES]
+        assert all(one.strip() == one and one for one in told), key
+        assert len(set(told)) == 3, key
+        named = [set(re.findall(r"{[a-z_]+}", one)) for one in told]
+        assert named[0] == named[1] == named[2], key
+
+
+#: What only those who keep servers know; their own pages may say it.
+JARGON = re.compile(
+    r"\b(hub|node|session|token|cookie|api|transfer|ledger|http|html|json|url|server"
+    r"|error|transaction|knoop|sessie|grootboek|serveur|jeton|nœud|erreur)",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_members_read_no_jargon(language: Language) -> None:
+    for key, sentence in sentences(language).items():
+        if not key.startswith("treasurer."):
+            assert not JARGON.search(sentence), key
+
+
+def said_in_templates() -> set[str]:
+    templates = [
+        path
+        for name in ("protocol", "nodes", "clearing")
+        for path in (ROOT / name).rglob("templates/*.html")
+    ]
+    assert len(templates) > 10
+    return {
+        key
+        for path in templates
+        for key in re.findall(r"""say\(["']([a-z0-9.-]+)["'][,)]""", path.read_text())
+    }
+
+
+def test_whatever_a_page_says_has_its_sentence() -> None:
+    assert said_in_templates() <= set(sentences("en"))
+
+
+def test_no_sentence_is_left_that_no_page_says() -> None:
+    sources = "".join(
+        path.read_text()
+        for name in ("protocol", "nodes", "clearing")
+        for path in (*(ROOT / name).rglob("*.py"), *(ROOT / name).rglob("*.html"))
+    )
+    # Some keys are put together, as "step." and the name of a step.
+    together = (
+        "problem.",
+        "step.",
+        "menu.",
+        "pay.amount-",
+        "account.",
+        "profile.by-",
+        "pay.no",
+        "confirm.",
+        "pay.idempotency",
+        "pay.memo-long",
+        "treasurer.",
+    )
+    for key in sentences("en"):
+        assert key in sources or key.startswith(together), key
 
 
 @pytest.mark.parametrize(

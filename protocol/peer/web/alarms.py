@@ -11,6 +11,7 @@ from protocol.peer.web.paging import PageQuery
 from protocol.peer.web.problems import language_of
 from protocol.peer.web.requests import json_response, read_query
 from protocol.peer.web.routes import Route
+from protocol.peer.web.words import Language
 
 
 class AlarmAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,25 +61,27 @@ class AlarmApi:
 
     async def get_alarms(self, request: web.Request) -> web.Response:
         """Give a page of alarms, newest first."""
-        query, language = read_query(request, PageQuery), language_of(request)
+        query = read_query(request, PageQuery)
+        return json_response(await self.alarms(query, language_of(request)))
+
+    async def alarms(self, query: PageQuery, language: Language) -> AlarmsAnswer:
+        """Give a page of alarms, as answers show them."""
         before = directory_store.NEWEST if query.cursor is None else int(query.cursor)
         async with self._database.readers.acquire() as connection:
             alarms = await directory_store.read_alarms(
                 connection, query.page_size, before
             )
         full = len(alarms) == query.page_size
-        return json_response(
-            AlarmsAnswer(
-                alarms=[
-                    AlarmAnswer(
-                        id=str(alarm.alarm_id),
-                        at=write_instant(alarm.at),
-                        about=alarm.about,
-                        told=alarm.told,
-                        advice=words.alarm(alarm.about, language),
-                    )
-                    for alarm in alarms
-                ],
-                cursor=str(alarms[-1].alarm_id) if full else None,
-            )
+        return AlarmsAnswer(
+            alarms=[
+                AlarmAnswer(
+                    id=str(alarm.alarm_id),
+                    at=write_instant(alarm.at),
+                    about=alarm.about,
+                    told=alarm.told,
+                    advice=words.alarm(alarm.about, language),
+                )
+                for alarm in alarms
+            ],
+            cursor=str(alarms[-1].alarm_id) if full else None,
         )

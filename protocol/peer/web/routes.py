@@ -1,16 +1,18 @@
-"""The people's API as a table: the server is built from it, and so is its description.
+"""What people and their programs may ask, as a table: the server is built from it.
 
 A route says who may ask, what is sent and what is answered. ``openapi`` describes
-the same table, so that what is written about the API cannot drift from it.
+the API's part of the same table, so that what is written about it cannot drift from
+it; pages are routes with a session in the place of a token.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 from aiohttp import web
 
+from protocol.peer.web.pages import Pages
 from protocol.peer.web.problems import Handler, ProblemAnswer
 from protocol.peer.web.sign_in import Door, SignIn, TokenAnswer
 
@@ -45,6 +47,8 @@ class Route:
         is_keyed: needs an ``Idempotency-Key``.
         may_wait: obeys ``Prefer: wait=N`` (RFC 7240).
         may_resume: obeys ``Last-Event-ID``.
+        is_page: answers people with a page, and not described as API.
+        form: of a page that changes something: the page whose form leads here.
     """
 
     method: Method
@@ -62,6 +66,31 @@ class Route:
     is_keyed: bool = False
     may_wait: bool = False
     may_resume: bool = False
+    is_page: bool = False
+    form: str | None = None
+
+    @classmethod
+    def page(
+        cls,
+        method: Method,
+        path: str,
+        handler: Handler,
+        scope: str | None,
+        *,
+        form: str | None = None,
+    ) -> Self:
+        """Make the route of a page; what it does, its handler says."""
+        return cls(
+            method=method,
+            path=path,
+            handler=handler,
+            told="",
+            scope=scope,
+            answer=None,
+            media_type="text/html",
+            is_page=True,
+            form=form,
+        )
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -76,14 +105,19 @@ class Route:
         return (self.scope,)
 
 
-def definitions(table: Iterable[Route], door: Door) -> list[web.RouteDef]:
+def definitions(
+    table: Iterable[Route], door: Door, pages: Pages | None = None
+) -> list[web.RouteDef]:
     """Give the table as aiohttp takes it, each route behind the door it needs."""
-    return [_definition(route, door) for route in table]
+    return [_definition(route, door, pages) for route in table]
 
 
-def _definition(route: Route, door: Door) -> web.RouteDef:
+def _definition(route: Route, door: Door, pages: Pages | None) -> web.RouteDef:
     handler = route.handler
-    if route.scopes:
+    if route.scopes and route.is_page:
+        assert pages is not None, "a server with pages has what shows them"
+        handler = pages.guard(handler, route.scopes, route.form)
+    elif route.scopes:
         handler = door.guard(handler, *route.scopes)
     if route.method == "GET":
         return web.get(route.path, handler)

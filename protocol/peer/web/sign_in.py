@@ -28,6 +28,7 @@ _WINDOW_S = 300.0
 _KEPT_MAX = 10_000
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 MEMBER_SCOPES = ("pay", "read")
+SIGN_IN_NAME = re.compile(r"[a-z0-9._-]{0,32}")
 
 
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +38,7 @@ class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     for a program.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9._-]{0,32}\Z")] = ""
+    name: Annotated[str, Meta(pattern=rf"^{SIGN_IN_NAME.pattern}\Z")] = ""
     password: Annotated[str, Meta(max_length=1000)] = ""
     code: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,100}\Z")] = ""
     scopes: list[Literal["batch", "pay", "read"]] = []
@@ -102,14 +103,14 @@ class Door:
     async def post_token(self, request: web.Request) -> web.Response:
         """Give a token for a password or a one-time code."""
         asked = await read_json(request, _decoder)
-        self._check_pace(request, asked)
+        self.check_pace(request.remote or "", asked)
         async with (
             self._database.desk.acquire() as connection,
             # A code that gives no token, because too much is asked, is not used up.
             connection.transaction(),
         ):
             now = self._clock.now()
-            found = await self._find(connection, asked, now)
+            found = await self.find(connection, asked, now)
             if found is None:
                 raise Problem(
                     401,
@@ -128,8 +129,12 @@ class Door:
         answer = TokenAnswer(token, sorted(caller.scopes), write_instant(until))
         return json_response(answer, status=201)
 
-    def _check_pace(self, request: web.Request, asked: SignIn) -> None:
-        address = request.remote or ""
+    def check_pace(self, address: str, asked: SignIn) -> None:
+        """Slow down whoever guesses.
+
+        Raises:
+            Problem: too many tries from there, or for this name from there (429).
+        """
         wait_s = self._throttle.wait_s(address, _TRIES_PER_ADDRESS)
         # Nobody guesses a code, and behind a proxy all new members have one address.
         if not wait_s and not asked.code:
@@ -142,9 +147,10 @@ class Door:
                 headers={"Retry-After": str(wait_s)},
             )
 
-    async def _find(
+    async def find(
         self, connection: AnyConnection, asked: SignIn, now: Instant
     ) -> tuple[str, frozenset[str]] | None:
+        """Give the person and what she may do, if name and password, or code, fit."""
         if asked.code:
             return await access_store.spend_once(connection, asked.code, now)
         person = await access_store.read_person(connection, asked.name)
@@ -158,6 +164,11 @@ class Door:
         if person is None or not is_right:
             return None
         return person.person_id, frozenset(MEMBER_SCOPES)
+
+    async def hash(self, password: str) -> str:
+        """Hash a password in a thread, after those that wait before it."""
+        async with self._hashing:
+            return await asyncio.to_thread(access_store.hash_password, password)
 
     async def caller(self, request: web.Request) -> Caller | None:
         """Say who asks, if her token counts now; what lasts long asks again."""

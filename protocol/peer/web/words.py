@@ -36,15 +36,33 @@ def refusal(
     return sentence.format_map(defaultdict(str, values or {}))
 
 
-def page(name: str, language: Language) -> str:
-    """Give a page of plain text.
+def say(key: str, language: Language, values: Mapping[str, object]) -> str:
+    """Say what stands on a page.
 
     Args:
-        name: of the page.
+        key: table and name, as ``pay.title``.
         language: the reader's.
+        values: what the sentence names, all of it.
     """
-    text: str = _WORDS[language]["page"][name]
-    return text
+    table, _, name = key.partition(".")
+    sentence: str = _WORDS[language]["say"][table][name]
+    return sentence.format_map(values) if values else sentence
+
+
+def sentences(language: Language) -> dict[str, str]:
+    """Give all that pages say, by key."""
+    return {
+        f"{table}.{name}": sentence
+        for table, named in _WORDS[language]["say"].items()
+        for name, sentence in named.items()
+    }
+
+
+def problem(status: int, kind: str, language: Language) -> str:
+    """Say on a page why it is not the one asked for."""
+    named: dict[str, str] = _WORDS[language]["say"]["problem"]
+    fallback = "outage" if status >= 500 else "other"
+    return named.get(kind) or named.get(str(status)) or named[fallback]
 
 
 def alarm(about: str, language: Language) -> str:
