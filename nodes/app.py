@@ -26,6 +26,7 @@ from nodes.evidence import NodeEvidence
 from nodes.exports import Exports
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
+from nodes.pages.site import Parts, routes_of, site_of
 from nodes.payees import Payees
 from nodes.payments import Payments
 from nodes.proposals import Proposals
@@ -53,6 +54,7 @@ _SWEEP_S = 1.0
 _SWEEP_MOST = 100
 #: How often it looks at the hub's log; it must be sure within a minute.
 _WATCH_S = 3.0
+ALARMS = "/api/v1/group/alarms"
 
 
 class NotJoinedError(InterletsError):
@@ -100,23 +102,7 @@ async def serve(settings: Settings) -> None:
             server.kill_switch,
             hear,
         )
-        payments = Payments(house, clerk, courier, database)
-        payees = Payees(house, clerk, courier, inquiries, database, clock)
-        news = News(payments, database)
-        events = EventsApi(payments, news, house.listeners, clerk, server.door)
-        server.on_shutdown.append(events.close)
-        asks = AskApi(Asks(house, payments, clock, settings.server.public_url))
-        server.api += [
-            *AccountApi(payments, database).routes(),
-            *PaymentApi(payments).routes(),
-            *PayeeApi(payees, database).routes(),
-            *asks.routes(),
-            *DirectoryApi(house, clerk).routes(),
-            *ReceiptApi(payments, clerk, database, evidence, joined).routes(),
-            *events.routes(),
-            *treasury(server, house, payments),
-        ]
-        server.routes += asks.pages()
+        add_people(server, house, joined, courier, inquiries, evidence)
         runner.add_audit(server, audit.plan_of(joined), TREASURER)
         server.tasks += [
             courier.run,
@@ -129,8 +115,60 @@ async def serve(settings: Settings) -> None:
         await database.close()
 
 
+def add_people(
+    server: Server,
+    house: NodeHouse,
+    joined: member_store.Membership,
+    courier: Courier,
+    inquiries: Inquiries,
+    evidence: NodeEvidence,
+) -> None:
+    """Let members and the treasurer in, by their programs and by pages."""
+    clerk, database, clock = server.clerk, server.database, server.clock
+    public_url = server.settings.server.public_url
+    payments = Payments(house, clerk, courier, database)
+    payees = Payees(house, clerk, courier, inquiries, database, clock)
+    treasurer = Treasurer(clerk, database, clock, public_url)
+    news = News(payments, database)
+    events = EventsApi(payments, news, house.listeners, clerk, server.door)
+    server.on_shutdown.append(events.close)
+    asks = Asks(house, payments, clock, public_url)
+    accounts = AccountApi(payments, database)
+    payee_api = PayeeApi(payees, database)
+    receipts = ReceiptApi(payments, clerk, database, evidence, joined)
+    server.api += [
+        *accounts.routes(),
+        *PaymentApi(payments).routes(),
+        *payee_api.routes(),
+        *AskApi(asks).routes(),
+        *DirectoryApi(house, clerk).routes(),
+        *receipts.routes(),
+        *events.routes(),
+        *treasury(server, house, payments),
+    ]
+    parts = Parts(
+        house=house,
+        clerk=clerk,
+        database=database,
+        clock=clock,
+        payments=payments,
+        payees=payees,
+        asks=asks,
+        accounts=accounts,
+        payee_api=payee_api,
+        receipts=receipts,
+        group=GroupApi(house, clerk, database),
+        members=MembersApi(treasurer, payments, database),
+        entries=EntriesApi(treasurer, payments, database),
+        alarms=AlarmApi(database, ALARMS, TREASURER),
+        news=news,
+    )
+    pages = runner.add_pages(server, site_of(house, server.settings))
+    server.api += routes_of(pages, parts)
+
+
 def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route]:
-    """List the routes for those who run the group."""
+    """List the API's routes for those who run the group."""
     clerk, database, clock = server.clerk, server.database, server.clock
     public_url = server.settings.server.public_url
     treasurer = Treasurer(clerk, database, clock, public_url)
@@ -141,7 +179,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *BulkApi(Bulk(treasurer, clerk, database), payments).routes(),
         *PositionApi(house, clerk, payments, database, clock).routes(),
         *UnitApi(Proposals(house, clerk)).routes(),
-        *AlarmApi(database, "/api/v1/group/alarms", TREASURER).routes(),
+        *AlarmApi(database, ALARMS, TREASURER).routes(),
         *TrustApi(house, clerk, database).routes(),
         *StaffApi(Staff(database, clock, public_url), database).routes(),
         *ExportsApi(Exports(database)).routes(),

@@ -78,7 +78,8 @@ class Payments:
         self._clerk.check_ready()
         return self._house.own_record()
 
-    def _record(self, group: Group) -> GroupRecord:
+    def record(self, group: Group) -> GroupRecord:
+        """Give a group's entry; raises ``Problem`` for one that nobody knows."""
         record = self._house.directory.get(group)
         if record is None:
             raise refused(RefusalCode.UNKNOWN_GROUP)
@@ -92,7 +93,7 @@ class Payments:
         account, group = address.read_address(to)
         if (account, group) == (payer.account_id, self._house.own):
             raise refused(RefusalCode.SAME_ACCOUNT)
-        own, other = self.own_record(), self._record(group)
+        own, other = self.own_record(), self.record(group)
         nearest: list[Quote] = []
         found: Quote | None
         if side == "payee":
@@ -206,6 +207,13 @@ class Payments:
         if transfer is None or not _is_party(caller, transfer):
             raise Problem(404, "not-found", "You have no such payment.")
         return transfer
+
+    async def ordered_under(self, account: str, key: str) -> str | None:
+        """Give the transfer that a member has ordered under a key, if she has."""
+        payer = address.write_address(address.AccountName(account), self._house.own)
+        key = address.read_idempotency_key(key)
+        found = address.transfer_id(self._house.federation, payer, key)
+        return found if await self._read(found) is not None else None
 
     async def of_member(self, transfer_id: str) -> tuple[Caller, Transfer]:
         """Give any of our members' transfers, and how to word it as for her."""

@@ -14,6 +14,7 @@ from protocol.directory import GroupRecord
 from protocol.instant import Instant, read_instant, write_instant
 from protocol.ledger import Account, available
 from protocol.peer import ledger_store
+from protocol.peer.access_store import Caller
 from protocol.peer.database import Database
 from protocol.peer.web.paging import PAGE_SIZE, CursorField, PageSizeField
 from protocol.peer.web.requests import caller_of, json_response, read_query
@@ -132,13 +133,21 @@ class AccountApi:
 
     async def get_account(self, request: web.Request) -> web.Response:
         """Give balance, holds and limits of the caller's account."""
-        member = await self._payments.account(caller_of(request))
-        return json_response(account_answer(self._payments.own_record(), member))
+        return json_response(await self.account(caller_of(request)))
 
     async def get_entries(self, request: web.Request) -> web.Response:
         """Give a page of the caller's history."""
-        member = await self._payments.account(caller_of(request))
         query = read_query(request, EntriesQuery)
+        return json_response(await self.entries(caller_of(request), query))
+
+    async def account(self, caller: Caller) -> AccountAnswer:
+        """Give a caller's account, as answers show it."""
+        member = await self._payments.account(caller)
+        return account_answer(self._payments.own_record(), member)
+
+    async def entries(self, caller: Caller, query: EntriesQuery) -> EntriesAnswer:
+        """Give a page of a caller's history, as answers show it."""
+        member = await self._payments.account(caller)
         size = query.page_size
         before = ledger_store.NEWEST if query.cursor is None else int(query.cursor)
         search = read_search(query)
@@ -147,12 +156,11 @@ class AccountApi:
                 connection, member.account.account_id, before, size, search
             )
         full = len(lines) == size
-        answer = EntriesAnswer(
+        return EntriesAnswer(
             entries=[entry_answer(line) for line in lines],
             unit=unit_answer(self._payments.own_record()),
             cursor=str(lines[-1].sequence) if full else None,
         )
-        return json_response(answer)
 
 
 def read_search(query: EntriesQuery) -> ledger_store.Search:

@@ -4,10 +4,8 @@ import msgspec
 from aiohttp import web
 
 from nodes.asks import AskAnswer, AskRequest, Asks, OpenAskAnswer, OpenAskRequest
-from protocol.peer.web.problems import language_of
 from protocol.peer.web.requests import caller_of, json_response, read_json
 from protocol.peer.web.routes import Route
-from protocol.peer.web.words import page
 
 _ask_decoder = msgspec.json.Decoder(AskRequest)
 _open_decoder = msgspec.json.Decoder(OpenAskRequest)
@@ -48,10 +46,6 @@ class AskApi:
             ),
         ]
 
-    def pages(self) -> list[web.RouteDef]:
-        """List what is for people and not for programs."""
-        return [web.get("/ask", get_ask)]
-
     async def post_ask(self, request: web.Request) -> web.Response:
         """Make a link that asks for a payment."""
         caller = caller_of(request)
@@ -63,9 +57,3 @@ class AskApi:
         caller = caller_of(request)
         given = await read_json(request, _open_decoder)
         return json_response(await self._asks.open(caller, given.ask))
-
-
-async def get_ask(request: web.Request) -> web.Response:
-    """Tell whoever follows such a link what to do with it."""
-    text = page("ask", language_of(request))
-    return web.Response(text=text, headers={"Vary": "Accept-Language"})

@@ -185,7 +185,10 @@ class EntriesApi:
 
     async def get_ledger(self, request: web.Request) -> web.Response:
         """Give a page of the ledger."""
-        query = read_query(request, EntriesQuery)
+        return json_response(await self.ledger(read_query(request, EntriesQuery)))
+
+    async def ledger(self, query: EntriesQuery) -> LedgerAnswer:
+        """Give a page of the ledger, as answers show it."""
         before = ledger_store.NEWEST if query.cursor is None else int(query.cursor)
         search = read_search(query)
         async with self._database.readers.acquire() as connection:
@@ -193,12 +196,10 @@ class EntriesApi:
                 connection, before, query.page_size, search
             )
         full = len(found) == query.page_size
-        return json_response(
-            LedgerAnswer(
-                entries=[_entry_answer(booked) for booked in found],
-                unit=unit_answer(self._payments.own_record()),
-                cursor=str(found[-1].sequence) if full else None,
-            )
+        return LedgerAnswer(
+            entries=[_entry_answer(booked) for booked in found],
+            unit=unit_answer(self._payments.own_record()),
+            cursor=str(found[-1].sequence) if full else None,
         )
 
     async def post_entry(self, request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ A stream is woken by the clerk and reads for itself what has happened
 
 import asyncio
 import logging
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
@@ -22,7 +23,6 @@ from protocol.peer.database import AWAY
 from protocol.peer.web.problems import Problem, language_of
 from protocol.peer.web.requests import caller_of
 from protocol.peer.web.routes import Route
-from protocol.peer.web.sign_in import Door
 from protocol.peer.web.words import Language
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +41,13 @@ _RETRY = b"retry: 3000\n\n"
 _HEARTBEAT = b":\n\n"
 
 
+class KnowsCallers(Protocol):
+    """Says who asks, as long as that counts: the door of programs, or of pages."""
+
+    async def caller(self, request: web.Request) -> Caller | None:
+        """Say who asks now; ``None`` when token or session count no more."""
+
+
 class EventsApi:
     """Members' streams.
 
@@ -49,7 +56,7 @@ class EventsApi:
         news: reads what has happened.
         listeners: says when to read.
         clerk: without it nothing happens here.
-        door: asked again and again whether a stream's token still counts.
+        door: asked again and again whether a stream's token or session counts.
         heartbeat_s: how often, and how often a sign of life is sent.
     """
 
@@ -59,7 +66,7 @@ class EventsApi:
         news: News,
         listeners: Listeners,
         clerk: Clerk,
-        door: Door,
+        door: KnowsCallers,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._payments = payments

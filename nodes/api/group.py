@@ -69,6 +69,10 @@ class GroupApi:
 
     async def get_group(self, _request: web.Request) -> web.Response:
         """Give the whole ledger's figures, for a treasurer."""
+        return json_response(await self.group())
+
+    async def group(self) -> GroupAnswer:
+        """Give the whole ledger's figures, as answers show them."""
         house, link = self._house, self._clerk.link(HUB)
         async with (
             self._database.readers.acquire() as connection,
@@ -78,19 +82,17 @@ class GroupApi:
             clearing = await member_store.read_clearing(connection)
             newest = await member_store.read_newest(connection)
             undecided = await transfer_store.count_undecided(connection)
-        return json_response(
-            GroupAnswer(
-                group=house.own,
-                federation=house.federation,
-                unit_sum=sums.get(GROUP_UNIT, 0),
-                time_sum=sums.get(TIME_UNIT, 0),
-                clearing=clearing,
-                undecided=undecided,
-                link=link_state(link),
-                newest_decision=newest,
-                mirrored_decision=house.mirrored,
-                checkpoint=house.checkpoint,
-                doubted=sorted(house.trust.doubted),
-                keys_waiting=sorted(house.keys_waiting),
-            )
+        return GroupAnswer(
+            group=house.own,
+            federation=house.federation,
+            unit_sum=sums.get(GROUP_UNIT, 0),
+            time_sum=sums.get(TIME_UNIT, 0),
+            clearing=clearing,
+            undecided=undecided,
+            link=link_state(link),
+            newest_decision=newest,
+            mirrored_decision=house.mirrored,
+            checkpoint=house.checkpoint,
+            doubted=sorted(house.trust.doubted),
+            keys_waiting=sorted(house.keys_waiting),
         )

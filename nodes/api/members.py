@@ -218,18 +218,19 @@ class MembersApi:
 
     async def get_members(self, request: web.Request) -> web.Response:
         """Give a page of members."""
-        query = read_query(request, MembersQuery)
+        return json_response(await self.members(read_query(request, MembersQuery)))
+
+    async def members(self, query: MembersQuery) -> MembersAnswer:
+        """Give a page of members, as answers show them."""
         async with self._database.readers.acquire() as connection:
             members = await member_store.read_members(
                 connection, query.cursor or "", query.page_size
             )
         full = len(members) == query.page_size
-        return json_response(
-            MembersAnswer(
-                members=[MemberLineAnswer(**_fields(member)) for member in members],
-                unit=self._unit(),
-                cursor=members[-1].account.account_id if full else None,
-            )
+        return MembersAnswer(
+            members=[MemberLineAnswer(**_fields(member)) for member in members],
+            unit=self._unit(),
+            cursor=members[-1].account.account_id if full else None,
         )
 
     async def post_member(self, request: web.Request) -> web.Response:

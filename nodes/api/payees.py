@@ -7,6 +7,7 @@ from nodes import payee_store
 from nodes.payee_store import FoundBy
 from nodes.payees import PayeeAnswer, Payees
 from protocol.address import read_address, read_group
+from protocol.peer.access_store import Caller
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import (
@@ -116,24 +117,32 @@ class PayeeApi:
 
     async def get_privacy(self, request: web.Request) -> web.Response:
         """Say by what the caller is found."""
-        account_id = caller_of(request).account_id or ""
+        return json_response(await self.privacy(caller_of(request)))
+
+    async def privacy(self, caller: Caller) -> Privacy:
+        """Say by what somebody is found."""
         async with self._database.readers.acquire() as connection:
-            found_by = await payee_store.read_found_by(connection, account_id)
+            found_by = await payee_store.read_found_by(
+                connection, caller.account_id or ""
+            )
         if found_by is None:
             raise _no_account()
-        return json_response(Privacy(found_by))
+        return Privacy(found_by)
 
     async def patch_privacy(self, request: web.Request) -> web.Response:
         """Keep by what the caller wants to be found; it counts at once."""
-        account_id = caller_of(request).account_id or ""
         asked = await read_json(request, _privacy_decoder)
+        await self.keep_privacy(caller_of(request), asked)
+        return json_response(asked)
+
+    async def keep_privacy(self, caller: Caller, wanted: Privacy) -> None:
+        """Keep by what somebody wants to be found."""
         async with self._database.desk.acquire() as connection:
             is_there = await payee_store.write_found_by(
-                connection, account_id, asked.found_by
+                connection, caller.account_id or "", wanted.found_by
             )
         if not is_there:
             raise _no_account()
-        return json_response(asked)
 
 
 def _no_account() -> Problem:

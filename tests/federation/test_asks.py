@@ -38,7 +38,7 @@ def test_the_page_behind_a_link_tells_what_to_do(federation: Federation) -> None
     try:
         line.request("GET", "/ask", headers={"Accept-Language": "nl-BE"})
         answer = line.getresponse()
-        assert (answer.status, answer.getheader("Vary")) == (200, "Accept-Language")
-        assert "Iemand vraagt je een betaling." in answer.read().decode()
+        assert (answer.status, answer.getheader("Content-Language")) == (200, "nl")
+        assert "Iemand vraagt je een betaling" in answer.read().decode()
     finally:
         line.close()

@@ -300,19 +300,6 @@ async def row_counts(node: Server) -> dict[str, int]:
     return found
 
 
-async def test_who_follows_the_link_is_told_what_to_do_in_her_language(
-    village: Village,
-) -> None:
-    texts = set()
-    for language in LANGUAGES:
-        answer = await village.marie.get(
-            "/ask", headers={"Accept-Language": language, "Authorization": ""}
-        )
-        assert (answer.status, answer.content_type) == (200, "text/plain")
-        texts.add(await answer.text())
-    assert len(texts) == 3
-
-
 async def test_an_ask_is_signed_under_the_rate_that_counts(
     village: Village, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,6 @@ def application(server: Server, group: Group) -> web.Application:
     table = [*asks.routes(), *PaymentApi(payments).routes()]
     made = web.Application(middlewares=[problems.middleware(server.metrics)])
     made.add_routes(definitions(table, Door(server.database, server.clock)))
-    made.add_routes(asks.pages())
     return made
 
 
