@@ -245,9 +245,9 @@ def serve(federation: Federation) -> None:
     print(f"  hub {HUB_NAME}: {federation.hub.url}")
     for group, node in federation.nodes.items():
         print(f"  {GROUPS[group][0]}: {node.url}")
-    print(f"  members' sign-ins: {federation.data / 'sign-ins.txt'}")
+    print(f"  members sign in there with: {federation.data / 'sign-ins.txt'}")
     settings = federation.nodes["oostende"].config
-    print("  no pages yet; every server's API is described at /api/openapi.json")
+    print("  every server's API is described at /api/openapi.json")
     told = f"interlets-node sign-in --config {settings}"
     print(f"  a code for the treasurer of Oostende: .venv/bin/{told}", flush=True)
     while all(server.process.poll() is None for server in federation.servers):

@@ -1,0 +1,195 @@
+"""A federation for a real browser, and the browser: skipped where there is none."""
+
+import contextlib
+import http.client
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.federation.conftest import Databases
+from tests.federation.world import PASSWORD, Federation
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+FOLDER = pathlib.Path(__file__).parent
+AXE = (FOLDER / "vendor" / "axe.min.js").read_text()
+SIZES = {
+    "phone": {"width": 360, "height": 740},
+    "desktop": {"width": 1280, "height": 800},
+}
+_PATIENCE_MS = 10_000
+
+
+@pytest.fixture(scope="package")
+def chromium_path() -> str:
+    """Where the system's Chromium is."""
+    pytest.importorskip(
+        "playwright.sync_api",
+        reason="Playwright is not installed; sh deploy/browser does that",
+    )
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine")
+    return path
+
+
+@pytest.fixture(scope="package")
+def town(chromium_path: str, postgres_server: str) -> Iterator[Federation]:
+    """A federation of processes, founded only where there is a browser for it."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="interlets-browser-"))
+    databases = Databases(postgres_server, folder)
+    servers = folder / "servers"
+    servers.mkdir()
+    federation = Federation(servers, databases)
+    try:
+        federation.found()
+        yield federation
+        for server in federation.servers:
+            bad = [line for line in server.log_lines() if "Traceback" in line]
+            assert not bad, f"{server.name}: {bad[:3]}"
+    finally:
+        federation.close()
+        databases.drop()
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+
+
+# It comes after the federation and goes before it: while it is there, its own event
+# loop runs in this thread, and nobody else's can.
+@pytest.fixture(scope="package")
+def chromium(chromium_path: str, town: Federation) -> "Iterator[Browser]":
+    """The system's Chromium, driven."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        # Of our own pages alone, on a machine for tests: root may not have a sandbox.
+        browser = started.chromium.launch(
+            executable_path=chromium_path, args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+class Window(NamedTuple):
+    """A browser's window at one group's pages, and what it complained about."""
+
+    page: "Page"
+    url: str
+    complaints: list[str]
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.url + path)
+
+    def press(self, action: str) -> None:
+        """Press the button of a form; waits for the page that it leads to."""
+        with self.page.expect_navigation():
+            self.page.locator(f'form[action="{action}"] button').first.click()
+
+    def look(self, name: str, *, closely: bool = True) -> None:
+        """Whatever page this is, it fits, everyone can use it, and nothing is wrong."""
+        page = self.page
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= page.viewport_size["width"], f"{name} scrolls sideways"
+        assert self.complaints == [], name
+        if not closely:
+            return
+        page.evaluate(AXE)
+        found = page.evaluate("axe.run()")
+        assert [
+            (one["id"], [node["html"] for node in one["nodes"]])
+            for one in found["violations"]
+        ] == [], name
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.page.inner_text("body").split())
+
+
+class Windows:
+    """Opens windows, each with cookies of its own."""
+
+    def __init__(
+        self, chromium: "Browser", town: Federation, cookies: dict[str, str]
+    ) -> None:
+        self._chromium = chromium
+        self._town = town
+        self._cookies = cookies
+        self._open: list[BrowserContext] = []
+
+    def open(
+        self,
+        group: str,
+        *,
+        member: str | None = None,
+        size: str = "phone",
+        language: str = "en",
+        scripts: bool = True,
+        **more: Any,
+    ) -> Window:
+        port = self._town.server(group).port
+        context = self._chromium.new_context(
+            viewport=SIZES[size],  # type: ignore[arg-type]
+            locale=language,
+            java_script_enabled=scripts,
+            **more,
+        )
+        self._open.append(context)
+        context.set_default_timeout(_PATIENCE_MS)
+        if member is not None:
+            url = f"http://127.0.0.1:{port}"
+            cookie = self._cookie(group, member, port)
+            context.add_cookies([{"name": group, "value": cookie, "url": url}])
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: self._note(message, complaints))
+        return Window(page, f"http://127.0.0.1:{port}", complaints)
+
+    def _note(self, message: Any, complaints: list[str]) -> None:
+        # Chromium calls every page with another status than 200 a resource that failed.
+        if message.type in ("error", "warning") and "status of 4" not in message.text:
+            complaints.append(message.text)
+
+    def _cookie(self, group: str, member: str, port: int) -> str:
+        """Sign somebody in, once for all windows: her tries are counted."""
+        whose = f"{member}@{group}"
+        if whose not in self._cookies:
+            line = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            line.request(
+                "POST",
+                "/sign-in",
+                urlencode({"name": member, "password": PASSWORD}),
+                {
+                    "Content-Type": "application/x-www-form-urlencoded",
+                    "Origin": f"http://127.0.0.1:{port}",
+                },
+            )
+            kept = line.getresponse().getheader("Set-Cookie") or ""
+            line.close()
+            self._cookies[whose] = kept.partition("=")[2].partition(";")[0]
+        return self._cookies[whose]
+
+    def close(self) -> None:
+        for context in self._open:
+            context.close()
+
+
+@pytest.fixture(scope="package")
+def cookies() -> dict[str, str]:
+    """Sessions of members, by address, begun once for all windows."""
+    return {}
+
+
+@pytest.fixture
+def windows(
+    chromium: "Browser", town: Federation, cookies: dict[str, str]
+) -> Iterator[Windows]:
+    made = Windows(chromium, town, cookies)
+    yield made
+    made.close()
