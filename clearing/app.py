@@ -9,10 +9,16 @@ from aiohttp import web
 from clearing import audit, log_store
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
+from clearing.api.invitations import InvitationsApi
+from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
+from clearing.api.transfers import TransfersApi
 from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
 from clearing.inquiries import Inquiries
+from clearing.log_store import Identity
+from clearing.pages.site import Parts, routes_of, site_of
+from clearing.trail import Trail
 from protocol.address import Group
 from protocol.envelope import Body
 from protocol.errors import InterletsError
@@ -64,8 +70,7 @@ async def serve(settings: Settings) -> None:
             evidence.note_cover(body.cover)
 
         links = LinkEndpoint(server.clerk, server.clock, house.must_wait, hear)
-        server.api += GroupsApi(house, server.clerk, database).routes()
-        server.api += AlarmApi(database, "/api/v1/alarms", "admin").routes()
+        add_people(server, house, identity)
         server.routes += [
             *FederationApi(house, server.clerk, identity).routes(),
             *LogApi(house, server.clerk, database, evidence).routes(),
@@ -89,6 +94,31 @@ async def serve(settings: Settings) -> None:
         await runner.serve(server)
     finally:
         await database.close()
+
+
+def add_people(server: Server, house: HubHouse, identity: Identity) -> None:
+    """Let the regional admin in, by her programs and by pages."""
+    clerk, database, clock = server.clerk, server.database, server.clock
+    public_url = server.settings.server.public_url
+    trail = Trail(house, identity)
+    parts = Parts(
+        groups=GroupsApi(house, clerk, database),
+        links=LinksApi(house, clerk, database, clock),
+        transfers=TransfersApi(clerk, database, clock, trail),
+        invitations=InvitationsApi(house, clerk, database, clock, public_url),
+        alarms=AlarmApi(database, "/api/v1/alarms", "admin"),
+        database=database,
+        clock=clock,
+    )
+    server.api += [
+        *parts.groups.routes(),
+        *parts.links.routes(),
+        *parts.transfers.routes(),
+        *parts.invitations.routes(),
+        *parts.alarms.routes(),
+    ]
+    pages = runner.add_pages(server, site_of(house, server.settings))
+    server.api += routes_of(pages, parts)
 
 
 def silent_groups(links: Iterable[Link]) -> list[str]:

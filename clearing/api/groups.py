@@ -182,6 +182,10 @@ class GroupsApi:
 
     async def get_groups(self, _request: web.Request) -> web.Response:
         """Give every group's position beside its node's mirror."""
+        return json_response(await self.groups())
+
+    async def groups(self) -> GroupsAnswer:
+        """Give all positions, as answers show them."""
         self._clerk.check_ready()
         async with (
             self._database.readers.acquire() as connection,
@@ -190,7 +194,7 @@ class GroupsApi:
             positions = await log_store.read_positions(connection)
             sums = await ledger_store.read_sums(connection)
             undecided = await transfer_store.count_undecided(connection)
-        answer = GroupsAnswer(
+        return GroupsAnswer(
             federation=self._house.federation,
             groups=[
                 self._position(position)
@@ -201,56 +205,70 @@ class GroupsApi:
             sum=sums.get(TIME_UNIT, 0),
             undecided=undecided,
         )
-        return json_response(answer)
 
     async def get_group(self, request: web.Request) -> web.Response:
         """Give one group."""
-        return await self._answer(self._group(request))
+        return json_response(await self.group(request.match_info["group"]))
 
     async def post_approve(self, request: web.Request) -> web.Response:
         """Approve the very proposal that was seen."""
-        group, asked = self._group(request), await read_json(request, _proposal_decoder)
-        return await self._decide(Approve(group, asked.proposal))
+        group, asked = self._asked(request), await read_json(request, _proposal_decoder)
+        return json_response(await self.decide(Approve(group, asked.proposal)))
 
     async def post_refuse(self, request: web.Request) -> web.Response:
         """Say no to the very proposal that was seen."""
-        group, asked = self._group(request), await read_json(request, _proposal_decoder)
-        return await self._decide(Disapprove(group, asked.proposal))
+        group, asked = self._asked(request), await read_json(request, _proposal_decoder)
+        return json_response(await self.decide(Disapprove(group, asked.proposal)))
 
     async def post_freeze(self, request: web.Request) -> web.Response:
         """Freeze a group; one that is frozen stays so."""
-        return await self._decide(Freeze(self._group(request)))
+        return json_response(await self.decide(Freeze(self._asked(request))))
 
     async def post_release(self, request: web.Request) -> web.Response:
         """Release a group; one that is active stays so."""
-        return await self._decide(Release(self._group(request)))
+        return json_response(await self.decide(Release(self._asked(request))))
 
     async def post_limits(self, request: web.Request) -> web.Response:
         """Set a group's limits."""
-        group, asked = self._group(request), await read_json(request, _limits_decoder)
-        return await self._decide(Limit(group, asked.floor, asked.ceiling))
+        group, asked = self._asked(request), await read_json(request, _limits_decoder)
+        return json_response(
+            await self.decide(Limit(group, asked.floor, asked.ceiling))
+        )
 
-    def _group(self, request: web.Request) -> Group:
-        """Read which group is meant; 404 when there is none of that name."""
+    def _asked(self, request: web.Request) -> Group:
+        return self.known(request.match_info["group"])
+
+    def known(self, name: str) -> Group:
+        """Say which group is meant.
+
+        Raises:
+            Problem: there is none of that name (404).
+        """
         self._clerk.check_ready()
-        group = Group(request.match_info["group"])
+        group = Group(name)
         if group not in self._house.directory:
             raise Problem(404, "not-found", "There is no group by this name.")
         return group
 
-    async def _decide(self, order: GroupOrder) -> web.Response:
-        """Have it decided, once; the answer is how the group then stands."""
+    async def decide(self, order: GroupOrder) -> PositionAnswer:
+        """Have it decided, once; the answer is how the group then stands.
+
+        Raises:
+            Problem: it is not, with the reason (409).
+        """
         outcome = await self._clerk.take(order)
         if isinstance(outcome, NotDecided):
             raise _not_decided(outcome)
         assert isinstance(outcome, GroupRecord)
-        return await self._answer(order.group)
+        return await self.group(order.group)
 
-    async def _answer(self, group: Group) -> web.Response:
+    async def group(self, name: str) -> PositionAnswer:
+        """Give one group, as answers show it."""
+        group = self.known(name)
         async with self._database.readers.acquire() as connection:
             positions = await log_store.read_positions(connection)
         found = [one for one in positions if one.account.account_id == group]
-        return json_response(self._position(found[0]))
+        return self._position(found[0])
 
     def _position(self, position: Position) -> PositionAnswer:
         account = position.account

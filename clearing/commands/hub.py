@@ -2,15 +2,14 @@
 
 import argparse
 import asyncio
-import secrets
 from collections.abc import Mapping
 
-from clearing import app, log_store, proposal_store
+from clearing import app, invitations, log_store, proposal_store
 from clearing import audit as hub_audit
+from clearing.invitations import read_new_group
 from clearing.log_store import Identity
-from clearing.rules import RESERVE, Invitation, Proposal
-from protocol.address import HUB, FederationId, Group, federation_id, read_group
-from protocol.base64url import write_base64url
+from clearing.rules import Proposal
+from protocol.address import FederationId, Group, federation_id, read_group
 from protocol.directory import (
     check_digits,
     entry_key,
@@ -20,9 +19,8 @@ from protocol.directory import (
     sign_hub_statement,
     units_per_hour,
 )
-from protocol.errors import InterletsError, MalformedMessageError
+from protocol.errors import InterletsError
 from protocol.instant import Instant, write_instant
-from protocol.joining import InvitationLink, hash_code, write_invitation
 from protocol.keyring import SigningKey, key_hash
 from protocol.messages import GroupEntry, HubStatement
 from protocol.peer import access_store, directory_store
@@ -45,9 +43,6 @@ from protocol.peer.runner import prepare_database, run
 from protocol.peer.settings import Settings
 from protocol.unit import HOUR, MILLISECONDS_MAX
 
-_DAY_MS = 86_400_000
-INVITATION_DAYS = 7
-_CODE_BYTES = 16
 #: No member can have this name, since no account begins with "@".
 STAFF = Staff("@admin", ("admin", "read"))
 
@@ -247,9 +242,7 @@ def list_alarms(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, 
 
 def invite(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Make a one-time invitation for a group."""
-    group = read_group(chosen.group)
-    if group in (RESERVE, HUB):
-        raise MalformedMessageError("group", group, "a name that the hub does not use")
+    group = read_new_group(chosen.group)
     floor, ceiling = read_limits(chosen.floor, chosen.ceiling)
     return asyncio.run(_invite(settings, group, floor, ceiling))
 
@@ -280,8 +273,6 @@ async def _invite(
     settings: Settings, group: Group, floor: int, ceiling: int
 ) -> Mapping[str, object]:
     database = await Database.open(settings.database)
-    until = Instant(_now(settings) + INVITATION_DAYS * _DAY_MS)
-    code = write_base64url(secrets.token_bytes(_CODE_BYTES))
     try:
         identity = await _read_identity(database)
         async with database.desk.acquire() as connection:
@@ -292,18 +283,14 @@ async def _invite(
                     f"a group {group} is there already, named "
                     f"{directory[group].entry.name}; names are given once"
                 )
-            invitation = Invitation(
-                code_hash=hash_code(code),
-                group=group,
-                floor=floor,
-                ceiling=ceiling,
-                until=until,
-                request_hash=None,
+            invited = await invitations.invite(
+                connection,
+                federation,
+                settings.server.public_url,
+                group,
+                (floor, ceiling),
+                _now(settings),
             )
-            await log_store.write_invitation(connection, invitation)
     finally:
         await database.close()
-    link = InvitationLink(
-        settings.server.public_url, code, group, FederationId(identity.federation)
-    )
-    return {"invitation": write_invitation(link), "until": write_instant(until)}
+    return {"invitation": invited.link, "until": write_instant(invited.until)}

@@ -241,6 +241,13 @@ class Clerk:
         """Give the time on the peer's clock, as its newest cover tells it."""
         return Instant(self._clock.now() + self._peer_offset_ms.get(peer, 0))
 
+    def heard_at(self, peer: str) -> Instant | None:
+        """Say when a peer's newest cover came, by our clock; not yet: ``None``."""
+        peer_at = self.link(peer).peer_at
+        if peer_at is None:
+            return None
+        return Instant(peer_at - self._peer_offset_ms.get(peer, 0))
+
     async def may_speak(self, peer: str) -> None:
         """Wait, if need be, until a cover for ``peer`` may be dated now.
 

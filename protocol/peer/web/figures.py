@@ -121,6 +121,11 @@ class Figures(msgspec.Struct, frozen=True):
         """Write a day and a time of day."""
         return f"{self.day(at)} {self.clock(at)}"
 
+    def precise(self, at: Instant | str) -> str:
+        """Write a day and a time of day, to the second."""
+        found = to_datetime(_instant(at)).astimezone(self.zone)
+        return f"{self.day(at)} {found:%H:%M:%S}"
+
 
 def _instant(at: Instant | str) -> Instant:
     return read_instant(at) if isinstance(at, str) else at

@@ -210,6 +210,10 @@ class Pages:
         """Say something in the language of whoever looks."""
         return words.say(key, request[VISIT].language, named)
 
+    def refusal(self, request: web.Request, problem: Problem) -> str:
+        """Say why something was refused, in the language of whoever looks."""
+        return words.refusal(problem.code or "", request[VISIT].language, problem.extra)
+
     def middleware(self) -> Middleware:
         """Make the middleware that knows visitors, and shows refusals as pages."""
 

@@ -41,10 +41,11 @@ class SignInForm(msgspec.Struct, frozen=True):
 
 
 class WelcomeForm(msgspec.Struct, frozen=True):
-    """A one-time link or the code in it, and the password that she chooses."""
+    """A one-time link or the code in it, the password that she chooses, where to go."""
 
     code: str
     new_password: str
+    next: str
 
 
 class PasswordForm(msgspec.Struct, frozen=True):
@@ -182,12 +183,18 @@ class SessionPages:
         return self._show_welcome(request)
 
     def _show_welcome(
-        self, request: web.Request, error: str = "", field: str = "", status: int = 200
+        self,
+        request: web.Request,
+        error: str = "",
+        field: str = "",
+        status: int = 200,
+        place: str = "/",
     ) -> web.Response:
         return self._pages.show(
             request,
             "welcome.html",
             status=status,
+            next=place,
             error=error,
             wrong_field=field,
             least=PASSWORD_LENGTH_MIN,
@@ -208,7 +215,8 @@ class SessionPages:
             secret = await self._enter(request, SignIn(code=code))
         if secret is None:
             told = self._pages.say(request, "welcome.wrong")
-            return self._show_welcome(request, told, "code", status=401)
+            place = own_place(form.next)
+            return self._show_welcome(request, told, "code", status=401, place=place)
         if password:
             now = self._clock.now()
             async with self._database.readers.acquire() as connection:
@@ -217,7 +225,7 @@ class SessionPages:
             # Who runs this server comes back with a new link, not with a password.
             if session.caller.account_id is not None:
                 await self._keep_password(session, password)
-        return self._entered("/", secret)
+        return self._entered(own_place(form.next), secret)
 
     async def _keep_password(self, session: Session, password: str) -> None:
         """Keep a password; whoever knew the old one is signed out elsewhere."""

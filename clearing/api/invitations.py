@@ -1,0 +1,158 @@
+"""Who may join: invitations, made here and still open."""
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from clearing import desk_store, invitations
+from clearing.house import HubHouse
+from protocol.instant import write_instant
+from protocol.peer.clerk import Clerk
+from protocol.peer.clock import Clock
+from protocol.peer.database import Database
+from protocol.peer.web.problems import Problem
+from protocol.peer.web.requests import json_response, read_json
+from protocol.peer.web.routes import Route
+from protocol.unit import MILLISECONDS_MAX
+
+_OPEN_MAX = 200
+
+
+class InvitationRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """Whom to invite: a name for ever, lowest and highest position, milliseconds."""
+
+    group: Annotated[str, Meta(max_length=100)]
+    floor: Annotated[int, Meta(ge=-MILLISECONDS_MAX, le=0)]
+    ceiling: Annotated[int, Meta(ge=0, le=MILLISECONDS_MAX)]
+
+
+class InvitationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An invitation, shown only now, for the group's treasurer."""
+
+    group: str
+    invitation: str
+    until: str
+
+
+class OpenInvitation(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that may still join."""
+
+    group: str
+    floor: int
+    ceiling: int
+    until: str
+
+
+class InvitationsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Invitations that still count, at most 200, those that end first before others."""
+
+    invitations: list[OpenInvitation]
+
+
+_decoder = msgspec.json.Decoder(InvitationRequest)
+
+
+class InvitationsApi:
+    """The handlers, one method each.
+
+    Args:
+        house: knows who is there already.
+        clerk: has the directory once it is ready.
+        database: where invitations are kept.
+        clock: the wall clock.
+        public_url: where nodes reach this hub.
+    """
+
+    def __init__(
+        self,
+        house: HubHouse,
+        clerk: Clerk,
+        database: Database,
+        clock: Clock,
+        public_url: str,
+    ) -> None:
+        self._house = house
+        self._clerk = clerk
+        self._database = database
+        self._clock = clock
+        self._public_url = public_url
+
+    def routes(self) -> list[Route]:
+        """List what the regional admin and her programs ask."""
+        path = "/api/v1/invitations"
+        return [
+            Route(
+                method="POST",
+                path=path,
+                handler=self.post_invitation,
+                told="Invite a group: a one-time link for its treasurer.",
+                scope="admin",
+                body=InvitationRequest,
+                answer=InvitationAnswer,
+                status=201,
+            ),
+            Route(
+                method="GET",
+                path=path,
+                handler=self.get_invitations,
+                told="Who was invited and has not joined yet.",
+                scope="admin",
+                answer=InvitationsAnswer,
+            ),
+        ]
+
+    async def post_invitation(self, request: web.Request) -> web.Response:
+        """Invite a group."""
+        asked = await read_json(request, _decoder)
+        return json_response(await self.invite(asked), status=201)
+
+    async def invite(self, asked: InvitationRequest) -> InvitationAnswer:
+        """Make an invitation, as answers show it.
+
+        Raises:
+            MalformedMessageError: a name that no group can have.
+            Problem: a group of that name is there already (409).
+        """
+        self._clerk.check_ready()
+        group = invitations.read_new_group(asked.group)
+        if group in self._house.directory:
+            told = f"A group {group} is there already; names are given once."
+            raise Problem(409, "group-there", told)
+        async with self._database.desk.acquire() as connection:
+            made = await invitations.invite(
+                connection,
+                self._house.federation,
+                self._public_url,
+                group,
+                (asked.floor, asked.ceiling),
+                self._clock.now(),
+            )
+        return InvitationAnswer(
+            group=group, invitation=made.link, until=write_instant(made.until)
+        )
+
+    async def get_invitations(self, _request: web.Request) -> web.Response:
+        """Give the open ones."""
+        return json_response(await self.invitations())
+
+    async def invitations(self) -> InvitationsAnswer:
+        """Give the open ones, as answers show them; a code is never shown again."""
+        async with self._database.readers.acquire() as connection:
+            found = await desk_store.read_invited(
+                connection, self._clock.now(), _OPEN_MAX
+            )
+        return InvitationsAnswer(
+            invitations=[
+                OpenInvitation(
+                    group=one.group,
+                    floor=one.floor,
+                    ceiling=one.ceiling,
+                    until=write_instant(one.until),
+                )
+                for one in found
+            ]
+        )

@@ -1,0 +1,273 @@
+"""Groups: all positions on one page, one group, and what is decided on it."""
+
+import msgspec
+from aiohttp import web
+
+from clearing.api.groups import GroupsApi, PositionAnswer
+from clearing.api.invitations import InvitationRequest, InvitationsApi
+from clearing.api.links import LinksApi
+from clearing.pages.limits import read_hours, write_hours
+from clearing.pages.pictures import bars, nearest_limit
+from clearing.rules import Approve, Disapprove, Freeze, GroupOrder, Limit, Release
+from protocol.errors import MalformedMessageError
+from protocol.peer.web import forms
+from protocol.peer.web.alarms import AlarmApi
+from protocol.peer.web.figures import AmountFault
+from protocol.peer.web.pages import VISIT, Pages, see_other
+from protocol.peer.web.paging import PageQuery
+from protocol.peer.web.pictures import gauge
+from protocol.peer.web.problems import Problem
+from protocol.peer.web.routes import Route
+from protocol.strict_json import INTEGER_MAX
+
+_NEWEST_ALARMS = 3
+_ONE = "/groups/{group}"
+_NUMBER_LENGTH_MAX = 16
+#: How far a new group may go, hours, until something else is typed.
+_LIMIT_HOURS = "100"
+
+
+class LimitFields(msgspec.Struct, frozen=True):
+    """Limits as typed, hours from zero."""
+
+    floor: str
+    ceiling: str
+
+
+class InviteFields(msgspec.Struct, frozen=True):
+    """Whom to invite, and how far it may go."""
+
+    group: str
+    floor: str
+    ceiling: str
+
+
+class ProposalFields(msgspec.Struct, frozen=True):
+    """Which proposal was seen."""
+
+    proposal: str
+
+
+class GroupPages:
+    """Pages about groups.
+
+    Args:
+        pages: shows them.
+        groups: reads them, and has it decided what is to be.
+        links: knows who is silent.
+        alarms: what people must look at.
+        invitations: invites.
+    """
+
+    def __init__(
+        self,
+        pages: Pages,
+        groups: GroupsApi,
+        links: LinksApi,
+        alarms: AlarmApi,
+        invitations: InvitationsApi,
+    ) -> None:
+        self._pages = pages
+        self._groups = groups
+        self._links = links
+        self._alarms = alarms
+        self._invitations = invitations
+
+    def routes(self) -> list[Route]:
+        """List the pages."""
+        page = Route.page
+        return [
+            page("GET", "/", self.get_positions, "admin"),
+            page("GET", _ONE, self.get_group, "admin"),
+            page("POST", f"{_ONE}/limits", self.post_limits, "admin", form=_ONE),
+            page("POST", f"{_ONE}/freeze", self.post_freeze, "admin", form=_ONE),
+            page("POST", f"{_ONE}/release", self.post_release, "admin", form=_ONE),
+            page("POST", f"{_ONE}/approve", self.post_approve, "admin", form=_ONE),
+            page("POST", f"{_ONE}/refuse", self.post_refuse, "admin", form=_ONE),
+            page("GET", "/invite", self.get_invite, "admin"),
+            page("POST", "/invite", self.post_invite, "admin", form="/invite"),
+        ]
+
+    async def get_positions(self, request: web.Request) -> web.Response:
+        """Show all positions against their limits, and what needs a look."""
+        found = await self._groups.groups()
+        links = (await self._links.links()).links
+        newest = await self._alarms.alarms(
+            PageQuery(page_size=_NEWEST_ALARMS), request[VISIT].language
+        )
+        return self._pages.show(
+            request,
+            "positions.html",
+            found=found,
+            bars=bars(found.groups),
+            near={one.group: nearest_limit(one) for one in found.groups},
+            silent=[one for one in links if one.is_silent or one.state != "compared"],
+            alarms=newest.alarms,
+        )
+
+    # One group.
+
+    async def get_group(self, request: web.Request) -> web.Response:
+        """Show one group, with what may be decided on it."""
+        one = await self._groups.group(request.match_info["group"])
+        return self._show_group(request, one)
+
+    def _show_group(
+        self,
+        request: web.Request,
+        one: PositionAnswer,
+        status: int = 200,
+        told: str = "",
+        typed: LimitFields | None = None,
+        errors: dict[str, str] | None = None,
+    ) -> web.Response:
+        figures = self._pages.figures(request)
+        carried = forms.read_address_fields(request, LimitFields)
+        if typed is None:
+            # What was typed before somebody had to sign in again.
+            typed = LimitFields(
+                floor=carried.floor or write_hours(one.floor or 0, figures),
+                ceiling=carried.ceiling or write_hours(one.ceiling or 0, figures),
+            )
+        return self._pages.show(
+            request,
+            "group.html",
+            status=status,
+            group=one,
+            gauge=gauge(one.floor, one.position, one.ceiling),
+            near=nearest_limit(one),
+            told=told,
+            typed=typed,
+            errors=errors or {},
+            saved=request.query.get("saved", ""),
+        )
+
+    async def post_limits(self, request: web.Request) -> web.Response:
+        """Set a group's limits; an unread number leaves all as it is."""
+        one = await self._groups.group(request.match_info["group"])
+        typed = await forms.read_form(request, LimitFields)
+        limits, errors = self._read_limits(request, typed)
+        if errors:
+            return self._show_group(request, one, 422, typed=typed, errors=errors)
+        figures = self._pages.figures(request)
+        floor, ceiling = -limits["floor"], limits["ceiling"]
+        # Limits set by a program may be finer than what is shown here.
+        if one.floor is not None and typed.floor == write_hours(one.floor, figures):
+            floor = one.floor
+        if one.ceiling is not None and typed.ceiling == write_hours(
+            one.ceiling, figures
+        ):
+            ceiling = one.ceiling
+        group = self._groups.known(one.group)
+        return await self._decide(request, Limit(group, floor, ceiling), "limits")
+
+    def _read_limits(
+        self, request: web.Request, typed: LimitFields | InviteFields
+    ) -> tuple[dict[str, int], dict[str, str]]:
+        """Read both limits; gives them by field, and what is wrong with others."""
+        limits, errors = {}, {}
+        for field in ("floor", "ceiling"):
+            read = read_hours(getattr(typed, field), request[VISIT].language)
+            if isinstance(read, AmountFault):
+                errors[field] = self._pages.say(request, f"group.hours-{read}")
+            else:
+                limits[field] = read
+        return limits, errors
+
+    async def post_freeze(self, request: web.Request) -> web.Response:
+        """Freeze a group; one that is frozen stays so."""
+        group = self._groups.known(request.match_info["group"])
+        return await self._decide(request, Freeze(group), "freeze")
+
+    async def post_release(self, request: web.Request) -> web.Response:
+        """Release a group; one that is active stays so."""
+        group = self._groups.known(request.match_info["group"])
+        return await self._decide(request, Release(group), "release")
+
+    async def post_approve(self, request: web.Request) -> web.Response:
+        """Approve the very proposal that was seen."""
+        group = self._groups.known(request.match_info["group"])
+        number = await _read_number(request)
+        return await self._decide(request, Approve(group, number), "approve")
+
+    async def post_refuse(self, request: web.Request) -> web.Response:
+        """Say no to the very proposal that was seen."""
+        group = self._groups.known(request.match_info["group"])
+        number = await _read_number(request)
+        return await self._decide(request, Disapprove(group, number), "refuse")
+
+    async def _decide(
+        self, request: web.Request, order: GroupOrder, saved: str
+    ) -> web.Response:
+        """Have it decided; a no stands on the group's page, above how it is now."""
+        try:
+            await self._groups.decide(order)
+        except Problem as problem:
+            if problem.code is None:
+                raise
+            told = self._pages.refusal(request, problem)
+            one = await self._groups.group(order.group)
+            return self._show_group(request, one, problem.status, told)
+        return see_other(f"/groups/{order.group}?saved={saved}")
+
+    # Inviting.
+
+    async def get_invite(self, request: web.Request) -> web.Response:
+        """Show where to invite a group, and who was invited and has not come yet."""
+        typed = forms.read_address_fields(request, InviteFields)
+        typed = InviteFields(
+            group=typed.group,
+            floor=typed.floor or _LIMIT_HOURS,
+            ceiling=typed.ceiling or _LIMIT_HOURS,
+        )
+        return await self._show_invite(request, typed)
+
+    async def _show_invite(
+        self,
+        request: web.Request,
+        typed: InviteFields,
+        errors: dict[str, str] | None = None,
+        **values: object,
+    ) -> web.Response:
+        shown = {"made": None} | values
+        return self._pages.show(
+            request,
+            "invite.html",
+            status=422 if errors else 200,
+            typed=typed,
+            errors=errors or {},
+            open_ones=(await self._invitations.invitations()).invitations,
+            **shown,
+        )
+
+    async def post_invite(self, request: web.Request) -> web.Response:
+        """Invite a group; its link is shown once, on the page that answers."""
+        typed = await forms.read_form(request, InviteFields)
+        limits, errors = self._read_limits(request, typed)
+        if errors:
+            return await self._show_invite(request, typed, errors)
+        asked = InvitationRequest(
+            group=typed.group.strip().lower(),
+            floor=-limits["floor"],
+            ceiling=limits["ceiling"],
+        )
+        try:
+            made = await self._invitations.invite(asked)
+        except MalformedMessageError:
+            told = self._pages.say(request, "invite.no-name")
+            return await self._show_invite(request, typed, {"group": told})
+        except Problem as problem:
+            if problem.kind != "group-there":
+                raise
+            told = self._pages.say(request, "invite.group-there")
+            return await self._show_invite(request, typed, {"group": told})
+        return await self._show_invite(request, typed, made=made)
+
+
+async def _read_number(request: web.Request) -> int:
+    """Read which proposal is meant, as the page wrote it."""
+    text = (await forms.read_form(request, ProposalFields)).proposal
+    is_number = text.isascii() and text.isdigit() and len(text) <= _NUMBER_LENGTH_MAX
+    if not is_number or not 0 < int(text) <= INTEGER_MAX:
+        raise MalformedMessageError("proposal", text, "the number of a proposal")
+    return int(text)
