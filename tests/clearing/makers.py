@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from clearing.api.groups import PositionAnswer
 from clearing.rules import HubView, Invitation
 from protocol.address import Group
 from protocol.directory import keyring
@@ -13,6 +14,7 @@ from protocol.messages import (
     TransferDecision,
     line_hash,
 )
+from protocol.peer.web.units import RateAnswer, UnitAnswer
 from protocol.transfer import NOW_MS, Transfer
 from tests.peer.makers import (
     LOG,
@@ -87,3 +89,29 @@ def invitation(**changes: Any) -> Invitation:
         "request_hash": None,
     }
     return Invitation(**(fields | changes))
+
+
+def position_answer(**changes: Any) -> PositionAnswer:
+    """A group's position as answers show it, between no limits."""
+    fields: dict[str, Any] = {
+        "group": "oostende",
+        "name": "LETS Oostende",
+        "same_name": [],
+        "state": "active",
+        "unit": UnitAnswer("blusser", "blussers", "bl", 0),
+        "rate": RateAnswer(
+            version=1, milliseconds=180_000, per_hour="20", minutes_per_unit="3"
+        ),
+        "position": 0,
+        "held_out": 0,
+        "held_in": 0,
+        "floor": None,
+        "ceiling": None,
+        "link": "compared",
+        "mirror": None,
+        "position_at_mirror": None,
+        "is_mirrored": False,
+        "digits": "",
+        "proposal": None,
+    }
+    return PositionAnswer(**(fields | changes))

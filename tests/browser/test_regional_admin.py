@@ -1,0 +1,72 @@
+"""A regional admin follows her one-time link, looks at everything, and decides."""
+
+import pytest
+
+from protocol.peer.web.words import sentences
+from tests.browser.conftest import Window, Windows
+from tests.federation.world import Federation
+
+#: One of each is enough: these pages are made of the same pieces as members'.
+LOOKS = (("nl", "phone", "dark"), ("fr", "phone", "light"), ("en", "desktop", "light"))
+PAGES = ("/flows?days=36500", "/transfers", "/links", "/alarms", "/invite", "/profile")
+
+
+def signed_in(windows: Windows, town: Federation, **look: object) -> Window:
+    """Follow the link that the command makes."""
+    window = windows.open("hub", **look)  # type: ignore[arg-type]
+    window.page.goto(town.server("hub").run("sign-in")["sign_in"])
+    window.press("/welcome")
+    return window
+
+
+def paid(town: Federation) -> str:
+    """Let Marie of Oostende pay Bob of Mechelen, and wait until it is through."""
+    marie, bob = town.member("marie@oostende"), town.member("bob@mechelen")
+    transfer_id: str = town.pay(marie, bob, 3).id
+    town.settle()
+    return transfer_id
+
+
+@pytest.mark.parametrize(("language", "size", "colours"), LOOKS)
+def test_the_regional_admin_sees_that_all_sums_to_zero(
+    windows: Windows, town: Federation, language: str, size: str, colours: str
+) -> None:
+    said = sentences(language)  # type: ignore[arg-type]
+    transfer_id = paid(town)
+    window = signed_in(
+        windows, town, size=size, language=language, color_scheme=colours
+    )
+    assert said["positions.sums-good"] in window.text
+    window.look("positions")
+    for path in (*PAGES, "/groups/oostende", f"/transfers/{transfer_id}"):
+        window.go(path)
+        window.look(path)
+    assert window.text.count(said["transfer.signature-good"]) == 6
+
+
+def test_what_is_decided_without_scripts(windows: Windows, town: Federation) -> None:
+    said = sentences("en")
+    window = windows.open("hub", scripts=False)
+    link = town.server("hub").run("sign-in")["sign_in"]
+    window.go("/sign-in")
+    window.page.fill("#code", link)
+    window.press("/welcome")
+    window.go("/groups/mechelen")
+    window.page.fill("#floor", "0,5,5")
+    window.press("/groups/mechelen/limits")
+    assert said["group.hours-no-number"] in window.text
+    assert window.page.input_value("#floor") == "0,5,5"
+    window.page.fill("#floor", "500")
+    window.press("/groups/mechelen/limits")
+    assert said["group.saved"] in window.text
+    window.page.click("summary")
+    window.press("/groups/mechelen/freeze")
+    assert said["group.frozen"] in window.text
+    window.press("/groups/mechelen/release")
+    assert said["group.frozen"] not in window.text
+    window.go("/invite")
+    window.page.fill("#group", "veere")
+    window.press("/invite")
+    assert "veere" in window.page.input_value("#link")
+    window.look("invited", closely=False)
+    town.settle()

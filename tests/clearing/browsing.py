@@ -1,0 +1,71 @@
+"""The hub's pages as a browser without scripts sees them, in one process."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from clearing import app
+from clearing.commands.hub import STAFF
+from clearing.house import HubHouse
+from protocol.peer import access_store, runner
+from protocol.peer.steps import KillSwitch
+from protocol.peer.web.routes import Route
+from protocol.peer.web.sign_in import Door
+from tests.nodes.browsing import Browser, settings_of
+from tests.peer.federation import Federation, NewDatabase, federation, identity
+
+
+class Desk(NamedTuple):
+    """The hub's pages, and what runs behind them."""
+
+    federated: Federation
+    server: TestServer
+    table: list[Route]
+    stack: AsyncExitStack
+
+    async def browser(self, language: str = "en") -> Browser:
+        """Open another browser, with cookies of its own."""
+        client: TestClient[Any, Any] = TestClient(self.server)
+        await self.stack.enter_async_context(client.session)
+        return Browser(client, language)
+
+    async def code(self) -> str:
+        """Make a one-time code for the regional admin, as the command does."""
+        hub = self.federated.hub
+        async with hub.database.desk.acquire() as connection, connection.transaction():
+            return await access_store.invite_person(connection, *STAFF, hub.clock.now())
+
+    async def admin(self, language: str = "en") -> Browser:
+        """Sign the regional admin in, by her link."""
+        browser = await self.browser(language)
+        page = await browser.send(
+            await browser.get("/sign-in"), "/welcome", code=await self.code()
+        )
+        assert (page.status, page.place) == (200, "/"), page.text
+        return browser
+
+
+@asynccontextmanager
+async def desk(
+    new_database: NewDatabase, url: str = "http://hub.example.org"
+) -> AsyncIterator[Desk]:
+    """A federation, and its hub's pages as ``serve`` puts them together."""
+    async with AsyncExitStack() as stack:
+        federated = await stack.enter_async_context(federation(new_database))
+        hub = federated.hub
+        server = runner.Server(
+            settings_of(url),
+            hub.database,
+            hub.clerk,
+            hub.clock,
+            hub.metrics,
+            KillSwitch(""),
+            Door(hub.database, hub.clock),
+        )
+        assert isinstance(hub.house, HubHouse)
+        app.add_people(server, hub.house, identity())
+        test_server = TestServer(runner._application(server))
+        await stack.enter_async_context(test_server)
+        yield Desk(federated, test_server, server.api, stack)

@@ -1,0 +1,642 @@
+"""The hub's pages without scripts: what the regional admin sees, and enemies get."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clearing.pages.limits import read_hours
+from clearing.pages.pictures import bars, nearest_limit
+from protocol.peer import access_store
+from protocol.peer.web.figures import AmountFault
+from protocol.peer.web.routes import Route
+from protocol.peer.web.words import LANGUAGES, sentences
+from protocol.unit import HOUR
+from tests.clearing.browsing import Desk, desk
+from tests.clearing.makers import position_answer
+from tests.nodes.browsing import Browser, Page
+from tests.peer.federation import NewDatabase, order
+from tests.protocol.makers import OOSTENDE
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+EN = sentences("en")
+NOBODYS = "00000000-0000-8000-8000-000000000000"
+EVIL = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+GROUP = "/groups/oostende"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shown(shared_database: NewDatabase) -> AsyncIterator[Desk]:
+    async with desk(shared_database) as found:
+        yield found
+
+
+async def pay(shown: Desk, key: str) -> str:
+    """Let Marie of Oostende pay Bob of Mechelen 3 minutes; gives the transfer."""
+    one = order(key)
+    await shown.federated.nodes[OOSTENDE].clerk.take(one)
+    await shown.federated.quiet()
+    return one.transfer_id
+
+
+def pages_of(shown: Desk, *methods: str) -> list[Route]:
+    found = [one for one in shown.table if one.is_page]
+    assert len(found) > 20
+    return [one for one in found if one.method in methods]
+
+
+def place(route: Route, **names: str) -> str:
+    filled = {"id": NOBODYS, "name": "none.css", "group": "oostende"} | names
+    return route.path.format_map(filled)
+
+
+async def changed(shown: Desk) -> list[object]:
+    """All that a page could change."""
+    hub = shown.federated.hub
+    return [
+        await hub.ask("SELECT account_id, floor, ceiling, frozen FROM account"),
+        await hub.ask("SELECT count(*) FROM decision"),
+        await hub.ask("SELECT count(*) FROM invitation"),
+        await hub.ask("SELECT secret_hash FROM access ORDER BY 1"),
+        await hub.ask("SELECT person_id, language FROM person ORDER BY 1"),
+    ]
+
+
+# What she sees.
+
+
+async def test_all_positions_sum_to_zero_on_one_page(shown: Desk) -> None:
+    await pay(shown, "sum")
+    balances = await shown.federated.hub.balances()
+    assert balances["oostende"] == -balances["mechelen"] != 0
+    admin = await shown.admin()
+    page = await admin.get("/")
+    assert EN["positions.sums-good"] in page.text
+    assert "LETS Oostende" in page.text and "LETS Mechelen" in page.text
+    minutes = balances["mechelen"] // 60_000
+    assert f" {minutes} min" in page.text and f"-{minutes} min" in page.text
+    # One bar for each group, and each is drawn beside its number.
+    assert page.raw.count('class="track"') == 2
+
+
+async def test_a_sum_that_is_not_zero_calls_people(shown: Desk) -> None:
+    hub = shown.federated.hub
+    admin = await shown.admin()
+    await hub.change(
+        "UPDATE account SET balance = balance + 60000 WHERE account_id = 'reserve'"
+    )
+    try:
+        page = await admin.get("/")
+        assert page.status == 200
+        assert EN["positions.sums-bad"] in page.text
+        assert EN["positions.sums-good"] not in page.text
+    finally:
+        await hub.change(
+            "UPDATE account SET balance = balance - 60000 WHERE account_id = 'reserve'"
+        )
+
+
+async def test_flows_are_told_as_a_matrix_and_as_a_list(shown: Desk) -> None:
+    await pay(shown, "flow")
+    admin = await shown.admin()
+    page = await admin.get("/flows")
+    assert "oostende → mechelen" in page.text
+    assert '<table class="matrix">' in page.raw
+    for days in ("7", "365", "36500", "0", "x", "9" * 30):
+        page = await admin.get(f"/flows?days={days}")
+        assert page.status == 200 and "oostende → mechelen" in page.text, days
+
+
+async def test_what_cleared_long_ago_is_in_no_flow_of_this_week(shown: Desk) -> None:
+    transfer_id = await pay(shown, "long ago")
+    hub, admin = shown.federated.hub, await shown.admin()
+    [before] = await hub.ask("SELECT count(*) FROM transfer WHERE state = 'cleared'")
+    await hub.change(
+        "UPDATE transfer SET decided_at = decided_at - interval '8 days'"
+        f" WHERE transfer_id = '{transfer_id}'"
+    )
+
+    def told(count: int) -> str:
+        return EN["flows.payments" if count > 1 else "flows.payment"].format(
+            count=count
+        )
+
+    if before[0] > 1:
+        assert told(before[0] - 1) in (await admin.get("/flows?days=7")).text
+    assert told(before[0]) in (await admin.get("/flows?days=30")).text
+
+
+async def test_one_transfer_shows_who_said_what_and_that_they_signed_it(
+    shown: Desk,
+) -> None:
+    transfer_id = await pay(shown, "trail")
+    admin = await shown.admin()
+    page = await admin.send(await admin.get("/transfers"), "/transfers", id=transfer_id)
+    assert page.place == f"/transfers/{transfer_id}"
+    said = [
+        re.sub(r"\s+", " ", one)
+        for one in re.findall(r"<strong>([^<]+)</strong>\s*<small>([^<]+)", page.raw)
+        for one in [" ".join(one)]
+    ]
+    assert said == [
+        f"{EN['transfer.item-prepare']} oostende → hub",
+        f"{EN['transfer.item-offer']} hub → mechelen",
+        f"{EN['transfer.item-accept']} mechelen → hub",
+        f"{EN['transfer.item-answer']} hub → oostende",
+        f"{EN['transfer.item-decision']} hub → oostende",
+        f"{EN['transfer.item-decision']} hub → mechelen",
+    ]
+    assert page.text.count(EN["transfer.signature-good"]) == 6
+    # What was paid for is sealed, and nowhere here.
+    assert "eggs" not in page.raw and "marie" not in page.raw
+    assert f"/federation/v1/evidence/{transfer_id}" in page.links
+
+
+async def test_a_line_that_was_changed_later_is_no_longer_signed(shown: Desk) -> None:
+    transfer_id = await pay(shown, "forged")
+    hub, admin = shown.federated.hub, await shown.admin()
+
+    async def forge(old: str, new: str) -> None:
+        await hub.change(
+            "ALTER TABLE item DISABLE TRIGGER USER;"
+            "UPDATE item SET line = convert_to(replace(convert_from(line, 'UTF8'),"
+            f" '\"payer_rate\":{old}', '\"payer_rate\":{new}'), 'UTF8')"
+            f" WHERE position('{transfer_id}' in convert_from(line, 'UTF8')) > 0"
+            " AND direction = 'in' AND peer = 'oostende';"
+            "ALTER TABLE item ENABLE TRIGGER USER"
+        )
+
+    await forge("1", "2")
+    page = await admin.get(f"/transfers/{transfer_id}")
+    assert page.text.count(EN["transfer.signature-wrong"]) == 1
+    await forge("2", "1")
+    page = await admin.get(f"/transfers/{transfer_id}")
+    assert EN["transfer.signature-wrong"] not in page.text
+
+
+def ages(page: Page) -> list[str]:
+    """How many are under way, by age."""
+    return re.findall(r'<td class="figure">([0-9]+)</td>', page.raw)
+
+
+async def test_what_waits_is_counted_by_its_age(shown: Desk) -> None:
+    admin, hub = await shown.admin(), shown.federated.hub
+    one = order("waits")
+    node = shown.federated.nodes[OOSTENDE]
+    await node.clerk.take(one)
+    # Oostende's order reaches the hub; Mechelen hears nothing yet.
+    while not await hub.undecided():
+        await shown.federated.exchange(OOSTENDE)
+    page = await admin.get("/transfers")
+    assert ages(page) == ["1", "0", "0", "0"]
+    assert f"/transfers/{one.transfer_id}" in page.links
+    page = await admin.get(f"/transfers/{one.transfer_id}")
+    assert EN["transfer.offered"] in page.text
+    assert page.text.count(EN["transfer.item-offer"]) == 1
+    await hub.change(
+        "UPDATE transfer SET taken_at = taken_at - interval '2 hours'"
+        " WHERE state = 'offered'"
+    )
+    page = await admin.get("/transfers")
+    assert ages(page) == ["0", "0", "1", "0"]
+    await shown.federated.quiet()
+    assert EN["transfers.nothing"] in (await admin.get("/transfers")).text
+
+
+async def test_links_tell_who_was_heard(shown: Desk) -> None:
+    await shown.federated.quiet()
+    admin = await shown.admin()
+    page = await admin.get("/links")
+    assert page.text.count(EN["links.compared"]) == 2
+    assert EN["links.never"] not in page.text and EN["links.silent"] not in page.text
+
+
+async def test_a_group_that_says_nothing_for_two_minutes_is_silent(
+    shown: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = await shown.admin()
+    monkeypatch.setattr("clearing.api.links.SILENT_MS", -1)
+    assert (await admin.get("/links")).text.count(EN["links.silent"]) == 2
+    assert EN["links.silent"] in (await admin.get("/")).text
+
+
+async def test_alarms_are_told_with_what_to_do(shown: Desk) -> None:
+    hub, admin = shown.federated.hub, await shown.admin()
+    assert EN["alarms.nothing"] in (await admin.get("/alarms")).text
+    await hub.change(
+        "INSERT INTO alarm (at, about, told) SELECT now(), 'mirror',"
+        " 'alarm ' || n || ' <script>' FROM generate_series(1, 25) AS n"
+    )
+    try:
+        page = await admin.get("/alarms")
+        assert "alarm 25 <script>" in page.text and "<script>alarm" not in page.raw
+        assert "alarm 5 " not in page.text
+        [older] = [one for one in page.links if "cursor" in one]
+        assert "alarm 5 " in (await admin.get(older)).text
+        assert "alarm 25 " in (await admin.get("/")).text
+        assert (await admin.get("/alarms?cursor=x")).status == 400
+    finally:
+        await hub.change("DELETE FROM alarm")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_every_page_speaks_her_language(shown: Desk, language: str) -> None:
+    said = sentences(language)  # type: ignore[arg-type]
+    admin = await shown.admin(language)
+    for path, key in (
+        ("/", "positions.title"),
+        ("/flows", "flows.title"),
+        ("/transfers", "transfers.title"),
+        ("/links", "links.title"),
+        ("/alarms", "alarms.title"),
+        ("/invite", "invite.title"),
+        ("/profile", "profile.title"),
+        (GROUP, "group.limits"),
+    ):
+        page = await admin.get(path)
+        assert page.status == 200, path
+        assert f'<html lang="{language}">' in page.raw
+        assert said[key] in page.text, path
+
+
+# What she decides.
+
+
+async def limits(shown: Desk) -> tuple[int, int]:
+    [row] = await shown.federated.hub.ask(
+        "SELECT floor, ceiling FROM account WHERE account_id = 'oostende'"
+    )
+    return row["floor"], row["ceiling"]
+
+
+async def test_limits_are_set_in_hours_and_what_is_wrong_stays_typed(
+    shown: Desk,
+) -> None:
+    admin = await shown.admin("nl")
+    page = await admin.get(GROUP)
+    page = await admin.send(page, f"{GROUP}/limits", floor="62,5", ceiling="1 000")
+    assert page.place == f"{GROUP}?saved=limits"
+    assert await limits(shown) == (-62 * HOUR - HOUR // 2, 1000 * HOUR)
+    page = await admin.get(GROUP)
+    assert page.form(f"{GROUP}/limits").fields == {"floor": "62,50", "ceiling": "1000"}
+    before = await changed(shown)
+    page = await admin.send(page, f"{GROUP}/limits", floor="veel", ceiling="10")
+    assert (page.status, page.wrong) == (422, ["floor"])
+    assert page.form(f"{GROUP}/limits").fields == {"floor": "veel", "ceiling": "10"}
+    assert await changed(shown) == before
+
+
+async def test_limits_finer_than_what_is_shown_are_left_alone(shown: Desk) -> None:
+    admin = await shown.admin()
+    token = await admin_token(shown)
+    answer = await admin.client.post(
+        "/api/v1/groups/oostende/limits",
+        json={"floor": -HOUR - 1, "ceiling": HOUR + 1},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.status == 200
+    page = await admin.get(GROUP)
+    page = await admin.send(page, f"{GROUP}/limits", ceiling="2000")
+    assert await limits(shown) == (-HOUR - 1, 2000 * HOUR)
+
+
+async def admin_token(shown: Desk) -> str:
+    hub = shown.federated.hub
+    async with hub.database.desk.acquire() as connection:
+        return await access_store.new_errand(
+            connection, "@admin", ("admin", "read"), hub.clock.now()
+        )
+
+
+async def test_a_group_is_frozen_and_released(shown: Desk) -> None:
+    admin = await shown.admin()
+    page = await admin.send(await admin.get(GROUP), f"{GROUP}/freeze")
+    assert page.place == f"{GROUP}?saved=freeze"
+    assert EN["group.saved"] in page.text and EN["group.frozen"] in page.text
+    assert EN["group.frozen"] in (await admin.get("/")).text
+    # The same button on a page that was left open does no harm.
+    page = await admin.post(f"{GROUP}/freeze", {})
+    assert page.place == f"{GROUP}?saved=freeze"
+    page = await admin.send(page, f"{GROUP}/release")
+    assert EN["group.frozen"] not in page.text
+    await shown.federated.quiet()
+
+
+async def test_a_proposal_that_does_not_wait_is_told_on_the_groups_page(
+    shown: Desk,
+) -> None:
+    admin = await shown.admin()
+    for verb in ("approve", "refuse"):
+        page = await admin.post(f"{GROUP}/{verb}", {"proposal": "7"})
+        assert page.status == 409
+        told = "Proposal 7 of oostende does not wait."
+        assert told in page.text and page.form(f"{GROUP}/limits")
+    for wrong in ("", "0", "-1", "x", "9" * 40, "\u0661"):
+        page = await admin.post(f"{GROUP}/approve", {"proposal": wrong})
+        assert page.status == 400, wrong
+
+
+async def test_an_invitation_is_shown_once_and_only_its_hash_is_kept(
+    shown: Desk,
+) -> None:
+    admin, hub = await shown.admin(), shown.federated.hub
+    page = await admin.send(
+        await admin.get("/invite"), "/invite", group=" Veere ", floor="50", ceiling="60"
+    )
+    [link] = re.findall(r"<textarea[^>]*>([^<]+)</textarea>", page.raw)
+    assert "veere" in link
+    rows = await hub.ask("SELECT * FROM invitation WHERE group_name = 'veere'")
+    assert [(row["floor"], row["ceiling"]) for row in rows] == [(-50 * HOUR, 60 * HOUR)]
+    page = await admin.get("/invite")
+    assert "veere" in page.text and link not in page.raw
+    for name, key in (
+        ("oostende", "invite.group-there"),
+        ("hub", "invite.no-name"),
+        ("reserve", "invite.no-name"),
+        ("Één", "invite.no-name"),
+        ("", "invite.no-name"),
+        ("x" * 5000, "invite.no-name"),
+    ):
+        page = await admin.post(
+            "/invite", {"group": name, "floor": "1", "ceiling": "1"}
+        )
+        assert (page.status, page.wrong) == (422, ["group"]), name
+        assert EN[key] in page.text
+
+
+# Signing in.
+
+
+async def test_a_link_is_good_once_and_leads_where_she_was_going(shown: Desk) -> None:
+    browser, code = await shown.browser(), await shown.code()
+    page = await browser.get("/flows?days=7")
+    assert page.place.startswith("/sign-in")
+    page = await browser.send(page, "/welcome", code="x")
+    assert (page.status, page.wrong) == (401, ["code"])
+    page = await browser.send(page, "/welcome", code=f"http://hub/welcome#{code}")
+    assert page.place == "/flows?days=7"
+    other = await shown.browser()
+    page = await other.send(await other.get("/sign-in"), "/welcome", code=code)
+    assert page.status == 401
+
+
+@pytest.mark.parametrize("place", ["//evil.example", "https://evil.example", "/\\x"])
+async def test_signing_in_leads_to_no_other_server(shown: Desk, place: str) -> None:
+    browser = await shown.browser()
+    fields = {"code": await shown.code(), "next": place}
+    page = await browser.post("/welcome", fields)
+    assert page.place == "/"
+
+
+async def test_a_session_that_ended_in_mid_form_loses_nothing(shown: Desk) -> None:
+    admin = await shown.admin()
+    await admin.get(GROUP)
+    await admin.post("/sign-out", {})
+    before = await changed(shown)
+    page = await admin.post(f"{GROUP}/limits", {"floor": "77", "ceiling": "88"})
+    assert page.status == 401 and await changed(shown) == before
+    page = await admin.send(page, "/welcome", code=await shown.code())
+    assert page.form(f"{GROUP}/limits").fields == {"floor": "77", "ceiling": "88"}
+
+
+# Enemies.
+
+
+@pytest.mark.parametrize("said", [EVIL, {"Origin": "null"}, {}])
+async def test_nothing_is_taken_from_other_pages(
+    shown: Desk, said: dict[str, str]
+) -> None:
+    admin = await shown.admin()
+    before = await changed(shown)
+    for route in pages_of(shown, "POST"):
+        answer = await admin.client.post(
+            place(route),
+            data={"group": "gent", "floor": "1", "ceiling": "1", "language": "fr"},
+            headers={"Accept": "text/html", **said},
+            allow_redirects=False,
+        )
+        assert answer.status == 403, route.path
+    assert await changed(shown) == before
+
+
+async def test_strangers_and_those_without_the_right_see_nothing(shown: Desk) -> None:
+    stranger, weak = await shown.browser(), await shown.admin()
+    hub = shown.federated.hub
+    [newest] = await hub.ask(
+        "SELECT secret_hash FROM access ORDER BY since DESC LIMIT 1"
+    )
+    await hub.change(
+        "UPDATE access SET scopes = array_remove(scopes, 'admin')"
+        f" WHERE secret_hash = '{newest['secret_hash']}'"
+    )
+    before = await changed(shown)
+    tried = 0
+    for route in pages_of(shown, "GET", "POST"):
+        if route.scope != "admin":
+            continue
+        tried += 1
+        if route.method == "GET":
+            assert (await stranger.get(place(route))).place.startswith("/sign-in")
+            assert (await weak.get(place(route))).status == 403, route.path
+        else:
+            assert (await stranger.post(place(route), {})).status == 401, route.path
+            assert (await weak.post(place(route), {})).status == 403, route.path
+    assert tried > 12 and await changed(shown) == before
+
+
+async def test_what_nobody_has_is_not_there(shown: Desk) -> None:
+    admin = await shown.admin()
+    before = await changed(shown)
+    tried = 0
+    for route in pages_of(shown, "GET", "POST"):
+        if not re.search(r"{(id|group)}", route.path):
+            continue
+        tried += 1
+        for name in (
+            NOBODYS,
+            "x",
+            "reserve",
+            "hub",
+            "%00",
+            "..%2f",
+            "%c3%a9",
+            "a" * 900,
+        ):
+            path = place(route, id=name, group=name)
+            if route.method == "GET":
+                page = await admin.get(path)
+            else:
+                fields = {"floor": "1", "ceiling": "1", "proposal": "1"}
+                page = await admin.post(path, fields)
+            assert page.status in (400, 404), (path, page.status)
+    assert tried == 7 and await changed(shown) == before
+
+
+async def test_every_page_has_a_strict_policy_and_is_kept_nowhere(shown: Desk) -> None:
+    admin = await shown.admin()
+    transfer_id = await pay(shown, "policy")
+    for route in pages_of(shown, "GET"):
+        if route.path == "/static/{name}":
+            continue
+        page = await admin.get(place(route, id=transfer_id))
+        assert page.status == 200, route.path
+        assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+        assert page.headers["Cache-Control"] == "no-store", route.path
+        assert not re.search(r"<script(?![^>]* src=)|\son\w+=|\sstyle=", page.raw)
+
+
+TEXTS = st.text(max_size=40) | st.sampled_from(
+    [
+        "",
+        "0",
+        "1",
+        "-1",
+        "1e9",
+        "10" * 20,
+        "\u0661",
+        "\0",
+        "\u202e",
+        "x" * 3000,
+        NOBODYS,
+    ]
+)
+FIELDS = (
+    "group",
+    "floor",
+    "ceiling",
+    "proposal",
+    "id",
+    "days",
+    "cursor",
+    "next",
+    "code",
+)
+#: These end the session of who asks.
+ENDING = ("/sign-out", "/sign-in", "/sessions/end")
+
+
+async def test_no_nonsense_brings_a_page_down(shown: Desk) -> None:
+    drawn: list[dict[str, str]] = []
+
+    @settings(max_examples=20, derandomize=True, database=None)
+    @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, TEXTS)))
+    def collect(fields: dict[str, str]) -> None:
+        drawn.append(fields)
+
+    collect()
+    admin = await shown.admin()
+    for route in pages_of(shown, "GET", "POST"):
+        if route.path in ENDING:
+            continue
+        for fields in drawn:
+            status = await ask_with(admin, route, fields)
+            assert status < 500, (route.path, fields)
+    assert (await admin.get("/")).place == "/"
+
+
+async def ask_with(browser: Browser, route: Route, fields: dict[str, str]) -> int:
+    said = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+    sent = {"params": fields} if route.method == "GET" else {"data": fields}
+    answer = await browser.client.request(
+        route.method,
+        place(route),
+        headers=said,
+        allow_redirects=False,
+        **sent,  # type: ignore[arg-type]
+    )
+    return answer.status
+
+
+# The API beside them.
+
+
+async def test_programs_are_told_the_same(shown: Desk) -> None:
+    transfer_id = await pay(shown, "program")
+    token = await admin_token(shown)
+    browser = await shown.browser()
+
+    async def ask(path: str) -> dict[str, object]:
+        answer = await browser.client.get(
+            f"/api/v1/{path}", headers={"Authorization": f"Bearer {token}"}
+        )
+        assert answer.status == 200, path
+        told: dict[str, object] = await answer.json()
+        return told
+
+    told = await ask(f"transfers/{transfer_id}")
+    items = told["items"]
+    assert isinstance(items, list)
+    assert [one["signature"] for one in items] == ["good"] * 6
+    assert items[0]["from"] == "oostende"
+    [flow] = (await ask("flows"))["flows"]  # type: ignore[misc]
+    assert (flow["payer_group"], flow["payee_group"]) == ("oostende", "mechelen")
+    links = (await ask("links"))["links"]
+    assert [one["waiting"] for one in links] == [0, 0]  # type: ignore[attr-defined]
+    assert (await ask("transfers"))["oldest"] == []
+    for path in ("flows?days=0", "flows?days=x", "flows?day=1", "transfers/x"):
+        answer = await browser.client.get(
+            f"/api/v1/{path}", headers={"Authorization": f"Bearer {token}"}
+        )
+        assert answer.status in (400, 404), path
+        answer = await browser.client.get(f"/api/v1/{path}")
+        assert answer.status == 401
+
+
+# Pure.
+
+
+@pytest.mark.parametrize(
+    ("typed", "milliseconds"),
+    [
+        ("0", 0),
+        ("-0", 0),
+        ("100", 100 * HOUR),
+        ("-100", 100 * HOUR),
+        ("0,01", HOUR // 100),
+        ("27777777", 27777777 * HOUR),
+        ("27777778", AmountFault.TOO_LARGE),
+        ("0,125", AmountFault.TWO_WAYS),
+        ("0,1234", AmountFault.TOO_FINE),
+        ("", AmountFault.MISSING),
+        ("--1", AmountFault.NOT_POSITIVE),
+        ("1.000.000.000.000.000", AmountFault.TOO_LARGE),
+    ],
+)
+async def test_hours_are_read_as_people_type_them(
+    typed: str, milliseconds: int | AmountFault
+) -> None:
+    assert read_hours(typed, "nl") == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("position", "told"),
+    [(-80, "floor"), (-79, ""), (0, ""), (79, ""), (80, "ceiling"), (120, "ceiling")],
+)
+async def test_a_word_comes_before_a_limit_is_reached(position: int, told: str) -> None:
+    one = position_answer(position=position, floor=-100, ceiling=100)
+    assert nearest_limit(one) == told
+
+
+async def test_what_is_set_aside_counts_towards_a_limit() -> None:
+    one = position_answer(position=-70, held_out=10, floor=-100, ceiling=100)
+    assert nearest_limit(one) == "floor"
+    one = position_answer(position=70, held_in=10, floor=-100, ceiling=100)
+    assert nearest_limit(one) == "ceiling"
+    assert nearest_limit(position_answer(position=0, floor=0, ceiling=0)) == ""
+
+
+@given(st.lists(st.integers(-(10**14), 10**14), min_size=1, max_size=8))
+async def test_bars_stay_inside_their_picture_and_share_a_zero(
+    positions: list[int],
+) -> None:
+    found = bars(
+        position_answer(group=f"g{place}", position=one, floor=-50, ceiling=50)
+        for place, one in enumerate(positions)
+    )
+    assert len({one.zero for one in found.values()}) == 1
+    for one in found.values():
+        assert 0 <= one.left <= 1000 and 0 <= one.left + one.length <= 1004
+        assert 0 <= one.floor <= one.zero <= one.ceiling <= 1000
