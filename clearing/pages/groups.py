@@ -7,7 +7,7 @@ from clearing.api.groups import GroupsApi, PositionAnswer
 from clearing.api.invitations import InvitationRequest, InvitationsApi
 from clearing.api.links import LinksApi
 from clearing.pages.limits import read_hours, write_hours
-from clearing.pages.pictures import bars, nearest_limit
+from clearing.pages.pictures import bar, nearest_limit
 from clearing.rules import Approve, Disapprove, Freeze, GroupOrder, Limit, Release
 from protocol.errors import MalformedMessageError
 from protocol.peer.web import forms
@@ -99,7 +99,7 @@ class GroupPages:
             request,
             "positions.html",
             found=found,
-            bars=bars(found.groups),
+            bars={one.group: bar(one) for one in found.groups},
             near={one.group: nearest_limit(one) for one in found.groups},
             silent=[one for one in links if one.is_silent or one.state != "compared"],
             alarms=newest.alarms,

@@ -1,6 +1,6 @@
 """Where bars of a picture begin and end; the drawing itself is in the templates."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -13,49 +13,37 @@ NEAR_PERCENT = 80
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """A position between its limits, as places from 0 to 1000 on one scale for all.
+    """A position between its limits, as places from 0 to 1000; 0 is in the middle.
+
+    The left end is the lowest position and the right end the highest: how far the bar
+    reaches tells how much of its room a group has used, whatever its limits are.
 
     Attributes:
-        zero: where 0 is, the same for all.
-        left: where the bar between 0 and the position begins.
+        left: where the bar between the middle and the position begins.
         length: how long it is.
-        floor: where the lowest position is.
-        ceiling: where the highest position is.
         is_below: the position is negative.
     """
 
-    zero: int
     left: int
     length: int
-    floor: int
-    ceiling: int
     is_below: bool
 
 
-def bars(groups: Iterable[PositionAnswer]) -> dict[str, Bar]:
-    """Place all positions on one scale, so that what one gave another got is seen."""
-    found = list(groups)
-    ends = [0, *(one.position for one in found)]
-    ends += [limit for one in found for limit in (one.floor, one.ceiling) if limit]
-    lowest, highest = min(ends), max(ends)
-    span = max(highest - lowest, 1)
+#: A little is seen as a little, and not as nothing.
+_LENGTH_MIN = 6
+MIDDLE = WIDTH // 2
 
-    def place(amount: int) -> int:
-        return (amount - lowest) * WIDTH // span
 
-    made = {}
-    for one in found:
-        left, right = sorted((place(0), place(one.position)))
-        made[one.group] = Bar(
-            zero=place(0),
-            left=left,
-            # A little is seen as a little, and not as nothing.
-            length=max(right - left, 4) if one.position else 0,
-            floor=place(lowest if one.floor is None else one.floor),
-            ceiling=place(highest if one.ceiling is None else one.ceiling),
-            is_below=one.position < 0,
-        )
-    return made
+def bar(one: PositionAnswer) -> Bar:
+    """Place a position between its limits."""
+    limit = one.floor if one.position < 0 else one.ceiling
+    length = 0
+    if one.position:
+        used = MIDDLE * one.position // limit if limit else MIDDLE
+        # Without a limit there is no telling how much is used; a limit of 0 is.
+        length = _LENGTH_MIN if limit is None else min(max(used, _LENGTH_MIN), MIDDLE)
+    is_below = one.position < 0
+    return Bar(MIDDLE - length if is_below else MIDDLE, length, is_below)
 
 
 def nearest_limit(one: PositionAnswer) -> str:

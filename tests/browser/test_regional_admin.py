@@ -21,10 +21,10 @@ def signed_in(windows: Windows, town: Federation, **look: object) -> Window:
 
 def paid(town: Federation) -> str:
     """Let Marie of Oostende pay Bob of Mechelen, and wait until it is through."""
-    marie, bob = town.member("marie@oostende"), town.member("bob@mechelen")
-    transfer_id: str = town.pay(marie, bob, 3).id
-    town.settle()
-    return transfer_id
+    ordered = town.pay("marie@oostende", "bob@mechelen", 3)
+    town.end_of(ordered)
+    assert ordered.transfer_id is not None
+    return ordered.transfer_id
 
 
 @pytest.mark.parametrize(("language", "size", "colours"), LOOKS)
@@ -69,4 +69,4 @@ def test_what_is_decided_without_scripts(windows: Windows, town: Federation) -> 
     window.press("/invite")
     assert "veere" in window.page.input_value("#link")
     window.look("invited", closely=False)
-    town.settle()
+    town.wait_compared()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clearing.pages.limits import read_hours
-from clearing.pages.pictures import bars, nearest_limit
+from clearing.pages.pictures import bar, nearest_limit
 from protocol.peer import access_store
 from protocol.peer.web.figures import AmountFault
 from protocol.peer.web.routes import Route
@@ -628,15 +628,31 @@ async def test_what_is_set_aside_counts_towards_a_limit() -> None:
     assert nearest_limit(position_answer(position=0, floor=0, ceiling=0)) == ""
 
 
-@given(st.lists(st.integers(-(10**14), 10**14), min_size=1, max_size=8))
-async def test_bars_stay_inside_their_picture_and_share_a_zero(
-    positions: list[int],
+@pytest.mark.parametrize(
+    ("position", "drawn"),
+    [
+        (0, (500, 0, False)),
+        (25, (500, 250, False)),
+        (50, (500, 500, False)),
+        (51, (500, 500, False)),
+        (1, (500, 10, False)),
+        (-50, (250, 250, True)),
+        (-100, (0, 500, True)),
+        (-999, (0, 500, True)),
+    ],
+)
+async def test_a_bar_reaches_as_far_as_the_room_is_used(
+    position: int, drawn: tuple[int, int, bool]
 ) -> None:
-    found = bars(
-        position_answer(group=f"g{place}", position=one, floor=-50, ceiling=50)
-        for place, one in enumerate(positions)
-    )
-    assert len({one.zero for one in found.values()}) == 1
-    for one in found.values():
-        assert 0 <= one.left <= 1000 and 0 <= one.left + one.length <= 1004
-        assert 0 <= one.floor <= one.zero <= one.ceiling <= 1000
+    found = bar(position_answer(position=position, floor=-100, ceiling=50))
+    assert (found.left, found.length, found.is_below) == drawn
+
+
+@pytest.mark.parametrize("limit", [None, 0, 10**14])
+async def test_a_bar_without_room_or_with_all_of_it_is_drawn_too(
+    limit: int | None,
+) -> None:
+    ends = {"floor": None if limit is None else -limit, "ceiling": limit}
+    for position in (-1, 1):
+        found = bar(position_answer(position=position, **ends))
+        assert found.length == (500 if limit == 0 else 6)
