@@ -248,6 +248,8 @@ def serve(federation: Federation) -> None:
     print(f"  members sign in there with: {federation.data / 'sign-ins.txt'}")
     settings = federation.nodes["oostende"].config
     print("  every server's API is described at /api/openapi.json")
+    link = federation.hub.run("sign-in")["sign_in"]
+    print(f"  the regional admin signs in at the hub, once, with: {link}")
     told = f"interlets-node sign-in --config {settings}"
     print(f"  a code for the treasurer of Oostende: .venv/bin/{told}", flush=True)
     while all(server.process.poll() is None for server in federation.servers):

@@ -204,6 +204,13 @@ WRITING = [
             ("limits", {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS}),
         )
     ),
+    Writing(
+        "hub",
+        "POST",
+        "/api/v1/invitations",
+        "admin",
+        {"group": "veere", "floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS},
+    ),
 ]
 #: Good bodies that are answered with a no: nothing is there that they could be about.
 NOBODY_THERE = {
