@@ -9,7 +9,7 @@ from clearing import audit as hub_audit
 from clearing.invitations import read_new_group
 from clearing.log_store import Identity
 from clearing.rules import Proposal
-from protocol.address import FederationId, Group, federation_id, read_group
+from protocol.address import HUB, FederationId, Group, federation_id, read_group
 from protocol.directory import (
     check_digits,
     entry_key,

@@ -2,12 +2,11 @@
 
 from aiohttp import web
 
-from protocol.peer import session_store
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
-from protocol.peer.web.pages import VISIT, Pages
+from protocol.peer.web.pages import Pages
 from protocol.peer.web.routes import Route
-from protocol.peer.web.sessions import browser_of
+from protocol.peer.web.sessions import PROFILE, profile_values
 
 
 class ProfilePages:
@@ -26,20 +25,9 @@ class ProfilePages:
 
     def routes(self) -> list[Route]:
         """List the pages."""
-        return [Route.page("GET", "/profile", self.get_profile, "read")]
+        return [Route.page("GET", PROFILE, self.get_profile, "read")]
 
     async def get_profile(self, request: web.Request) -> web.Response:
         """Show where she is signed in."""
-        session = request[VISIT].session
-        assert session is not None, "the door has let her in"
-        async with self._database.readers.acquire() as connection:
-            sessions = await session_store.read_sessions(
-                connection, session.caller.person_id, self._clock.now()
-            )
-        return self._pages.show(
-            request,
-            "profile.html",
-            sessions=sessions,
-            browser=browser_of,
-            saved=request.query.get("saved", ""),
-        )
+        values = await profile_values(request, self._database, self._clock)
+        return self._pages.show(request, "profile.html", **values)

@@ -19,7 +19,7 @@ from protocol.peer.web.pages import NavEntry, Pages, Site
 from protocol.peer.web.routes import Route
 
 MENU = tuple(
-    NavEntry(path, f"menu.{name}", "admin", of_account=False)
+    NavEntry(path, f"menu.{name}", ("admin",), of_account=False)
     for path, name in (
         ("/", "positions"),
         ("/flows", "flows"),

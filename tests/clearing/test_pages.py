@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clearing.pages.limits import read_hours
@@ -521,7 +521,12 @@ ENDING = ("/sign-out", "/sign-in", "/sessions/end")
 async def test_no_nonsense_brings_a_page_down(shown: Desk) -> None:
     drawn: list[dict[str, str]] = []
 
-    @settings(max_examples=20, derandomize=True, database=None)
+    @settings(
+        max_examples=20,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],  # of a busy machine
+    )
     @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, TEXTS)))
     def collect(fields: dict[str, str]) -> None:
         drawn.append(fields)

@@ -85,10 +85,17 @@ JARGON = re.compile(
 )
 
 
+#: Whoever runs a group or the hub knows their words.
+FOR_STAFF = (
+    *("treasurer.", "hub.", "positions.", "group.", "invite.", "flows."),
+    *("transfers.", "transfer.", "links.", "alarms."),
+)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_members_read_no_jargon(language: Language) -> None:
     for key, sentence in sentences(language).items():
-        if not key.startswith("treasurer."):
+        if not key.startswith(FOR_STAFF):
             assert not JARGON.search(sentence), key
 
 
