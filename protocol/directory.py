@@ -231,14 +231,36 @@ def fold(
         MalformedMessageError, NotSignedError, WeakKeyError: the group's part is
             not what the group could have signed, or its keys can never follow.
     """
+    record = read_record(decision, line, federation)
+    group = Group(decision.group)
+    before = directory.get(group)
+    if before is None and isinstance(decision, KeysDecision):
+        # Nobody would have signed for a former key that a hub names here.
+        expected = "none with a group's first entry"
+        raise MalformedMessageError("former", "former keys", expected)
+    _check_unused(directory, before, record)
+    if before is not None:
+        record = _following(before, record, decision)
+    return {**directory, group: record}
+
+
+def read_record(
+    decision: DirectoryDecision, line: bytes, federation: FederationId
+) -> GroupRecord:
+    """Read what one decision says of a group, whatever was decided before.
+
+    Former keys and their periods are then the hub's bare word: see ``fold``.
+
+    Raises:
+        MalformedMessageError, NotSignedError, WeakKeyError: as ``fold``, but for
+            what follows from what was before.
+    """
     entry = read_entry(decision.entry, federation)
     if entry.group != decision.group:
         raise MalformedMessageError("group", decision.group, entry.group)
-    group = Group(entry.group)
-    before = directory.get(group)
     check_spans(decision, entry)
     former = tuple(former_keys(decision))
-    record = GroupRecord(
+    return GroupRecord(
         entry=entry,
         signed=decision.entry,
         state=decision.state,
@@ -249,10 +271,6 @@ def fold(
         former=former,
         used=frozenset((*former, *(key.key for key in entry.keys))),
     )
-    _check_unused(directory, before, record)
-    if before is not None:
-        record = _following(before, record, decision)
-    return {**directory, group: record}
 
 
 def _check_unused(

@@ -12,19 +12,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from protocol import merkle, strict_json
+from protocol import envelope, jws, merkle, strict_json
 from protocol.address import FederationId, Group, read_display_name, read_memo
 from protocol.base64url import read_base64url, write_base64url
 from protocol.checkpoint import SignedCheckpoint, read_checkpoint_of
 from protocol.directory import (
     GroupRecord,
     check_digits,
-    fold,
+    entry_key,
     keyring,
     read_hub_statement,
+    read_record,
 )
 from protocol.envelope import check_cover, check_proof
 from protocol.errors import MalformedMessageError, NotSignedError
+from protocol.keyring import key_id
 from protocol.messages import (
     Content,
     CountField,
@@ -106,6 +108,7 @@ class Proven(msgspec.Struct, frozen=True, kw_only=True):
     payer: GroupRecord
     payee: GroupRecord
     witnesses: list[Group]
+    former: list[str]
     content: Content | None
 
 
@@ -180,6 +183,10 @@ def prove_receipt(receipt: Receipt, federation: FederationId | None) -> Proven:
         payer=payer,
         payee=payee,
         witnesses=witnesses,
+        former=[
+            *_former_key(receipt.prepare, payer),
+            *_former_key(receipt.accept, payee),
+        ],
         content=_content_of(receipt.content, prepare, payer, payee),
     )
 
@@ -227,8 +234,7 @@ def _record_of(
     decision = read_item(_octets(proof.line))
     if not isinstance(decision, DirectoryDecision):
         raise NotSignedError("directory entry: not a decision about a group")
-    folded = fold({}, decision, _octets(proof.line), federation)
-    return folded[Group(decision.group)]
+    return read_record(decision, _octets(proof.line), federation)
 
 
 def _prepare_of(
@@ -261,6 +267,17 @@ def _prepare_of(
     if not decision.id == accept.id == prepare.id:
         raise NotSignedError("id: of different transfers")
     return prepare
+
+
+def _former_key(proof: ItemProof, record: GroupRecord) -> list[str]:
+    """Say so when a group's word is not by the key that its check digits are of."""
+    kid = jws.split(proof.envelope, envelope.TYP).kid
+    if kid == key_id(entry_key(record.entry.keys, "signing")):
+        return []
+    return [
+        f"{record.entry.group} signed with a former key, {kid}: that it was the "
+        "group's is the hub's word alone."
+    ]
 
 
 def _witness_of(
@@ -346,6 +363,7 @@ def describe(proven: Proven) -> list[str]:
         f"Shown the same log: {', '.join(proven.witnesses) or 'no other group'}.",
         f"Keys as the hub gave them; check digits: {_digits(proven, proven.payer)}, "
         f"{_digits(proven, proven.payee)}.",
+        *proven.former,
         "Not proved: that these keys are the groups' own, that the hub showed this "
         "log to everyone, that nothing was given back since, and what a member "
         "received for it.",

@@ -443,6 +443,15 @@ class Group:
         need(all(one is None or is_time(one) for one in times), "line 1: time")
         return kid, found
 
+    def former(self, proof: Found) -> list[str]:
+        kid, _ = unsigned(proof["envelope"], "interlets-envelope")
+        if kid == kid_of(self.keys["signing"]):
+            return []
+        return [
+            f"{self.name} signed with a former key, {kid}: that it was the group's is "
+            "the hub's word alone."
+        ]
+
     def check_proof(self, proof: Found, federation: str) -> None:
         kid, payload = self.open_line_1(proof["envelope"], ENVELOPE, federation)
         line = utf8(proof["line"])
@@ -602,6 +611,8 @@ def words(
         "Shown the same log: "
         f"{', '.join(one.name for one in witnesses) or 'no other group'}.",
         f"Keys as the hub gave them; check digits: {payer.digits}, {payee.digits}.",
+        *payer.former(receipt["prepare"]),
+        *payee.former(receipt["accept"]),
         "Not proved: that these keys are the groups' own, that the hub showed this log "
         "to everyone, that nothing was given back since, and what a member received "
         "for it.",

@@ -397,3 +397,15 @@ def test_installed_alone_it_verifies_in_an_empty_folder(
     done = verify("receipt.json", "--federation", FEDERATION)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("NOT genuine: ")
+
+
+def test_a_receipt_says_which_word_rests_on_a_former_key() -> None:
+    # The hub alone names former keys: without this it could forge a whole receipt
+    # under the group's true check digits.
+    told = {
+        name: [line for line in json.loads(raw)["told"] if "former key" in line]
+        for name, raw in VECTORS["genuine"].items()
+    }
+    [said] = told.pop("under a key that was replaced since")
+    assert said.startswith("oostende signed with a former key, ")
+    assert not any(told.values())

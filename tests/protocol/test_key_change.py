@@ -385,3 +385,13 @@ def test_no_chain_of_slipped_in_keys_is_too_long() -> None:
         said = None if by is None else key_change(entry, lasts[-1], by)
         known = decided(entry, said, before=known, signers=signers, lasts=list(lasts))
     assert trusted(known, frozenset())[OOSTENDE] == directory_of()[OOSTENDE]
+
+
+def test_a_groups_first_entry_has_no_former_keys() -> None:
+    # Otherwise a hub names a key of its own as one that the group has had, and signs
+    # as the group: its own entry and check digits look as they should.
+    known = {key: each for key, each in directory_of().items() if key != OOSTENDE}
+    entry = directory_of()[OOSTENDE].entry
+    decision = keys_decision(entry, (SLIPPED_IN, OOSTENDE), (1,))
+    with pytest.raises(MalformedMessageError, match="former keys"):
+        fold(known, decision, write_line(decision), FEDERATION)
