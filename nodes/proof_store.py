@@ -53,6 +53,11 @@ async def write(connection: AnyConnection, proofs: Sequence[Proof]) -> None:
         )
 
 
+async def keep_note(connection: AnyConnection, log: str, size: int, note: str) -> None:
+    """Keep a checkpoint that the hub no longer stands by, as it was signed."""
+    await connection.execute(_SQL["insert_checkpoints"], [log], [size], [note])
+
+
 async def read(connection: AnyConnection, transfer_id: str) -> Proof | None:
     """Give the proof of a transfer's decision, once the watch has checked it."""
     row = await connection.fetchrow(_SQL["read_proof"], transfer_id)

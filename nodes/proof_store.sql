@@ -5,7 +5,7 @@ SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::byt
     ON CONFLICT (transfer_id) DO NOTHING;
 
 -- insert_checkpoints --
--- Keep signed checkpoints that proofs lead to.
+-- Keep signed checkpoints that proofs lead to, or that the hub has gone back behind.
 INSERT INTO proven_checkpoint (log, size, note)
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])
     ON CONFLICT (log, size) DO NOTHING;

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from nodes import trust_store
+from nodes import proof_store, trust_store
 from nodes.house import NodeHouse
 from nodes.rules import Belief, Believe
 from nodes.watch.log_reader import LogReader
@@ -21,7 +21,9 @@ from protocol.checkpoint import SignedCheckpoint, directory_tree
 from protocol.directory import Directory
 from protocol.envelope import VerifiedCover
 from protocol.errors import InterletsError, MalformedMessageError
+from protocol.merkle import leaf_hash
 from protocol.messages import Checkpoint, DecisionItem, read_item
+from protocol.peer import directory_store
 from protocol.peer.clerk import Clerk
 from protocol.peer.database import Database
 
@@ -56,13 +58,21 @@ class _Shown(NamedTuple):
     note: str
 
 
+class _Folded(NamedTuple):
+    """What a checkpoint says of the directory, or what we fold ourselves."""
+
+    version: int
+    groups: int
+    root: str
+
+
 class LogChain:
     """The hub's logs, as far as they are joined.
 
     Args:
         house: what this node knows and believes.
         clerk: makes durable what was proved.
-        database: read only here.
+        database: read, but for the notes of what was lost.
         patience: how long something has been missing.
     """
 
@@ -83,7 +93,10 @@ class LogChain:
         self._formers: dict[Checkpoint, Checkpoint | None] = {}
         self._notes: dict[Checkpoint, str] = {}
         self._shown: _Shown | None = None
-        self._same_directory: tuple[Directory, str] | None = None
+        self._same_directory: tuple[Directory, _Folded] | None = None
+        #: Of what was compared up to an item, down to which it was looked for again
+        #: in a log that has lost decisions.
+        self._kept: tuple[tuple[Checkpoint, int], int] | None = None
 
     async def follow(self, reader: LogReader, cover: VerifiedCover) -> bool:
         """Believe what a cover names, once it continues what we believed.
@@ -180,11 +193,54 @@ class LogChain:
         """
         before, after = known.checkpoint, shown.checkpoint
         if after.size < before.size:
+            await self._check_kept(reader, known, shown)
             return f"log {after.log} has {after.size} decisions and had {before.size}"
         if await reader.root_at(after, before.size) != before.root:
             told = f"log {after.log} is not a continuation of what it was"
             raise HistoryDiffersError(told, known.note, shown.note)
         return None
+
+    async def _check_kept(
+        self, reader: LogReader, known: Belief, shown: Belief
+    ) -> None:
+        """Check that a log that has lost decisions still holds all others.
+
+        Nobody shows the leaves that were lost, so its old root cannot be compared:
+        each decision that we found in it must stand where it stood. A look that ends
+        on the way goes on where it has come to.
+        """
+        after = shown.checkpoint
+        what = after, self._house.trust.compared
+        if self._kept is None or self._kept[0] != what:
+            self._kept = what, self._house.trust.compared
+        while True:
+            async with self._database.readers.acquire() as connection:
+                items = await trust_store.read_items_back(
+                    connection, self._kept[1], _PAGE
+                )
+            taken = [(read_item(line), line) for _, line in items]
+            ours = [
+                (item.number, leaf_hash(line))
+                for item, line in taken
+                if isinstance(item, DecisionItem)
+                and item.log == after.log
+                and item.number < after.size
+            ]
+            hashes = await reader.leaf_hashes(after, {number for number, _ in ours})
+            for number, ours_hash in ours:
+                if hashes[number] != ours_hash:
+                    stood = f"decision {after.log}/{number} stood in the log"
+                    told = f"{stood} and stands there no more, in {name(after)}"
+                    raise HistoryDiffersError(told, known.note, shown.note)
+            if len(items) < _PAGE:
+                break
+            self._kept = what, items[-1].number - 1
+            self.has_moved = True
+        # What is believed from now on takes the place of the note that is larger.
+        async with self._database.desk.acquire() as connection:
+            before = known.checkpoint
+            await proof_store.keep_note(connection, before.log, before.size, known.note)
+        self._kept = None
 
     async def _last_kept(self, last: Checkpoint) -> int:
         """Say up to which item no decision was lost behind a log's last checkpoint.
@@ -217,10 +273,10 @@ class LogChain:
 
         A log that is newer is in the hub's next cover, so not at first asking.
         """
-        what = f"log {log}"
+        what = _log_of(log)
         trust = self._house.trust
         if log in trust.beliefs or trust.oldest is None:
-            self._patience.end(what)
+            self.end_look_back(log)
             return
         is_known = self._patience.is_known(what)
         self._patience.is_over(what)
@@ -235,22 +291,36 @@ class LogChain:
             compared = self._house.trust.compared
             await self.believe(Believe(beliefs=[oldest], compared=compared))
 
+    def end_look_back(self, log: str) -> None:
+        """Forget that a log was asked for: nothing waits for it any more."""
+        self._patience.end(_log_of(log))
+
     async def check_directory(self, directory: Directory) -> None:
         """Check that everybody folds the same directory as we do."""
         if self._shown is None:
             return
         stated, note = self._shown
+        theirs = _Folded(stated.version, stated.groups, stated.directory)
         same = self._same_directory
-        if same and same[0] is directory and same[1] == stated.directory:
+        if same and same[0] is directory and same[1] == theirs:
             return
-        own = write_base64url(directory_tree(directory).root)
-        if own == stated.directory:
+        async with self._database.readers.acquire() as connection:
+            version = await directory_store.read_version(connection)
+        root = write_base64url(directory_tree(directory).root)
+        own = _Folded(version, len(directory), root)
+        if own == theirs:
             self._patience.end(_DIRECTORY)
             self._same_directory = directory, own
         elif self._patience.is_over(_DIRECTORY):
             # A decision on its way to us explains it for some seconds, no longer.
             told = f"directory version {stated.version} is not the one that we fold"
-            raise HistoryDiffersError(told, f"directory {own}", note)
+            ours = f"directory {own.version} {own.groups} {own.root}"
+            raise HistoryDiffersError(told, ours, note)
+
+
+def _log_of(log: str) -> tuple[str, str]:
+    """Name the wait for a log that we do not know yet."""
+    return "log", log
 
 
 def _write(checkpoint: Checkpoint) -> str:

@@ -226,6 +226,14 @@ class Comparison:
         del self._decisions[one.item_number]
         self._patience.end(one.name)
 
+    def _end_look_back(self, log: str) -> None:
+        """Let a log be that nothing waits for any more."""
+        is_waited_for = any(
+            one.decision.log == log for one in self._decisions.values()
+        ) or any(claimed.log == log for claimed in self._claims)
+        if not is_waited_for:
+            self._chain.end_look_back(log)
+
     async def _await_late(
         self,
         reader: LogReader,
@@ -240,6 +248,7 @@ class Comparison:
                 self._settle(one)
             elif self._patience.is_over(one.name):
                 raise await self._not_there(one, cover.line_1.decode("ascii"))
+        self._end_look_back(late[0].decision.log)
 
     async def _restated_since(
         self, reader: LogReader, known: Belief | None
@@ -293,6 +302,7 @@ class Comparison:
                 continue
             self._patience.end(claimed)
             del self._claims[claimed]
+            self._end_look_back(claimed.log)
 
     async def _check_claims(
         self, claimed: Checkpoint, claims: Sequence[_Claim], told: str

@@ -22,7 +22,7 @@ from nodes.watch.log_chain import HistoryDiffersError, LogChain
 from nodes.watch.log_comparison import Comparison
 from nodes.watch.log_reader import LogReader
 from nodes.watch.patience import Patience
-from nodes.watch.second_decisions import SecondDecisions
+from nodes.watch.second_decisions import OwnProofError, SecondDecisions
 from protocol.address import HUB
 from protocol.directory import Directory
 from protocol.envelope import VerifiedCover
@@ -69,7 +69,9 @@ class LogWatch:
         self._hub_url = hub_url
         self._patience = Patience()
         self._chain = LogChain(house, clerk, database, self._patience)
-        self._second = SecondDecisions(evidence, database, house.federation)
+        self._second = SecondDecisions(
+            evidence, database, house.federation, self._patience
+        )
         self._comparison = Comparison(
             house, database, self._patience, self._chain, self._second
         )
@@ -139,6 +141,12 @@ class LogWatch:
                 await self._second.look(hub)
         except HistoryDiffersError as error:
             await self._doubt(error)
+            self._second.settle()
+        except OwnProofError as error:
+            # Whether the hub or our own disk is at fault, people must find out.
+            _LOG.error("evidence of ours: %s", error)
+            await self._clerk.take(TellPeople(str(error)))
+            self._second.settle()
         except (OutageError, TimeoutError) as error:
             _LOG.info("the hub's evidence: %s: %s", type(error).__name__, error)
 

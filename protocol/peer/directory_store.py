@@ -31,6 +31,12 @@ async def read_lines(connection: AnyConnection) -> list[bytes]:
     return [row["line"] for row in await connection.fetch(_SQL["read_changes"])]
 
 
+async def read_version(connection: AnyConnection) -> int:
+    """Say how many directory decisions there are, as checkpoints name it."""
+    version: int = await connection.fetchval(_SQL["read_version"])
+    return version
+
+
 async def read(connection: AnyConnection, federation: FederationId) -> Directory:
     """Fold the directory from its first decision on.
 

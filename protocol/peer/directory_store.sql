@@ -2,6 +2,10 @@
 -- All directory decisions, in the order they were taken.
 SELECT sequence, line FROM directory_change ORDER BY sequence;
 
+-- read_version --
+-- How many directory decisions were taken.
+SELECT count(*) FROM directory_change;
+
 -- insert_changes --
 -- Take directory decisions, behind those that are there.
 INSERT INTO directory_change (sequence, group_name, line)

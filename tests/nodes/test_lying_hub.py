@@ -14,11 +14,11 @@ from protocol import __main__ as verifier
 from protocol import envelope, jws
 from protocol.address import HUB, Group
 from protocol.base64url import read_base64url, write_base64url
-from protocol.checkpoint import read_checkpoint
+from protocol.checkpoint import SignedCheckpoint, read_checkpoint
 from protocol.effects import SendItem
 from protocol.envelope import check_proof
 from protocol.errors import RefusalCode
-from protocol.merkle import root_from_path
+from protocol.merkle import Tree, root_from_path
 from protocol.messages import (
     Checkpoint,
     DirectoryDecision,
@@ -600,3 +600,99 @@ async def test_so_many_payments_cost_the_hub_two_questions_a_look(
         assert len(set(asked)) == 5
         # Nobody asks for covers in the background: the hub would have to keep them.
         assert all(path.endswith("?witnesses=false") for path in asked)
+
+
+def refused(line: bytes) -> bytes:
+    """A decision as if the hub had refused what it cleared."""
+    decision = read_item(line)
+    assert isinstance(decision, TransferDecision)
+    return write_line(
+        msgspec.structs.replace(
+            decision, outcome="refused", code=RefusalCode.CANCELLED, answer=None
+        )
+    )
+
+
+async def test_a_start_that_rewrites_what_it_claims_to_have_kept_is_found(
+    new_database: NewDatabase,
+) -> None:
+    async with watched(new_database) as seen:
+        [transfer_id] = await seen.pay(1, "eggs")
+        index = await number_of(seen, transfer_id)
+        hub = seen.federated.hub
+        kept: Any = hub.house.checkpoint
+        await seen.pay(1, "bread")
+        log = hub.clerk.life
+        seen.hub.leaves[MECHELEN] = cut(10**9)
+        await seen.look(MECHELEN)
+        believed = seen.house(MECHELEN).trust.beliefs[log]
+        true = await seen.hub.shown(MECHELEN, log)
+        rewritten = [*true[:index], refused(true[index]), *true[index + 1 : kept.size]]
+        root = write_base64url(Tree(rewritten).root)
+
+        def decided(line: bytes) -> bytes:
+            decision = read_item(line)
+            if not isinstance(decision, LogDecision):
+                return line
+            former = Checkpoint(log, kept.size, root)
+            return write_line(msgspec.structs.replace(decision, former=former))
+
+        def rewrite(lines: list[bytes]) -> list[bytes]:
+            first = read_item(lines[0])
+            assert isinstance(first, LogDecision)
+            if first.log == log:
+                return rewritten
+            return [lines[0], *true[kept.size :], *lines[1:]]
+
+        seen.hub.house.decided = decided
+        await seen.restart_hub()
+        seen.hub.house.decided = None
+        seen.hub.leaves[MECHELEN] = rewrite
+        doubt = await see_found(seen, MECHELEN, "stands there no more", within_s=5)
+        assert doubt["ours"] == believed.note and is_hubs_word(doubt["theirs"])
+        assert root in {
+            read_checkpoint(doubt["theirs"], FEDERATION, signing_key("hub").public).root
+        }
+        assert seen.house(MECHELEN).trust.beliefs[log] == believed
+
+
+@pytest.mark.parametrize("lie", ["groups", "version"])
+async def test_a_directory_that_is_counted_otherwise_is_found(
+    new_database: NewDatabase, lie: str
+) -> None:
+    async with watched(new_database) as seen:
+        state = seen.hub.state
+
+        async def miscount(group: Group, log: str, size: int = 0) -> SignedCheckpoint:
+            stated = await state(group, log, size)
+            other = {lie: getattr(stated, lie) + 1}
+            return msgspec.structs.replace(stated, **other)
+
+        seen.hub.leaves[MECHELEN] = cut(10**9)
+        seen.hub.answer[MECHELEN] = hide_evidence
+        await seen.wait(60, MECHELEN)
+        assert await seen.doubts(MECHELEN) == []
+        seen.hub.state = miscount  # type: ignore[method-assign]
+        await seen.pay(1, "eggs")
+        await seen.wait(40, MECHELEN)
+        assert await seen.doubts(MECHELEN) == []
+        doubt = await see_found(seen, MECHELEN, "is not the one that we fold")
+        assert is_hubs_word(doubt["theirs"])
+
+
+async def test_evidence_that_stays_wrong_is_found_and_a_cut_answer_is_no_lie(
+    new_database: NewDatabase,
+) -> None:
+    async def cut_off(request: web.Request) -> web.Response | None:
+        return web.Response(body=b"{") if "evidence" in request.path else None
+
+    async with watched(new_database) as seen:
+        seen.hub.answer[MECHELEN] = cut_off
+        await seen.pay(1, "eggs")
+        await seen.wait(40, MECHELEN)
+        del seen.hub.answer[MECHELEN]
+        await seen.wait(60, MECHELEN)
+        assert await seen.doubts(MECHELEN) == []
+        seen.hub.answer[MECHELEN] = cut_off
+        await seen.pay(1, "bread")
+        await see_found(seen, MECHELEN, "does not prove its decision")
