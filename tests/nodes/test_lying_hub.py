@@ -284,6 +284,10 @@ async def test_a_start_that_restates_what_it_forgot_is_believed(
         log = hub.clerk.life
         seen.hub.leaves[MECHELEN] = cut(10**9)
         await seen.look(MECHELEN)
+        # No receipt of Mechelen's leads to the last note that it believes.
+        await seen.refused_alone("a secret")
+        await seen.look(MECHELEN)
+        believed = seen.house(MECHELEN).trust.beliefs[log]
         lost = (await seen.hub.shown(MECHELEN, log))[kept.size :]
         await hub.change(
             "ALTER TABLE checkpoint DISABLE TRIGGER checkpoint_is_append_only;"
@@ -299,6 +303,12 @@ async def test_a_start_that_restates_what_it_forgot_is_believed(
         await seen.wait(60, MECHELEN)
         assert await seen.doubts(MECHELEN) == []
         assert len(await seen.alarms(MECHELEN)) == 1
+        assert seen.house(MECHELEN).trust.beliefs[log].checkpoint == kept
+        # What the hub has gone back behind stays provable: others may find a lie.
+        notes = await seen.federated.nodes[MECHELEN].ask(
+            "SELECT note FROM proven_checkpoint"
+        )
+        assert believed.note in {row["note"] for row in notes}
 
 
 async def test_a_log_that_continues_nothing_is_found(new_database: NewDatabase) -> None:
@@ -696,3 +706,24 @@ async def test_evidence_that_stays_wrong_is_found_and_a_cut_answer_is_no_lie(
         seen.hub.answer[MECHELEN] = cut_off
         await seen.pay(1, "bread")
         await see_found(seen, MECHELEN, "does not prove its decision")
+
+
+async def test_proof_of_ours_that_fails_is_told_and_held_against_nobody(
+    new_database: NewDatabase,
+) -> None:
+    async def busy(request: web.Request) -> web.Response | None:
+        return web.Response(status=503) if "evidence" in request.path else None
+
+    async with watched(new_database) as seen:
+        seen.hub.answer[MECHELEN] = busy
+        await seen.pay(1, "eggs")
+        await seen.look(MECHELEN)
+        await seen.federated.nodes[MECHELEN].change(
+            "ALTER TABLE proof DISABLE TRIGGER proof_is_append_only;"
+            "UPDATE proof SET path = decode(repeat('00', length(path)), 'hex')"
+        )
+        del seen.hub.answer[MECHELEN]
+        await seen.wait(20, MECHELEN)
+        assert await seen.doubts(MECHELEN) == []
+        [told] = await seen.alarms(MECHELEN)
+        assert "does not prove it" in told
