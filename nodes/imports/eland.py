@@ -85,7 +85,7 @@ def read_books(
     users = _table(files, "users", notes, _USERS)
     if users is None:
         return OldBooks([], None)
-    ids = {row[users.columns["id"]] for _, row in users.rows}
+    ids = {row[users.columns["id"]] for _, row in users.rows} - {""}
     balances = _newest(files, "balance", "balance", ids, notes)
     floors = _newest(files, "min_limit", "min_limit", ids, notes)
     ceilings = _newest(files, "max_limit", "max_limit", ids, notes)
@@ -197,6 +197,9 @@ def _read_account(
     """Read one row of users; its password is not looked at."""
     step: Collection[str] = ()
     balance: int | None = None
+    if not row.get(["id"]):
+        notes.note(row.place, "no id", "one, of its own")
+        return None
     try:
         step = _ROLE
         role = read_role(row.get(step))

@@ -115,7 +115,7 @@ def make_plan(
     lines = []
     for account in books.accounts:
         name = accounts.get(account.key)
-        if name == FUND or name is None:
+        if name is None or _is_outside(account):
             told = _OUTSIDE.get(account.role, str(account.status))
             lines.append(Line(account.place, show(account.code), f"skipped: {told}"))
             continue
@@ -147,35 +147,67 @@ def _is_outside(account: OldAccount) -> bool:
     )
 
 
-def _name_accounts(accounts: Sequence[OldAccount], notes: Notes) -> dict[str, str]:
-    """Give each row its account here, by key; whoever is outside has the fund's."""
-    named: dict[str, str] = {}
-    places: dict[str, Place] = {}
-    for account in accounts:
+class _Seen:
+    """Where each letscode or id stands; a member shares hers with no other row."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Place] = {}
+        self._outside: dict[str, Place] = {}
+
+    def add(self, text: str, account: OldAccount) -> Place | None:
+        """Remember a row; gives the one before it that it cannot stand beside."""
         if _is_outside(account):
-            # Some have no letscode at all, and nothing was ever booked on those.
-            if account.key:
-                named.setdefault(account.key, FUND)
-            continue
+            self._outside.setdefault(text, account.place)
+            # Some have no letscode at all, and outsiders may share one.
+            return self._members.get(text)
+        before = self._members.get(text, self._outside.get(text))
+        self._members.setdefault(text, account.place)
+        return before
+
+
+def _name_accounts(accounts: Sequence[OldAccount], notes: Notes) -> dict[str, str]:
+    """Give each row its account here, by key; whoever is outside has the fund's.
+
+    A key stands for one row: for a second one of which either is a member's, there
+    is a finding.
+    """
+    named: dict[str, str] = {}
+    codes, keys = _Seen(), _Seen()
+    for account in accounts:
         name = account.code.lower()
-        place, shown = account.place, f"letscode {show(account.code)}"
-        try:
-            read_account(name)
-            read_display_name(account.name)
-        except MalformedMessageError as error:
-            notes.note(place, f"a member {shown} whose {error}", "one that can be")
+        shown = f"letscode {show(account.code)}"
+        if not _is_outside(account) and not _can_be(account, name, notes):
             continue
-        if is_reserved(name):
-            notes.note(place, shown, "another: this one is the node's own")
-        elif name in places:
-            found = f"{shown} as on {places[name].told()}"
-            notes.note(place, found, "each letscode once")
-        elif account.key in places:
-            notes.note(place, f"id {show(account.key)} again", "each id once")
-        else:
+        code_before = codes.add(name, account)
+        key_before = keys.add(account.key, account)
+        if code_before is not None:
+            found = f"{shown} as on {code_before.told()}"
+            notes.note(account.place, found, "each letscode once")
+        elif key_before is not None:
+            found = f"id {show(account.key)} as on {key_before.told()}"
+            notes.note(account.place, found, "each id once")
+        elif not _is_outside(account):
             named[account.key] = name
-            places[name] = place
+        elif account.key:
+            # Nothing was ever booked on those without a letscode.
+            named[account.key] = FUND
     return named
+
+
+def _can_be(account: OldAccount, name: str, notes: Notes) -> bool:
+    """Say whether an account here can have a member's letscode and name."""
+    shown = f"letscode {show(account.code)}"
+    try:
+        read_account(name)
+        read_display_name(account.name)
+    except MalformedMessageError as error:
+        found = f"a member {shown} whose {error}"
+        notes.note(account.place, found, "one that can be")
+        return False
+    if is_reserved(name):
+        notes.note(account.place, shown, "another: this one is the node's own")
+        return False
+    return True
 
 
 def _sums(past: Sequence[OldTransaction]) -> dict[str, int]:

@@ -419,6 +419,54 @@ def test_a_wrong_row_is_named(changes: dict[str, str], told: str) -> None:
     assert told in found
 
 
+def small(*lines: str) -> dict[str, bytes]:
+    """A group of eLAND's as a treasurer would write it by hand."""
+    head = "id,code,name,role,status,minlimit,maxlimit,saldo"
+    rows = [line if line.count(",") == 7 else f"{line},user,1,,,0" for line in lines]
+    return {"users": "".join(f"{line}\n" for line in [head, *rows]).encode()}
+
+
+def test_an_id_may_be_anothers_letscode() -> None:
+    plan, notes = planned(from_eland(small("1,2,An", "2,1,Bob")))
+    assert notes.told() == ""
+    assert final(plan) == {"2": 0, "1": 0, FUND: 0}
+
+
+@pytest.mark.parametrize("roles", [("user", "guest"), ("guest", "user")])
+def test_a_letscode_of_a_member_and_a_guest_is_named(roles: tuple[str, str]) -> None:
+    codes = zip(("BOB", "bob"), roles, strict=True)
+    users = [elas_user(code, "Bob", accountrole=role) for code, role in codes]
+    told = refused(from_elas(elas_users([MARIE, *users])), without_balances=True)
+    assert told == (
+        "users.csv, line 4: found letscode 'bob' as on users.csv, line 3; expected "
+        "each letscode once"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (["2,A,An", "2,B,Bob"], "found id '2' as on users.csv, line 2"),
+        (["2,B,Bob", "2,G,Gil,guest,1,,,-300"], "found id '2' as on users.csv, line 2"),
+        (["2,G,Gil,guest,1,,,-300", "2,B,Bob"], "found id '2' as on users.csv, line 2"),
+        (["1,B,Bob", "2,b,Gil,guest,1,,,0"], "found letscode 'b' as on users.csv"),
+        (["1,A,An", ",B,Bob"], "found no id; expected one"),
+        (["1,A,An", ",G,Gil,guest,1,,,0"], "found no id; expected one"),
+    ],
+)
+def test_an_id_twice_or_none_is_named(rows: Sequence[str], told: str) -> None:
+    found = refused(from_eland(small(*rows)))
+    assert found.startswith(f"users.csv, line 3: {told}")
+    assert "\n" not in found
+
+
+def test_guests_may_share_a_letscode_and_come_on_the_fund() -> None:
+    guests = [elas_user(code, "Gil", accountrole="guest") for code in ("G", "g")]
+    past = elas_transactions([(AT, "MARIE", "G", 5, "eggs")])
+    plan, _ = planned(from_elas(elas_users([MARIE, *guests]), past), to_fund=True)
+    assert final(plan) == {"marie": -5, FUND: 5}
+
+
 @pytest.mark.parametrize(
     ("row", "told"),
     [
