@@ -155,7 +155,8 @@ class _Move:
         draw = Draw(lambda: str(uuid.uuid4()), _draw_salt)
         digest = self._digest.hexdigest()
         watch = self._part(_READ, _COMPARED)
-        plan = make_plan(books, choices, decimals, digest, draw, notes, watch)
+        now = Clock(self._settings.test.clock_offset_ms).now()
+        plan = make_plan(books, choices, decimals, digest, draw, now, notes, watch)
         if notes.many:
             raise DataError(notes.told() + "\nnothing was imported")
         return plan

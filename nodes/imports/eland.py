@@ -137,11 +137,15 @@ def _newest(
     if table is None:
         return None
     newest: dict[str, tuple[int, _Said]] = {}
+    lines: dict[int, int] = {}
     for line, fields in table.rows:
         row = _Row(table, line, fields)
         number, account = row.get(["id"]), row.get(["account_id"])
         if not (number.isascii() and number.isdecimal() and len(number) < 19):
             notes.note(row.place, f"id {show(number)}", "a whole number")
+        elif lines.setdefault(int(number), line) != line:
+            found = f"id {show(number)} as on line {lines[int(number)]}"
+            notes.note(row.place, found, "each id once")
         elif account not in ids:
             notes.note(row.place, f"account_id {show(account)}", "the id of a user")
         elif account not in newest or newest[account][0] < int(number):
@@ -186,7 +190,8 @@ def _setting(text: str) -> object:
     """Read a setting: JSON, alone or under ``value``; else the text itself."""
     try:
         value: object = msgspec.json.decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
+        # Also what is nested without end; as a limit it is then refused.
         return text
     return value.get("value") if isinstance(value, dict) else value
 
@@ -277,6 +282,7 @@ def _read_transactions(
     columns = table.columns
     at_column = next(name for name in _AT if name in columns)
     past: list[tuple[int, OldTransaction]] = []
+    lines: dict[int, int] = {}
     for line, row in told_rows(table, progress):
         place, step = Place(table.file, line), ""
         try:
@@ -292,6 +298,8 @@ def _read_transactions(
                 raise ValueError("0 or more")
             step = "id"
             number = read_units(row[columns[step]], 0)
+            if lines.setdefault(number, line) != line:
+                raise ValueError(f"each id once, and line {lines[number]} has it")
         except ValueError as error:
             notes.note(place, f"{step} {show(row[columns[step]])}", str(error))
             continue

@@ -25,9 +25,12 @@ from nodes.imports.outcome import (
 from nodes.rules import FUND, MoveIn, OldMember, PastPayment, Standing, is_reserved
 from protocol.address import read_account, read_display_name
 from protocol.errors import MalformedMessageError
+from protocol.instant import Instant, write_instant
 from protocol.ledger import Posting
 from protocol.unit import AMOUNT_MAX, write_amount
 
+#: Both programs write local time, which nowhere is further ahead of UTC.
+_LOCAL_AHEAD_MS = 14 * 3_600_000
 _OUTSIDE = {
     Role.GUEST: "guest",
     Role.INTERLETS: "another group's account",
@@ -89,6 +92,7 @@ def make_plan(
     decimals: int,
     digest: str,
     draw: Draw,
+    now: Instant,
     notes: Notes,
     progress: Listener,
 ) -> Plan:
@@ -100,10 +104,12 @@ def make_plan(
         decimals: of the group's unit, to word amounts.
         digest: of the files.
         draw: chance.
+        now: nothing of the past is later.
         notes: holds what the readers found; gets what is found here.
         progress: told how far it is.
     """
     accounts = _name_accounts(books.accounts, notes)
+    _check_past(books.transactions or (), now, notes)
     past = books.transactions if choices.with_history else None
     counted = _sums(books.transactions or ())
     balances, remarks = _balances(books, choices, decimals, counted, notes)
@@ -208,6 +214,14 @@ def _can_be(account: OldAccount, name: str, notes: Notes) -> bool:
         notes.note(account.place, shown, "another: this one is the node's own")
         return False
     return True
+
+
+def _check_past(past: Sequence[OldTransaction], now: Instant, notes: Notes) -> None:
+    """No payment of the past is later than now, wherever its group may be."""
+    for one in past:
+        if one.at > now + _LOCAL_AHEAD_MS:
+            found = f"a transaction of {write_instant(one.at)}"
+            notes.note(one.place, found, "one of the past")
 
 
 def _sums(past: Sequence[OldTransaction]) -> dict[str, int]:

@@ -9,8 +9,10 @@ from nodes.imports import eland, elas, reading
 from nodes.imports.elas import Given
 from nodes.imports.outcome import Notes, OldBooks
 from nodes.imports.plan import Choices, Draw, make_plan
+from protocol.instant import read_instant
 
 FILES = pathlib.Path(__file__).parents[2] / "deploy" / "demo-files"
+NOW = read_instant("2026-12-01T00:00:00.000Z")
 #: Whom the story is about, and her limits.
 STORY = {
     "oostende": {"marie": (-100, 400), "lies": (None, None), "jan": (-100, 400)},
@@ -39,7 +41,7 @@ def test_a_group_of_the_demo_can_move_in(group: str) -> None:
     notes, numbers = Notes(), itertools.count()
     draw = Draw(lambda: f"entry {next(numbers)}", lambda: "A" * 22)
     found = books(group, notes)
-    plan = make_plan(found, Choices(), 0, "", draw, notes, lambda *_: None)
+    plan = make_plan(found, Choices(), 0, "", draw, NOW, notes, lambda *_: None)
     assert notes.told() == ""
     assert plan.order is not None
     assert plan.fund == 0

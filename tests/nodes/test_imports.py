@@ -20,7 +20,7 @@ from nodes.imports.elas import Given
 from nodes.imports.outcome import Notes, OldBooks, Role, Status, read_units
 from nodes.imports.plan import Choices, Draw, Plan, make_plan
 from nodes.rules import FUND
-from protocol.instant import read_instant
+from protocol.instant import Instant, read_instant
 from protocol.ledger import Posting
 from protocol.peer.command_line import DataError
 from tests.nodes.exporters import (
@@ -38,6 +38,7 @@ from tests.nodes.exporters import (
 MARIE, BOB = elas_user("MARIE", "Marie"), elas_user("BOB", "Bob")
 AT = "2020-02-03 04:05:06"
 AT_INSTANT = read_instant("2020-02-03T04:05:06.000Z")
+NOW = read_instant("2026-01-01T00:00:00.000Z")
 EGGS = (AT, "MARIE", "BOB", 20, "eggs")
 TWO = [eland_user(1, "MARIE", "Marie"), eland_user(2, "BOB", "Bob")]
 
@@ -69,12 +70,14 @@ def from_eland(
     return eland.read_books(files, "db.zip", decimals, notes, quietly), notes
 
 
-def planned(read: tuple[OldBooks, Notes], **choices: Any) -> tuple[Plan, Notes]:
+def planned(
+    read: tuple[OldBooks, Notes], now: Instant = NOW, **choices: Any
+) -> tuple[Plan, Notes]:
     books, notes = read
     numbers = itertools.count()
     draw = Draw(lambda: f"entry {next(numbers)}", lambda: "A" * 22)
     chosen = Choices(**choices)
-    plan = make_plan(books, chosen, 0, "digest", draw, notes, quietly)
+    plan = make_plan(books, chosen, 0, "digest", draw, now, notes, quietly)
     assert (plan.order is None) == (notes.many > 0)
     assert PASSWORD_HASH not in notes.told()
     return plan, notes
@@ -458,6 +461,51 @@ def test_an_id_twice_or_none_is_named(rows: Sequence[str], told: str) -> None:
     found = refused(from_eland(small(*rows)))
     assert found.startswith(f"users.csv, line 3: {told}")
     assert "\n" not in found
+
+
+@pytest.mark.parametrize("table", ["balance", "min_limit", "max_limit"])
+def test_a_row_of_a_table_twice_is_named(table: str) -> None:
+    rows = f"id,account_id,{table}\n7,1,0\n8,1,0\n07,2,0\n".encode()
+    users = [eland_user(1, "MARIE", "Marie"), eland_user(2, "BOB", "Bob")]
+    tables = eland_tables(users, is_new=True) | {table: rows}
+    told = refused(from_eland(tables), without_balances=True)
+    assert told == (
+        f"{table}.csv, line 4: found id '07' as on line 2; expected each id once"
+    )
+
+
+def test_a_transaction_of_eland_twice_is_named() -> None:
+    rows = b"id,amount,description,id_from,id_to,created_at\n"
+    rows += b"".join(b"%d,5,eggs,1,2,2020-01-01\n" % number for number in (4, 5, 4))
+    told = refused(from_eland(eland_tables(TWO) | {"transactions": rows}))
+    assert told.startswith(
+        "transactions.csv, line 4: found id '4'; expected each id once, and line 2"
+    )
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 20_000])
+def test_a_setting_nested_without_end_is_named(text: str) -> None:
+    config = copied([{"id": "minlimit", "data": text}])
+    told = refused(from_eland(eland_tables(TWO, is_new=True) | {"config": config}))
+    assert told.startswith("config.csv, line 2: found minlimit ")
+    assert "that are not shown" in told
+
+
+@pytest.mark.parametrize(
+    ("at", "is_taken"), [("2026-01-02 02:00:00", True), ("2026-01-02 02:00:01", False)]
+)
+def test_a_transaction_of_the_future_is_named(at: str, *, is_taken: bool) -> None:
+    """Both programs write local time: the earliest on earth is fourteen hours on."""
+    past = [("2025-12-31", "MARIE", "BOB", 1, "eggs"), (at, "BOB", "MARIE", 1, "eggs")]
+    eland_past = [("2025-12-31", 1, 2, 1, "eggs"), (at, 2, 1, 1, "eggs")]
+    two = [eland_user(1, "MARIE", "Marie"), eland_user(2, "BOB", "Bob")]
+    for read, place in (
+        (from_elas(elas_users([MARIE, BOB]), elas_transactions(past)), "past.csv"),
+        (from_eland(eland_tables(two, eland_past)), "transactions.csv"),
+    ):
+        _, notes = planned(read, now=read_instant("2026-01-01T12:00:00.000Z"))
+        told = f"{place}, line 2: found a transaction of 2026-01-02T02:00:01.000Z"
+        assert notes.told() == ("" if is_taken else f"{told}; expected one of the past")
 
 
 def test_guests_may_share_a_letscode_and_come_on_the_fund() -> None:
