@@ -132,7 +132,13 @@ class TrialSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     kill_at: str = ""
     """Step at which the process kills itself, see ``protocol.peer.steps``."""
     clock_offset_ms: Annotated[
-        int, Meta(description="a whole number of milliseconds")
+        int,
+        Meta(
+            ge=-315_360_000_000,
+            le=315_360_000_000,
+            description="a whole number of milliseconds"
+            " from -315360000000 to 315360000000 (ten years)",
+        ),
     ] = 0
     """Added to this machine's clock, to try servers whose clocks disagree."""
 

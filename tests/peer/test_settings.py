@@ -22,6 +22,7 @@ password_file = "passwords/mechelen"
 """
 
 URL = "postgresql://mechelen@127.0.0.1:5432/mechelen"
+OFFSET = "INTERLETS_TEST_CLOCK_OFFSET_MS"
 
 
 def read_settings(folder: Path, text: str = GOOD, **environ: str) -> Settings:
@@ -134,6 +135,9 @@ def test_the_limits_themselves_are_allowed(tmp_path: Path, readers_max: int) -> 
         ("INTERLETS_DATABSE_URL", URL, "databse is not a section"),
         ("INTERLETS_DATABASE_ULR", URL, "database.ulr is not a setting"),
         ("INTERLETS_DATABASE_READERS_MAX", "four", "'four'; expected a whole number"),
+        (OFFSET, "9" * 20, f"test.clock_offset_ms is '{'9' * 20}'; expected a whole"),
+        (OFFSET, "315360000001", "from -315360000000 to 315360000000 (ten years)"),
+        (OFFSET, "-315360000001", "from -315360000000 to 315360000000 (ten years)"),
         ("INTERLETS_LOG_JSON", "yes", "'yes'; expected true or false"),
         ("INTERLETS_SERVER_LISTEN", "8401", "'8401'; expected HOST:PORT"),
         ("INTERLETS_SERVER_LISTEN", "localhost:65536", "a port of at most 65535"),
@@ -147,6 +151,12 @@ def test_a_wrong_variable_is_refused_by_name(
     told = refusal(tmp_path, **{variable: value})
     assert told.startswith(f"{variable}: ")
     assert expected in told
+
+
+@pytest.mark.parametrize("offset", [-315_360_000_000, 315_360_000_000])
+def test_a_clock_may_be_ten_years_off(tmp_path: Path, offset: int) -> None:
+    settings = read_settings(tmp_path, **{OFFSET: str(offset)})
+    assert settings.test.clock_offset_ms == offset
 
 
 def test_the_last_port_is_allowed(tmp_path: Path) -> None:
