@@ -56,6 +56,8 @@ def _put(piece: bytes, to: BinaryIO) -> None:
 @contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
     """Write a whole file or none; only its owner reads who owes what."""
+    if not path.name:
+        raise DataError(f"{path}: is a folder; expected the name of a file")
     part = path.with_name(f"{path.name}.part")
     try:
         # One that a crash has left may have been opened to others since.

@@ -22,6 +22,10 @@ class NewFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if not path.name:
+            raise CannotCreateError(
+                f"{path}: is a folder; expected the name of a new file"
+            )
         self.draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
         self._check_absent()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

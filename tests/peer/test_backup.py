@@ -20,6 +20,7 @@ from protocol.peer.clerk import PEER_MIGRATIONS
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import CannotCreateError, DataError
 from protocol.peer.migration_store import migrate
+from protocol.peer.new_file import NewFile
 from tests.peer.audited import audited, live
 from tests.peer.backups import (
     CHEAP,
@@ -213,6 +214,12 @@ async def test_a_file_that_is_there_is_never_overwritten(
     assert (tmp_path / "monday").read_text() == "dear diary"
     with pytest.raises(CannotCreateError, match="cannot be written: No such file"):
         await machine.back_up(tmp_path / "nowhere" / "monday")
+
+
+@pytest.mark.parametrize("path", [".", "", "/"])
+def test_a_folder_is_no_name_for_a_backup(path: str) -> None:
+    with pytest.raises(CannotCreateError, match="is a folder; expected the name of"):
+        NewFile(Path(path))
 
 
 # What is refused, and changes nothing.
