@@ -181,7 +181,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *UnitApi(Proposals(house, clerk)).routes(),
         *AlarmApi(database, ALARMS, TREASURER).routes(),
         *TrustApi(house, clerk, database).routes(),
-        *StaffApi(Staff(database, clock, public_url), database).routes(),
+        *StaffApi(Staff(clerk, database, clock, public_url), database).routes(),
         *ExportsApi(Exports(database)).routes(),
     ]
 

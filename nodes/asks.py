@@ -110,6 +110,7 @@ class Asks:
         Raises:
             Problem: she has left or is frozen, or cannot ask for so much.
         """
+        self._payments.check_may_change()
         member = await self._payments.account(caller)
         if member.account.frozen or member.account.closed:
             raise refused(RefusalCode.ACCOUNT_FROZEN)

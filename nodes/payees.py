@@ -85,6 +85,10 @@ class Payees:
             raise Problem(404, code, f"Nobody has this address: {code}.", code=code)
         return _answer(record, found[0])
 
+    def check_may_change(self) -> None:
+        """Raise ``RestoredError`` while this server, restored, changes nothing."""
+        self._clerk.check_may_change()
+
     async def find_name(
         self, caller: Caller, part: str, group: Group
     ) -> list[PayeeAnswer]:

@@ -85,6 +85,10 @@ class Payments:
             raise refused(RefusalCode.UNKNOWN_GROUP)
         return record
 
+    def check_may_change(self) -> None:
+        """Raise ``RestoredError`` while this server, restored, changes nothing."""
+        self._clerk.check_may_change()
+
     async def quote(
         self, caller: Caller, to: str, amount: int, side: Literal["payee", "payer"]
     ) -> QuoteAnswer:

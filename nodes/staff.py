@@ -13,6 +13,7 @@ from protocol.errors import TreasurerRefusalCode
 from protocol.instant import Instant
 from protocol.peer import access_store
 from protocol.peer.access_store import StaffMember
+from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.database import AnyConnection, Database
 from protocol.peer.web.problems import Problem
@@ -29,12 +30,16 @@ class Staff:
     """Those who run a group.
 
     Args:
+        clerk: knows whether anything may change now.
         database: where people and what lets them in are kept.
         clock: the wall clock.
         public_url: where they sign in.
     """
 
-    def __init__(self, database: Database, clock: Clock, public_url: str) -> None:
+    def __init__(
+        self, clerk: Clerk, database: Database, clock: Clock, public_url: str
+    ) -> None:
+        self._clerk = clerk
         self._database = database
         self._clock = clock
         self._public_url = public_url
@@ -65,6 +70,7 @@ class Staff:
         Raises:
             Problem: she is the last treasurer, and would be one no more (422).
         """
+        self._clerk.check_may_change()
         now = self._clock.now()
         async with (
             self._database.desk.acquire() as connection,
@@ -82,6 +88,7 @@ class Staff:
         Raises:
             Problem: nobody has this name (404), or she is the last treasurer (422).
         """
+        self._clerk.check_may_change()
         now = self._clock.now()
         async with (
             self._database.desk.acquire() as connection,
@@ -104,6 +111,7 @@ class Staff:
         Raises:
             Problem: nobody has this name, or she has no such sign-in (404).
         """
+        self._clerk.check_may_change()
         now = self._clock.now()
         async with (
             self._database.desk.acquire() as connection,

@@ -107,6 +107,7 @@ class Treasurer:
             account: hers.
             author: the person who makes it.
         """
+        self._clerk.check_may_change()
         member = await self.member(account)
         name, now = member.account.account_id, self._clock.now()
         act = NoteAct(author, Deed.SIGN_IN_MADE, name, {})

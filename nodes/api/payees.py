@@ -137,6 +137,7 @@ class PayeeApi:
 
     async def keep_privacy(self, caller: Caller, wanted: Privacy) -> None:
         """Keep by what somebody wants to be found."""
+        self._payees.check_may_change()
         async with self._database.desk.acquire() as connection:
             is_there = await payee_store.write_found_by(
                 connection, caller.account_id or "", wanted.found_by

@@ -159,6 +159,15 @@ class Clerk:
         if self.restored is None or isinstance(wanted, Arrival | MoreTime | PeerCalls):
             return
         if not self.house.is_for_restored(wanted):
+            self.check_may_change()
+
+    def check_may_change(self) -> None:
+        """Raise ``RestoredError`` until a restored server has compared.
+
+        Also for what the clerk does not book: whoever is invited, or gives away her
+        name, on a database that may be thrown away would find nothing of it there.
+        """
+        if self.restored is not None:
             raise RestoredError(
                 "this server was restored from the backup of "
                 f"{write_instant(self.restored.backup_at)} and has not compared yet: "

@@ -14,6 +14,7 @@ from protocol import ask, jws, strict_json
 from protocol.instant import Instant, write_instant
 from protocol.peer.clock import Clock
 from protocol.peer.web.words import LANGUAGES
+from protocol.restored import Restored
 from tests.nodes.village import Client, Village, founded, post, token_of
 from tests.peer.federation import NewDatabase, Server
 from tests.peer.makers import entry_of, in_state
@@ -312,3 +313,17 @@ async def test_an_ask_is_signed_under_the_rate_that_counts(
     made = await asks(village.bob)
     found = msgspec.json.decode(jws.split(made["ask"], ask.ASK_TYP).payload)
     assert found["rate"] == 2
+
+
+async def test_a_restored_server_opens_asks_and_makes_none(village: Village) -> None:
+    made = await asks(village.bob)
+    clerk = village.federation.nodes[MECHELEN].clerk
+    clerk.restored = Restored(at=Instant(1), backup_at=Instant(0))
+    try:
+        status, told = await post(village.bob, "/api/v1/asks", {"amount": 5})
+        assert (status, told["code"]) == (503, "server-restored")
+        status, told = await opens(village.bob, made["ask"])
+        assert told.get("code") != "server-restored"
+    finally:
+        clerk.restored = None
+    await asks(village.bob)

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from nodes.api.payees import PayeeApi, Privacy
 from nodes.payees import PER_MINUTE_MAX, Payees
 from protocol.address import AccountName, Group
+from protocol.errors import RestoredError
+from protocol.instant import Instant
 from protocol.peer.access_store import Caller
 from protocol.peer.clock import Clock
 from protocol.peer.web.problems import Problem
+from protocol.restored import Restored
 from tests.peer.asking import Asking, asking
 from tests.peer.federation import NewDatabase
 from tests.peer.makers import in_state
@@ -156,3 +160,20 @@ async def test_a_closed_account_of_the_own_group_is_found_by_nobody(
             ours.payees.find_account(JAN, AccountName("marie"), OOSTENDE)
         )
         assert (problem.status, problem.code) == (404, "unknown-account")
+
+
+async def test_a_restored_server_keeps_by_what_members_are_found(
+    new_database: NewDatabase,
+) -> None:
+    async with oostende(new_database) as ours:
+        node = ours.made.federated.nodes[OOSTENDE]
+        api = PayeeApi(ours.payees, node.database)
+        before = await api.privacy(MARIE)
+        changed = Privacy("nothing" if before.found_by != "nothing" else "name")
+        node.clerk.restored = Restored(at=Instant(1), backup_at=Instant(0))
+        with pytest.raises(RestoredError):
+            await api.keep_privacy(MARIE, changed)
+        assert await api.privacy(MARIE) == before
+        node.clerk.restored = None
+        await api.keep_privacy(MARIE, changed)
+        assert await api.privacy(MARIE) == changed

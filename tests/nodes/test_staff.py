@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from protocol.errors import OutageError
+from protocol.instant import Instant
 from protocol.peer import access_store
 from protocol.peer.web.routes import READER, TREASURER
+from protocol.restored import Restored
 from tests.nodes.office import URL, Answer, Office, office
 from tests.peer.federation import NewDatabase
 
@@ -265,3 +267,26 @@ async def test_who_cannot_be_is_not_invited(new_database: NewDatabase) -> None:
         one = f"{PEOPLE}/@treasurer/sign-ins/%00"
         assert (await desk.ask("DELETE", one)).status == 404
         assert await desk.rows() == before
+
+
+async def test_a_restored_server_changes_nobody_who_runs_it(
+    new_database: NewDatabase,
+) -> None:
+    async with office(new_database) as desk:
+        await let_in(desk, "@ria", READER)
+        before = await desk.rows()
+        desk.node.clerk.restored = Restored(at=Instant(1), backup_at=Instant(0))
+        for method, path, body in (
+            ("POST", PEOPLE, {"name": "@tine", "role": TREASURER}),
+            ("DELETE", f"{PEOPLE}/@ria", None),
+            ("DELETE", f"{PEOPLE}/@ria/sign-ins", None),
+            ("POST", "/api/v1/members/marie/sign-in", None),
+        ):
+            status, told = await desk.ask(method, path, body)
+            assert (status, told["code"]) == (503, "server-restored"), path
+        assert await desk.rows() == before
+        # She herself comes in, to look.
+        token = await desk.let_in("@treasurer")
+        assert (await desk.ask("GET", PEOPLE, token=token)).status == 200
+        desk.node.clerk.restored = None
+        await let_in(desk, "@tine", TREASURER)
