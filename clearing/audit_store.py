@@ -90,7 +90,7 @@ DECISIONS_TOLD = "Every decision says what became of its transfer, which is book
 
 
 #: What a decision says of its transfer, and the transfer of itself.
-_DECIDED = ("id", "state", "prepare", "answer", "code", "entries")
+_DECIDED = ("id", "state", "prepare", "answer", "code", "entries", "decided_at")
 
 
 class _Decided(NamedTuple):
@@ -106,6 +106,7 @@ class _Decided(NamedTuple):
     answer: str | None
     code: str | None
     entries: int
+    decided_at: str | None
 
 
 async def walk_decisions(
@@ -261,8 +262,17 @@ def _compare(row: _Decided, decision: TransferDecision) -> Iterator[Finding]:
         decision.answer,
         decision.code,
         1 if decision.outcome == "cleared" else 0,
+        decision.at,
     )
-    kept = (row.id, row.state, row.prepare or None, row.answer, row.code, row.entries)
+    kept = (
+        row.id,
+        row.state,
+        row.prepare or None,
+        row.answer,
+        row.code,
+        row.entries,
+        row.decided_at,
+    )
     for name, one, other in zip(_DECIDED, kept, decided, strict=True):
         if one != other:
             found, expected = f"{name} {one}", f"{name} {other}"

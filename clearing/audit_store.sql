@@ -200,7 +200,8 @@ SELECT 'tile_hash', log || ', ' || level || ', ' || index, 'a hash of what is no
 -- that has. Nearly all do, and are not worth another reader.
 SELECT decision.sequence, decision.log, decision.number, decision.line,
        transfer.transfer_id::text AS id, transfer.state, transfer.prepare,
-       transfer.answer, transfer.code, coalesce(booked.many, 0) AS entries
+       transfer.answer, transfer.code, coalesce(booked.many, 0) AS entries,
+       to_char(decided_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS decided_at
   FROM decision
   LEFT JOIN transfer ON transfer.log = decision.log
                     AND transfer.number = decision.number

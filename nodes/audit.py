@@ -1,6 +1,6 @@
 """A node's part in its audit: whose keys count, under which rates, what else holds."""
 
-from nodes import audit_store, audit_trust, trust_store
+from nodes import audit_keys, audit_proofs, audit_store, audit_trust, trust_store
 from nodes.member_store import Membership
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import (
@@ -19,7 +19,8 @@ from protocol.peer.database import AnyConnection
 def plan_of(joined: Membership) -> MakePlan:
     """Give the plan of the node that has joined so."""
     federation, own = FederationId(joined.federation), Group(joined.group)
-    hub = entry_key(read_hub_statement(joined.statement, federation).keys, "signing")
+    statement = read_hub_statement(joined.statement, federation)
+    hub = entry_key(statement.keys, "signing")
     entry = read_entry(joined.entry, federation)
 
     async def make_plan(connection: AnyConnection) -> Plan:
@@ -34,7 +35,11 @@ def plan_of(joined: Membership) -> MakePlan:
         return Plan(
             parties=Parties(federation, own, keyring(known, others)),
             checks=audit_store.checks(rates),
-            walks=[audit_trust.walk_of(federation, hub)],
+            walks=[
+                audit_trust.walk_of(federation, hub),
+                audit_keys.walk_of(federation),
+                audit_proofs.walk_of(federation, statement),
+            ],
             worths=await audit_store.read_worths(connection, rates),
             findings=findings,
         )

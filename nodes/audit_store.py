@@ -23,6 +23,37 @@ class StoredBelief(NamedTuple):
     note: str
 
 
+class AcceptedKeys(NamedTuple):
+    """Keys of another group that people have compared."""
+
+    accepted_id: int
+    group: str
+    keys: str
+    digits: str
+
+
+class StoredProof(NamedTuple):
+    """A proof, its checkpoint, the item that it is of, and what its transfer says.
+
+    ``id`` is ``None`` for a checkpoint that no proof leads to.
+    """
+
+    log: str
+    size: int
+    note: str | None
+    id: str | None
+    item: int | None
+    path: bytes
+    line: bytes | None
+    decided_log: str | None
+    decided_number: int | None
+    decided_at: str | None
+
+
+#: For ``audit_pages``; rows are ``StoredProof``.
+READ_PROOFS = _SQL["read_proofs"]
+
+
 def checks(rates: Sequence[EntryRate]) -> list[Check]:
     """Give a node's checks.
 
@@ -79,12 +110,28 @@ def checks(rates: Sequence[EntryRate]) -> list[Check]:
             "Trust follows a doubt; beliefs are of an era that began so.",
             _SQL["trust_follows_doubts"],
         ),
+        Check(
+            "accepted_keys_have_their_act",
+            "Every time that keys were accepted is noted among the staff's acts.",
+            _SQL["accepted_keys_have_their_act"],
+        ),
     ]
 
 
 async def read_beliefs(connection: AnyConnection) -> list[StoredBelief]:
     """Give all that was ever believed of the hub's logs: one a start of the hub."""
     return [StoredBelief(*row) for row in await connection.fetch(_SQL["read_beliefs"])]
+
+
+async def read_accepted(connection: AnyConnection) -> list[AcceptedKeys]:
+    """Give all keys that people have accepted: few, each was typed by hand."""
+    return [AcceptedKeys(*row) for row in await connection.fetch(_SQL["read_accepted"])]
+
+
+async def count_proofs(connection: AnyConnection) -> int:
+    """Say how many proofs are kept."""
+    many: int = await connection.fetchval(_SQL["count_proofs"])
+    return many
 
 
 async def read_worths(

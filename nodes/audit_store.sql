@@ -176,6 +176,42 @@ SELECT 'compared_item', 'the one', 'item ' || number, 'at most item ' || taken.n
  WHERE number > taken.newest OR number < 0
  ORDER BY place, key;
 
+-- accepted_keys_have_their_act --
+-- Keys that were accepted without the act that is noted with them, and the other way.
+SELECT CASE WHEN accepted_id IS NULL THEN 'act' ELSE 'accepted_keys' END AS place,
+       coalesce(accepted_id, number)::text AS key,
+       CASE WHEN accepted_id IS NULL THEN 'keys of ' || group_name || ' accepted'
+            ELSE 'by ' || author || ', keys of ' || group_name END AS found,
+       CASE WHEN accepted_id IS NULL THEN 'keys that were accepted then'
+            ELSE 'an act that says so' END AS expected
+  FROM accepted_keys
+  FULL JOIN (SELECT number, at, about AS group_name, author, reason
+               FROM act WHERE deed = 'keys-accepted') AS noted
+       USING (at, group_name, author, reason)
+ WHERE accepted_id IS NULL OR number IS NULL
+ ORDER BY place, key;
+
+-- read_accepted --
+-- All keys that people have accepted.
+SELECT accepted_id, group_name, keys, digits FROM accepted_keys ORDER BY accepted_id;
+
+-- count_proofs --
+-- How many proofs are kept.
+SELECT count(*) FROM proof;
+
+-- read_proofs --
+-- All proofs by the checkpoint that they lead to, and checkpoints that none leads to:
+-- each with the item that it is of, and which decision its transfer says it had.
+SELECT kept.log, kept.size, kept.note, kept.transfer_id::text AS id, kept.item,
+       kept.path, item.line, transfer.log AS decided_log,
+       transfer.number AS decided_number,
+       to_char(decided_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS decided_at
+  FROM (SELECT * FROM proof FULL JOIN proven_checkpoint USING (log, size)) AS kept
+  LEFT JOIN item ON item.peer = 'hub' AND item.direction = 'in'
+                AND item.number = kept.item
+  LEFT JOIN transfer USING (transfer_id)
+ ORDER BY kept.log, kept.size, kept.transfer_id;
+
 -- read_beliefs --
 -- All that was ever believed of the hub's logs.
 SELECT era, log, size, root, note FROM belief ORDER BY era, place, log;

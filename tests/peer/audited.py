@@ -18,7 +18,9 @@ from clearing import log_store
 from clearing.evidence import Evidence
 from clearing.rules import Limit
 from nodes import audit as node_audit
+from nodes import proof_store, trust_store
 from nodes.member_store import Membership
+from nodes.proof_store import Proof
 from nodes.rules import (
     Belief,
     Believe,
@@ -37,7 +39,8 @@ from protocol.address import HUB, AccountName, Group
 from protocol.envelope import VerifiedCover
 from protocol.keyring import KeyPeriod
 from protocol.ledger import Posting
-from protocol.messages import content_decoder
+from protocol.merkle import Tree
+from protocol.messages import TransferDecision, content_decoder, read_item
 from protocol.peer import ledger_store
 from protocol.peer.audit import AuditAnswer, MakePlan, audit
 from protocol.peer.clock import Clock
@@ -220,6 +223,27 @@ async def believe(federated: Federation) -> None:
     await take(federated, MECHELEN, wanted)
 
 
+async def prove(federated: Federation) -> None:
+    """Oostende keeps where its decisions stand in the hub's log, as its watch does."""
+    async with federated.hub.database.readers.acquire() as connection:
+        newest = await log_store.read_last_checkpoint(connection)
+        assert newest is not None
+        log, size = newest.log, newest.size
+        note = await log_store.read_note(connection, log, size)
+        assert note is not None
+        tree = Tree(await log_store.read_leaves(connection, log, 0, size - 1))
+    async with federated.nodes[OOSTENDE].database.desk.acquire() as connection:
+        taken = await trust_store.read_items(connection, 0, 10_000)
+        proofs = []
+        for item in taken:
+            said = read_item(item.line)
+            if isinstance(said, TransferDecision) and said.log == log:
+                path = tree.path(said.number)
+                proofs.append(Proof(said.id, item.number, log, size, path, note))
+        assert proofs
+        await proof_store.write(connection, proofs)
+
+
 class Past:
     """The databases of a federation that has stopped.
 
@@ -259,6 +283,7 @@ class Past:
             await keep_books(federated)
             await set_limits(federated)
             await believe(federated)
+            await prove(federated)
             await leave_some_under_way(federated)
             await be_shown(federated, MECHELEN)
             async with federated.hub.database.desk.acquire() as connection:

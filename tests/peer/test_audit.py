@@ -15,9 +15,10 @@ from aiohttp.test_utils import TestClient
 from clearing import audit_log, audit_transfers, audit_witnesses
 from clearing import audit_store as hub_store
 from clearing.audit_store import LogPage, LogRow
+from nodes import audit_keys, audit_proofs, audit_trust
 from nodes import audit_store as node_store
-from nodes import audit_trust
-from protocol.address import HUB
+from protocol.address import HUB, FederationId
+from protocol.directory import check_digits, keys_hash
 from protocol.instant import Instant, read_instant
 from protocol.messages import EntryRate
 from protocol.peer import audit_streams
@@ -50,6 +51,7 @@ from tests.peer.audited import (
     take,
 )
 from tests.peer.federation import Federation, NewDatabase, Server, federation
+from tests.peer.makers import entry_of
 from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE
 
 
@@ -122,6 +124,16 @@ DECIDED = (
 
 #: The newest checkpoint of the log.
 CHECKPOINT = "size = (SELECT max(size) FROM checkpoint)"
+
+#: The first decision whose place in the log is kept.
+PROVEN = (
+    "transfer_id = (SELECT transfer_id FROM proof ORDER BY item, transfer_id LIMIT 1)"
+)
+NOBODYS = "0f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b"
+ACCEPT_RUBBISH = (
+    "INSERT INTO accepted_keys (at, group_name, keys, digits, author, reason) VALUES"
+    " (now(), 'oostende', 'another', '123412341234', 'ann', 'we compared them')"
+)
 
 POSTING_KEY = f"SELECT account_id || ', ' || sequence FROM posting WHERE {MARIES}"
 STREAM_KEY = (
@@ -878,6 +890,87 @@ PLANTS = [
         "belief",
         "SELECT era || ', ' || log FROM belief WHERE era = 1",
     ),
+    # Whose keys count since people compared them, and where decisions stand.
+    *(
+        Plant(MECHELEN, check, ACCEPT_RUBBISH, "accepted_keys", "SELECT '1'")
+        for check in ("accepted_keys_have_their_act", audit_keys.NAME)
+    ),
+    Plant(
+        MECHELEN,
+        "accepted_keys_have_their_act",
+        "INSERT INTO act (number, at, author, deed, about, details, reason)"
+        " OVERRIDING SYSTEM VALUE VALUES"
+        " (1000, now(), 'ann', 'keys-accepted', 'oostende', '{}', 'we compared them')",
+        "act",
+        "SELECT '1000'",
+    ),
+    *(
+        Plant(
+            OOSTENDE,
+            audit_proofs.NAME,
+            f"UPDATE proof SET {change} WHERE {PROVEN}",
+            "proof",
+            f"SELECT transfer_id::text FROM proof WHERE {PROVEN}",
+        )
+        for change in (
+            "path = overlay(path PLACING '\\x00'::bytea FROM 1 FOR 1)",
+            "path = '\\x00'",
+            "path = ''",
+            "item = 1",
+            "item = item + 1000000",
+            "item = (SELECT max(one.item) FROM proof AS one)",
+            "size = size + 1",
+            "log = 'another'",
+        )
+    ),
+    Plant(
+        OOSTENDE,
+        audit_proofs.NAME,
+        "INSERT INTO proof SELECT gen_random_uuid(), item, log, size, path FROM proof"
+        f" WHERE {PROVEN}; UPDATE proof SET transfer_id = '{NOBODYS}' WHERE transfer_id"
+        " NOT IN (SELECT transfer_id FROM transfer)",
+        "proof",
+        f"SELECT '{NOBODYS}'",
+    ),
+    Plant(
+        OOSTENDE,
+        audit_proofs.NAME,
+        "UPDATE proven_checkpoint SET note = replace(note, 'directory', 'directorY')",
+        "proven_checkpoint",
+        "SELECT log || ', ' || size FROM proven_checkpoint",
+    ),
+    *(
+        Plant(
+            OOSTENDE,
+            audit_proofs.NAME,
+            "INSERT INTO proven_checkpoint"
+            f" SELECT log, size + 1, {note} FROM proven_checkpoint",
+            "proven_checkpoint",
+            "SELECT log || ', ' || size + 1 FROM proven_checkpoint",
+        )
+        for note in ("note", "'rubbish'")
+    ),
+    Plant(
+        OOSTENDE,
+        audit_proofs.NAME,
+        "UPDATE transfer SET decided_at = decided_at + interval '1 hour'"
+        f" WHERE {PROVEN}",
+        "transfer",
+        f"SELECT transfer_id::text FROM proof WHERE {PROVEN}",
+        "SELECT 'decided_at '"
+        ' || to_char(decided_at, \'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\')'
+        f" FROM transfer WHERE {PROVEN}",
+    ),
+    *(
+        Plant(
+            HUB,
+            hub_store.DECISIONS_NAME,
+            f"UPDATE transfer SET decided_at = {value} WHERE {CLEARED}",
+            "transfer",
+            f"SELECT transfer_id::text FROM transfer WHERE {CLEARED}",
+        )
+        for value in ("decided_at - interval '1 day'", "'infinity'", "NULL")
+    ),
     # The hub's transfers, and the items that they are from.
     *(
         Plant(
@@ -1004,7 +1097,10 @@ PLANTS = [
 ]
 
 CHECKPOINTS = ("checkpoint", "tile_hash", "witness")
-NODES = ("member_limit", "doubt", "trust")
+NODES = (
+    *("member_limit", "doubt", "trust"),
+    *("accepted_keys", "act", "proof", "proven_checkpoint"),
+)
 TABLES = ("posting", "entry", "account", "envelope", "item", "directory_change")
 
 
@@ -1055,6 +1151,27 @@ async def test_a_row_altered_by_hand_is_named(kept: Past, plant: Plant) -> None:
     assert counted[plant.check] == len(found)
 
 
+async def test_keys_that_were_the_groups_are_accepted_with_their_act(
+    kept: Past,
+) -> None:
+    entry = entry_of(OOSTENDE)
+    digits = check_digits(FederationId(FEDERATION), entry).replace(" ", "")
+    keys = f"'oostende', '{keys_hash(entry)}', '{digits}'"
+    accept = (
+        "INSERT INTO accepted_keys (at, group_name, keys, digits, author, reason)"
+        f" VALUES ('2026-03-09Z', {keys}, 'ann', 'we called')"
+    )
+    note = (
+        "INSERT INTO act (at, author, deed, about, details, reason) VALUES"
+        " ('2026-03-09Z', 'ann', 'keys-accepted', 'oostende', '{}', 'we called')"
+    )
+    for sql, findings in ((f"{accept}; {note}", 0), (accept, 1), (note, 1)):
+        async with kept.copy(MECHELEN) as url:
+            await spoil(url, Plant(MECHELEN, "", sql, "", "SELECT 1"))
+            answer = await audited(MECHELEN, url)
+        assert answer.findings_in_all == findings, answer.findings
+
+
 async def test_what_was_answered_before_there_were_checkpoints_has_no_number(
     kept: Past,
 ) -> None:
@@ -1078,6 +1195,8 @@ def test_every_check_finds_something_planted() -> None:
         hub_store.DECISIONS_NAME,
         audit_log.NAME,
         audit_transfers.NAME,
+        audit_keys.NAME,
+        audit_proofs.NAME,
         audit_trust.NAME,
         audit_witnesses.NAME,
     }
