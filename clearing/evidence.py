@@ -4,7 +4,8 @@ The hub gives the proof and nobody has to believe it: whoever receives it verifi
 it with ``protocol.receipt``. It holds no sealed line, so no name and no memo.
 """
 
-from collections import defaultdict
+import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 import msgspec
@@ -113,13 +114,15 @@ class Evidence:
             content=None,
         )
         if not has_witnesses:
-            return with_words(receipt)
+            return await asyncio.to_thread(with_words, receipt)
         kept = await witness_store.read(connection, stated.log, stated.size)
         self._kept.keep(stated.short, frozenset(kept))
         room = _WITNESSES_UP_TO - len(write_receipt(receipt))
         covers = self._naming(stated.short) | kept
         witnesses = _witnesses(transfer, covers, folded, room)
-        return with_words(msgspec.structs.replace(receipt, witnesses=witnesses))
+        receipt = msgspec.structs.replace(receipt, witnesses=witnesses)
+        # A hundred signatures to verify: groups are answered meanwhile.
+        return await asyncio.to_thread(with_words, receipt)
 
     async def keep_witnesses(self, database: Database, receipt: Receipt) -> None:
         """Keep the covers that name the checkpoint of a receipt, once.
@@ -136,15 +139,20 @@ class Evidence:
 
         A log ends when the hub stops, and then nobody names it any more.
         """
-        named: defaultdict[Checkpoint, int] = defaultdict(int)
-        for one, _ in self._covers.values():
-            named[one] += 1
-        best = max(named, key=lambda one: (named[one], one.size), default=None)
-        if best is None:
+        named = Counter(one for one, _ in self._covers.values())
+        if not named:
             return
+        sizes: defaultdict[str, list[int]] = defaultdict(list)
+        for one in named:
+            sizes[one.log].append(one.size)
+        # What we never signed is not in question, however many name it.
+        signed: set[Checkpoint] = set()
         async with database.readers.acquire() as connection:
-            signed = await log_store.read_signed(connection, best.log, [best.size])
-        if best in signed:
+            for log, some in sizes.items():
+                signed |= await log_store.read_signed(connection, log, some)
+        shown = named.keys() & signed
+        best = max(shown, key=lambda one: (named[one], one.size), default=None)
+        if best is not None:
             await self._keep(database, best)
 
     async def _keep(self, database: Database, named: Checkpoint) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,7 +27,7 @@ from protocol.peer.directory_history import DirectoryHistory
 from protocol.peer.metrics import Metrics
 from protocol.peer.recent import Recent
 from protocol.peer.web import problems
-from protocol.receipt import WITNESSES_MAX, verify_receipt
+from protocol.receipt import WITNESSES_MAX, Receipt, verify_receipt, with_words
 from protocol.tiles import TileTree, write_path
 from tests.peer.federation import (
     Federation,
@@ -355,6 +356,49 @@ async def test_a_size_that_was_never_signed_costs_no_witness(
 async def witness_rows(federated: Federation) -> list[tuple[int, str]]:
     rows = await federated.hub.ask("SELECT size, group_name FROM witness ORDER BY 1, 2")
     return [(row["size"], row["group_name"]) for row in rows]
+
+
+@pytest.mark.parametrize("log", ["ours", "another"])
+async def test_a_size_that_was_never_signed_keeps_no_witness_out(
+    new_database: NewDatabase, log: str
+) -> None:
+    async with federation(new_database) as federated:
+        for name in ("gent", "brugge"):
+            await admit(federated.hub, Group(name))
+        await pay(federated, 1, "eggs")
+        async with published(federated) as (client, evidence):
+            stated = await newest(client)
+            evidence.note_cover(cover(Group("gent"), stated.short))
+            bogus = Checkpoint(
+                log=stated.log if log == "ours" else "AAAAAAAAAAA",
+                size=2**53 - 1,
+                root=write_base64url(bytes(32)),
+            )
+            evidence.note_cover(cover(Group("brugge"), bogus))
+            await evidence.keep_newest(federated.hub.database)
+        assert await witness_rows(federated) == [(stated.size, "gent")]
+
+
+async def test_groups_are_answered_while_a_receipt_is_proved(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proving, go_on = threading.Event(), threading.Event()
+
+    def slow(receipt: Receipt) -> Receipt:
+        proving.set()
+        assert go_on.wait(10), "nobody else had a turn"
+        return with_words(receipt)
+
+    monkeypatch.setattr("clearing.evidence.with_words", slow)
+    async with federation(new_database) as federated:
+        [transfer_id] = await pay(federated, 1, "eggs")
+        async with published(federated) as (client, _):
+            async with asyncio.TaskGroup() as group:
+                asked = group.create_task(receipt_of(client, transfer_id))
+                await until(proving.is_set)
+                await newest(client)
+                assert not asked.done()
+                go_on.set()
 
 
 async def restart(federated: Federation) -> None:
