@@ -392,13 +392,15 @@ async def test_groups_are_answered_while_a_receipt_is_proved(
     monkeypatch.setattr("clearing.evidence.with_words", slow)
     async with federation(new_database) as federated:
         [transfer_id] = await pay(federated, 1, "eggs")
-        async with published(federated) as (client, _):
-            async with asyncio.TaskGroup() as group:
-                asked = group.create_task(receipt_of(client, transfer_id))
-                await until(proving.is_set)
-                await newest(client)
-                assert not asked.done()
-                go_on.set()
+        async with (
+            published(federated) as (client, _),
+            asyncio.TaskGroup() as group,
+        ):
+            asked = group.create_task(receipt_of(client, transfer_id))
+            await until(proving.is_set)
+            await newest(client)
+            assert not asked.done()
+            go_on.set()
 
 
 async def restart(federated: Federation) -> None:
