@@ -343,7 +343,7 @@ class Clerk:
             for order in orders:
                 self._check_restored(order)
             works = [Work(order) for order in orders]
-            await self._carry_out(works)
+            await self.carry_out(works)
         finally:
             await self._lose_role()
         return [work.outcome for work in works]
@@ -356,11 +356,20 @@ class Clerk:
         packages = [PEER_MIGRATIONS, self._migrations]
         for name in await migrate(connection, packages, now):
             _LOG.info("migrated: %s", name)
-        self.life = write_base64url(secrets.token_bytes(_LIFE_LENGTH))
+        await self.begin(connection, write_base64url(secrets.token_bytes(_LIFE_LENGTH)))
+
+    async def begin(self, connection: Connection, life: str) -> None:
+        """Begin a life on the connection that holds the lock.
+
+        Args:
+            connection: its tables are up to date.
+            life: drawn for this start.
+        """
+        self._connection, self.life = connection, life
         self.restored = await backup_store.read_restored(connection)
         if self.restored is not None:
             _LOG.warning("restored from a backup; nothing changes before it compares")
-        await self.house.load(connection, self.life)
+        await self.house.load(connection, life)
         self.links, self._numbered = await link_store.read_links(connection, self.life)
         self._sequence = await ledger_store.read_sequence(connection)
         self._outbound = {
@@ -370,7 +379,7 @@ class Clerk:
         limit = await link_store.read_cover_limit(connection)
         self._cover_at, self._cover_floor, self._cover_limit = {}, limit, limit
         first = [MoreTime(), *self.house.first_inputs()]
-        await self._carry_out([Work(wanted) for wanted in first])
+        await self.carry_out([Work(wanted) for wanted in first])
         self.is_ready = True
         for peer in self.links:
             self.ring(peer)
@@ -406,7 +415,7 @@ class Clerk:
         self._metrics.waiting.set(self._queue.qsize())
         works = [Work(waiting.wanted) for waiting in batch]
         try:
-            await self._carry_out(works)
+            await self.carry_out(works)
         except BaseException as error:
             # Whoever asked does not know what became of it, and asks again
             # under the same key; a program's own mistake is not theirs to see.
@@ -419,8 +428,12 @@ class Clerk:
             if not waiting.answer.done():
                 waiting.answer.set_result(work.outcome)
 
-    async def _carry_out(self, works: Sequence[Work]) -> None:
-        """Decide a batch, make it durable, then let it count."""
+    async def carry_out(self, works: Sequence[Work]) -> None:
+        """Decide a batch, make it durable, then let it count.
+
+        It waits for nothing but the database: on one in memory it runs to its end
+        at once, and needs no event loop.
+        """
         began = self._clock.monotonic_s()
         view = self.house.begin(self.life)
         view.links, view.numbered = dict(self.links), dict(self._numbered)
