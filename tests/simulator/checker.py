@@ -1,0 +1,500 @@
+"""Looks at every commit and at the quiet end, and says what must never be.
+
+None of this is the product's code: it keeps a model of its own, reads rows, wire
+bytes and what people were told, and reckons again by itself. What it looks at is
+listed in ``docs/simulator.md``.
+"""
+
+import base64
+from collections import Counter, defaultdict
+from typing import Any
+
+import msgspec
+
+from protocol.envelope import Body
+from protocol.instant import from_datetime
+from tests.simulator.federation import Federation
+from tests.simulator.members import People, Wish
+from tests.simulator.servers import Server
+
+_ENDED = ("cleared", "refused")
+#: From which state a transfer may go to which, by role.
+_MOVES = {
+    "payer": {"ordered": {"ordered", *_ENDED}},
+    "hub": {"taken": {"taken", "refused"}, "offered": {"offered", *_ENDED}},
+    "payee": {"accepted": {"accepted", *_ENDED}},
+}
+_FIXED = (
+    "role",
+    "payer_group",
+    "payee_group",
+    "milliseconds",
+    "payer_rate",
+    "payee_rate",
+    "prepare",
+    "content",
+    "account",
+    "amount",
+)
+Changes = list[tuple[Any, Any, Any]]
+
+
+class Violation(AssertionError):
+    """A promise that was not kept."""
+
+
+def decode(part: bytes) -> Any:
+    """Read a part of a JWS, without the product's code."""
+    raw = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    return msgspec.json.decode(raw)
+
+
+class Checker:
+    """Watches one simulated federation.
+
+    Attributes:
+        is_honest: nobody lies and nothing was restored, so nobody may be called.
+        decisions: by transfer, the one decision.
+    """
+
+    def __init__(self, federation: Federation, people: People) -> None:
+        self.federation = federation
+        self.people = people
+        self.is_honest = True
+        self.decisions: dict[str, tuple[str, int, str]] = {}
+        self.looks = 0
+        self._sizes: Counter[str] = Counter()
+        self._places: dict[tuple[str, int], int] = {}
+        #: By group: place of each decision that moved it, and where it stood then.
+        self._moves: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._states: dict[str, str] = {}
+        self._rates: dict[str, list[int]] = {}
+        #: By group and life of the hub: what the group declared when it named it.
+        self._declared: dict[tuple[str, str], int] = {}
+        #: What the hub had sealed for each group when it started.
+        self._sealed: dict[tuple[str, str], int] = {}
+        #: Groups that said since then that they have it.
+        self._given: set[tuple[str, str]] = set()
+        self._covers: dict[tuple[str, str], tuple[str, str]] = {}
+        world = federation.world
+        world.spoken, world.heard = self.on_spoken, self.on_heard
+        world.on_start = self.on_start
+        for server in federation.servers:
+            server.database.watch = self._watcher(server)
+
+    def _watcher(self, server: Server) -> Any:
+        return lambda changes: self.on_commit(server, changes)
+
+    def demand(self, *, so: bool, told: str) -> None:
+        """Fail when something is not so."""
+        if not so:
+            raise Violation(told)
+
+    # While it runs.
+
+    def on_spoken(self, server: Server, peer: str, raw: bytes) -> None:
+        """Nothing may be said that is not durable."""
+        line_1, _, rest = raw.partition(b"\n")
+        cover = decode(line_1.split(b".")[1])
+        link = server.database.table("link")[peer]
+        told = f"{server.name}'s cover to {peer}"
+        self.demand(
+            so=cover["ack"] <= link["taken"] and cover["first"] == link["sent"] + 1,
+            told=f"{told} says what is not durable",
+        )
+        self.demand(
+            so=cover["ack_head"] == link["taken_head"]
+            and cover["prev"] == link["sent_head"],
+            told=f"{told} names another head than its stream's",
+        )
+        stored = server.database.table(("envelope", peer, "out"))
+        for line in rest.split(b"\n"):
+            if not line.startswith(b"{") and line:
+                payload = decode(line.split(b".")[1])
+                row = stored.get(payload["first"])
+                self.demand(
+                    so=row is not None and row["line_1"].encode() == line,
+                    told=f"{server.name} sends an envelope that it has not stored",
+                )
+
+    def on_heard(self, server: Server, peer: str, body: Body) -> None:
+        """Note which lives of the hub each group has named, and what it has."""
+        if server is not self.federation.hub:
+            return
+        cover = body.cover.payload
+        named = peer, cover.peer_life or ""
+        self._declared.setdefault(named, cover.first - 1)
+        assert server.clerk is not None
+        if named[1] == server.clerk.life and cover.ack >= self._sealed.get(named, 0):
+            self._given.add(named)
+
+    def on_start(self, server: Server) -> None:
+        """Note where the hub's streams stand when it starts."""
+        if server is self.federation.hub and server.clerk is not None:
+            for peer, link in server.database.table("link").items():
+                self._sealed[peer, server.clerk.life] = link["sent"]
+
+    def _has_compared(self, hub: Server, group: str, life: str) -> bool:
+        """Say whether the hub may decide on a group's transfers."""
+        if group not in self._states:
+            return True
+        taken = hub.database.table("link")[group]["taken"]
+        named = group, life
+        return named in self._given and taken >= self._declared[named]
+
+    def on_commit(self, server: Server, changes: Changes) -> None:
+        """Look at what a batch has changed."""
+        self.looks += 1
+        first: dict[tuple[Any, Any], Any] = {}
+        for name, key, before in changes:
+            first.setdefault((name, key), before)
+        if server is self.federation.hub:
+            self._look_at_decisions(server, first)
+        for (name, key), before in first.items():
+            now = server.database.tables[name].get(key)
+            if isinstance(name, tuple):
+                if name[0] == "item" and name[2] == "in":
+                    self._look_at_item(server, name[1], key, now)
+            elif name == "account":
+                self._look_at_account(server, before, now)
+            elif name == "transfer":
+                self._look_at_transfer(server, before, now)
+            elif name == "hold":
+                self._look_at_hold(server, before, now)
+            elif name == "newest decision":
+                self._look_at_mirror(server, now)
+            elif name == "alarm" and self.is_honest:
+                raise Violation(f"{server.name} calls people: {now[2]}")
+            elif name == "link" and self.is_honest and now["trouble"] is not None:
+                raise Violation(f"{server.name}: link {key} is {now['trouble']}")
+
+    def _look_at_decisions(self, hub: Server, first: dict[Any, Any]) -> None:
+        """Follow the log: places, positions, states, rates, by the lines alone."""
+        self._before = dict(self._states), {k: len(v) for k, v in self._rates.items()}
+        new = [key for name, key in first if name == "decision"]
+        table = hub.database.table("decision")
+        for log, number in new:
+            place, line = table[log, number]
+            decision = msgspec.json.decode(line)
+            told = f"decision {log}/{number}"
+            self.demand(
+                so=(decision["log"], decision["number"]) == (log, number)
+                and number == self._sizes[log],
+                told=f"{told} is out of its place",
+            )
+            self._sizes[log] += 1
+            self._places[log, number] = place
+            if decision["kind"] == "directory":
+                self._states[decision["group"]] = decision["state"]
+                entry = decode(decision["entry"].encode().split(b".")[1])
+                self._rates[decision["group"]] = [
+                    rate["milliseconds"] for rate in entry["rates"]
+                ]
+            elif decision["kind"] == "transfer":
+                self._look_at_decision(hub, decision, place, told)
+
+    def _look_at_decision(
+        self, hub: Server, decision: dict[str, Any], place: int, told: str
+    ) -> None:
+        row = hub.database.table("transfer")[decision["id"]]
+        groups = (row["payer_group"], row["payee_group"])
+        outcome = decision["outcome"]
+        self.demand(
+            so=row["state"] == outcome and decision["prepare"] == (row["prepare"] or None),
+            told=f"{told} is not what the hub keeps of the transfer",
+        )
+        self.demand(
+            so=decision["id"] not in self.decisions,
+            told=f"{told}: a second decision on {decision['id']}",
+        )
+        named = (decision["log"], decision["number"], outcome)
+        self.decisions[decision["id"]] = named
+        life = decision["log"]
+        if self.is_honest:
+            self.demand(
+                so=all(self._has_compared(hub, one, life) for one in groups),
+                told=f"{told}: decided before {groups} compared",
+            )
+        if outcome != "cleared":
+            return
+        now = hub.clock.now()
+        decide_by, taken_at = row["decide_by"], row["taken_at"]
+        self.demand(
+            so=from_datetime(taken_at) <= now < from_datetime(decide_by),
+            told=f"{told}: cleared outside of its time",
+        )
+        amount = row["milliseconds"]
+        for group, moved in zip(groups, (-amount, amount), strict=True):
+            moves = self._moves[group]
+            stood = moves[-1][1] if moves else 0
+            moves.append((place, stood + moved))
+
+    def position_at(self, group: str, log: str, number: int) -> int:
+        """Give a group's position after a decision, as the checker reckons it."""
+        place = self._places.get((log, number))
+        self.demand(so=place is not None, told=f"no decision {log}/{number}")
+        assert place is not None
+        stood = 0
+        for at, position in self._moves[group]:
+            if at > place:
+                break
+            stood = position
+        return stood
+
+    def _look_at_item(self, server: Server, peer: str, number: int, line: bytes) -> None:
+        """What is taken was sent, byte for byte."""
+        if not self.is_honest:
+            return
+        sender = self.federation.hub if peer == "hub" else self.federation.nodes[peer]
+        sent = sender.database.table(("item", server.name, "out")).get(number)
+        self.demand(
+            so=sent == line, told=f"{server.name} took item {number} that nobody sent"
+        )
+
+    def _look_at_account(self, server: Server, before: Any, now: Any) -> None:
+        """Limits bind what is new; conversion is never worth less than nothing."""
+        name = f"{now['account_id']} at {server.name}"
+        if now["kind"] == "system":
+            if now["account_id"].startswith("conversion."):
+                self._look_at_conversion(server, now["account_id"])
+            return
+        old = before or dict.fromkeys(("balance", "held_out", "held_in"), 0)
+        free, was = now["balance"] - now["held_out"], old["balance"] - old["held_out"]
+        full, had = now["balance"] + now["held_in"], old["balance"] + old["held_in"]
+        floor, ceiling = now["floor"], now["ceiling"]
+        # What came before a new limit in the same batch was bound by the old one.
+        floor = floor if before is None or before["floor"] == floor else None
+        ceiling = ceiling if before is None or before["ceiling"] == ceiling else None
+        self.demand(
+            so=floor is None or free >= min(floor, was),
+            told=f"{name} passes its floor {floor}: {free}",
+        )
+        self.demand(
+            so=ceiling is None or full <= max(ceiling, had),
+            told=f"{name} passes its ceiling {ceiling}: {full}",
+        )
+        is_frozen = before is not None and before["frozen"] and now["frozen"]
+        self.demand(
+            so=not is_frozen or (free >= was and full <= had),
+            told=f"{name} is frozen and yet takes part in something new",
+        )
+
+    def _look_at_conversion(self, server: Server, account: str) -> None:
+        version = account.split(".")[1]
+        accounts = server.database.table("account")
+        units = accounts[f"conversion.{version}"]["balance"]
+        time = accounts.get(f"conversion.{version}.time", {"balance": 0})["balance"]
+        rate = self._rates[server.name][int(version) - 1]
+        self.demand(
+            so=units * rate + time >= 0,
+            told=f"{server.name}: conversion {version} is worth {units * rate + time}",
+        )
+
+    def _look_at_transfer(self, server: Server, before: Any, now: Any) -> None:
+        """No view of a transfer ever goes back, and what it is never changes."""
+        name = f"transfer {now['transfer_id']} at {server.name}"
+        if before is None:
+            return
+        if not before["prepare"] and before["role"] == "hub":
+            return
+        old, new = before["state"], now["state"]
+        lawful = _MOVES[now["role"]].get(old, {old})
+        self.demand(so=new in lawful, told=f"{name} goes from {old} to {new}")
+        changed = [one for one in _FIXED if before[one] != now[one]]
+        self.demand(so=not changed, told=f"{name} changes its {changed}")
+
+    def _look_at_hold(self, server: Server, before: Any, now: Any) -> None:
+        """A hold ends once; the hub holds nothing for frozen groups or old rates."""
+        if before is not None:
+            self.demand(
+                so=before["state"] == "held" or before == now,
+                told=f"{server.name}: a hold ends twice",
+            )
+            return
+        if server is not self.federation.hub:
+            return
+        states, versions = self._before
+        row = server.database.table("transfer")[now["transfer_id"]]
+        for group, version in (
+            (row["payer_group"], row["payer_rate"]),
+            (row["payee_group"], row["payee_rate"]),
+        ):
+            is_frozen = states.get(group) == self._states.get(group) == "frozen"
+            self.demand(so=not is_frozen, told=f"hub holds for {group}, which is frozen")
+            lawful = {versions.get(group), len(self._rates[group])}
+            self.demand(so=version in lawful, told=f"hub holds at a rate of old: {group}")
+
+    def _look_at_mirror(self, node: Server, newest: tuple[str, int]) -> None:
+        """A node's clearing balance is minus its position at the same decision."""
+        if newest not in self._places and not self.is_honest:
+            return
+        clearing = node.database.table("account").get("clearing", {"balance": 0})
+        position = self.position_at(node.name, *newest)
+        self.demand(
+            so=clearing["balance"] == -position,
+            told=f"{node.name} has {clearing['balance']} where it stands at {position}",
+        )
+
+    # At the quiet end.
+
+    def at_the_end(self) -> None:
+        """Everything has ended, nothing is held, all ledgers agree."""
+        for server in self.federation.servers:
+            self._look_at_ledger(server)
+        for node in self.federation.nodes.values():
+            self._look_at_link(node)
+        self._look_at_positions()
+        known = {wish.transfer_id: wish for wish in self.people.wishes}
+        for wish in self.people.wishes:
+            self._look_at_wish(wish)
+        for server in self.federation.servers:
+            strangers = set(server.database.table("transfer")) - set(known)
+            self.demand(
+                so=not strangers,
+                told=f"{server.name} has transfers that nobody ordered: {strangers}",
+            )
+
+    def _look_at_ledger(self, server: Server) -> None:
+        database = server.database
+        held = [row for row in database.table("hold").values() if row["state"] == "held"]
+        self.demand(so=not held, told=f"{server.name} still holds {held[:1]}")
+        undecided = list(database.table("undecided"))
+        self.demand(so=not undecided, told=f"{server.name}: not ended: {undecided}")
+        sums: Counter[str] = Counter()
+        for name, row in database.table("account").items():
+            sums[row["unit"]] += row["balance"]
+            amounts = [amount for amount, _ in database.table(("posting", name)).values()]
+            self.demand(
+                so=row["balance"] == sum(amounts),
+                told=f"{server.name}: {name} is not the sum of its postings",
+            )
+            self.demand(
+                so=not row["held_out"] and not row["held_in"],
+                told=f"{server.name}: {name} still has something set aside",
+            )
+        self.demand(
+            so=not any(sums.values()), told=f"{server.name} sums to {dict(sums)}"
+        )
+
+    def _look_at_link(self, node: Server) -> None:
+        hub = self.federation.hub
+        for one, other in ((node, hub), (hub, node)):
+            link = one.database.table("link")[other.name]
+            sent = one.database.table(("item", other.name, "out"))
+            taken = other.database.table(("item", one.name, "in"))
+            self.demand(
+                so=sent == taken,
+                told=f"{one.name} sent {len(sent)}, {other.name} took {len(taken)}",
+            )
+            self.demand(
+                so=link["acknowledged"] == len(sent),
+                told=f"{one.name}: not all was acknowledged",
+            )
+            self.demand(
+                so=link["trouble"] is None, told=f"{one.name}: {link['trouble']}"
+            )
+
+    def _look_at_positions(self) -> None:
+        accounts = self.federation.hub.database.table("account")
+        for name, node in self.federation.nodes.items():
+            clearing = node.database.table("account").get("clearing", {"balance": 0})
+            position = accounts[name]["balance"]
+            moves = self._moves[name]
+            self.demand(
+                so=position == (moves[-1][1] if moves else 0),
+                told=f"the hub's position of {name} is not what it decided",
+            )
+            self.demand(
+                so=clearing["balance"] == -position,
+                told=f"{name} mirrors {clearing['balance']} of {position}",
+            )
+
+    def _look_at_wish(self, wish: Wish) -> None:
+        """What she was told is so, on every ledger, exactly once."""
+        node = self.federation.nodes[wish.group]
+        row = node.database.table("transfer").get(wish.transfer_id)
+        told = f"{wish.member}@{wish.group}'s {wish.key}"
+        self.demand(
+            so=not wish.was_ok or row is not None,
+            told=f"{told} was acknowledged and is not there",
+        )
+        self.demand(
+            so=not (wish.was_ok and wish.was_refused),
+            told=f"{told} was told yes and no",
+        )
+        if row is None or wish.told == "other-body":
+            return
+        self.demand(
+            so=not wish.was_refused, told=f"{told} was refused and is there"
+        )
+        if wish.payee_group == wish.group:
+            self._look_at_local(wish, node, told)
+        else:
+            self._look_at_remote(wish, node, row, told)
+
+    def _amounts(self, server: Server, transfer_id: str) -> dict[str, int]:
+        """Give what an entry moved, by account; nothing when there is none."""
+        sequence = server.database.table("entry by id").get(transfer_id)
+        found = {}
+        for name in server.database.table("account"):
+            posting = server.database.table(("posting", name)).get(sequence)
+            if posting is not None:
+                found[name] = posting[0]
+        return found
+
+    def _look_at_local(self, wish: Wish, node: Server, told: str) -> None:
+        moved = self._amounts(node, wish.transfer_id)
+        amount = wish.payee_amount
+        self.demand(
+            so=moved == {wish.member: -amount, wish.payee: amount},
+            told=f"{told} moved {moved}",
+        )
+
+    def _look_at_remote(self, wish: Wish, node: Server, row: Any, told: str) -> None:
+        decided = self.decisions.get(wish.transfer_id)
+        hub = self.federation.hub
+        at_hub = self._amounts(hub, wish.transfer_id)
+        payer = self._amounts(node, wish.transfer_id)
+        other = self.federation.nodes.get(wish.payee_group)
+        payee = self._amounts(other, wish.transfer_id) if other else {}
+        self.demand(so=row["state"] in _ENDED, told=f"{told} has not ended")
+        outcome = decided[2] if decided else "refused"
+        self.demand(
+            so=row["state"] == outcome,
+            told=f"{told} is {row['state']}, and was decided {outcome}",
+        )
+        if outcome == "refused":
+            self.demand(
+                so=not at_hub and not payer and not payee,
+                told=f"{told} was refused and moved something",
+            )
+            return
+        rates = self._rates[wish.group], self._rates[wish.payee_group]
+        own = rates[0][row["payer_rate"] - 1]
+        theirs = rates[1][row["payee_rate"] - 1]
+        time = wish.payee_amount * theirs
+        pays = (time + own - 1) // own
+        one, two = row["payer_rate"], row["payee_rate"]
+        expected = (
+            {wish.group: -time, wish.payee_group: time},
+            {
+                wish.member: -pays,
+                f"conversion.{one}": pays,
+                f"conversion.{one}.time": -time,
+                "clearing": time,
+            },
+            {
+                wish.payee: wish.payee_amount,
+                f"conversion.{two}": -wish.payee_amount,
+                f"conversion.{two}.time": time,
+                "clearing": -time,
+            },
+        )
+        self.demand(
+            so=(at_hub, payer, payee) == expected,
+            told=f"{told} moved {(at_hub, payer, payee)} and not {expected}",
+        )
+        self.demand(
+            so=pays <= wish.payer_amount_max,
+            told=f"{told} cost {pays}, more than {wish.payer_amount_max}",
+        )

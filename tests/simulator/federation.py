@@ -1,0 +1,553 @@
+"""A simulated federation: hub, nodes, and what travels between them.
+
+Here is what ``courier`` and ``endpoint`` do around HTTP, without HTTP: two requests a
+link, patience after failures, an answer that is held back until there is news. The
+clerks, houses, rules, stores and every byte of every envelope are the real ones.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from clearing import app as hub_app
+from clearing import log_store
+from clearing.house import Due, HubHouse
+from clearing.log_store import Identity
+from clearing.rules import Admission, Invitation
+from nodes import member_store
+from nodes.house import NodeHouse
+from nodes.member_store import Membership
+from nodes.rules import CancelWish, NewMember
+from protocol import envelope
+from protocol.address import HUB, FederationId, Group, federation_id
+from protocol.directory import (
+    GroupRecord,
+    public_keys,
+    sign_entry,
+    sign_hub_statement,
+)
+from protocol.errors import OutageError, PeerError
+from protocol.instant import Instant, from_datetime
+from protocol.keyring import key_hash
+from protocol.messages import EntryRate, EntryUnit, GroupEntry, HubStatement
+from protocol.peer import transfer_store
+from protocol.peer.batch import Arrival, Stale, Work
+from protocol.peer.key_files import ServerKeys
+from protocol.steps import Step
+from tests.protocol.makers import hash_of, sealing_key, signing_key
+from tests.simulator.servers import UNKNOWN, Crash, Server, drive
+from tests.simulator.world import HOUR, MINUTE, SECOND, World
+
+_ANSWER_MS = 15 * SECOND
+_POLL_MS = 25 * SECOND
+_PAUSE_MIN_MS = 200
+_PAUSE_MAX_MS = 30 * SECOND
+_OVERDUE_MS = 10 * SECOND
+_HASTY_MS = 500
+_SWEEP_MOST = 100
+_SWEEP_MS = 500
+#: An answer is bytes, or ``None`` for whatever says that nothing was taken.
+Respond = Callable[[bytes | None], None]
+
+
+@dataclass
+class Home:
+    """What a group is before it joins."""
+
+    name: str
+    rate: int = 3_600_000
+    decimals: int = 0
+    members: dict[str, tuple[int, int]] = field(default_factory=dict)
+    floor: int = -(10**12)
+    ceiling: int = 10**12
+
+
+class _Lane:
+    """One of a courier's two requests."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.token: object | None = None
+        self.pause_ms = _PAUSE_MIN_MS
+        self.is_pausing = False
+        self.began = 0
+        self.due = 0
+
+
+class Node(Server):
+    """A group's server with its courier."""
+
+    def __init__(self, world: World, home: Home, hub: "Hub", keys: ServerKeys) -> None:
+        group = Group(home.name)
+        self.hub = hub
+        self.home = home
+        entry = GroupEntry(
+            v=1,
+            federation=hub.federation,
+            group=group,
+            version=1,
+            name=f"LETS {group}",
+            unit=EntryUnit(f"{group} unit", "units", "u", home.decimals),
+            rates=[EntryRate(1, home.rate)],
+            keys=public_keys(
+                keys.signing.public,
+                keys.sealing.public,
+                signing_key(f"{group} recovery").public,
+            ),
+        )
+        self.entry = entry
+        self.membership = Membership(
+            hub.federation,
+            group,
+            "https://hub.example",
+            hub.identity.statement,
+            sign_entry(entry, keys.signing),
+        )
+        super().__init__(
+            world, group, keys, lambda: NodeHouse(self.keys, self.membership)
+        )
+        self.lanes = (_Lane("push"), _Lane("poll"))
+        self.after_batch = self._note_batch
+        self._sweep_ms = _SWEEP_MS
+        self._forget()
+
+    def _forget(self) -> None:
+        self.told = -1
+        self.greeted = ""
+        self.failing_since: int | None = None
+        self.stuck_since: int | None = None
+        self._swept_at = -1
+        self.poll_ms = _POLL_MS
+        for lane in self.lanes:
+            lane.token, lane.is_pausing = None, False
+            lane.pause_ms = _PAUSE_MIN_MS
+
+    def crash(self, why: str) -> None:
+        """Lose power, and every request that is open."""
+        self._forget()
+        super().crash(why)
+
+    def is_reachable(self) -> bool:
+        """Say whether no answer of the hub is overdue."""
+        if self.clerk is None:
+            return False
+        link = self.clerk.links[HUB]
+        since = [lane.due for lane in self.lanes if lane.token is not None]
+        since += [one for one in (self.failing_since, self.stuck_since) if one]
+        now = self.world.now
+        return link.trouble is None and all(now - one < _OVERDUE_MS for one in since)
+
+    # What the courier does.
+
+    def look(self) -> None:
+        """See what the courier has to do now, after a batch or a start."""
+        if self.clerk is None:
+            return
+        push, poll = self.lanes
+        if push.token is None and not push.is_pausing and self._has_something_to_say():
+            self._send(push, 0)
+        if poll.token is None and not poll.is_pausing and self.clerk is not None:
+            self._send(poll, self.poll_ms)
+        self._plan_sweep()
+
+    def _has_something_to_say(self) -> bool:
+        clerk = self.clerk
+        if clerk is None or not clerk.is_ready:
+            return False
+        link = clerk.links[HUB]
+        return (
+            self.greeted != clerk.life
+            or clerk.has_sealed(HUB)
+            or (link.has_compared and link.taken > self.told)
+        )
+
+    def _standing(self) -> tuple[object, ...]:
+        assert self.clerk is not None
+        link = self.clerk.links[HUB]
+        return (link.taken, link.acknowledged, link.peer_life, link.has_compared)
+
+    def _send(self, lane: _Lane, wait_ms: int) -> None:
+        clerk = self.clerk
+        assert clerk is not None
+        token = lane.token = object()
+        lane.began, lane.due = self.world.now, self.world.now + wait_ms
+        carries = clerk.has_sealed(HUB)
+        try:
+            drive(clerk.may_speak(HUB))
+            told = clerk.link(HUB).taken
+            request = clerk.speak(HUB)
+            self.world.spoken(self, HUB, request)
+            if carries:
+                clerk._kill_switch.reach(Step.SEND, "before")
+        except Crash as crash:
+            self.crash(str(crash))
+            return
+        self.greeted = clerk.life
+        self.told = max(self.told, told)
+        before = self._standing()
+
+        def respond(answer: bytes | None) -> None:
+            if lane.token is token and self.clerk is clerk:
+                self._take(lane, answer, before, carries=carries)
+
+        def time_out() -> None:
+            if lane.token is token and self.clerk is clerk:
+                self.world.tell("{}: no answer to its {}", self.name, lane.name)
+                self._fail(lane)
+
+        self.world.later(wait_ms + _ANSWER_MS, time_out)
+        words = self.world.words_of(request)
+        self.world.carry(
+            self.name,
+            HUB,
+            lambda: self.hub.receive(self, request, wait_ms, respond),
+            f"{lane.name} ({words})",
+        )
+
+    def _take(
+        self,
+        lane: _Lane,
+        answer: bytes | None,
+        before: tuple[object, ...],
+        *,
+        carries: bool,
+    ) -> None:
+        clerk = self.clerk
+        assert clerk is not None
+        if carries:
+            try:
+                clerk._kill_switch.reach(Step.SEND, "after")
+            except Crash as crash:
+                self.crash(str(crash))
+                return
+        if answer is None:
+            self._fail(lane)
+            return
+        house = clerk.house
+        try:
+            body = envelope.open_body(
+                answer, house.keyring, house.federation, house.own
+            )
+            if body.cover.payload.from_ != HUB:
+                raise PeerError("not the hub's")
+        except PeerError as error:
+            self.world.tell("{} does not take it: {}", self.name, error)
+            self._fail(lane)
+            return
+
+        def done(outcome: object) -> None:
+            if self.clerk is not clerk or lane.token is None:
+                return
+            if outcome is UNKNOWN or isinstance(outcome, Stale):
+                self._fail(lane)
+                return
+            self.world.heard(self, HUB, body)
+            self._finish(lane, before)
+
+        self.submit(Arrival(Group(HUB), body), done)
+
+    def _finish(self, lane: _Lane, before: tuple[object, ...]) -> None:
+        lane.token = None
+        self.failing_since = None
+        moved = self._standing() != before
+        if lane.name == "push":
+            assert self.clerk is not None
+            link = self.clerk.links[HUB]
+            is_fine = link.acknowledged > before[1] or not self._has_something_to_say()  # type: ignore[operator]
+            self.stuck_since = None if is_fine else self.stuck_since or self.world.now
+        else:
+            is_fine = moved or self.world.now - lane.began > _HASTY_MS
+            # Nor silence in half minutes: each poll that brings nothing waits longer.
+            longer = min(self.poll_ms * 2, self.world.rates.poll_ms)
+            self.poll_ms = _POLL_MS if moved else max(_POLL_MS, longer)
+        self._pause(lane, is_fine=is_fine)
+
+    def _fail(self, lane: _Lane) -> None:
+        lane.token = None
+        self.told = -1
+        self.failing_since = self.failing_since or lane.began
+        self._pause(lane, is_fine=False)
+
+    def _pause(self, lane: _Lane, *, is_fine: bool) -> None:
+        if is_fine:
+            lane.pause_ms = _PAUSE_MIN_MS
+            self.world.later(0, self.look)
+            return
+        clerk, lane.is_pausing = self.clerk, True
+
+        def go_on() -> None:
+            if self.clerk is clerk:
+                lane.is_pausing = False
+                self.look()
+
+        jitter = self.world.draw.uniform(0.5, 1.0)
+        self.world.later(lane.pause_ms * jitter, go_on)
+        # An outage of days need not be counted out in half minutes.
+        most = _PAUSE_MAX_MS * (1 if lane.pause_ms < _PAUSE_MAX_MS else 120)
+        lane.pause_ms = min(lane.pause_ms * 2, most)
+
+    # What the sweeper does.
+
+    def _note_batch(self) -> None:
+        self._sweep_ms = _SWEEP_MS
+        self.look()
+
+    def _plan_sweep(self) -> None:
+        """Look at the next payment *now* when it may be late."""
+        if self.clerk is None:
+            return
+        rows = self.database.table("transfer")
+        due = [
+            rows[id_]["decide_by"]
+            for id_ in self.database.table("undecided")
+            if rows[id_]["state"] == "ordered"
+            and rows[id_]["deliver"] == "now"
+            and not rows[id_]["is_cancel_sent"]
+        ]
+        if due and self._swept_at < self.world.now:
+            wait = max(self._sweep_ms, _wait_for(min(due), self.clerk.peer_now(HUB)))
+            self._swept_at = self.world.now + wait
+            self.world.later(wait, self._sweep)
+
+    def _sweep(self) -> None:
+        clerk = self.clerk
+        if clerk is None:
+            return
+        self._swept_at = -1
+        late = self.read(
+            lambda connection: transfer_store.read_late(
+                connection,
+                clerk.peer_now(HUB),
+                clerk.link(HUB).acknowledged,
+                _SWEEP_MOST,
+            )
+        )
+        for transfer_id in late:
+            self.submit(CancelWish(transfer_id=transfer_id), lambda _: None)
+        if not late:
+            self._sweep_ms = min(self._sweep_ms * 2, HOUR)
+            self._plan_sweep()
+
+
+def _wait_for(due: Any, now: Instant) -> int:
+    return max(_SWEEP_MS, min(from_datetime(due) - now, HOUR))
+
+
+class Hub(Server):
+    """The hub with its end of the links.
+
+    Attributes:
+        parked: by group, what waits for an answer.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.root = signing_key("the root")
+        keys = ServerKeys(signing_key("hub"), sealing_key("hub"))
+        self.federation: FederationId = federation_id(
+            Group("lets-belgium"), key_hash(self.root.public)
+        )
+        statement = HubStatement(
+            v=1,
+            federation=self.federation,
+            version=1,
+            name="lets-belgium",
+            keys=public_keys(
+                keys.signing.public, keys.sealing.public, self.root.public
+            ),
+        )
+        self.identity = Identity(
+            self.federation, sign_hub_statement(statement, self.root)
+        )
+        super().__init__(world, HUB, keys, lambda: HubHouse(self.keys, self.identity))
+        self.parked: dict[str, tuple[object, Respond]] = {}
+        self._sweep_ms = _SWEEP_MS
+        self.after_batch = self.look
+        self._swept_at = -1
+
+    def crash(self, why: str) -> None:
+        """Lose power: whoever waits hears that the connection is gone, or nothing."""
+        parked, self.parked = self.parked, {}
+        self._swept_at = -1
+        super().crash(why)
+        for group, (_, respond) in parked.items():
+            self._hang_up(group, respond)
+
+    def _hang_up(self, group: str, respond: Respond) -> None:
+        if not self.world.is_drawn(self.world.rates.silent_loss):
+            self.world.carry(HUB, group, lambda: respond(None), "a broken connection")
+
+    def receive(self, node: Node, raw: bytes, wait_ms: int, respond: Respond) -> None:
+        """Take a node's request."""
+
+        def answer(raw: bytes | None) -> None:
+            words = "no" if raw is None else self.world.words_of(raw)
+            self.world.carry(
+                HUB, node.name, lambda: respond(raw), f"an answer ({words})"
+            )
+
+        clerk = self.clerk
+        if clerk is None:
+            self._hang_up(node.name, respond)
+            return
+        house = self.house
+        try:
+            body = envelope.open_body(
+                raw, house.keyring, house.federation, house.own
+            )
+            peer = Group(body.cover.payload.from_)
+            clerk.link(peer)
+        except (PeerError, OutageError) as error:
+            self.world.tell("hub does not take it: {}", error)
+            answer(None)
+            return
+        self.world.heard(self, peer, body)
+        if body.envelopes and house.must_wait(peer, self.clock.now()):
+            self._answer(peer, answer)
+            return
+
+        def done(outcome: object) -> None:
+            if self.clerk is not clerk or outcome is UNKNOWN:
+                self._hang_up(peer, respond)
+            elif isinstance(outcome, Stale):
+                self.world.tell("hub: a stale cover of {}", peer)
+                answer(None)
+            else:
+                self._park(peer, answer, wait_ms)
+
+        self.submit(Arrival(peer, body), done)
+
+    def _park(self, peer: Group, answer: Respond, wait_ms: int) -> None:
+        clerk = self.clerk
+        assert clerk is not None
+        if not wait_ms or clerk.has_news(peer) or not clerk.link(peer).has_compared:
+            self._answer(peer, answer)
+            return
+        former = self.parked.pop(peer, None)
+        if former is not None:
+            self._answer(peer, former[1])
+        if self.clerk is not clerk:
+            return
+        mine = object()
+        self.parked[peer] = mine, answer
+
+        def give_up() -> None:
+            if self.parked.get(peer, (None,))[0] is mine:
+                del self.parked[peer]
+                self._answer(peer, answer)
+
+        self.world.later(wait_ms, give_up)
+
+    def look(self) -> None:
+        """Answer who waits and has news; plan what is due."""
+        self._sweep_ms = _SWEEP_MS
+        for peer in list(self.parked):
+            clerk = self.clerk
+            if clerk is None:
+                return
+            if clerk.has_news(peer) or not clerk.link(peer).has_compared:
+                _, respond = self.parked.pop(peer)
+                self._answer(Group(peer), respond)
+        self._plan_sweep()
+
+    def _answer(self, peer: Group, answer: Respond) -> None:
+        clerk = self.clerk
+        if clerk is None:
+            return
+        try:
+            drive(clerk.may_speak(peer))
+            words = clerk.speak(peer)
+        except Crash as crash:
+            self.crash(str(crash))
+            return
+        self.world.spoken(self, peer, words)
+        answer(words)
+
+    # What the sweeper does.
+
+    def _plan_sweep(self) -> None:
+        rows = self.database.table("transfer")
+        due = [rows[id_]["decide_by"] for id_ in self.database.table("undecided")]
+        if due and self.is_up and self._swept_at < self.world.now:
+            wait = max(self._sweep_ms, _wait_for(min(due), self.clock.now()))
+            self._swept_at = self.world.now + wait
+            self.world.later(wait, self._sweep)
+
+    def _sweep(self) -> None:
+        clerk = self.clerk
+        if clerk is None:
+            return
+        self._swept_at = -1
+        silent = hub_app.silent_groups(clerk.links.values())
+        due = self.read(
+            lambda connection: transfer_store.read_due(
+                connection, self.clock.now(), _SWEEP_MOST, silent
+            )
+        )
+        if due:
+            self.submit(Due(due), lambda _: None)
+        else:
+            # What waits for a silent group need not be looked at twice a second.
+            self._sweep_ms = min(self._sweep_ms * 2, HOUR)
+            self._plan_sweep()
+
+    def admit(self, node: Node) -> None:
+        """Admit a group, as the join of its node would."""
+        code = hash_of(f"code of {node.name}")
+        invited = Invitation(
+            code_hash=code,
+            group=node.name,
+            floor=node.home.floor,
+            ceiling=node.home.ceiling,
+            until=Instant(self.clock.now() + HOUR),
+            request_hash=None,
+        )
+        self.read(lambda connection: log_store.write_invitation(connection, invited))
+        work = Work(
+            Admission(
+                entry=node.entry,
+                signed=node.membership.entry,
+                code_hash=code,
+                request_hash=hash_of(f"request of {node.name}"),
+            )
+        )
+        self.carry_out([work])
+        assert isinstance(work.outcome, GroupRecord), work.outcome
+
+
+class Federation:
+    """Hub and nodes, joined and started; nothing has gone wrong yet."""
+
+    def __init__(self, world: World, homes: list[Home]) -> None:
+        self.world = world
+        self.hub = Hub(world)
+        self.nodes: dict[str, Node] = {}
+        for home in homes:
+            keys = ServerKeys(signing_key(home.name), sealing_key(home.name))
+            self.nodes[home.name] = Node(world, home, self.hub, keys)
+
+    @property
+    def servers(self) -> list[Server]:
+        """All of them, hub first."""
+        return [self.hub, *self.nodes.values()]
+
+    def open(self) -> None:
+        """Let every group join, and every treasurer admit her members."""
+        with self.world.calm():
+            self.hub.start()
+            for node in self.nodes.values():
+                self.hub.admit(node)
+                node.read(
+                    lambda connection, joined=node.membership: (
+                        member_store.write_membership(connection, joined)
+                    )
+                )
+                node.start()
+                for name, (floor, ceiling) in node.home.members.items():
+                    member = NewMember(
+                        account_id=name, name=name.title(), floor=floor, ceiling=ceiling
+                    )
+                    node.carry_out([Work(member)])
+            self.world.run(self.world.now + 2 * MINUTE)
+        for node in self.nodes.values():
+            assert node.clerk is not None and node.clerk.links[HUB].has_compared
+            assert node.name in node.house.directory

@@ -1,0 +1,257 @@
+"""What members, treasurers and the regional admin do, and what they were told.
+
+This is the history that the checker compares with the ledgers: every wish was
+invoked, and its answer was ok, refused, or never came (unknown). A wish whose answer
+never came may be asked again under its key, and must then get the one true answer.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from clearing.rules import Approve, Freeze, Limit, Release
+from nodes.rules import (
+    CancelWish,
+    MemberChange,
+    MustWait,
+    Order,
+    Ordered,
+    OtherBody,
+    Propose,
+    read_content,
+)
+from protocol.address import HUB, AccountName, Group, transfer_id, write_address
+from protocol.base64url import write_base64url
+from protocol.directory import sign_entry
+from protocol.errors import RefusalCode
+from protocol.messages import EntryRate
+from protocol.peer import transfer_store
+from protocol.transfer import Transfer
+from protocol.unit import Amount, quote
+from tests.protocol.makers import hash_of
+from tests.simulator.federation import Federation
+from tests.simulator.servers import UNKNOWN
+
+
+@dataclass
+class Wish:
+    """One order of a member's, and what she was told of it.
+
+    Attributes:
+        told: ``invoked``, ``ok``, ``refused``, ``other-body``, ``wait`` or ``unknown``.
+        ids: every transfer that she was told is hers under this key.
+        codes: every reason that she was told.
+    """
+
+    group: str
+    member: str
+    key: str
+    payee: str
+    payee_group: str
+    payee_amount: int
+    payer_amount_max: int
+    deliver: str
+    refund_of: str | None
+    transfer_id: str
+    told: str = "invoked"
+    was_ok: bool = False
+    was_refused: bool = False
+    tries: int = 0
+
+    @property
+    def body_hash(self) -> str:
+        """Name what was asked."""
+        asked = (
+            self.payee,
+            self.payee_group,
+            self.payee_amount,
+            self.payer_amount_max,
+            self.deliver,
+            self.refund_of,
+        )
+        return hash_of(repr(asked))
+
+
+class People:
+    """Everyone outside of the servers.
+
+    Attributes:
+        wishes: all orders, oldest first.
+    """
+
+    def __init__(self, federation: Federation) -> None:
+        self.federation = federation
+        self.world = federation.world
+        self.wishes: list[Wish] = []
+        self._keys = 0
+
+    def pay(
+        self,
+        payer: str,
+        payee: str,
+        amount: int,
+        *,
+        deliver: str = "now",
+        refund_of: str | None = None,
+        key: str | None = None,
+    ) -> Wish:
+        """Order a payment; addresses are ``marie@oostende``."""
+        member, _, group = payer.partition("@")
+        other, _, payee_group = payee.partition("@")
+        self._keys += 1
+        key = key or f"key-{self._keys}"
+        node = self.federation.nodes[group]
+        own, theirs = node.home.rate, node.home.rate
+        if node.is_up:
+            own = node.house.directory[Group(group)].rate
+            record = node.house.directory.get(Group(payee_group))
+            theirs = record.rate if record else own
+        quoted = quote(Amount(amount), own, theirs)
+        wish = Wish(
+            group=group,
+            member=member,
+            key=key,
+            payee=other,
+            payee_group=payee_group,
+            payee_amount=amount,
+            payer_amount_max=quoted.payer_amount if quoted else 1,
+            deliver=deliver,
+            refund_of=refund_of,
+            transfer_id=transfer_id(
+                self.federation.hub.federation,
+                write_address(AccountName(member), Group(group)),
+                key,
+            ),
+        )
+        self.wishes.append(wish)
+        self.ask(wish)
+        return wish
+
+    def ask(self, wish: Wish) -> None:
+        """Order it, or ask again under its key."""
+        node, world = self.federation.nodes[wish.group], self.world
+        wish.tries += 1
+        wish.told = "unknown"
+        world.tell(
+            "{}@{} pays {}@{} {} ({}, {}{})",
+            wish.member,
+            wish.group,
+            wish.payee,
+            wish.payee_group,
+            wish.payee_amount,
+            wish.deliver,
+            wish.key,
+            "" if wish.tries == 1 else ", again",
+        )
+        clerk = node.clerk
+        if clerk is None:
+            return
+        draw = world.draw
+        order = Order(
+            transfer_id=wish.transfer_id,
+            payer=wish.member,
+            name=wish.member.title(),
+            payee=wish.payee,
+            payee_group=Group(wish.payee_group),
+            payee_amount=Amount(wish.payee_amount),
+            payer_amount_max=wish.payer_amount_max,
+            memo=f"for {wish.key}",
+            deliver=wish.deliver,
+            salt=write_base64url(draw.randbytes(16)),
+            nonce=draw.randbytes(24),
+            hub_now=clerk.peer_now(HUB),
+            is_hub_reachable=node.is_reachable(),
+            caller=wish.member,
+            key=wish.key,
+            body_hash=wish.body_hash,
+            refund_of=wish.refund_of,
+            original=self._content(wish),
+        )
+        node.submit(order, lambda outcome: self._note(wish, outcome))
+
+    def _content(self, wish: Wish) -> object:
+        node = self.federation.nodes[wish.group]
+        row = node.database.table("transfer").get(wish.refund_of)
+        if row is None:
+            return None
+        line = node.read(
+            lambda connection: transfer_store.read_content(connection, row["content"])
+        )
+        return read_content(line)
+
+    def _note(self, wish: Wish, outcome: object) -> None:
+        """Keep what she was told."""
+        match outcome:
+            case Ordered(transfer=Transfer() as transfer):
+                assert transfer.transfer_id == wish.transfer_id
+                wish.told, wish.was_ok = "ok", True
+            case RefusalCode():
+                wish.told = "refused"
+                # The same order may well succeed when the hub is back.
+                wish.was_refused |= outcome is not RefusalCode.HUB_UNREACHABLE
+            case MustWait():
+                wish.told = "wait"
+            case OtherBody():
+                wish.told = "other-body"
+            case _:
+                assert outcome is UNKNOWN, outcome
+                wish.told = "unknown"
+        self.world.tell("{}@{} is told: {}", wish.member, wish.group, _word(outcome))
+
+    def cancel(self, wish: Wish) -> None:
+        """Wish to call a payment off."""
+        self.world.tell("{}@{} cancels {}", wish.member, wish.group, wish.key)
+        node = self.federation.nodes[wish.group]
+        node.submit(CancelWish(transfer_id=wish.transfer_id), lambda _: None)
+
+    def change_member(self, address: str, **changes: object) -> None:
+        """Let the treasurer change a member's limits, freeze or release her."""
+        member, _, group = address.partition("@")
+        self.world.tell("the treasurer changes {}: {}", address, changes)
+        change = MemberChange(account_id=member, author="treasurer", **changes)  # type: ignore[arg-type]
+        self.federation.nodes[group].submit(change, lambda _: None)
+
+    def freeze(self, group: str) -> None:
+        """Let the regional admin freeze a group."""
+        self._decide(Freeze(Group(group)))
+
+    def release(self, group: str) -> None:
+        """Let the regional admin release a group."""
+        self._decide(Release(Group(group)))
+
+    def limit(self, group: str, floor: int, ceiling: int) -> None:
+        """Let the regional admin limit a group's position."""
+        self._decide(Limit(Group(group), floor, ceiling))
+
+    def _decide(self, order: object) -> None:
+        self.world.tell("the regional admin: {}", order)
+        self.federation.hub.submit(order, lambda _: None)
+
+    def propose_rate(self, group: str, rate: int) -> None:
+        """Let a treasurer ask for another rate."""
+        node = self.federation.nodes[group]
+        if not node.is_up or Group(group) not in node.house.directory:
+            return
+        self.world.tell("the treasurer of {} asks for the rate {}", group, rate)
+        entry = node.house.own_record().entry
+        rates = [*entry.rates, EntryRate(len(entry.rates) + 1, rate)]
+        wanted = msgspec.structs.replace(entry, version=entry.version + 1, rates=rates)
+        signed = sign_entry(wanted, node.keys.signing)
+        node.submit(Propose(entry=wanted, signed=signed), lambda _: None)
+
+    def approve(self, group: str) -> None:
+        """Let the regional admin approve what a group has asked for."""
+        hub = self.federation.hub
+        if hub.is_up and Group(group) in hub.house.proposals:
+            number = hub.house.proposals[Group(group)].number
+            self._decide(Approve(Group(group), number))
+
+
+def _word(outcome: object) -> str:
+    match outcome:
+        case Ordered(transfer=transfer):
+            return transfer.state.value
+        case RefusalCode():
+            return f"refused, {outcome.value}"
+        case _:
+            return type(outcome).__name__

@@ -1,0 +1,355 @@
+"""One seed: a federation of its own, its own kinds of trouble, its own weeks.
+
+Every seed draws which faults there are at all and how often (swarm testing): a fault
+that is everywhere hides others. After the last payment everything is put right, and
+then all must come to rest by itself.
+"""
+
+import random
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.simulator import memory_queries
+from tests.simulator.checker import Checker, Violation
+from tests.simulator.federation import Federation, Home, Node
+from tests.simulator.members import People, Wish
+from tests.simulator.quick_keys import quick_keys
+from tests.simulator.servers import Server
+from tests.simulator.world import DAY, HOUR, MINUTE, SECOND, Rates, World
+
+assert memory_queries, "its import lets queries be answered"
+_NAMES = ("oostende", "mechelen", "brussel", "gent", "luik")
+_MEMBERS = ("marie", "bob", "an")
+#: Milliseconds per minor unit, and decimals.
+_UNITS = ((60_000, 0), (180_000, 0), (1_800, 2), (514_286, 0), (3_600_000, 0), (7, 2))
+#: One seed in so many signs with real Ed25519.
+_REAL_KEYS_EVERY = 50
+_QUIET_MS = 80 * HOUR
+
+
+@dataclass
+class Result:
+    """What came of a seed.
+
+    Attributes:
+        failure: what must never be, in a sentence; empty when all was well.
+        lines: the story, when it was wanted.
+    """
+
+    seed: int
+    failure: str = ""
+    events: int = 0
+    inputs: int = 0
+    looks: int = 0
+    node_ms: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
+    lines: list[str] = field(default_factory=list)
+
+
+def run(seed: int, *, is_told: bool = False) -> Result:
+    """Play one seed to its end, or to the first thing that must never be."""
+    with quick_keys(are_quick=seed % _REAL_KEYS_EVERY != 0):
+        return Swarm(seed, is_told=is_told).run()
+
+
+class Swarm:
+    """One seed's federation and everything that happens to it."""
+
+    def __init__(self, seed: int, *, is_told: bool = False) -> None:
+        self.plan = random.Random(f"plan of {seed}")
+        self.world = World(seed, is_told=is_told)
+        self.federation = Federation(self.world, self._homes())
+        self.people = People(self.federation)
+        self.checker = Checker(self.federation, self.people)
+        self.world.on_crash = self._come_back
+        self._is_quiet = False
+        self._downs: Counter[str] = Counter()
+
+    def _homes(self) -> list[Home]:
+        plan = self.plan
+        span = plan.choice((2, 6, 40)) * HOUR
+        homes = []
+        for name in _NAMES[: plan.choice((2, 2, 3, 3, 3, 4, 5))]:
+            rate, decimals = plan.choice(_UNITS)
+            reach = plan.choice((1, 4, 20)) * HOUR // rate + 3
+            members = {
+                one: (-reach, reach)
+                for one in _MEMBERS[: plan.randint(1, len(_MEMBERS))]
+            }
+            homes.append(Home(name, rate, decimals, members, -span, span))
+        return homes
+
+    def run(self) -> Result:
+        """Play it."""
+        world, result = self.world, Result(self.world.seed)
+        try:
+            self.federation.open()
+            self._draw_rates()
+            self._sessions()
+            self._quieten()
+            self.checker.at_the_end()
+        except Violation as violation:
+            result.failure = str(violation)
+        except Exception as error:  # noqa: BLE001
+            # A server of the product stopped by its own fault: a finding.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            result.failure = (
+                f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+            )
+            world.tell("{}", traceback.format_exc())
+        result.events, result.inputs = world.events, world.inputs
+        result.looks, result.faults = self.checker.looks, world.faults
+        passed = world.now - 1_795_402_800_000
+        result.node_ms = passed * (len(self.federation.nodes))
+        result.told = Counter(wish.told for wish in self.people.wishes)
+        result.lines = world.lines or []
+        return result
+
+    # Trouble.
+
+    def _draw_rates(self) -> None:
+        """Draw which faults there are in this seed, and how often."""
+        plan = self.plan
+
+        def some(*values: float) -> float:
+            return plan.choice((0.0, 0.0, *values))
+
+        self.world.rates = Rates(
+            drop=some(0.02, 0.1, 0.4),
+            repeat=some(0.05, 0.3),
+            late=some(0.02, 0.1, 0.3),
+            late_ms_max=plan.choice((2 * SECOND, MINUTE, HOUR, 3 * DAY)),
+            delay_ms_max=plan.choice((5, 100, 2 * SECOND)),
+            crash=some(0.002, 0.02, 0.1),
+            tear=some(0.001, 0.01),
+            silent_loss=plan.choice((0.0, 0.5, 1.0)),
+            down_ms_max=plan.choice((SECOND, MINUTE, HOUR)),
+            batch_pause_ms_max=plan.choice((0, 20, 2 * SECOND)),
+            batch_max=plan.choice((1, 2, 5, 1000)),
+            poll_ms=plan.choice((HOUR, 12 * HOUR)),
+        )
+        self._is_skewed = plan.random() < 0.3
+        if self._is_skewed:
+            for server in self.federation.servers:
+                self._jump(server)
+
+    def _jump(self, server: Server) -> None:
+        far = self.plan.choice((SECOND, MINUTE, 4 * MINUTE, 10 * MINUTE, DAY))
+        server.clock.offset_ms = self.plan.randint(-far, far)
+        self.world.count("clock jump")
+        self.world.tell("{}'s clock is off by {}", server.name, server.clock.offset_ms)
+
+    def _come_back(self, server: Server) -> None:
+        """Start a server again after it crashed, unless it stays away longer."""
+        if self._downs[server.name]:
+            return
+        most = self.world.rates.down_ms_max if not self._is_quiet else SECOND
+
+        def start() -> None:
+            if not server.is_up and not self._downs[server.name]:
+                server.start()
+
+        self.world.later(self.world.draw.randint(10, most + 10), start)
+
+    def _away(self, server: Server, for_ms: int) -> None:
+        """Keep a server down for long."""
+        self.world.count("server away")
+        self._downs[server.name] += 1
+        server.crash(f"and stays away for {for_ms // 1000} s")
+
+        def end() -> None:
+            self._downs[server.name] -= 1
+            if not server.is_up and not self._downs[server.name]:
+                server.start()
+
+        self.world.later(for_ms, end)
+
+    def _part(self, node: Node, for_ms: int) -> None:
+        """Cut a node's line to the hub, in one direction or both."""
+        pairs = [(node.name, "hub"), ("hub", node.name)]
+        chosen = self.plan.choice((pairs, pairs[:1], pairs[1:]))
+        self.world.count("partition" if len(chosen) == 2 else "one-way")
+        self.world.tell("{} is cut off: {}", node.name, chosen)
+        for pair in chosen:
+            self.world.cut[pair] += 1
+
+        def heal() -> None:
+            for pair in chosen:
+                self.world.cut[pair] -= 1
+
+        self.world.later(for_ms, heal)
+
+    # Work.
+
+    def _sessions(self) -> None:
+        """Let people trade in bouts, with long silence between them."""
+        plan, world = self.plan, self.world
+        for _ in range(plan.choice((1, 2, 4, 8))):
+            span = plan.choice((SECOND, 20 * SECOND, 5 * MINUTE, HOUR))
+            for _ in range(plan.choice((3, 10, 25))):
+                world.later(plan.randint(0, span), self._something)
+            for _ in range(plan.choice((0, 0, 1, 3))):
+                world.later(plan.randint(0, span), self._trouble)
+            world.run(world.now + span)
+            silence = plan.choice((MINUTE, HOUR, DAY, 7 * DAY, 40 * DAY))
+            world.run(world.now + plan.randint(1, silence))
+
+    def _trouble(self) -> None:
+        """Let something large go wrong."""
+        plan = self.plan
+        for_ms = plan.choice((5 * SECOND, 40 * SECOND, 10 * MINUTE, DAY, 7 * DAY))
+        nodes = list(self.federation.nodes.values())
+        match plan.choice(("part", "part", "away", "hub away", "crash", "jump")):
+            case "part":
+                self._part(plan.choice(nodes), plan.randint(1, for_ms))
+            case "away":
+                self._away(plan.choice(nodes), plan.randint(1, for_ms))
+            case "hub away":
+                self._away(self.federation.hub, plan.randint(1, for_ms))
+            case "crash":
+                plan.choice(self.federation.servers).crash("by chance")
+            case _:
+                if self._is_skewed:
+                    self._jump(plan.choice(self.federation.servers))
+
+    def _something(self) -> None:
+        """Let somebody do something."""
+        plan = self.plan
+        deeds: dict[Callable[[], object], int] = {
+            self._pay: 60,
+            self._pay_inside: 8,
+            self._ask_again: 12,
+            self._other_body: 2,
+            self._cancel: 6,
+            self._refund: 8,
+            self._treasurer: 3,
+            self._admin: 3,
+            self._rate: 2,
+        }
+        (deed,) = plan.choices(list(deeds), list(deeds.values()))
+        deed()
+
+    def _address(self, group: str) -> str:
+        members = list(self.federation.nodes[group].home.members)
+        return f"{self.plan.choice(members)}@{group}"
+
+    def _amount(self, group: str) -> int:
+        rate = self.federation.nodes[group].home.rate
+        return max(1, self.plan.choice((10 * SECOND, HOUR, 3 * HOUR)) // rate) + (
+            self.plan.randint(0, 2)
+        )
+
+    def _pay(self) -> None:
+        plan = self.plan
+        payer, payee = plan.sample(list(self.federation.nodes), 2)
+        to = self._address(payee)
+        if plan.random() < 0.03:
+            to = f"nobody@{payee}"
+        self.people.pay(
+            self._address(payer),
+            to,
+            self._amount(payee),
+            deliver=plan.choice(("now", "when_reachable")),
+        )
+
+    def _pay_inside(self) -> None:
+        group = self.plan.choice(list(self.federation.nodes))
+        if len(self.federation.nodes[group].home.members) < 2:
+            return
+        payer, payee = self.plan.sample(list(self.federation.nodes[group].home.members), 2)
+        self.people.pay(f"{payer}@{group}", f"{payee}@{group}", self._amount(group))
+
+    def _a_wish(self) -> Wish | None:
+        return self.plan.choice(self.people.wishes) if self.people.wishes else None
+
+    def _ask_again(self) -> None:
+        unknown = [wish for wish in self.people.wishes if wish.told == "unknown"]
+        wish = self.plan.choice(unknown) if unknown else self._a_wish()
+        if wish is not None and wish.told != "other-body":
+            self.people.ask(wish)
+
+    def _other_body(self) -> None:
+        """Use a key again for something else."""
+        wish = self._a_wish()
+        if wish is not None and wish.told in ("ok", "refused"):
+            self.people.pay(
+                f"{wish.member}@{wish.group}",
+                f"{wish.payee}@{wish.payee_group}",
+                wish.payee_amount + 1,
+                key=wish.key,
+            )
+
+    def _cancel(self) -> None:
+        wish = self._a_wish()
+        if wish is not None:
+            self.people.cancel(wish)
+
+    def _refund(self) -> None:
+        """Give back what was received, or a part of it."""
+        wishes = [
+            wish
+            for wish in self.people.wishes
+            if wish.told == "ok" and wish.payee != "nobody"
+        ]
+        if not wishes:
+            return
+        wish = self.plan.choice(wishes)
+        self.people.pay(
+            f"{wish.payee}@{wish.payee_group}",
+            f"{wish.member}@{wish.group}",
+            self.plan.randint(1, max(1, wish.payer_amount_max)),
+            deliver=self.plan.choice(("now", "when_reachable")),
+            refund_of=wish.transfer_id,
+        )
+
+    def _treasurer(self) -> None:
+        group = self.plan.choice(list(self.federation.nodes))
+        home = self.federation.nodes[group].home
+        reach = self.plan.choice((1, 4, 20)) * HOUR // home.rate + 3
+        changes = self.plan.choice(
+            (
+                {"floor": -reach, "ceiling": reach},
+                {"frozen": True},
+                {"frozen": False},
+                {"floor": None, "ceiling": None},
+            )
+        )
+        self.people.change_member(self._address(group), **changes)
+
+    def _admin(self) -> None:
+        group = self.plan.choice(list(self.federation.nodes))
+        match self.plan.choice(("freeze", "release", "release", "limit")):
+            case "freeze":
+                self.people.freeze(group)
+            case "release":
+                self.people.release(group)
+            case _:
+                span = self.plan.choice((1, 6, 40)) * HOUR
+                self.people.limit(group, -span, span)
+
+    def _rate(self) -> None:
+        group = self.plan.choice(list(self.federation.nodes))
+        self.people.propose_rate(group, self.plan.choice(_UNITS)[0])
+        self.world.later(
+            self.plan.randint(1, HOUR), lambda: self.people.approve(group)
+        )
+
+    # The quiet end.
+
+    def _quieten(self) -> None:
+        """Put everything right; then all must end by itself."""
+        world = self.world
+        world.run(world.now + 8 * DAY)
+        world.tell("from here on nothing goes wrong")
+        self._is_quiet = True
+        world.rates = Rates()
+        world.cut.clear()
+        for server in self.federation.servers:
+            server.clock.offset_ms = 0
+            self._downs[server.name] = 0
+            if not server.is_up:
+                server.start()
+        world.run(world.now + _QUIET_MS)
