@@ -9,7 +9,7 @@ import random
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.simulator import memory_queries
 from tests.simulator.checker import Checker, Violation
@@ -195,7 +195,17 @@ class Swarm:
                 world.later(plan.randint(0, span), self._trouble)
             world.run(world.now + span)
             silence = plan.choice((MINUTE, HOUR, DAY, 7 * DAY, 40 * DAY))
-            world.run(world.now + plan.randint(1, silence))
+            self._be_silent(plan.randint(1, silence))
+
+    def _be_silent(self, for_ms: int) -> None:
+        """Let time pass; the worst of the trouble keeps to the bouts."""
+        world, rates = self.world, self.world.rates
+        world.run(world.now + min(for_ms, 20 * MINUTE))
+        world.rates = replace(
+            rates, crash=0.0, tear=0.0, drop=rates.drop / 4, late=rates.late / 4
+        )
+        world.run(world.now + max(0, for_ms - 20 * MINUTE))
+        world.rates = rates
 
     def _trouble(self) -> None:
         """Let something large go wrong."""
@@ -342,7 +352,7 @@ class Swarm:
     def _quieten(self) -> None:
         """Put everything right; then all must end by itself."""
         world = self.world
-        world.run(world.now + 8 * DAY)
+        self._be_silent(8 * DAY)
         world.tell("from here on nothing goes wrong")
         self._is_quiet = True
         world.rates = Rates()
