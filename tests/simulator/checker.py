@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from protocol.envelope import Body
-from protocol.instant import from_datetime
+from protocol.instant import from_datetime, read_instant
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
 from tests.simulator.servers import Server
+from tests.simulator.world import MINUTE
 
 _ENDED = ("cleared", "refused")
 #: From which state a transfer may go to which, by role.
@@ -75,7 +76,7 @@ class Checker:
         self._sealed: dict[tuple[str, str], int] = {}
         #: Groups that said since then that they have it.
         self._given: set[tuple[str, str]] = set()
-        self._covers: dict[tuple[str, str], tuple[str, str]] = {}
+        self._covers: dict[tuple[str, str], int] = {}
         world = federation.world
         world.spoken, world.heard = self.on_spoken, self.on_heard
         world.on_start = self.on_start
@@ -107,6 +108,7 @@ class Checker:
             and cover["prev"] == link["sent_head"],
             told=f"{told} names another head than its stream's",
         )
+        self._look_at_cover_time(server, peer, read_instant(cover["at"]))
         stored = server.database.table(("envelope", peer, "out"))
         for line in rest.split(b"\n"):
             if not line.startswith(b"{") and line:
@@ -116,6 +118,15 @@ class Checker:
                     so=row is not None and row["line_1"].encode() == line,
                     told=f"{server.name} sends an envelope that it has not stored",
                 )
+
+    def _look_at_cover_time(self, server: Server, peer: str, at: int) -> None:
+        """A sender's covers rise, unless its clock leapt far ahead and came back."""
+        before = self._covers.get((server.name, peer), 0)
+        self._covers[server.name, peer] = at
+        self.demand(
+            so=at > before or before > server.clock.now() + 5 * MINUTE,
+            told=f"{server.name}'s cover to {peer} is not later than the one before",
+        )
 
     def on_heard(self, server: Server, peer: str, body: Body) -> None:
         """Note which lives of the hub each group has named, and what it has."""

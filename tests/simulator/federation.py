@@ -42,6 +42,8 @@ _ANSWER_MS = 15 * SECOND
 _POLL_MS = 25 * SECOND
 _PAUSE_MIN_MS = 200
 _PAUSE_MAX_MS = 30 * SECOND
+#: In an outage that lasts: half a minute would cost events, and find nothing more.
+_PAUSE_FAR_MS = 8 * HOUR
 _OVERDUE_MS = 10 * SECOND
 _HASTY_MS = 500
 _SWEEP_MOST = 100
@@ -258,7 +260,7 @@ class Node(Server):
         else:
             is_fine = moved or self.world.now - lane.began > _HASTY_MS
             # Nor silence in half minutes: each poll that brings nothing waits longer.
-            longer = min(self.poll_ms * 2, self.world.rates.poll_ms)
+            longer = min(self.poll_ms * 8, self.world.rates.poll_ms)
             self.poll_ms = _POLL_MS if moved else max(_POLL_MS, longer)
         self._pause(lane, is_fine=is_fine)
 
@@ -283,8 +285,10 @@ class Node(Server):
         jitter = self.world.draw.uniform(0.5, 1.0)
         self.world.later(lane.pause_ms * jitter, go_on)
         # An outage of days need not be counted out in half minutes.
-        most = _PAUSE_MAX_MS * (1 if lane.pause_ms < _PAUSE_MAX_MS else 120)
-        lane.pause_ms = min(lane.pause_ms * 2, most)
+        if lane.pause_ms < _PAUSE_MAX_MS:
+            lane.pause_ms = min(lane.pause_ms * 2, _PAUSE_MAX_MS)
+        else:
+            lane.pause_ms = min(lane.pause_ms * 4, _PAUSE_FAR_MS)
 
     # What the sweeper does.
 
@@ -325,7 +329,7 @@ class Node(Server):
         for transfer_id in late:
             self.submit(CancelWish(transfer_id=transfer_id), lambda _: None)
         if not late:
-            self._sweep_ms = min(self._sweep_ms * 2, HOUR)
+            self._sweep_ms = min(self._sweep_ms * 8, 8 * HOUR)
             self._plan_sweep()
 
 
@@ -487,7 +491,7 @@ class Hub(Server):
             self.submit(Due(due), lambda _: None)
         else:
             # What waits for a silent group need not be looked at twice a second.
-            self._sweep_ms = min(self._sweep_ms * 2, HOUR)
+            self._sweep_ms = min(self._sweep_ms * 8, 8 * HOUR)
             self._plan_sweep()
 
     def admit(self, node: Node) -> None:

@@ -15,6 +15,7 @@ from tests.simulator import memory_queries
 from tests.simulator.checker import Checker, Violation
 from tests.simulator.federation import Federation, Home, Node
 from tests.simulator.members import People, Wish
+from tests.simulator.memory_database import Row
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.servers import Server
 from tests.simulator.world import DAY, HOUR, MINUTE, SECOND, Rates, World
@@ -23,7 +24,7 @@ assert memory_queries, "its import lets queries be answered"
 _NAMES = ("oostende", "mechelen", "brussel", "gent", "luik")
 _MEMBERS = ("marie", "bob", "an")
 #: Milliseconds per minor unit, and decimals.
-_UNITS = ((60_000, 0), (180_000, 0), (1_800, 2), (514_286, 0), (3_600_000, 0), (7, 2))
+_UNITS = ((60_000, 0), (180_000, 0), (1_800, 2), (514_286, 0), (3_600_000, 0), (1, 2))
 #: One seed in so many signs with real Ed25519.
 _REAL_KEYS_EVERY = 50
 _QUIET_MS = 80 * HOUR
@@ -53,6 +54,20 @@ def run(seed: int, *, is_told: bool = False) -> Result:
     """Play one seed to its end, or to the first thing that must never be."""
     with quick_keys(are_quick=seed % _REAL_KEYS_EVERY != 0):
         return Swarm(seed, is_told=is_told).run()
+
+
+def _room_out(row: Row) -> int:
+    """Say how much may still leave an account."""
+    if row["floor"] is None:
+        return 0
+    return int(row["balance"] - row["held_out"] - row["floor"])
+
+
+def _room_in(row: Row) -> int:
+    """Say how much may still come into an account."""
+    if row["ceiling"] is None:
+        return 0
+    return int(row["ceiling"] - row["balance"] - row["held_in"])
 
 
 class Swarm:
@@ -129,7 +144,7 @@ class Swarm:
             down_ms_max=plan.choice((SECOND, MINUTE, HOUR)),
             batch_pause_ms_max=plan.choice((0, 20, 2 * SECOND)),
             batch_max=plan.choice((1, 2, 5, 1000)),
-            poll_ms=plan.choice((HOUR, 12 * HOUR)),
+            poll_ms=plan.choice((HOUR, 12 * HOUR, 10 * DAY)),
         )
         self._is_skewed = plan.random() < 0.3
         if self._is_skewed:
@@ -255,22 +270,46 @@ class Swarm:
     def _pay(self) -> None:
         plan = self.plan
         payer, payee = plan.sample(list(self.federation.nodes), 2)
-        to = self._address(payee)
+        address, to = self._address(payer), self._address(payee)
+        amount = self._amount(payee)
         if plan.random() < 0.03:
             to = f"nobody@{payee}"
+        elif plan.random() < 0.4:
+            amount = self._edge(address, to)
         self.people.pay(
-            self._address(payer),
+            address,
             to,
-            self._amount(payee),
+            amount,
             deliver=plan.choice(("now", "when_reachable")),
         )
+
+    def _edge(self, payer: str, payee: str) -> int:
+        """Give what a limit just allows, or just does not."""
+        member, _, group = payer.partition("@")
+        other, _, payee_group = payee.partition("@")
+        nodes = self.federation.nodes
+        own, theirs = nodes[group].home.rate, nodes[payee_group].home.rate
+        hub = self.federation.hub.database.table("account")
+        at_payer = nodes[group].database.table("account")[member]
+        at_payee = nodes[payee_group].database.table("account")[other]
+        rooms = [
+            (_room_out(at_payer), own),
+            (_room_in(at_payee), theirs),
+            (_room_out(hub[group]), 1),
+            (_room_in(hub[payee_group]), 1),
+        ]
+        room, rate = self.plan.choice([one for one in rooms if one[0] > 0] or [(1, own)])
+        return max(1, -(-room * rate // theirs) + self.plan.choice((-1, 0, 0, 1)))
 
     def _pay_inside(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
         if len(self.federation.nodes[group].home.members) < 2:
             return
         payer, payee = self.plan.sample(list(self.federation.nodes[group].home.members), 2)
-        self.people.pay(f"{payer}@{group}", f"{payee}@{group}", self._amount(group))
+        amount = self._amount(group)
+        if self.plan.random() < 0.5:
+            amount = self._edge(f"{payer}@{group}", f"{payee}@{group}")
+        self.people.pay(f"{payer}@{group}", f"{payee}@{group}", amount)
 
     def _a_wish(self) -> Wish | None:
         return self.plan.choice(self.people.wishes) if self.people.wishes else None

@@ -1,0 +1,159 @@
+"""Run seeds, tell one seed's story, or hunt planted bugs: ``sh deploy/simulate``."""
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from typing import NamedTuple
+
+from protocol.peer.clock import Clock
+from tests.simulator import swarm
+from tests.simulator.planted import BUGS, planted
+from tests.simulator.swarm import Result
+
+_YEAR_MS = 365 * 86_400_000
+_BAR = 30
+_clock = Clock()
+
+
+class Hunt(NamedTuple):
+    """How a planted bug was found, if it was."""
+
+    bug: str
+    seeds: int
+    seconds: float
+    failure: str
+
+
+def play(seed: int) -> Result:
+    """Run one seed, quietly."""
+    logging.disable(logging.CRITICAL)
+    return swarm.run(seed)
+
+
+def hunt(bug: str, first: int, seeds_max: int) -> Hunt:
+    """Run seeds with a planted bug until one finds it."""
+    logging.disable(logging.CRITICAL)
+    began = _clock.monotonic_s()
+    for done in range(seeds_max):
+        with planted(bug):
+            failure = swarm.run(first + done).failure
+        if failure:
+            return Hunt(bug, done + 1, _clock.monotonic_s() - began, failure)
+    return Hunt(bug, seeds_max, _clock.monotonic_s() - began, "")
+
+
+def _progress(done: float, told: str) -> None:
+    """Draw the bar again."""
+    if sys.stderr.isatty():
+        full = round(min(1.0, done) * _BAR)
+        bar = "#" * full + "." * (_BAR - full)
+        sys.stderr.write(f"\r[{bar}] {done:4.0%} {told:<40}")
+        sys.stderr.flush()
+
+
+def _results(given: argparse.Namespace) -> Iterator[Result]:
+    """Run seeds in several processes, in the order in which they end."""
+    began = _clock.monotonic_s()
+    seed, done = given.first, 0
+    running: set[Future[Result]] = set()
+
+    def is_over() -> bool:
+        if given.minutes:
+            return _clock.monotonic_s() - began > given.minutes * 60
+        return seed >= given.first + given.seeds
+
+    with ProcessPoolExecutor(given.processes) as pool:
+        while running or not is_over():
+            while len(running) < 2 * given.processes and not is_over():
+                running.add(pool.submit(play, seed))
+                seed += 1
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                done += 1
+                share = done / given.seeds
+                if given.minutes:
+                    share = (_clock.monotonic_s() - began) / given.minutes / 60
+                _progress(share, f"{done} seeds")
+                yield future.result()
+
+
+def run_seeds(given: argparse.Namespace) -> int:
+    """Run many seeds; gives the exit code."""
+    began = _clock.monotonic_s()
+    faults: Counter[str] = Counter()
+    told: Counter[str] = Counter()
+    failed: list[Result] = []
+    seeds = events = inputs = looks = node_ms = 0
+    for result in _results(given):
+        seeds, events = seeds + 1, events + result.events
+        inputs, looks = inputs + result.inputs, looks + result.looks
+        node_ms += result.node_ms
+        faults += result.faults
+        told += result.told
+        if result.failure:
+            failed.append(result)
+            print(f"\nseed {result.seed}: {result.failure}")
+    seconds = _clock.monotonic_s() - began
+    print(f"\nseeds       {seeds:>12,}   in {seconds:,.0f} s")
+    print(f"node-years  {node_ms / _YEAR_MS:>12,.1f}")
+    print(f"events      {events:>12,}   {events / seconds:,.0f} a second")
+    print(f"inputs      {inputs:>12,}   decided by clerks")
+    print(f"commits     {looks:>12,}   each looked at by the checker")
+    print("orders      " + ", ".join(f"{n:,} {word}" for word, n in told.most_common()))
+    for fault, times in faults.most_common():
+        print(f"fault       {times:>12,}   {fault}")
+    for result in failed:
+        print(f"FAILED: sh deploy/simulate --seed {result.seed} --story")
+    return 1 if failed else 0
+
+
+def tell(given: argparse.Namespace) -> int:
+    """Run one seed and tell its story; gives the exit code."""
+    logging.disable(logging.CRITICAL)
+    with planted(given.bug):
+        result = swarm.run(given.seed, is_told=given.story)
+    if given.story:
+        print("\n".join(result.lines))
+    print(f"seed {given.seed}: {result.failure or 'all promises were kept'}")
+    return 1 if result.failure else 0
+
+
+def hunt_all(given: argparse.Namespace) -> int:
+    """Hunt every planted bug; gives the exit code."""
+    names = [given.bug] if given.bug else list(BUGS)
+    hidden = 0
+    print(f"{'planted bug':<28} {'seeds':>6} {'seconds':>8}  found by")
+    with ProcessPoolExecutor(given.processes) as pool:
+        hunts = [pool.submit(hunt, name, given.first, given.seeds) for name in names]
+        for done, future in enumerate(hunts):
+            found = future.result()
+            _progress((done + 1) / len(names), found.bug)
+            told = found.failure or "NOT FOUND"
+            hidden += not found.failure
+            print(f"{found.bug:<28} {found.seeds:>6} {found.seconds:>8.1f}  {told[:90]}")
+    print(f"{len(names) - hidden} of {len(names)} planted bugs were found")
+    return 1 if hidden else 0
+
+
+def main() -> int:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="deploy/simulate", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many (100)")
+    parser.add_argument("--minutes", type=float, help="run for so long instead")
+    parser.add_argument("--first", type=int, default=1, help="the first seed (1)")
+    parser.add_argument("--seed", type=int, help="run this one alone")
+    parser.add_argument("--story", action="store_true", help="tell what happens in it")
+    parser.add_argument("--planted", action="store_true", help="hunt planted bugs")
+    parser.add_argument("--bug", default="", choices=["", *BUGS], help="plant this one")
+    parser.add_argument("--processes", type=int, default=2, help="at once (2)")
+    given = parser.parse_args()
+    if given.seed is not None:
+        return tell(given)
+    return hunt_all(given) if given.planted else run_seeds(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
