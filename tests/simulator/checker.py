@@ -70,12 +70,17 @@ class Checker:
         self._moves: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._states: dict[str, str] = {}
         self._rates: dict[str, list[int]] = {}
-        #: By group and life of the hub: what the group declared when it named it.
-        self._declared: dict[tuple[str, str], int] = {}
-        #: What the hub had sealed for each group when it started.
-        self._sealed: dict[tuple[str, str], int] = {}
-        #: Groups that said since then that they have it.
-        self._given: set[tuple[str, str]] = set()
+        #: By server, peer and life: what the peer declared when it named that life.
+        self._declared: dict[tuple[str, str, str], int] = {}
+        #: What a server had sealed for each peer when a life began.
+        self._sealed: dict[tuple[str, str, str], int] = {}
+        #: Where the peer has said since then that it has all of it.
+        self._given: set[tuple[str, str, str]] = set()
+        self._compared_at: dict[tuple[str, str, str], int] = {}
+        #: When the hub took the accept of a transfer, by its clock.
+        self._accepted: dict[str, int] = {}
+        #: Some clock was wrong at some time, so deadlines are not reckoned again.
+        self.had_wrong_clock = False
         self._covers: dict[tuple[str, str], int] = {}
         world = federation.world
         world.spoken, world.heard = self.on_spoken, self.on_heard
@@ -129,29 +134,36 @@ class Checker:
         )
 
     def on_heard(self, server: Server, peer: str, body: Body) -> None:
-        """Note which lives of the hub each group has named, and what it has."""
-        if server is not self.federation.hub:
-            return
-        cover = body.cover.payload
-        named = peer, cover.peer_life or ""
-        self._declared.setdefault(named, cover.first - 1)
+        """Note which lives of a server its peers have named, and what they have."""
         assert server.clerk is not None
-        if named[1] == server.clerk.life and cover.ack >= self._sealed.get(named, 0):
-            self._given.add(named)
+        cover = body.cover.payload
+        named = server.name, peer, cover.peer_life or ""
+        if named[2] == server.clerk.life:
+            self._declared.setdefault(named, cover.first - 1)
+            if cover.ack >= self._sealed.get(named, 0):
+                self._given.add(named)
+            if named in self._given and named not in self._compared_at:
+                self._compared_at[named] = server.clock.now()
 
     def on_start(self, server: Server) -> None:
-        """Note where the hub's streams stand when it starts."""
-        if server is self.federation.hub and server.clerk is not None:
-            for peer, link in server.database.table("link").items():
-                self._sealed[peer, server.clerk.life] = link["sent"]
+        """Note where a server's streams stand when it starts."""
+        assert server.clerk is not None
+        for peer, link in server.database.table("link").items():
+            self._sealed[server.name, peer, server.clerk.life] = link["sent"]
 
-    def _has_compared(self, hub: Server, group: str, life: str) -> bool:
-        """Say whether the hub may decide on a group's transfers."""
-        if group not in self._states:
-            return True
-        taken = hub.database.table("link")[group]["taken"]
-        named = group, life
+    def _has_compared(self, server: Server, peer: str, life: str) -> bool:
+        """Say whether both sides have what the other had when a life began."""
+        taken = server.database.table("link")[peer]["taken"]
+        named = server.name, peer, life
         return named in self._given and taken >= self._declared[named]
+
+    def _look_at_envelope(self, server: Server, peer: str, row: Any) -> None:
+        """Nothing is sealed on a link before both sides have compared."""
+        if self.is_honest:
+            self.demand(
+                so=self._has_compared(server, peer, row["life"]),
+                told=f"{server.name} seals for {peer} before they have compared",
+            )
 
     def on_commit(self, server: Server, changes: Changes) -> None:
         """Look at what a batch has changed."""
@@ -166,6 +178,8 @@ class Checker:
             if isinstance(name, tuple):
                 if name[0] == "item" and name[2] == "in":
                     self._look_at_item(server, name[1], key, now)
+                elif name[0] == "envelope" and name[2] == "out":
+                    self._look_at_envelope(server, name[1], now)
             elif name == "account":
                 self._look_at_account(server, before, now)
             elif name == "transfer":
@@ -223,13 +237,18 @@ class Checker:
         life = decision["log"]
         if self.is_honest:
             self.demand(
-                so=all(self._has_compared(hub, one, life) for one in groups),
+                so=all(
+                    self._has_compared(hub, one, life)
+                    for one in groups
+                    if one in self._states
+                ),
                 told=f"{told}: decided before {groups} compared",
             )
-        if outcome != "cleared":
-            return
         now = hub.clock.now()
         decide_by, taken_at = row["decide_by"], row["taken_at"]
+        if outcome != "cleared":
+            self._look_at_lateness(hub, decision, from_datetime(decide_by), told)
+            return
         self.demand(
             so=from_datetime(taken_at) <= now < from_datetime(decide_by),
             told=f"{told}: cleared outside of its time",
@@ -239,6 +258,25 @@ class Checker:
             moves = self._moves[group]
             stood = moves[-1][1] if moves else 0
             moves.append((place, stood + moved))
+
+    def _look_at_lateness(
+        self, hub: Server, decision: dict[str, Any], decide_by: int, told: str
+    ) -> None:
+        """A payee's node that accepted in time was not unreachable."""
+        accepted = self._accepted.get(decision["id"])
+        if decision["code"] != "payee-unreachable" or accepted is None:
+            return
+        row = hub.database.table("transfer")[decision["id"]]
+        since = [
+            self._compared_at.get((hub.name, group, decision["log"]))
+            for group in (row["payer_group"], row["payee_group"])
+        ]
+        known = [one for one in (accepted, *since) if one is not None]
+        is_late = len(known) < 3 or max(known) >= decide_by
+        self.demand(
+            so=is_late or self.had_wrong_clock,
+            told=f"{told}: unreachable, and yet it had accepted in time",
+        )
 
     def position_at(self, group: str, log: str, number: int) -> int:
         """Give a group's position after a decision, as the checker reckons it."""
@@ -253,9 +291,17 @@ class Checker:
         return stood
 
     def _look_at_item(self, server: Server, peer: str, number: int, line: bytes) -> None:
-        """What is taken was sent, byte for byte."""
+        """What is taken was sent, byte for byte, and nothing before comparing."""
         if not self.is_honest:
             return
+        assert server.clerk is not None
+        named = server.name, peer, server.clerk.life
+        self.demand(
+            so=number <= self._declared.get(named, -1) or named in self._given,
+            told=f"{server.name} took item {number} before it had compared",
+        )
+        if server is self.federation.hub and b'"type":"transfer.accept"' in line:
+            self._accepted[msgspec.json.decode(line)["id"]] = server.clock.now()
         sender = self.federation.hub if peer == "hub" else self.federation.nodes[peer]
         sent = sender.database.table(("item", server.name, "out")).get(number)
         self.demand(
@@ -352,6 +398,7 @@ class Checker:
         """Everything has ended, nothing is held, all ledgers agree."""
         for server in self.federation.servers:
             self._look_at_ledger(server)
+            self._look_at_refunds(server)
         for node in self.federation.nodes.values():
             self._look_at_link(node)
         self._look_at_positions()
@@ -388,6 +435,16 @@ class Checker:
         self.demand(
             so=not any(sums.values()), told=f"{server.name} sums to {dict(sums)}"
         )
+
+    def _look_at_refunds(self, server: Server) -> None:
+        """What counts as given back is what was given back."""
+        given: Counter[str] = Counter()
+        rows = server.database.table("transfer")
+        for row in rows.values():
+            if row["refund_of"] is not None and row["state"] == "cleared":
+                given[row["refund_of"]] += row["milliseconds"]
+        wrong = [id_ for id_, row in rows.items() if row["refunded"] != given[id_]]
+        self.demand(so=not wrong, told=f"{server.name}: refunds of {wrong} miscounted")
 
     def _look_at_link(self, node: Server) -> None:
         hub = self.federation.hub

@@ -243,9 +243,9 @@ class Node(Server):
             if outcome is UNKNOWN or isinstance(outcome, Stale):
                 self._fail(lane)
                 return
-            self.world.heard(self, HUB, body)
             self._finish(lane, before)
 
+        self.world.heard(self, HUB, body)
         self.submit(Arrival(Group(HUB), body), done)
 
     def _finish(self, lane: _Lane, before: tuple[object, ...]) -> None:
@@ -275,20 +275,30 @@ class Node(Server):
             lane.pause_ms = _PAUSE_MIN_MS
             self.world.later(0, self.look)
             return
-        clerk, lane.is_pausing = self.clerk, True
-
-        def go_on() -> None:
-            if self.clerk is clerk:
-                lane.is_pausing = False
-                self.look()
-
-        jitter = self.world.draw.uniform(0.5, 1.0)
-        self.world.later(lane.pause_ms * jitter, go_on)
+        lane.is_pausing = True
+        self._go_on_after(lane, lane.pause_ms)
         # An outage of days need not be counted out in half minutes.
         if lane.pause_ms < _PAUSE_MAX_MS:
             lane.pause_ms = min(lane.pause_ms * 2, _PAUSE_MAX_MS)
         else:
             lane.pause_ms = min(lane.pause_ms * 4, _PAUSE_FAR_MS)
+
+    def _go_on_after(self, lane: _Lane, pause_ms: int) -> None:
+        clerk = self.clerk
+
+        def go_on() -> None:
+            if self.clerk is clerk and lane.is_pausing:
+                lane.is_pausing = False
+                self.look()
+
+        self.world.later(pause_ms * self.world.draw.uniform(0.5, 1.0), go_on)
+
+    def hurry(self) -> None:
+        """Try again as soon as a courier would: the outage is over."""
+        for lane in self.lanes:
+            if lane.is_pausing and lane.pause_ms > _PAUSE_MAX_MS:
+                lane.pause_ms = _PAUSE_MAX_MS
+                self._go_on_after(lane, _PAUSE_MAX_MS)
 
     # What the sweeper does.
 
@@ -309,7 +319,7 @@ class Node(Server):
             and not rows[id_]["is_cancel_sent"]
         ]
         if due and self._swept_at < self.world.now:
-            wait = max(self._sweep_ms, _wait_for(min(due), self.clerk.peer_now(HUB)))
+            wait = _wait_for(min(due), self.clerk.peer_now(HUB), self._sweep_ms)
             self._swept_at = self.world.now + wait
             self.world.later(wait, self._sweep)
 
@@ -333,8 +343,10 @@ class Node(Server):
             self._plan_sweep()
 
 
-def _wait_for(due: Any, now: Instant) -> int:
-    return max(_SWEEP_MS, min(from_datetime(due) - now, HOUR))
+def _wait_for(due: Any, now: Instant, pause_ms: int) -> int:
+    """Say when a sweeper finds something, or looks again at what is overdue."""
+    left = from_datetime(due) - now
+    return max(_SWEEP_MS, min(left, 8 * HOUR)) if left > 0 else pause_ms
 
 
 class Hub(Server):
@@ -367,6 +379,13 @@ class Hub(Server):
         self._sweep_ms = _SWEEP_MS
         self.after_batch = self.look
         self._swept_at = -1
+        self.nodes: dict[str, Node] = {}
+
+    def start(self) -> None:
+        """Start, and be found by every node that tries."""
+        super().start()
+        for node in self.nodes.values():
+            node.hurry()
 
     def crash(self, why: str) -> None:
         """Lose power: whoever waits hears that the connection is gone, or nothing."""
@@ -470,9 +489,12 @@ class Hub(Server):
 
     def _plan_sweep(self) -> None:
         rows = self.database.table("transfer")
-        due = [rows[id_]["decide_by"] for id_ in self.database.table("undecided")]
-        if due and self.is_up and self._swept_at < self.world.now:
-            wait = max(self._sweep_ms, _wait_for(min(due), self.clock.now()))
+        undecided = [rows[id_] for id_ in self.database.table("undecided")]
+        if undecided and self.is_up and self._swept_at < self.world.now:
+            due = min(row["decide_by"] for row in undecided)
+            wait = _wait_for(due, self.clock.now(), self._sweep_ms)
+            if any(row["waiting"] or row["waiting_code"] for row in undecided):
+                wait = self._sweep_ms
             self._swept_at = self.world.now + wait
             self.world.later(wait, self._sweep)
 
@@ -524,7 +546,7 @@ class Federation:
     def __init__(self, world: World, homes: list[Home]) -> None:
         self.world = world
         self.hub = Hub(world)
-        self.nodes: dict[str, Node] = {}
+        self.nodes = self.hub.nodes
         for home in homes:
             keys = ServerKeys(signing_key(home.name), sealing_key(home.name))
             self.nodes[home.name] = Node(world, home, self.hub, keys)
@@ -533,6 +555,11 @@ class Federation:
     def servers(self) -> list[Server]:
         """All of them, hub first."""
         return [self.hub, *self.nodes.values()]
+
+    def hurry(self) -> None:
+        """Let nobody sit out an outage that is over."""
+        for node in self.nodes.values():
+            node.hurry()
 
     def open(self) -> None:
         """Let every group join, and every treasurer admit her members."""

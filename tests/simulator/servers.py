@@ -160,12 +160,13 @@ class Server:
         )
         world.tell("{} starts, life {}", self.name, life)
         self.clerk = clerk
+        clerk.life = life
+        world.started(self)
         try:
             drive(clerk.begin(MemoryConnection(self.database), life))  # type: ignore[arg-type]
         except Crash as crash:
             self.crash(str(crash))
             return
-        world.started(self)
         self.after_batch()
 
     def crash(self, why: str) -> None:

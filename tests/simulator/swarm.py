@@ -152,9 +152,10 @@ class Swarm:
                 self._jump(server)
 
     def _jump(self, server: Server) -> None:
-        far = self.plan.choice((SECOND, MINUTE, 4 * MINUTE, 10 * MINUTE, DAY))
+        far = self.plan.choice((SECOND, MINUTE, 2 * MINUTE, 2 * MINUTE, 10 * MINUTE, DAY))
         server.clock.offset_ms = self.plan.randint(-far, far)
         self.world.count("clock jump")
+        self.checker.had_wrong_clock = True
         self.world.tell("{}'s clock is off by {}", server.name, server.clock.offset_ms)
 
     def _come_back(self, server: Server) -> None:
@@ -194,6 +195,7 @@ class Swarm:
         def heal() -> None:
             for pair in chosen:
                 self.world.cut[pair] -= 1
+            node.hurry()
 
         self.world.later(for_ms, heal)
 
@@ -238,7 +240,8 @@ class Swarm:
                 plan.choice(self.federation.servers).crash("by chance")
             case _:
                 if self._is_skewed:
-                    self._jump(plan.choice(self.federation.servers))
+                    hub = self.federation.hub
+                    self._jump(plan.choice([hub, *self.federation.servers]))
 
     def _something(self) -> None:
         """Let somebody do something."""
@@ -276,12 +279,15 @@ class Swarm:
             to = f"nobody@{payee}"
         elif plan.random() < 0.4:
             amount = self._edge(address, to)
-        self.people.pay(
+        wish = self.people.pay(
             address,
             to,
             amount,
             deliver=plan.choice(("now", "when_reachable")),
         )
+        if plan.random() < 0.1:
+            soon = plan.choice((100, SECOND, 10 * SECOND))
+            self.world.later(plan.randint(1, soon), lambda: self.people.cancel(wish))
 
     def _edge(self, payer: str, payee: str) -> int:
         """Give what a limit just allows, or just does not."""
@@ -297,6 +303,13 @@ class Swarm:
             (_room_in(at_payee), theirs),
             (_room_out(hub[group]), 1),
             (_room_in(hub[payee_group]), 1),
+        ]
+        # What a hold on the other side would make room for, were they netted.
+        rooms += [
+            (_room_out(at_payer) + at_payer["held_in"], own),
+            (_room_in(at_payee) + at_payee["held_out"], theirs),
+            (_room_out(hub[group]) + hub[group]["held_in"], 1),
+            (_room_in(hub[payee_group]) + hub[payee_group]["held_out"], 1),
         ]
         room, rate = self.plan.choice([one for one in rooms if one[0] > 0] or [(1, own)])
         return max(1, -(-room * rate // theirs) + self.plan.choice((-1, 0, 0, 1)))
@@ -401,4 +414,5 @@ class Swarm:
             self._downs[server.name] = 0
             if not server.is_up:
                 server.start()
+        self.federation.hurry()
         world.run(world.now + _QUIET_MS)

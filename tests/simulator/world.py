@@ -91,6 +91,8 @@ class World:
         self.planned_tear: str | None = None
         #: Directions that carry nothing now: from, to.
         self.cut: Counter[tuple[str, str]] = Counter()
+        #: What is to be lost, each once: from, to, and what it must carry.
+        self.losses: list[tuple[str, str, str]] = []
         self.on_start: Callable[[Server], None] = lambda _: None
         self.on_crash: Callable[[Server], None] = lambda _: None
         #: Told of every message that a server writes: who, to whom, what.
@@ -204,6 +206,11 @@ class World:
             self.count("cut off")
             self.tell("{} to {}: {} is cut off", origin, to, what)
             return
+        for loss in self.losses:
+            if loss[:2] == (origin, to) and loss[2] in what:
+                self.losses.remove(loss)
+                self.tell("{} to {}: {} is lost", origin, to, what)
+                return
         if self.is_drawn(rates.drop):
             self.count("drop")
             self.tell("{} to {}: {} is lost", origin, to, what)
