@@ -118,7 +118,7 @@ class Node(Server):
         self.greeted = ""
         self.failing_since: int | None = None
         self.stuck_since: int | None = None
-        self._swept_at = -1
+        self.swept_at = -1
         self.poll_ms = _POLL_MS
         for lane in self.lanes:
             lane.token, lane.is_pausing = None, False
@@ -318,16 +318,15 @@ class Node(Server):
             and rows[id_]["deliver"] == "now"
             and not rows[id_]["is_cancel_sent"]
         ]
-        if due and self._swept_at < self.world.now:
-            wait = _wait_for(min(due), self.clerk.peer_now(HUB), self._sweep_ms)
-            self._swept_at = self.world.now + wait
-            self.world.later(wait, self._sweep)
+        if due:
+            now = self.clerk.peer_now(HUB)
+            self.plan_sweep(_wait_for(min(due), now, self._sweep_ms))
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         clerk = self.clerk
         if clerk is None:
             return
-        self._swept_at = -1
+        self.swept_at = -1
         late = self.read(
             lambda connection: transfer_store.read_late(
                 connection,
@@ -378,7 +377,7 @@ class Hub(Server):
         self.parked: dict[str, tuple[object, Respond]] = {}
         self._sweep_ms = _SWEEP_MS
         self.after_batch = self.look
-        self._swept_at = -1
+        self.swept_at = -1
         self.nodes: dict[str, Node] = {}
 
     def start(self) -> None:
@@ -390,7 +389,7 @@ class Hub(Server):
     def crash(self, why: str) -> None:
         """Lose power: whoever waits hears that the connection is gone, or nothing."""
         parked, self.parked = self.parked, {}
-        self._swept_at = -1
+        self.swept_at = -1
         super().crash(why)
         for group, (_, respond) in parked.items():
             self._hang_up(group, respond)
@@ -490,19 +489,18 @@ class Hub(Server):
     def _plan_sweep(self) -> None:
         rows = self.database.table("transfer")
         undecided = [rows[id_] for id_ in self.database.table("undecided")]
-        if undecided and self.is_up and self._swept_at < self.world.now:
+        if undecided and self.is_up:
             due = min(row["decide_by"] for row in undecided)
             wait = _wait_for(due, self.clock.now(), self._sweep_ms)
             if any(row["waiting"] or row["waiting_code"] for row in undecided):
                 wait = self._sweep_ms
-            self._swept_at = self.world.now + wait
-            self.world.later(wait, self._sweep)
+            self.plan_sweep(wait)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         clerk = self.clerk
         if clerk is None:
             return
-        self._swept_at = -1
+        self.swept_at = -1
         silent = hub_app.silent_groups(clerk.links.values())
         due = self.read(
             lambda connection: transfer_store.read_due(

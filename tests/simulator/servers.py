@@ -123,6 +123,8 @@ class Server:
         self.clock = Clock(world)
         self.clerk: SimulatedClerk | None = None
         self.starts = 0
+        #: When its sweeper looks next.
+        self.swept_at = -1
         self.after_batch: Callable[[], None] = lambda: None
         self._make_house = make_house
         self._inbox: list[tuple[object, Answered]] = []
@@ -220,6 +222,16 @@ class Server:
             self.crash(str(crash))
             return False
         return True
+
+    def plan_sweep(self, wait_ms: int) -> None:
+        """Let the sweeper look then, unless it will look earlier."""
+        now = self.world.now
+        if not now <= self.swept_at <= now + wait_ms:
+            self.swept_at = now + wait_ms
+            self.world.later(wait_ms, self.sweep)
+
+    def sweep(self) -> None:
+        """Look for what is due; each kind of server knows what."""
 
     def _strike(self) -> None:
         if self.world.may_tear(self):
