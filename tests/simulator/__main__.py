@@ -40,7 +40,8 @@ def hunt(bug: str, first: int, seeds_max: int) -> Hunt:
     for done in range(seeds_max):
         with planted(bug):
             failure = swarm.run(first + done).failure
-        if failure:
+        # What fails without the bug, too, has not found it.
+        if failure and not swarm.run(first + done).failure:
             return Hunt(bug, done + 1, _clock.monotonic_s() - began, failure)
     return Hunt(bug, seeds_max, _clock.monotonic_s() - began, "")
 

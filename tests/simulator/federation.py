@@ -105,8 +105,12 @@ class Node(Server):
             hub.identity.statement,
             sign_entry(entry, keys.signing),
         )
+        #: How often a liar will still lie: each lie begets answers, and more of them.
+        self.lies_left = 40
+        #: Its house; a liar's is another.
+        self.house_of: Callable[[ServerKeys, Membership], NodeHouse] = NodeHouse
         super().__init__(
-            world, group, keys, lambda: NodeHouse(self.keys, self.membership)
+            world, group, keys, lambda: self.house_of(self.keys, self.membership)
         )
         self.lanes = (_Lane("push"), _Lane("poll"))
         self.after_batch = self._note_batch
@@ -258,7 +262,9 @@ class Node(Server):
             is_fine = link.acknowledged > before[1] or not self._has_something_to_say()  # type: ignore[operator]
             self.stuck_since = None if is_fine else self.stuck_since or self.world.now
         else:
-            is_fine = moved or self.world.now - lane.began > _HASTY_MS
+            assert self.clerk is not None
+            was_held = self.world.now - lane.began > _HASTY_MS
+            is_fine = moved or (was_held and self.clerk.links[HUB].has_compared)
             # Nor silence in half minutes: each poll that brings nothing waits longer.
             longer = min(self.poll_ms * 8, self.world.rates.poll_ms)
             self.poll_ms = _POLL_MS if moved else max(_POLL_MS, longer)
@@ -299,6 +305,19 @@ class Node(Server):
             if lane.is_pausing and lane.pause_ms > _PAUSE_MAX_MS:
                 lane.pause_ms = _PAUSE_MAX_MS
                 self._go_on_after(lane, _PAUSE_MAX_MS)
+            elif lane.token is not None and lane.due > self.world.now + _POLL_MS:
+                self._miss(lane, lane.token)
+
+    def _miss(self, lane: _Lane, token: object) -> None:
+        """Give up on a long poll that got lost, as one of 25 s would have been."""
+        clerk = self.clerk
+
+        def give_up() -> None:
+            is_lost = self.name not in self.hub.parked
+            if is_lost and lane.token is token and self.clerk is clerk:
+                self._fail(lane)
+
+        self.world.later(_POLL_MS + _ANSWER_MS, give_up)
 
     # What the sweeper does.
 

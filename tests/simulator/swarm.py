@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from tests.simulator import memory_queries
 from tests.simulator.checker import Checker, Violation
 from tests.simulator.federation import Federation, Home, Node
+from tests.simulator.liars import make_liar
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
 from tests.simulator.quick_keys import quick_keys
@@ -81,6 +82,8 @@ class Swarm:
         self.checker = Checker(self.federation, self.people)
         self.world.on_crash = self._come_back
         self._is_quiet = False
+        #: Whom a backup will be made of, and put back.
+        self._old_day: Server | None = None
         self._downs: Counter[str] = Counter()
 
     def _homes(self) -> list[Home]:
@@ -146,10 +149,44 @@ class Swarm:
             batch_max=plan.choice((1, 2, 5, 1000)),
             poll_ms=plan.choice((HOUR, 12 * HOUR, 10 * DAY)),
         )
+        self._draw_enemy()
         self._is_skewed = plan.random() < 0.3
         if self._is_skewed:
             for server in self.federation.servers:
                 self._jump(server)
+
+    def _draw_enemy(self) -> None:
+        """In some seeds a node lies; in some a server comes back from a backup."""
+        kind = self.plan.random()
+        if kind < 0.12:
+            group = self.plan.choice(list(self.federation.nodes))
+            self.checker.doubted.add(group)
+            make_liar(self.federation, group)
+            self.world.tell("{} lies from its next start on", group)
+            self.federation.nodes[group].crash("to come back as a liar")
+        elif kind < 0.24:
+            self._old_day = self.plan.choice(
+                [self.federation.hub, *self.federation.servers]
+            )
+
+    def _back_up(self) -> None:
+        """Keep what a server has, and put it back to that some day."""
+        server = self._old_day
+        if server is None:
+            return
+        self._old_day = None
+        self.world.tell("a backup of {} is made", server.name)
+        backup = server.database.snapshot()
+
+        def restore() -> None:
+            self.world.count("restore")
+            self.checker.doubted.add(server.name)
+            self.checker.is_restored = True
+            server.crash("and comes back from its backup")
+            server.database.restore(backup)
+
+        span = self.plan.choice((5 * SECOND, 10 * MINUTE, DAY))
+        self.world.later(self.plan.randint(1, span), restore)
 
     def _jump(self, server: Server) -> None:
         far = self.plan.choice((SECOND, MINUTE, 2 * MINUTE, 2 * MINUTE, 10 * MINUTE, DAY))
@@ -210,6 +247,7 @@ class Swarm:
                 world.later(plan.randint(0, span), self._something)
             for _ in range(plan.choice((0, 0, 1, 3))):
                 world.later(plan.randint(0, span), self._trouble)
+            world.later(plan.randint(0, span), self._back_up)
             world.run(world.now + span)
             silence = plan.choice((MINUTE, HOUR, DAY, 7 * DAY, 40 * DAY))
             self._be_silent(plan.randint(1, silence))
