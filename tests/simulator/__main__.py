@@ -134,7 +134,9 @@ def hunt_all(given: argparse.Namespace) -> int:
             _progress((done + 1) / len(names), found.bug)
             told = found.failure or "NOT FOUND"
             hidden += not found.failure
-            print(f"{found.bug:<28} {found.seeds:>6} {found.seconds:>8.1f}  {told[:90]}")
+            print(
+                f"{found.bug:<28} {found.seeds:>6} {found.seconds:>8.1f}  {told[:90]}"
+            )
     print(f"{len(names) - hidden} of {len(names)} planted bugs were found")
     return 1 if hidden else 0
 

@@ -7,6 +7,7 @@ listed in ``docs/simulator.md``.
 
 import base64
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ _FIXED = (
 Changes = list[tuple[Any, Any, Any]]
 
 
-class Violation(AssertionError):
+class BrokenPromiseError(AssertionError):
     """A promise that was not kept."""
 
 
@@ -97,7 +98,7 @@ class Checker:
     def demand(self, *, so: bool, told: str) -> None:
         """Fail when something is not so."""
         if not so:
-            raise Violation(told)
+            raise BrokenPromiseError(told)
 
     # While it runs.
 
@@ -179,30 +180,31 @@ class Checker:
         for (name, key), before in first.items():
             now = server.database.tables[name].get(key)
             if isinstance(name, tuple):
-                if name[0] == "item" and name[2] == "in":
-                    self._look_at_item(server, name[1], key, now)
-                elif name[0] == "envelope" and name[2] == "out":
-                    self._look_at_envelope(server, name[1], now)
-            elif name == "account":
-                self._look_at_account(server, before, now)
-            elif name == "transfer":
-                self._look_at_transfer(server, before, now)
-            elif name == "hold":
-                self._look_at_hold(server, before, now)
-            elif name == "newest decision":
-                self._look_at_mirror(server, now)
-            elif name == "alarm":
-                told = f"{server.name} calls people: {now[2]}"
-                self.demand(so=bool(self.doubted), told=told)
-            elif name == "link":
-                self._look_at_trouble(server, key, now["trouble"])
+                self._look_at_stream(server, name, key, now)
+            elif name in _LOOKS:
+                _LOOKS[name](self, server, before, now)
+
+    def _look_at_stream(
+        self, server: Server, name: tuple[str, ...], number: int, row: Any
+    ) -> None:
+        """Look at what was taken from a peer, or sealed for one."""
+        if name[0] == "item" and name[2] == "in":
+            self._look_at_item(server, name[1], number, row)
+        elif name[0] == "envelope" and name[2] == "out":
+            self._look_at_envelope(server, name[1], row)
+
+    def _look_at_alarm(self, server: Server, _before: Any, now: Any) -> None:
+        """Where nobody lies nobody is called."""
+        told = f"{server.name} calls people: {now[2]}"
+        self.demand(so=bool(self.doubted), told=told)
 
     def _is_clear(self, *names: str) -> bool:
         """Say whether nobody among these lies or was put back."""
         return not self.doubted.intersection(names)
 
-    def _look_at_trouble(self, server: Server, peer: str, trouble: str | None) -> None:
+    def _look_at_trouble(self, server: Server, _before: Any, now: Any) -> None:
         """A link freezes only where somebody lies or was put back, and never forks."""
+        peer, trouble = now["peer"], now["trouble"]
         if trouble is None:
             return
         told = f"{server.name}: link {peer} is {trouble}"
@@ -241,7 +243,8 @@ class Checker:
         groups = (row["payer_group"], row["payee_group"])
         outcome = decision["outcome"]
         self.demand(
-            so=row["state"] == outcome and decision["prepare"] == (row["prepare"] or None),
+            so=row["state"] == outcome
+            and decision["prepare"] == (row["prepare"] or None),
             told=f"{told} is not what the hub keeps of the transfer",
         )
         # A hub that was put back may decide again what nobody had been told.
@@ -307,7 +310,9 @@ class Checker:
             stood = position
         return stood
 
-    def _look_at_item(self, server: Server, peer: str, number: int, line: bytes) -> None:
+    def _look_at_item(
+        self, server: Server, peer: str, number: int, line: bytes
+    ) -> None:
         """What is taken was sent, byte for byte, and nothing before comparing."""
         if not self._is_clear(server.name, peer):
             return
@@ -394,11 +399,17 @@ class Checker:
             (row["payee_group"], row["payee_rate"]),
         ):
             is_frozen = states.get(group) == self._states.get(group) == "frozen"
-            self.demand(so=not is_frozen, told=f"hub holds for {group}, which is frozen")
+            self.demand(
+                so=not is_frozen, told=f"hub holds for {group}, which is frozen"
+            )
             lawful = {versions.get(group), len(self._rates[group])}
-            self.demand(so=version in lawful, told=f"hub holds at a rate of old: {group}")
+            self.demand(
+                so=version in lawful, told=f"hub holds at a rate of old: {group}"
+            )
 
-    def _look_at_mirror(self, node: Server, newest: tuple[str, int]) -> None:
+    def _look_at_mirror(
+        self, node: Server, _before: Any, newest: tuple[str, int]
+    ) -> None:
         """A node's clearing balance is minus its position at the same decision."""
         if not self._is_clear(node.name, "hub"):
             return
@@ -448,8 +459,8 @@ class Checker:
                     states[id_][node.name] = row["state"]
         for id_, found in states.items():
             self.demand(
-                so=len(set(found.values())) == 1 or not self._is_clear(*found)
-                and not self.is_restored,
+                so=len(set(found.values())) == 1
+                or (not self._is_clear(*found) and not self.is_restored),
                 told=f"transfer {id_} ends in two ways: {found}",
             )
 
@@ -478,7 +489,9 @@ class Checker:
         sums: Counter[str] = Counter()
         for name, row in database.table("account").items():
             sums[row["unit"]] += row["balance"]
-            amounts = [amount for amount, _ in database.table(("posting", name)).values()]
+            amounts = [
+                amount for amount, _ in database.table(("posting", name)).values()
+            ]
             self.demand(
                 so=row["balance"] == sum(amounts),
                 told=f"{server.name}: {name} is not the sum of its postings",
@@ -549,7 +562,7 @@ class Checker:
         for wish in wishes:
             try:
                 self._look_at_wish(wish)
-            except Violation as violation:
+            except BrokenPromiseError as violation:
                 failures.append(violation)
         if len(failures) == len(wishes):
             raise failures[0]
@@ -569,9 +582,7 @@ class Checker:
         )
         if row is None:
             return
-        self.demand(
-            so=not wish.was_refused, told=f"{told} was refused and is there"
-        )
+        self.demand(so=not wish.was_refused, told=f"{told} was refused and is there")
         if wish.payee_group == wish.group:
             self._look_at_local(wish, node, told)
         else:
@@ -643,3 +654,14 @@ class Checker:
             so=pays <= wish.payer_amount_max,
             told=f"{told} cost {pays}, more than {wish.payer_amount_max}",
         )
+
+
+#: By table, what looks at each of its rows that a batch has changed.
+_LOOKS: dict[str, Callable[[Checker, Server, Any, Any], None]] = {
+    "account": Checker._look_at_account,
+    "transfer": Checker._look_at_transfer,
+    "hold": Checker._look_at_hold,
+    "newest decision": Checker._look_at_mirror,
+    "alarm": Checker._look_at_alarm,
+    "link": Checker._look_at_trouble,
+}

@@ -26,6 +26,7 @@ from protocol.directory import (
     sign_entry,
     sign_hub_statement,
 )
+from protocol.envelope import Body
 from protocol.errors import OutageError, PeerError
 from protocol.instant import Instant, from_datetime
 from protocol.keyring import key_hash
@@ -229,15 +230,8 @@ class Node(Server):
         if answer is None:
             self._fail(lane)
             return
-        house = clerk.house
-        try:
-            body = envelope.open_body(
-                answer, house.keyring, house.federation, house.own
-            )
-            if body.cover.payload.from_ != HUB:
-                raise PeerError("not the hub's")
-        except PeerError as error:
-            self.world.tell("{} does not take it: {}", self.name, error)
+        body = self._open(answer)
+        if body is None:
             self._fail(lane)
             return
 
@@ -251,6 +245,18 @@ class Node(Server):
 
         self.world.heard(self, HUB, body)
         self.submit(Arrival(Group(HUB), body), done)
+
+    def _open(self, answer: bytes) -> Body | None:
+        """Verify an answer of the hub's."""
+        house = self.house
+        try:
+            body = envelope.open_body(
+                answer, house.keyring, house.federation, house.own
+            )
+        except PeerError as error:
+            self.world.tell("{} does not take it: {}", self.name, error)
+            return None
+        return body if body.cover.payload.from_ == HUB else None
 
     def _finish(self, lane: _Lane, before: tuple[object, ...]) -> None:
         lane.token = None
@@ -432,9 +438,7 @@ class Hub(Server):
             return
         house = self.house
         try:
-            body = envelope.open_body(
-                raw, house.keyring, house.federation, house.own
-            )
+            body = envelope.open_body(raw, house.keyring, house.federation, house.own)
             peer = Group(body.cover.payload.from_)
             clerk.link(peer)
         except (PeerError, OutageError) as error:

@@ -123,4 +123,3 @@ def make_liar(federation: Federation, group: str) -> None:
     """Let a group's node lie from its next start on."""
     node = federation.nodes[group]
     node.house_of = lambda keys, joined: LyingHouse(keys, joined, federation)
-

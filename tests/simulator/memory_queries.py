@@ -247,9 +247,7 @@ def _read_waiting(
     database: MemoryDatabase, peer: str, after: int, most: int
 ) -> list[Row]:
     last = next(reversed(database.table(("item", peer, "out"))), 0)
-    return _lines(
-        database, peer, "out", range(after + 1, min(last, after + most) + 1)
-    )
+    return _lines(database, peer, "out", range(after + 1, min(last, after + most) + 1))
 
 
 @answers(_LINK, "read_lines")

@@ -116,7 +116,9 @@ def _ceiling_by_one(right: Any) -> Any:
 @_bug("netted-holds-out", "What may still come in covers what goes out.", *_DEBIT)
 def _netted_out(right: Any) -> Any:
     def wrong(account: Any, amount: int) -> Any:
-        return right(_replace(account, balance=account.balance + account.held_in), amount)
+        return right(
+            _replace(account, balance=account.balance + account.held_in), amount
+        )
 
     return wrong
 
@@ -289,7 +291,9 @@ def _expiry_late(right: Any) -> Any:
 )
 def _set_back(right: Any) -> Any:
     def wrong(view: Any, transfer: Any, now: Any) -> Any:
-        return right(view, _replace(transfer, taken_at=min(transfer.taken_at, now)), now)
+        return right(
+            view, _replace(transfer, taken_at=min(transfer.taken_at, now)), now
+        )
 
     return wrong
 
@@ -328,7 +332,9 @@ def _refuses_early(right: Any) -> Any:
     "protocol.link:Link.may_seal",
 )
 def _seals_early(right: Any) -> Any:
-    return property(lambda link: link.trouble is None and link.sent == link.acknowledged)
+    return property(
+        lambda link: link.trouble is None and link.sent == link.acknowledged
+    )
 
 
 @_bug(

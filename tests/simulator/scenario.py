@@ -171,7 +171,9 @@ class Story:
 
     # Treasurers and the regional admin.
 
-    def _limits(self, who: str, what: str, floor: str, _dots: str, ceiling: str) -> None:
+    def _limits(
+        self, who: str, what: str, floor: str, _dots: str, ceiling: str
+    ) -> None:
         """``treasurer limits marie@oostende -3 .. 5``; ``admin``: a group, minutes."""
         low, high = int(floor), int(ceiling)
         if who == "admin":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tests.simulator import memory_queries
-from tests.simulator.checker import Checker, Violation
+from tests.simulator.checker import BrokenPromiseError, Checker
 from tests.simulator.federation import Federation, Home, Node
 from tests.simulator.liars import make_liar
 from tests.simulator.members import People, Wish
@@ -93,10 +93,9 @@ class Swarm:
         for name in _NAMES[: plan.choice((2, 2, 3, 3, 3, 4, 5))]:
             rate, decimals = plan.choice(_UNITS)
             reach = plan.choice((1, 4, 20)) * HOUR // rate + 3
-            members = {
-                one: (-reach, reach)
-                for one in _MEMBERS[: plan.randint(1, len(_MEMBERS))]
-            }
+            members = dict.fromkeys(
+                _MEMBERS[: plan.randint(1, len(_MEMBERS))], (-reach, reach)
+            )
             homes.append(Home(name, rate, decimals, members, -span, span))
         return homes
 
@@ -109,7 +108,7 @@ class Swarm:
             self._sessions()
             self._quieten()
             self.checker.at_the_end()
-        except Violation as violation:
+        except BrokenPromiseError as violation:
             result.failure = str(violation)
         except Exception as error:  # noqa: BLE001
             # A server of the product stopped by its own fault: a finding.
@@ -189,7 +188,9 @@ class Swarm:
         self.world.later(self.plan.randint(1, span), restore)
 
     def _jump(self, server: Server) -> None:
-        far = self.plan.choice((SECOND, MINUTE, 2 * MINUTE, 2 * MINUTE, 10 * MINUTE, DAY))
+        far = self.plan.choice(
+            (SECOND, MINUTE, 2 * MINUTE, 2 * MINUTE, 10 * MINUTE, DAY)
+        )
         server.clock.offset_ms = self.plan.randint(-far, far)
         self.world.count("clock jump")
         self.checker.had_wrong_clock = True
@@ -349,14 +350,18 @@ class Swarm:
             (_room_out(hub[group]) + hub[group]["held_in"], 1),
             (_room_in(hub[payee_group]) + hub[payee_group]["held_out"], 1),
         ]
-        room, rate = self.plan.choice([one for one in rooms if one[0] > 0] or [(1, own)])
+        room, rate = self.plan.choice(
+            [one for one in rooms if one[0] > 0] or [(1, own)]
+        )
         return max(1, -(-room * rate // theirs) + self.plan.choice((-1, 0, 0, 1)))
 
     def _pay_inside(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
         if len(self.federation.nodes[group].home.members) < 2:
             return
-        payer, payee = self.plan.sample(list(self.federation.nodes[group].home.members), 2)
+        payer, payee = self.plan.sample(
+            list(self.federation.nodes[group].home.members), 2
+        )
         amount = self._amount(group)
         if self.plan.random() < 0.5:
             amount = self._edge(f"{payer}@{group}", f"{payee}@{group}")
@@ -433,9 +438,7 @@ class Swarm:
     def _rate(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
         self.people.propose_rate(group, self.plan.choice(_UNITS)[0])
-        self.world.later(
-            self.plan.randint(1, HOUR), lambda: self.people.approve(group)
-        )
+        self.world.later(self.plan.randint(1, HOUR), lambda: self.people.approve(group))
 
     # The quiet end.
 

@@ -108,9 +108,7 @@ class World:
     def later(self, delay_ms: float, happen: Callable[[], None]) -> None:
         """Let something happen after a while."""
         self._order += 1
-        heapq.heappush(
-            self._heap, _Due(self.now + int(delay_ms), self._order, happen)
-        )
+        heapq.heappush(self._heap, _Due(self.now + int(delay_ms), self._order, happen))
 
     def run(self, until: int) -> None:
         """Let everything happen up to a time."""
