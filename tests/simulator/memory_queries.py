@@ -13,6 +13,7 @@ import asyncpg
 from tests.simulator.memory_database import MemoryDatabase, Row, answers
 
 _LEDGER = "protocol.peer.ledger_store"
+_BACKUP = "protocol.peer.backup_store"
 _LINK = "protocol.peer.link_store"
 _TRANSFER = "protocol.peer.transfer_store"
 _DIRECTORY = "protocol.peer.directory_store"
@@ -499,10 +500,40 @@ def _write_members(
 def _insert_standings(
     database: MemoryDatabase, *columns: Sequence[Any] | datetime
 ) -> None:
-    *lists, at = columns
-    for values in zip(*lists, strict=True):  # type: ignore[arg-type]
+    *lists, at, reasons = columns
+    for values in zip(*lists, reasons, strict=True):  # type: ignore[arg-type]
         number = len(database.table("member limit")) + 1
         database.put("member limit", number, (*values, at))
+
+
+@answers("nodes.act_store", "insert_acts")
+def _insert_acts(database: MemoryDatabase, *columns: Sequence[Any] | datetime) -> None:
+    *lists, at = columns
+    for values in zip(*lists, strict=True):  # type: ignore[arg-type]
+        database.put("act", len(database.table("act")) + 1, (*values, at))
+
+
+@answers(_BACKUP, "read_restored")
+def _read_restored(database: MemoryDatabase) -> list[Row]:
+    marks = database.table("restored").values()
+    return [{"at": at, "backup_at": backup_at} for at, backup_at in marks]
+
+
+@answers(_BACKUP, "write_restored")
+def _write_restored(
+    database: MemoryDatabase, at: datetime, backup_at: datetime
+) -> None:
+    database.put("restored", True, (at, backup_at))
+
+
+@answers(_BACKUP, "end_restored")
+def _end_restored(database: MemoryDatabase) -> None:
+    database.drop("restored", True)
+
+
+@answers(_TRUST, "read_accepted")
+def _read_accepted(database: MemoryDatabase) -> list[Row]:
+    return [{"keys": keys} for keys in database.table("accepted keys").values()]
 
 
 @answers(_MEMBER, "read_names")

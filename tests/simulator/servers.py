@@ -90,9 +90,14 @@ class _KillSwitch:
 class SimulatedClerk(Clerk):
     """The clerk, asked by nobody but its own server."""
 
+    def check_may(self, wanted: object) -> None:
+        """Refuse what the clerk would not even put into its queue."""
+        self.check_ready()
+        self._check_restored(wanted)
+
     async def take(self, wanted: object) -> object:
         """Decide one input alone, at once."""
-        self.check_ready()
+        self.check_may(wanted)
         work = Work(wanted)
         await self.carry_out([work])
         return work.outcome
@@ -186,7 +191,11 @@ class Server:
 
     def submit(self, wanted: object, answer: Answered) -> None:
         """Hand something in; it is decided with whatever else waits by then."""
-        if self.clerk is None:
+        try:
+            if self.clerk is None:
+                raise UNKNOWN
+            self.clerk.check_may(wanted)
+        except OutageError:
             answer(UNKNOWN)
             return
         self._inbox.append((wanted, answer))

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from protocol.peer import backup_store
+from protocol.restored import Restored
 from tests.simulator import memory_queries
 from tests.simulator.checker import BrokenPromiseError, Checker
 from tests.simulator.federation import Federation, Home, Node
@@ -175,7 +177,9 @@ class Swarm:
             return
         self._old_day = None
         self.world.tell("a backup of {} is made", server.name)
-        backup = server.database.snapshot()
+        backup, at = server.database.snapshot(), server.clock.now()
+        # Who restores with ``interlets-node restore`` leaves a mark in the database.
+        is_noticed = self.plan.random() < 0.5
 
         def restore() -> None:
             self.world.count("restore")
@@ -183,6 +187,9 @@ class Swarm:
             self.checker.is_restored = True
             server.crash("and comes back from its backup")
             server.database.restore(backup)
+            if is_noticed:
+                mark = Restored(at=server.clock.now(), backup_at=at)
+                server.read(lambda one: backup_store.mark_restored(one, mark))
 
         span = self.plan.choice((5 * SECOND, 10 * MINUTE, DAY))
         self.world.later(self.plan.randint(1, span), restore)
