@@ -22,7 +22,7 @@ from clearing.trail import Trail
 from protocol.address import Group
 from protocol.envelope import Body
 from protocol.errors import InterletsError
-from protocol.link import Link
+from protocol.link import Link, Trouble
 from protocol.peer import runner, transfer_store
 from protocol.peer.database import AWAY, Database
 from protocol.peer.endpoint import LinkEndpoint
@@ -128,6 +128,14 @@ def silent_groups(links: Iterable[Link]) -> list[str]:
     ]
 
 
+def groups_ahead(links: Iterable[Link]) -> list[str]:
+    """Name the groups that have more of the hub's than it knows.
+
+    The hub may have forgotten what it decided on an offer of theirs, and waits.
+    """
+    return [link.peer for link in links if link.trouble is Trouble.WE_ARE_BEHIND]
+
+
 async def sweep(server: Server) -> None:
     """Ask the clerk to decide what is due."""
     async with server.database.readers.acquire() as connection:
@@ -136,6 +144,7 @@ async def sweep(server: Server) -> None:
             server.clock.now(),
             _SWEEP_MOST,
             silent_groups(server.clerk.links.values()),
+            groups_ahead(server.clerk.links.values()),
         )
     if due:
         await server.clerk.take(Due(due))

@@ -82,7 +82,11 @@ async def read(
 
 
 async def read_due(
-    connection: AnyConnection, now: Instant, most: int, without: Collection[str]
+    connection: AnyConnection,
+    now: Instant,
+    most: int,
+    without: Collection[str],
+    not_offered: Collection[str] = (),
 ) -> list[str]:
     """Give ids of transfers that the hub may now have to decide, oldest first.
 
@@ -91,9 +95,10 @@ async def read_due(
         now: the hub's time.
         most: how many at once.
         without: groups whose transfers cannot be decided now.
+        not_offered: groups of which only what was never offered can be.
     """
     rows = await connection.fetch(
-        _SQL["read_due"], to_datetime(now), most, list(without)
+        _SQL["read_due"], to_datetime(now), most, list(without), list(not_offered)
     )
     return [str(row["transfer_id"]) for row in rows]
 

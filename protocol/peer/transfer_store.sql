@@ -10,12 +10,15 @@ SELECT transfer_id, role, state, payer_group, payee_group, milliseconds,
 
 -- read_due --
 -- Undecided transfers whose time is up, or whose decision waits for a comparison;
--- none of groups that cannot be decided on, for they would hide the others.
+-- none of groups that cannot be decided on, for they would hide the others; of groups
+-- that have more of the hub's than it knows, only what was never offered.
 SELECT transfer_id
   FROM transfer
  WHERE state IN ('taken', 'offered')
    AND (decide_by <= $1 OR waiting IS NOT NULL OR waiting_code IS NOT NULL)
    AND payer_group <> ALL($3::text[]) AND payee_group <> ALL($3::text[])
+   AND (state = 'taken'
+        OR (payer_group <> ALL($4::text[]) AND payee_group <> ALL($4::text[])))
  ORDER BY decide_by
  LIMIT $2;
 

@@ -149,6 +149,26 @@ async def test_what_cannot_be_decided_hides_nothing_that_can(
             assert found == [due]
 
 
+async def test_an_offer_to_a_group_that_is_ahead_hides_nothing(
+    new_database: NewDatabase,
+) -> None:
+    async with tables(new_database) as connection:
+        changes = {"payee_group": "gent", "state": State.OFFERED, "waiting_code": "x"}
+        offered = Transfer(**(TAKEN | changes))
+        other = msgspec.structs.replace(
+            offered,
+            transfer_id="1f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b",
+            state=State.TAKEN,
+            decide_by=Instant(offered.decide_by + 1),
+        )
+        await keep(connection, offered, other)
+        for ahead, due in (([], ID), (["gent"], other.transfer_id)):
+            found = await transfer_store.read_due(
+                connection, Instant(NOW), 1, [], ahead
+            )
+            assert found == [due], "what was never offered may be refused"
+
+
 async def test_content_is_kept_under_its_hash_until_it_is_erased(
     new_database: NewDatabase,
 ) -> None:

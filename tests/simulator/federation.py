@@ -524,10 +524,14 @@ class Hub(Server):
         if clerk is None:
             return
         self.swept_at = -1
-        silent = hub_app.silent_groups(clerk.links.values())
+        links = clerk.links.values()
         due = self.read(
             lambda connection: transfer_store.read_due(
-                connection, self.clock.now(), _SWEEP_MOST, silent
+                connection,
+                self.clock.now(),
+                _SWEEP_MOST,
+                hub_app.silent_groups(links),
+                hub_app.groups_ahead(links),
             )
         )
         if due:

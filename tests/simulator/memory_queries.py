@@ -366,7 +366,11 @@ def _undecided(database: MemoryDatabase) -> list[Row]:
 
 @answers(_TRANSFER, "read_due")
 def _read_due(
-    database: MemoryDatabase, now: datetime, most: int, without: Sequence[str]
+    database: MemoryDatabase,
+    now: datetime,
+    most: int,
+    without: Sequence[str],
+    not_offered: Sequence[str],
 ) -> list[Row]:
     return [
         {"transfer_id": row["transfer_id"]}
@@ -377,8 +381,9 @@ def _read_due(
             or row["waiting"] is not None
             or row["waiting_code"] is not None
         )
-        and row["payer_group"] not in without
-        and row["payee_group"] not in without
+        and not {row["payer_group"], row["payee_group"]}.intersection(
+            without if row["state"] == "taken" else [*without, *not_offered]
+        )
     ][:most]
 
 

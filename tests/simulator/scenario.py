@@ -12,7 +12,11 @@ later, unless a line says ``sleeps``.
 """
 
 from collections.abc import Callable
+from typing import Any
 
+from protocol.instant import Instant
+from protocol.peer import backup_store
+from protocol.restored import Restored
 from protocol.steps import Step
 from protocol.unit import Amount, quote_for_payer
 from tests.simulator import memory_queries
@@ -37,7 +41,9 @@ class Story:
         wishes: by key, or by number from 1 in the order in which they were ordered.
     """
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(
+        self, seed: int = 1, record: Callable[[str], Callable[..., None]] | None = None
+    ) -> None:
         self.world = World(seed, is_told=True)
         homes = [
             Home(name, rate, 0, dict.fromkeys(_MEMBERS[name], (-100, 100)))
@@ -48,8 +54,12 @@ class Story:
         self.checker = Checker(self.federation, self.people)
         self.world.on_crash = self._come_back
         self._asleep: set[str] = set()
+        self._backups: dict[str, tuple[Any, Instant]] = {}
         self.world.rates.poll_ms = 25 * SECOND
         self.world.rates.silent_loss = 0.0
+        if record is not None:
+            for server in self.federation.servers:
+                server.database.record = record(server.name)
         self.federation.open()
 
     def play(self, text: str) -> "Story":
@@ -249,6 +259,30 @@ class Story:
         """``oostende reconnects``: both directions carry again."""
         del self.world.cut["hub", server], self.world.cut[server, "hub"]
         self.federation.hurry()
+
+    def _backs(self, server: str, *_up: str) -> None:
+        """``mechelen backs up``."""
+        one = self._server(server)
+        self._backups[server] = one.database.snapshot(), one.clock.now()
+
+    def _restores(self, server: str, *how: str) -> None:
+        """``mechelen restores [unnoticed]`` its newest backup; it is back in a second.
+
+        Unnoticed: somebody put old files back, and the database bears no mark.
+        """
+        one, (backup, at) = self._server(server), self._backups[server]
+        self.checker.doubted.add(server)
+        self.checker.is_restored = True
+        one.crash("it comes back from its backup")
+        one.database.restore(backup)
+        if "unnoticed" not in how:
+            mark = Restored(at=one.clock.now(), backup_at=at)
+            one.read(lambda writer: backup_store.mark_restored(writer, mark))
+
+    def trouble(self, server: str, peer: str) -> str | None:
+        """Say why a server's link with a peer is frozen, if it is."""
+        found: str | None = self._server(server).database.table("link")[peer]["trouble"]
+        return found
 
     def _clock(self, server: str, *span: str) -> None:
         """``hub clock +90 s``: off by so much from now on."""

@@ -440,3 +440,58 @@ def test_both_groups_pay_each_other_at_the_same_time(story: Story) -> None:
         "bob@mechelen": 6 - 3 + 9,
         "an@brussel": -2,
     }
+
+
+def test_a_node_from_an_old_backup_waits_and_says_that_it_is_behind(
+    story: Story,
+) -> None:
+    story.play("""
+        mechelen        backs     up
+        marie@oostende  pays      bob@mechelen  2 blussers
+        clock           +5 s
+        mechelen        restores  unnoticed
+        clock           +2 min
+    """)
+    assert story.trouble("mechelen", "hub") == "we-are-behind"
+    assert story.trouble("hub", "mechelen") == "peer-is-behind"
+    story.play("""
+        marie@oostende  pays      an@brussel  1 zinneke   # others go on
+        clock           +5 s
+    """)
+    assert story.outcome() == "cleared"
+    story.rest()
+
+
+@pytest.mark.parametrize("how", ["", "unnoticed"])
+def test_a_hub_from_an_old_backup_decides_nothing_a_second_time(
+    story: Story, how: str
+) -> None:
+    story.play(f"""
+        mechelen        loses     accept to hub 2
+        marie@oostende  pays      bob@mechelen  2 blussers  when reachable
+        clock           +1 s
+        hub             backs     up           # the transfer is offered
+        clock           +1 min                 # it is cleared, and both know
+        hub             restores  {how}
+        clock           +80 h
+    """)
+    assert story.outcome() == "cleared"
+    hub = story.federation.hub.database.table("transfer")
+    assert [row["state"] for row in hub.values()] == ["offered"], "it waits"
+    story.rest()
+
+
+def test_a_restored_server_that_lacks_nothing_goes_on_by_itself(story: Story) -> None:
+    story.play("""
+        marie@oostende  pays      bob@mechelen  2 blussers
+        clock           +1 min
+        mechelen        backs     up
+        clock           +1 d
+        mechelen        restores
+        clock           +2 min
+        marie@oostende  pays      bob@mechelen  2 blussers
+        clock           +10 s
+    """)
+    assert story.outcome() == "cleared"
+    assert story.trouble("hub", "mechelen") is None
+    assert story.balances() == {"marie@oostende": -4, "bob@mechelen": 12}
