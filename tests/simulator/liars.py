@@ -94,7 +94,8 @@ class LyingHouse(NodeHouse):
     def _said_before(self) -> bytes:
         node = self._federation.nodes[self.own]
         said = list(node.database.table(("item", "hub", "out")).values())
-        return self._draw.choice(said) if said else b"{}"
+        asked = [line for line in said if b'"transfer.prepare"' in line]
+        return self._draw.choice(asked or said or [b"{}"])
 
     def _prepare(self, view: NodeView, id_: str) -> bytes:
         """Ask for what nobody ordered: an id of somebody's, or of nobody."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from protocol.effects import CallPeople, Effects, EndHold, PostEntry, SaveTransfer
+from protocol.effects import Effects, EndHold, PostEntry, SaveTransfer
 from protocol.errors import RefusalCode
 from protocol.ledger import HoldState
 from protocol.link import Taking
@@ -247,12 +247,16 @@ def _second_decision(right: Any) -> Any:
 
 @_bug(
     "no-dedupe-of-prepares",
-    "The same prepare again is taken for a new one.",
-    "clearing.rules.prepares:line_hash",
+    "A prepare under an id that was decided on begins a transfer anew.",
+    "clearing.rules:decide_prepare",
 )
 def _no_dedupe(right: Any) -> Any:
-    # Another hash than the one that is kept: the known one is never recognised.
-    return lambda line: right(line + b" ")
+    def wrong(view: Any, arrived: Any, now: Any) -> Any:
+        view.transfers.pop(arrived.item.id, None)
+        view.holds.pop(arrived.item.id, None)
+        return right(view, arrived, now)
+
+    return wrong
 
 
 @_bug(
@@ -379,19 +383,6 @@ def _resend_behind(right: Any) -> Any:
 
             return Trouble.PEER_IS_BEHIND
         return right(link, cover)
-
-    return wrong
-
-
-@_bug(
-    "gap-is-taken",
-    "An envelope behind a gap is taken.",
-    "protocol.link:_judge",
-)
-def _gap(right: Any) -> Any:
-    def wrong(link: Any, envelope: Any, *rest: Any) -> Any:
-        found = right(link, envelope, *rest)
-        return Taking.TAKEN if found is Taking.GAP else found
 
     return wrong
 
@@ -598,21 +589,3 @@ def _not_resent(right: Any) -> Any:
         return []
 
     return wrong
-
-
-@_bug(
-    "calls-nobody",
-    "What no program may decide is told to nobody.",
-    "protocol.peer.batch:Calls.may_call",
-)
-def _silent(right: Any) -> Any:
-    return lambda calls, peer, call, now: not isinstance(call, CallPeople)
-
-
-@_bug(
-    "decision-without-its-prepare",
-    "A node matches a decision by its id alone, and takes any answer.",
-    "nodes.rules.decisions:_is_answered",
-)
-def _by_id(right: Any) -> Any:
-    return lambda transfer, decision: True

@@ -256,8 +256,9 @@ class Swarm:
             for _ in range(plan.choice((0, 0, 1, 3))):
                 world.later(plan.randint(0, span), self._trouble)
             world.later(plan.randint(0, span), self._back_up)
+            world.later(plan.randint(0, span), self._set_back)
             world.run(world.now + span)
-            silence = plan.choice((MINUTE, HOUR, DAY, 7 * DAY, 40 * DAY))
+            silence = plan.choice((MINUTE, HOUR, DAY, 40 * DAY, 200 * DAY))
             self._be_silent(plan.randint(1, silence))
 
     def _be_silent(self, for_ms: int) -> None:
@@ -285,9 +286,18 @@ class Swarm:
             case "crash":
                 plan.choice(self.federation.servers).crash("by chance")
             case _:
-                if self._is_skewed:
-                    hub = self.federation.hub
-                    self._jump(plan.choice([hub, *self.federation.servers]))
+                self._set_back()
+
+    def _set_back(self) -> None:
+        """Set a clock back by minutes in mid-traffic; perhaps with a restart."""
+        if self._is_skewed:
+            server = self.plan.choice([self.federation.hub, *self.federation.servers])
+            server.clock.offset_ms -= self.plan.randint(SECOND, 4 * MINUTE)
+            self.checker.had_wrong_clock = True
+            self.world.count("clock set back")
+            self.world.tell("{}'s clock is set back", server.name)
+            if self.plan.random() < 0.5:
+                server.crash("to begin again with another clock")
 
     def _something(self) -> None:
         """Let somebody do something."""

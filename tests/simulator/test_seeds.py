@@ -17,24 +17,18 @@ _ONCE = {
 #: Bugs that the very first seeds find; all of them: deploy/simulate --planted.
 _QUICK = (
     "floor-by-one",
-    "holds-not-counted",
     "hold-kept-on-refusal",
-    "entry-forgotten",
     "hub-entry-forgotten",
     "seals-before-comparing",
     "takes-before-comparing",
     "no-dedupe-of-envelopes",
-    "resend-is-behind",
     "identity-is-line-1",
     "torn-commit",
-    "answers-before-commit",
-    "key-forgotten",
     "rounds-down",
-    "group-hold-to-itself",
 )
 
 
-@pytest.mark.parametrize("seed", [*range(1, 25), *_ONCE])
+@pytest.mark.parametrize("seed", [*range(1, 11), *_ONCE])
 def test_a_seed_keeps_all_promises(seed: int) -> None:
     result = swarm.run(seed)
     assert not result.failure, f"sh deploy/simulate --seed {seed} --story"
