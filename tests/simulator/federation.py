@@ -351,7 +351,6 @@ class Node(Server):
         clerk = self.clerk
         if clerk is None:
             return
-        self.swept_at = -1
         late = self.read(
             lambda connection: transfer_store.read_late(
                 connection,
@@ -523,7 +522,6 @@ class Hub(Server):
         clerk = self.clerk
         if clerk is None:
             return
-        self.swept_at = -1
         links = clerk.links.values()
         due = self.read(
             lambda connection: transfer_store.read_due(

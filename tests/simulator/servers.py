@@ -234,10 +234,18 @@ class Server:
 
     def plan_sweep(self, wait_ms: int) -> None:
         """Let the sweeper look then, unless it will look earlier."""
-        now = self.world.now
-        if not now <= self.swept_at <= now + wait_ms:
-            self.swept_at = now + wait_ms
-            self.world.later(wait_ms, self.sweep)
+        now, at = self.world.now, self.world.now + wait_ms
+        if now <= self.swept_at <= at:
+            return
+        self.swept_at = at
+
+        def look() -> None:
+            # One that was planned anew for an earlier time looks no more.
+            if self.swept_at == at:
+                self.swept_at = -1
+                self.sweep()
+
+        self.world.later(wait_ms, look)
 
     def sweep(self) -> None:
         """Look for what is due; each kind of server knows what."""
