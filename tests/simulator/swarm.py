@@ -331,6 +331,8 @@ class Swarm:
         payer, payee = plan.sample(list(self.federation.nodes), 2)
         address, to = self._address(payer), self._address(payee)
         amount = self._amount(payee)
+        if plan.random() < 0.3 and self._pay_what_is_held():
+            return
         if plan.random() < 0.03:
             to = f"nobody@{payee}"
         elif plan.random() < 0.4:
@@ -344,6 +346,31 @@ class Swarm:
         if plan.random() < 0.1:
             soon = plan.choice((100, SECOND, 10 * SECOND))
             self.world.later(plan.randint(1, soon), lambda: self.people.cancel(wish))
+
+    def _pay_what_is_held(self) -> bool:
+        """Pay what only a hold on the other side would allow, where there is one."""
+        nodes = self.federation.nodes
+        held = [
+            (f"{name}@{group}", row)
+            for group, node in nodes.items()
+            for name, row in node.database.table("account").items()
+            if row["kind"] == "member" and row["floor"] is not None and row["held_in"]
+        ]
+        if not held:
+            return False
+        address, row = self.plan.choice(held)
+        group = address.partition("@")[2]
+        room = max(1, _room_out(row) + self.plan.randint(1, row["held_in"]))
+        others = [
+            one for one in nodes[group].home.members if f"{one}@{group}" != address
+        ]
+        if others and self.plan.random() < 0.7:
+            self.people.pay(address, f"{self.plan.choice(others)}@{group}", room)
+            return True
+        payee = self.plan.choice([one for one in nodes if one != group])
+        units = room * nodes[group].home.rate // nodes[payee].home.rate
+        self.people.pay(address, self._address(payee), max(1, units))
+        return True
 
     def _edge(self, payer: str, payee: str) -> int:
         """Give what a limit just allows, or just does not."""
