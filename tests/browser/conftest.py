@@ -61,8 +61,9 @@ def town(chromium_path: str, postgres_server: str) -> Iterator[Federation]:
 
 
 # It comes after the federation and goes before it: while it is there, its own event
-# loop runs in this thread, and nobody else's can.
-@pytest.fixture(scope="package")
+# loop runs in this thread, and nobody else's can. A module's, since a process that
+# shares a run's files with others does not know when a package has ended.
+@pytest.fixture(scope="module")
 def chromium(chromium_path: str, town: Federation) -> "Iterator[Browser]":
     """The system's Chromium, driven."""
     from playwright.sync_api import sync_playwright
