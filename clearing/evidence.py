@@ -33,10 +33,10 @@ from protocol.peer import link_store, transfer_store
 from protocol.peer.database import AnyConnection, Database
 from protocol.peer.directory_history import DirectoryAt, DirectoryHistory
 from protocol.peer.recent import Recent
+from protocol.proof_file import LeafProof
 from protocol.receipt import (
     RECEIPT_LENGTH_MAX,
     WITNESSES_MAX,
-    LeafProof,
     Receipt,
     Witness,
     with_words,

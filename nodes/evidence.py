@@ -23,8 +23,8 @@ from protocol.messages import (
 from protocol.peer import link_store
 from protocol.peer.database import AnyConnection
 from protocol.peer.directory_history import DirectoryHistory
+from protocol.proof_file import LeafProof
 from protocol.receipt import (
-    LeafProof,
     Proven,
     Receipt,
     prove_receipt,

@@ -7,21 +7,19 @@ federation's id needs nothing else (protocol, section 9). What it cannot prove, 
 says. How it is put together from stored rows is the business of hub and node.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from protocol import envelope, jws, merkle, strict_json
+from protocol import envelope, jws, strict_json
 from protocol.address import FederationId, Group, read_display_name, read_memo
-from protocol.base64url import read_base64url, write_base64url
-from protocol.checkpoint import SignedCheckpoint, read_checkpoint_of
+from protocol.checkpoint import SignedCheckpoint
 from protocol.directory import (
     GroupRecord,
     check_digits,
     entry_key,
     keyring,
-    read_hub_statement,
     read_record,
 )
 from protocol.envelope import check_cover, check_proof
@@ -29,10 +27,7 @@ from protocol.errors import MalformedMessageError, NotSignedError
 from protocol.keyring import key_id
 from protocol.messages import (
     Content,
-    CountField,
     DirectoryDecision,
-    FederationField,
-    HashField,
     ItemProof,
     TransferAccept,
     TransferDecision,
@@ -41,22 +36,22 @@ from protocol.messages import (
     line_hash,
     read_item,
 )
+from protocol.proof_file import (
+    LeafProof,
+    ProofFile,
+    check_leaf,
+    octets,
+    prove_checkpoint,
+    prove_decision,
+    read_file,
+    write_file,
+)
 from protocol.unit import Amount, quote, write_amount
 
 MEDIA_TYPE = "application/interlets-receipt+json"
 RECEIPT_LENGTH_MAX = 1024 * 1024
 #: Covers of other groups that a receipt may carry.
 WITNESSES_MAX = 100
-_TREE_PATH_MAX = 64
-
-
-class LeafProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A line, and its place and path in a tree of ``size`` leaves."""
-
-    line: str
-    index: CountField
-    size: CountField
-    path: Annotated[list[HashField], Meta(max_length=_TREE_PATH_MAX)]
 
 
 class Witness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,16 +61,10 @@ class Witness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     cover: str
 
 
-class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Receipt(ProofFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All that proves one cleared transfer.
 
     Attributes:
-        told: what it proves, for people; recomputed when it is verified.
-        v: version of the protocol.
-        federation: the whole id.
-        statement: the hub's keys, signed by the root key.
-        checkpoint: the signed note.
-        decision: the hub's decision, in the log of the checkpoint.
         prepare: the payer's group's word.
         accept: the payee's group's word.
         payer: the payer's group's entry, in the directory of the checkpoint.
@@ -84,12 +73,6 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         content: who and why, when the member shows it.
     """
 
-    told: list[str]
-    v: Literal[1] = 1
-    federation: FederationField
-    statement: str
-    checkpoint: str
-    decision: LeafProof
     prepare: ItemProof
     accept: ItemProof
     payer: LeafProof
@@ -117,7 +100,7 @@ _decoder = msgspec.json.Decoder(Receipt)
 
 def write_receipt(receipt: Receipt) -> bytes:
     """Write a receipt as it is kept: one line of JSON with its newline."""
-    return strict_json.write(receipt) + b"\n"
+    return write_file(receipt)
 
 
 def with_words(receipt: Receipt) -> Receipt:
@@ -134,11 +117,7 @@ def read_receipt(raw: bytes) -> Receipt:
     """
     if len(raw) > RECEIPT_LENGTH_MAX:
         raise MalformedMessageError("receipt", f"{len(raw)} bytes", "at most 1 MiB")
-    line = raw.removesuffix(b"\n")
-    receipt = strict_json.read(line, _decoder, "receipt")
-    if strict_json.write(receipt) != line:
-        raise MalformedMessageError("receipt", "another spelling", "what was written")
-    return receipt
+    return read_file(raw, _decoder, "receipt")
 
 
 def verify_receipt(raw: bytes, federation: FederationId | None) -> Proven:
@@ -163,11 +142,8 @@ def verify_receipt(raw: bytes, federation: FederationId | None) -> Proven:
 def prove_receipt(receipt: Receipt, federation: FederationId | None) -> Proven:
     """Do as ``verify_receipt``, but for the words."""
     own = FederationId(receipt.federation)
-    if federation is not None and federation != own:
-        raise NotSignedError(f"federation: the receipt is of {own}")
-    statement = read_hub_statement(receipt.statement, own)
-    checkpoint = read_checkpoint_of(receipt.checkpoint, own, statement)
-    decision = _decision_of(receipt, checkpoint)
+    checkpoint = prove_checkpoint(receipt, federation, "receipt")
+    decision = prove_decision(receipt.decision, checkpoint, "cleared")
     payer = _record_of(receipt.payer, checkpoint, own)
     payee = _record_of(receipt.payee, checkpoint, own)
     prepare = _prepare_of(receipt, decision, payer, payee)
@@ -191,50 +167,16 @@ def prove_receipt(receipt: Receipt, federation: FederationId | None) -> Proven:
     )
 
 
-def _decision_of(receipt: Receipt, checkpoint: SignedCheckpoint) -> TransferDecision:
-    proof = receipt.decision
-    if proof.size != checkpoint.size:
-        raise NotSignedError("decision: of another size than the checkpoint's")
-    check_leaf(proof, checkpoint.root, "decision")
-    decision = read_item(proof.line.encode())
-    if not isinstance(decision, TransferDecision) or (
-        (decision.outcome, decision.code) != ("cleared", None)
-    ):
-        raise NotSignedError("decision: not one that clears a transfer")
-    if (decision.log, decision.number) != (checkpoint.log, proof.index):
-        raise NotSignedError("decision: named otherwise than by its place in the log")
-    return decision
-
-
-def check_leaf(proof: LeafProof, root: str, what: str) -> None:
-    """Check that a leaf's path leads to a root.
-
-    Raises:
-        NotSignedError: it does not.
-    """
-    path = [read_base64url(step, f"{what} path") for step in proof.path]
-    found = merkle.root_from_path(_octets(proof.line), proof.index, proof.size, path)
-    if found is None or write_base64url(found) != root:
-        raise NotSignedError(f"{what}: its path does not lead to the signed root")
-
-
-def _octets(line: str) -> bytes:
-    try:
-        return line.encode("utf-8")
-    except UnicodeEncodeError:
-        raise MalformedMessageError("line", "a lone surrogate", "UTF-8 text") from None
-
-
 def _record_of(
     proof: LeafProof, checkpoint: SignedCheckpoint, federation: FederationId
 ) -> GroupRecord:
     if proof.size != checkpoint.groups:
         raise NotSignedError("directory entry: of another size than the directory's")
     check_leaf(proof, checkpoint.directory, "directory entry")
-    decision = read_item(_octets(proof.line))
+    decision = read_item(octets(proof.line))
     if not isinstance(decision, DirectoryDecision):
         raise NotSignedError("directory entry: not a decision about a group")
-    return read_record(decision, _octets(proof.line), federation)
+    return read_record(decision, octets(proof.line), federation)
 
 
 def _prepare_of(
@@ -251,18 +193,18 @@ def _prepare_of(
     own = FederationId(receipt.federation)
     check_proof(receipt.prepare, keys, own, groups[0])
     check_proof(receipt.accept, keys, own, groups[1])
-    prepare = read_item(_octets(receipt.prepare.line))
-    accept = read_item(_octets(receipt.accept.line))
+    prepare = read_item(octets(receipt.prepare.line))
+    accept = read_item(octets(receipt.accept.line))
     if not isinstance(prepare, TransferPrepare):
         raise NotSignedError("prepare: the payer's group signed something else")
     if not isinstance(accept, TransferAccept):
         raise NotSignedError("accept: the payee's group signed something else")
     if groups[0] == groups[1] or (prepare.payer_group, prepare.payee_group) != groups:
         raise NotSignedError("prepare: between other groups")
-    named = line_hash(_octets(receipt.prepare.line))
+    named = line_hash(octets(receipt.prepare.line))
     if not decision.prepare == accept.prepare == named:
         raise NotSignedError("prepare: not the one that was accepted and decided")
-    if decision.answer != line_hash(_octets(receipt.accept.line)):
+    if decision.answer != line_hash(octets(receipt.accept.line)):
         raise NotSignedError("accept: not the one that was decided on")
     if not decision.id == accept.id == prepare.id:
         raise NotSignedError("id: of different transfers")
@@ -312,9 +254,9 @@ def _content_of(
 ) -> Content | None:
     if line is None:
         return None
-    if line_hash(_octets(line)) != prepare.content:
+    if line_hash(octets(line)) != prepare.content:
         raise NotSignedError("content: not what the payer's group signed")
-    content = strict_json.read(_octets(line), content_decoder, "content")
+    content = strict_json.read(octets(line), content_decoder, "content")
     read_display_name(content.name)
     read_memo(content.memo)
     rates = [

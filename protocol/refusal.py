@@ -6,40 +6,26 @@ Together with a receipt of the same transfer it proves that the hub decided twic
 (``protocol.contradiction``).
 """
 
-from typing import Literal
-
 import msgspec
 
-from protocol import strict_json
 from protocol.address import FederationId
-from protocol.checkpoint import SignedCheckpoint, read_checkpoint_of
-from protocol.directory import read_hub_statement
+from protocol.checkpoint import SignedCheckpoint
 from protocol.errors import MalformedMessageError, NotSignedError
-from protocol.messages import FederationField, TransferDecision, read_item
-from protocol.receipt import LeafProof, check_leaf
+from protocol.messages import TransferDecision
+from protocol.proof_file import (
+    ProofFile,
+    prove_checkpoint,
+    prove_decision,
+    read_file,
+    write_file,
+)
 
 MEDIA_TYPE = "application/interlets-refusal+json"
 REFUSAL_LENGTH_MAX = 64 * 1024
 
 
-class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All that proves that a transfer was refused.
-
-    Attributes:
-        told: what it proves, for people; recomputed when it is verified.
-        v: version of the protocol.
-        federation: the whole id.
-        statement: the hub's keys, signed by the root key.
-        checkpoint: the signed note.
-        decision: the hub's decision, in the log of the checkpoint.
-    """
-
-    told: list[str]
-    v: Literal[1] = 1
-    federation: FederationField
-    statement: str
-    checkpoint: str
-    decision: LeafProof
+class Refusal(ProofFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All that proves that a transfer was refused."""
 
 
 class ProvenRefusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +41,7 @@ _decoder = msgspec.json.Decoder(Refusal)
 
 def write_refusal(refusal: Refusal) -> bytes:
     """Write a refusal as it is kept: one line of JSON with its newline."""
-    return strict_json.write(refusal) + b"\n"
+    return write_file(refusal)
 
 
 def with_refusal_words(refusal: Refusal) -> Refusal:
@@ -72,11 +58,7 @@ def read_refusal(raw: bytes) -> Refusal:
     """
     if len(raw) > REFUSAL_LENGTH_MAX:
         raise MalformedMessageError("refusal", f"{len(raw)} bytes", "at most 64 KiB")
-    line = raw.removesuffix(b"\n")
-    refusal = strict_json.read(line, _decoder, "refusal")
-    if strict_json.write(refusal) != line:
-        raise MalformedMessageError("refusal", "another spelling", "what was written")
-    return refusal
+    return read_file(raw, _decoder, "refusal")
 
 
 def verify_refusal(raw: bytes, federation: FederationId | None) -> ProvenRefusal:
@@ -98,25 +80,13 @@ def verify_refusal(raw: bytes, federation: FederationId | None) -> ProvenRefusal
 
 
 def _prove(refusal: Refusal, federation: FederationId | None) -> ProvenRefusal:
-    own = FederationId(refusal.federation)
-    if federation is not None and federation != own:
-        raise NotSignedError(f"federation: the refusal is of {own}")
-    statement = read_hub_statement(refusal.statement, own)
-    checkpoint = read_checkpoint_of(refusal.checkpoint, own, statement)
-    proof = refusal.decision
-    if proof.size != checkpoint.size:
-        raise NotSignedError("decision: of another size than the checkpoint's")
-    check_leaf(proof, checkpoint.root, "decision")
-    decision = read_item(proof.line.encode())
-    if (
-        not isinstance(decision, TransferDecision)
-        or decision.outcome != "refused"
-        or decision.code is None
-    ):
-        raise NotSignedError("decision: not one that refuses a transfer")
-    if (decision.log, decision.number) != (checkpoint.log, proof.index):
-        raise NotSignedError("decision: named otherwise than by its place in the log")
-    return ProvenRefusal(federation=own, checkpoint=checkpoint, decision=decision)
+    checkpoint = prove_checkpoint(refusal, federation, "refusal")
+    decision = prove_decision(refusal.decision, checkpoint, "refused")
+    return ProvenRefusal(
+        federation=FederationId(refusal.federation),
+        checkpoint=checkpoint,
+        decision=decision,
+    )
 
 
 def describe_refusal(proven: ProvenRefusal) -> list[str]:

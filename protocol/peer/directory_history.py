@@ -15,7 +15,7 @@ from protocol.messages import DirectoryDecision, read_item
 from protocol.peer import directory_store
 from protocol.peer.database import AnyConnection
 from protocol.peer.recent import Recent
-from protocol.receipt import LeafProof
+from protocol.proof_file import LeafProof
 
 #: Versions of the directory that are kept.
 _FOLDED_KEPT = 32

@@ -12,7 +12,8 @@ from protocol.checkpoint import SignedCheckpoint, write_checkpoint
 from protocol.directory import Directory, public_keys
 from protocol.merkle import Tree
 from protocol.messages import HubKeySpan, HubStatement, line_hash, write_line
-from protocol.receipt import LeafProof, Receipt, Witness, with_words
+from protocol.proof_file import LeafProof
+from protocol.receipt import Receipt, Witness, with_words
 from protocol.refusal import Refusal, with_refusal_words, write_refusal
 from tests.peer.makers import (
     LOG,
