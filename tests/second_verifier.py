@@ -1,9 +1,10 @@
-"""A second verifier of receipts, by another hand: written from docs/verify.md alone.
+"""A second verifier, by another hand: written from docs/verify.md alone.
 
-It shares no line with ``protocol`` and verifies with OpenSSL where that verifies with
-libsodium. ``tests/peer/test_second_verifier.py`` asks both about the same files: where
-they disagree, the page, this file or ``protocol`` is wrong. Section numbers are the
-page's.
+It reads receipts, refusals, and two of them side by side; of libraries it needs joserfc
+and hashlib. It shares no line with ``protocol`` and verifies with OpenSSL where that
+verifies with libsodium. ``tests/peer/test_second_verifier*.py`` ask both about the same
+files: where they disagree, the page, this file or ``protocol`` is wrong. Section
+numbers are the page's.
 """
 
 import base64
@@ -15,12 +16,8 @@ import re
 import unicodedata
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import (
-    X25519PrivateKey,
-    X25519PublicKey,
-)
+from joserfc.jwk import OKPKey
+from joserfc.jws import JWSRegistry
 
 Found = dict[str, Any]
 MAX = 2**53 - 1
@@ -174,6 +171,10 @@ RECEIPT = {
     "payer": LEAF, "payee": LEAF, "witnesses": [WITNESS, 0, 100],
     "content": ("null", str),
 }
+REFUSAL = {
+    name: RECEIPT[name]
+    for name in ("told", "v", "federation", "statement", "checkpoint", "decision")
+}
 STATEMENT = {
     "v": (1, 1), "federation": FEDERATION, "version": NUMBER, "name": str, "keys": KEYS,
 }
@@ -199,6 +200,18 @@ DECISION = {
     "type": {"decision"}, "log": LIFE, "number": COUNT, "kind": {"transfer"},
     "at": TIME, "id": ID, "prepare": HASH, "answer": HASH, "outcome": {"cleared"},
     "code": None,
+}
+REFUSED = DECISION | {
+    "prepare": ("null", HASH), "answer": ("null", HASH), "outcome": {"refused"},
+    "code": {
+        "account-frozen", "same-account", "amount-too-small", "payer-floor",
+        "hub-unreachable", "unknown-group", "group-frozen", "amount-out-of-range",
+        "deadline-out-of-range", "rate-changed", "refund-unknown", "refund-too-large",
+        "payer-group-floor", "payee-group-ceiling", "payee-unreachable", "cancelled",
+        "unknown-transfer", "keys-not-accepted", "not-signed-by-payer-group",
+        "history-differs", "content-unreadable", "amount-mismatch", "unknown-account",
+        "payee-cannot-receive",
+    },
 }
 PREPARE = {
     "type": {"transfer.prepare"}, "id": ID, "payer_group": GROUP, "payee_group": GROUP,
@@ -299,9 +312,9 @@ def is_fit_for_signing(raw: bytes) -> bool:
 def is_fit_for_sealing(raw: bytes) -> bool:
     if int.from_bytes(raw, "little") >= P:
         return False
-    secret = X25519PrivateKey.from_private_bytes(b"\x09" * 32)
+    secret = OKPKey.generate_key("X25519")
     try:
-        secret.exchange(X25519PublicKey.from_public_bytes(raw))
+        secret.exchange_derive_key(key_of("X25519", raw))
     except ValueError:
         return False
     return True
@@ -314,11 +327,12 @@ def is_signed(public: bytes, text: bytes, signature: bytes) -> bool:
     start = point_of(signature[:32])
     if start is None or times(8, start) == (0, 1):
         return False
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, text)
-    except InvalidSignature:
-        return False
-    return True
+    key = key_of("Ed25519", public)
+    return JWSRegistry.algorithms["Ed25519"].verify(text, signature, key)
+
+
+def key_of(curve: str, raw: bytes) -> OKPKey:
+    return OKPKey.import_key({"kty": "OKP", "crv": curve, "x": letters(raw)})
 
 
 def keys_of(listed: list[Found]) -> dict[str, bytes]:
@@ -509,7 +523,7 @@ def read_note(note: str, federation: str, statement: Found) -> Found:
     found = re.fullmatch(
         rf"((?P<origin>[^\n]*)/(?P<log>[A-Za-z0-9_-]{{11}})\n(?P<size>{size})\n"
         rf"(?P<root>{hash_})\n"
-        rf"directory (?:{size}) (?P<groups>{size}) (?P<directory>{hash_})\n)"
+        rf"directory (?P<version>{size}) (?P<groups>{size}) (?P<directory>{hash_})\n)"
         rf"\n\u2014 (?P<name>[^\n ]*) (?P<signature>[A-Za-z0-9+/]{{91}}=)\n",
         note,
         re.ASCII,
@@ -526,6 +540,7 @@ def read_note(note: str, federation: str, statement: Found) -> Found:
         "log": found["log"],
         "size": int(found["size"]),
         "root": letters(plain_octets(found["root"])),
+        "version": int(found["version"]),
         "groups": int(found["groups"]),
         "directory": letters(plain_octets(found["directory"])),
     }
@@ -630,30 +645,34 @@ def verify(raw: bytes, federation: str) -> list[str]:
     return expected
 
 
-def open_file(raw: bytes) -> Found:
-    need(len(raw) <= 1024 * 1024, "receipt: too long")
+def open_file(raw: bytes, shape: Found = RECEIPT, longest: int = 1024 * 1024) -> Found:
+    need(len(raw) <= longest, "too long")
     raw = raw[:-1] if raw.endswith(b"\n") else raw
-    receipt: Found = read(raw, RECEIPT, "receipt")
-    again = written(receipt, RECEIPT)
+    file: Found = read(raw, shape, "file")
+    again = written(file, shape)
     told = json.dumps(again, ensure_ascii=False, separators=(",", ":"))
-    need(utf8(told) == raw, "receipt: another spelling")
-    return receipt
+    need(utf8(told) == raw, "another spelling")
+    return file
+
+
+def prove_decision(file: Found, shape: Found, federation: str) -> tuple[Found, Found]:
+    """The note and the decision in its log: what receipts and refusals share."""
+    need(file["federation"] == federation, "federation")
+    statement = hub_statement(file["statement"], federation)
+    note = read_note(file["checkpoint"], federation, statement)
+    leaf = file["decision"]
+    need(leaf["size"] == note["size"], "decision: size")
+    found = root_of(utf8(leaf["line"]), leaf["index"], leaf["size"], leaf["path"])
+    need(found == note["root"], "decision: root")
+    decision = item(leaf["line"], shape, 16384, "decision")
+    need(decision["log"] == note["log"], "decision: log")
+    need(decision["number"] == leaf["index"], "decision: number")
+    return note, decision
 
 
 def prove(receipt: Found, federation: str) -> list[str]:
     """Give the words that the proofs allow."""
-    need(receipt["federation"] == federation, "federation")
-    statement = hub_statement(receipt["statement"], federation)
-    note = read_note(receipt["checkpoint"], federation, statement)
-
-    leaf = receipt["decision"]
-    need(leaf["size"] == note["size"], "decision: size")
-    found = root_of(utf8(leaf["line"]), leaf["index"], leaf["size"], leaf["path"])
-    need(found == note["root"], "decision: root")
-    decision = item(leaf["line"], DECISION, 16384, "decision")
-    need(decision["log"] == note["log"], "decision: log")
-    need(decision["number"] == leaf["index"], "decision: number")
-
+    note, decision = prove_decision(receipt, DECISION, federation)
     payer = Group(receipt["payer"], note, federation)
     payee = Group(receipt["payee"], note, federation)
     need(not payer.used & payee.used, "one key for two groups")
@@ -685,3 +704,52 @@ def prove(receipt: Found, federation: str) -> list[str]:
         content = read_content(receipt["content"], prepare, payer, payee)
     groups = [payer, payee, *witnesses]
     return words(receipt, decision, prepare, content, groups)
+
+
+# Section 10: refusals, and two files side by side.
+
+
+def verify_refusal(raw: bytes, federation: str) -> list[str]:
+    """Give the words of a genuine refusal, or raise ``NotGenuineError``."""
+    refusal = open_file(raw, REFUSAL, 64 * 1024)
+    expected = prove_refusal(refusal, federation)
+    need(refusal["told"] == expected, "told")
+    return expected
+
+
+def prove_refusal(refusal: Found, federation: str) -> list[str]:
+    """Give the words that the proofs allow."""
+    note, decision = prove_decision(refusal, REFUSED, federation)
+    return [
+        "Interlets refusal: this transfer was refused.",
+        f"The hub's reason: {decision['code']}.",
+        f"Decided {decision['at']} by the hub's clock; transfer {decision['id']}.",
+        f"Federation {federation}.",
+        f"Signed by the hub (number {decision['number']} of {note['size']} in log "
+        f"{decision['log']}).",
+        "Not proved: that the hub showed this log to everyone, and who would have paid "
+        "whom.",
+    ]
+
+
+def is_contradiction(one: bytes, other: bytes, federation: str) -> bool:
+    """Whether two genuine files of one federation prove that its hub lied."""
+    pairs = []
+    for raw in (one, other):
+        file = parse(raw)
+        is_refusal = "prepare" not in file
+        (verify_refusal if is_refusal else verify)(raw, federation)
+        shape = REFUSED if is_refusal else DECISION
+        pairs.append(prove_decision(file, shape, federation))
+    (note, decision), (other_note, other_decision) = pairs
+    if decision != other_decision:
+        outcomes = {decision["outcome"], other_decision["outcome"]}
+        prepares = {decision["prepare"], other_decision["prepare"]}
+        twice = outcomes == {"cleared"} or (len(prepares) == 1 and prepares != {None})
+        place, other_place = (
+            (found["log"], found["number"]) for found in (decision, other_decision)
+        )
+        if place == other_place or (decision["id"] == other_decision["id"] and twice):
+            return True
+    size, other_size = ((found["log"], found["size"]) for found in (note, other_note))
+    return size == other_size and note != other_note

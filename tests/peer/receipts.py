@@ -205,19 +205,25 @@ def refusal(made: Evidence, *, behind: int = 0, **changes: Any) -> bytes:
 
     ``behind`` decisions more are in the log by then.
     """
+    return write_refusal(
+        with_refusal_words(bare_refusal(made, behind=behind, **changes))
+    )
+
+
+def bare_refusal(made: Evidence, *, behind: int = 0, **changes: Any) -> Refusal:
+    """The same without its words, whatever the hub decided."""
     fields: dict[str, Any] = {"outcome": "refused", "code": "cancelled", "answer": None}
     place = len(made.leaves)
     made.leaves.append(made.decision(**(fields | changes)))
     for _ in range(behind):
         made.leaves.append(made.decision(id=OTHER_ID))
-    refused = Refusal(
+    return Refusal(
         told=[],
         federation=FEDERATION,
         statement=statement(),
         checkpoint=write_checkpoint(made.checkpoint(), signing_key("hub")),
         decision=leaf_proof(Tree(made.leaves), made.leaves, place),
     )
-    return write_refusal(with_refusal_words(refused))
 
 
 def changed(receipt: Receipt, **changes: Any) -> Receipt:

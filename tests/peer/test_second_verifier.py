@@ -93,6 +93,7 @@ def test_the_second_verifier_shares_nothing_with_the_first() -> None:
     assert "protocol import" not in source
     assert "import protocol" not in source
     assert "nacl" not in source
+    assert "cryptography" not in source
 
 
 @pytest.mark.parametrize("name", GENUINE)

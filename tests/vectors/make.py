@@ -10,6 +10,7 @@ are at hand: it freezes our answers, not their vectors.
 
 import base64
 import hashlib
+import itertools
 import json  # noqa: TID251 - another reader than ours
 import pathlib
 from collections import Counter
@@ -19,6 +20,7 @@ import msgspec
 
 from protocol import (
     ask,
+    contradiction,
     directory,
     envelope,
     inquiry,
@@ -38,10 +40,18 @@ from protocol.checkpoint import SignedCheckpoint, write_checkpoint
 from protocol.errors import AskRefusalCode, MalformedMessageError, PeerError
 from protocol.keyring import key_hash, verify
 from protocol.merkle import Tree, consistency_ranges, fold_complete, leaf_hash
-from protocol.receipt import verify_receipt, write_receipt
+from protocol.receipt import Proven, verify_receipt, write_receipt
+from protocol.refusal import ProvenRefusal, verify_refusal
 from protocol.tiles import WIDTH, Tile, write_path
-from tests.peer.makers import entry_of, key_change, keys_decision, recovery
-from tests.peer.receipts import ANEW, Evidence, hub_span, later_statement, statement
+from tests.peer.makers import OTHER_ID, entry_of, key_change, keys_decision, recovery
+from tests.peer.receipts import (
+    ANEW,
+    Evidence,
+    hub_span,
+    later_statement,
+    refusal,
+    statement,
+)
 from tests.peer.wrong_receipts import WRONG
 from tests.protocol.makers import (
     AT,
@@ -472,6 +482,38 @@ def receipts() -> object:
     }
 
 
+def refusals() -> object:
+    """Refusals, and pairs of files that prove together that the hub lied, or do not."""
+    made = Evidence()
+    cleared = write_receipt(made.receipt()).decode()
+    cancelled = refusal(made, behind=2).decode()
+    nobodys = refusal(Evidence(), prepare=None, code="unknown-transfer").decode()
+    elsewhere = refusal(Evidence(), id=OTHER_ID).decode()
+    by_payee = refusal(
+        Evidence(), code="payee-cannot-receive", answer=hash_of("a refuse")
+    ).decode()
+    files = {
+        "cleared": cleared,
+        "cancelled": cancelled,
+        "nobody's": nobodys,
+        "of another transfer": elsewhere,
+        "by the payee's node": by_payee,
+    }
+    pairs = []
+    for one, other in itertools.combinations(files, 2):
+        proven = [_prove(files[name].encode()) for name in (one, other)]
+        lie = contradiction.find_contradiction(*proven)
+        pairs.append({"one": one, "other": other, "lie": lie})
+    return {"federation": FEDERATION, "genuine": files, "pairs": pairs}
+
+
+def _prove(raw: bytes) -> Proven | ProvenRefusal:
+    try:
+        return verify_receipt(raw, FEDERATION)
+    except PeerError:
+        return verify_refusal(raw, FEDERATION)
+
+
 TOPICS: dict[str, Callable[[], object]] = {
     "names": names,
     "jws": signed_text,
@@ -488,6 +530,7 @@ TOPICS: dict[str, Callable[[], object]] = {
     "log_proofs": log_proofs,
     "directory": directory_of_three,
     "receipts": receipts,
+    "refusals": refusals,
 }
 
 
