@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from protocol.peer import postgres
 from protocol.steps import Step
+from tests import durations
 from tests.federation import kills, rounds
 
 DatabaseMaker = Callable[[], Awaitable[str]]
@@ -134,6 +135,10 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if told := durations.table(terminalreporter.stats):
+        terminalreporter.section("the files that took longest")
+        for line in told:
+            terminalreporter.write_line(line)
     if kills.done:
         terminalreporter.section("killed with -9 at durable steps")
         for line in kills.table():
