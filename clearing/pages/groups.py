@@ -100,7 +100,11 @@ class GroupPages:
             "positions.html",
             found=found,
             bars={one.group: bar(one) for one in found.groups},
-            near={one.group: nearest_limit(one) for one in found.groups},
+            near={
+                one.group: limit
+                for one in found.groups
+                if (limit := nearest_limit(one))
+            },
             silent=[one for one in links if one.is_silent or one.state != "compared"],
             alarms=newest.alarms,
         )

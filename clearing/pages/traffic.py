@@ -5,6 +5,7 @@ from aiohttp import web
 
 from clearing.api.links import LinksApi
 from clearing.api.transfers import DAYS, DAYS_MAX, TransfersApi
+from clearing.pages.chord import Chord, chord
 from clearing.pages.pictures import matrix
 from protocol.address import UUID
 from protocol.errors import MalformedMessageError
@@ -85,15 +86,32 @@ class TrafficPages:
         days = next((one for one in SPANS if str(one) == typed), DAYS)
         found = await self._transfers.flows(days)
         names, cells = matrix(found.flows)
+        picture = chord(found.flows, _LISTED_MAX)
         return self._pages.show(
             request,
             "flows.html",
             flows=found.flows[:_LISTED_MAX],
             left_out=len(found.flows[_LISTED_MAX:]),
+            chord=picture,
+            told="" if picture is None else self._told(request, picture),
+            together=sum(one.milliseconds for one in found.flows),
             names=names if len(names) <= _MATRIX_MAX else [],
             cells=cells,
             days=days,
             spans=SPANS,
+        )
+
+    def _told(self, request: web.Request, picture: Chord) -> str:
+        """Say in words what a picture shows, for whoever does not see it."""
+        figures, most = self._pages.figures(request), picture.ribbons[0].flow
+        return self._pages.say(
+            request,
+            "flows.chord-told",
+            groups=figures.number(len(picture.arcs)),
+            hours=figures.hours(sum(one.paid for one in picture.arcs)),
+            payer=most.payer_group,
+            payee=most.payee_group,
+            most=figures.hours(most.milliseconds),
         )
 
     async def get_transfers(self, request: web.Request) -> web.Response:
