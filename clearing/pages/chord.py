@@ -242,9 +242,7 @@ def _corners(span: Span, turn: int) -> tuple[Point, Point, Point, Point]:
     )
 
 
-def _ribbon(
-    flow: FlowAnswer, hue: int, places: dict[_End, Span], turn: int
-) -> Ribbon:
+def _ribbon(flow: FlowAnswer, hue: int, places: dict[_End, Span], turn: int) -> Ribbon:
     source = places[flow.payer_group, flow.payee_group, False]
     target = places[flow.payer_group, flow.payee_group, True]
     foot = INNER - _POINT

@@ -155,9 +155,13 @@ class TrafficPages:
 
     async def get_links(self, request: web.Request) -> web.Response:
         """Show who was heard when, and what waits for whom."""
-        found = await self._links.links()
+        found = (await self._links.links()).links
+        # Of forty, the one that stands still is not to be looked for.
+        links = sorted(
+            found, key=lambda one: one.state == "compared" and not one.is_silent
+        )
         return self._pages.show(
-            request, "links.html", links=found.links, now=self._clock.now()
+            request, "links.html", links=links, now=self._clock.now()
         )
 
     async def get_alarms(self, request: web.Request) -> web.Response:

@@ -14,7 +14,16 @@ from protocol.peer.steps import KillSwitch
 from protocol.peer.web.routes import Route
 from protocol.peer.web.sign_in import Door
 from tests.nodes.browsing import Browser, settings_of
-from tests.peer.federation import Federation, NewDatabase, federation, identity
+from tests.peer.federation import (
+    Federation,
+    NewDatabase,
+    federation,
+    identity,
+    order,
+)
+from tests.protocol.makers import OOSTENDE
+
+NOBODYS = "00000000-0000-8000-8000-000000000000"
 
 
 class Desk(NamedTuple):
@@ -69,3 +78,43 @@ async def desk(
         test_server = TestServer(runner._application(server))
         await stack.enter_async_context(test_server)
         yield Desk(federated, test_server, server.api, stack)
+
+
+async def pay(desk: Desk, key: str) -> str:
+    """Let Marie of Oostende pay Bob of Mechelen 3 minutes; gives the transfer."""
+    one = order(key)
+    await desk.federated.nodes[OOSTENDE].clerk.take(one)
+    await desk.federated.quiet()
+    return one.transfer_id
+
+
+def pages_of(desk: Desk, *methods: str) -> list[Route]:
+    found = [one for one in desk.table if one.is_page]
+    assert len(found) > 20
+    return [one for one in found if one.method in methods]
+
+
+def place(route: Route, **names: str) -> str:
+    filled = {"id": NOBODYS, "name": "none.css", "group": "oostende"} | names
+    return route.path.format_map(filled)
+
+
+async def changed(desk: Desk) -> list[object]:
+    """All that a page could change."""
+    hub = desk.federated.hub
+    return [
+        await hub.ask("SELECT account_id, floor, ceiling, frozen FROM account"),
+        await hub.ask("SELECT count(*) FROM decision"),
+        await hub.ask("SELECT count(*) FROM invitation"),
+        await hub.ask("SELECT secret_hash FROM access ORDER BY 1"),
+        await hub.ask("SELECT person_id, language FROM person ORDER BY 1"),
+    ]
+
+
+async def admin_token(desk: Desk) -> str:
+    """Give a program a token, as the hub's own commands do."""
+    hub = desk.federated.hub
+    async with hub.database.desk.acquire() as connection:
+        return await access_store.new_errand(
+            connection, "@admin", ("admin", "read"), hub.clock.now()
+        )

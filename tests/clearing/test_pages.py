@@ -5,19 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from clearing.pages.limits import read_hours
 from clearing.pages.pictures import bar, nearest_limit
-from protocol.peer import access_store
 from protocol.peer.web.figures import AmountFault
-from protocol.peer.web.routes import Route
 from protocol.peer.web.words import LANGUAGES, sentences
 from protocol.unit import HOUR
-from tests.clearing.browsing import Desk, desk
+from tests.clearing.browsing import Desk, admin_token, changed, desk, pay
 from tests.clearing.makers import position_answer
-from tests.nodes.browsing import Browser, Page
+from tests.nodes.browsing import Page
 from tests.peer.federation import NewDatabase, order
 from tests.protocol.makers import OOSTENDE
 
@@ -32,37 +28,6 @@ GROUP = "/groups/oostende"
 async def shown(shared_database: NewDatabase) -> AsyncIterator[Desk]:
     async with desk(shared_database) as found:
         yield found
-
-
-async def pay(shown: Desk, key: str) -> str:
-    """Let Marie of Oostende pay Bob of Mechelen 3 minutes; gives the transfer."""
-    one = order(key)
-    await shown.federated.nodes[OOSTENDE].clerk.take(one)
-    await shown.federated.quiet()
-    return one.transfer_id
-
-
-def pages_of(shown: Desk, *methods: str) -> list[Route]:
-    found = [one for one in shown.table if one.is_page]
-    assert len(found) > 20
-    return [one for one in found if one.method in methods]
-
-
-def place(route: Route, **names: str) -> str:
-    filled = {"id": NOBODYS, "name": "none.css", "group": "oostende"} | names
-    return route.path.format_map(filled)
-
-
-async def changed(shown: Desk) -> list[object]:
-    """All that a page could change."""
-    hub = shown.federated.hub
-    return [
-        await hub.ask("SELECT account_id, floor, ceiling, frozen FROM account"),
-        await hub.ask("SELECT count(*) FROM decision"),
-        await hub.ask("SELECT count(*) FROM invitation"),
-        await hub.ask("SELECT secret_hash FROM access ORDER BY 1"),
-        await hub.ask("SELECT person_id, language FROM person ORDER BY 1"),
-    ]
 
 
 # What she sees.
@@ -303,14 +268,6 @@ async def test_limits_finer_than_what_is_shown_are_left_alone(shown: Desk) -> No
     assert await limits(shown) == (-HOUR - 1, 2000 * HOUR)
 
 
-async def admin_token(shown: Desk) -> str:
-    hub = shown.federated.hub
-    async with hub.database.desk.acquire() as connection:
-        return await access_store.new_errand(
-            connection, "@admin", ("admin", "read"), hub.clock.now()
-        )
-
-
 async def test_a_group_is_frozen_and_released(shown: Desk) -> None:
     admin = await shown.admin()
     page = await admin.send(await admin.get(GROUP), f"{GROUP}/freeze")
@@ -400,159 +357,6 @@ async def test_a_session_that_ended_in_mid_form_loses_nothing(shown: Desk) -> No
     assert page.status == 401 and await changed(shown) == before
     page = await admin.send(page, "/welcome", code=await shown.code())
     assert page.form(f"{GROUP}/limits").fields == {"floor": "77", "ceiling": "88"}
-
-
-# Enemies.
-
-
-@pytest.mark.parametrize("said", [EVIL, {"Origin": "null"}, {}])
-async def test_nothing_is_taken_from_other_pages(
-    shown: Desk, said: dict[str, str]
-) -> None:
-    admin = await shown.admin()
-    before = await changed(shown)
-    for route in pages_of(shown, "POST"):
-        answer = await admin.client.post(
-            place(route),
-            data={"group": "gent", "floor": "1", "ceiling": "1", "language": "fr"},
-            headers={"Accept": "text/html", **said},
-            allow_redirects=False,
-        )
-        assert answer.status == 403, route.path
-    assert await changed(shown) == before
-
-
-async def test_strangers_and_those_without_the_right_see_nothing(shown: Desk) -> None:
-    stranger, weak = await shown.browser(), await shown.admin()
-    hub = shown.federated.hub
-    [newest] = await hub.ask(
-        "SELECT secret_hash FROM access ORDER BY since DESC LIMIT 1"
-    )
-    await hub.change(
-        "UPDATE access SET scopes = array_remove(scopes, 'admin')"
-        f" WHERE secret_hash = '{newest['secret_hash']}'"
-    )
-    before = await changed(shown)
-    tried = 0
-    for route in pages_of(shown, "GET", "POST"):
-        if route.scope != "admin":
-            continue
-        tried += 1
-        if route.method == "GET":
-            assert (await stranger.get(place(route))).place.startswith("/sign-in")
-            assert (await weak.get(place(route))).status == 403, route.path
-        else:
-            assert (await stranger.post(place(route), {})).status == 401, route.path
-            assert (await weak.post(place(route), {})).status == 403, route.path
-    assert tried > 12 and await changed(shown) == before
-
-
-async def test_what_nobody_has_is_not_there(shown: Desk) -> None:
-    admin = await shown.admin()
-    before = await changed(shown)
-    tried = 0
-    for route in pages_of(shown, "GET", "POST"):
-        if not re.search(r"{(id|group)}", route.path):
-            continue
-        tried += 1
-        for name in (
-            NOBODYS,
-            "x",
-            "reserve",
-            "hub",
-            "%00",
-            "..%2f",
-            "%c3%a9",
-            "a" * 900,
-        ):
-            path = place(route, id=name, group=name)
-            if route.method == "GET":
-                page = await admin.get(path)
-            else:
-                fields = {"floor": "1", "ceiling": "1", "proposal": "1"}
-                page = await admin.post(path, fields)
-            assert page.status in (400, 404), (path, page.status)
-    assert tried == 7 and await changed(shown) == before
-
-
-async def test_every_page_has_a_strict_policy_and_is_kept_nowhere(shown: Desk) -> None:
-    admin = await shown.admin()
-    transfer_id = await pay(shown, "policy")
-    for route in pages_of(shown, "GET"):
-        if route.path == "/static/{name}":
-            continue
-        page = await admin.get(place(route, id=transfer_id))
-        assert page.status == 200, route.path
-        assert "default-src 'self'" in page.headers["Content-Security-Policy"]
-        assert page.headers["Cache-Control"] == "no-store", route.path
-        assert not re.search(r"<script(?![^>]* src=)|\son\w+=|\sstyle=", page.raw)
-
-
-TEXTS = st.text(max_size=40) | st.sampled_from(
-    [
-        "",
-        "0",
-        "1",
-        "-1",
-        "1e9",
-        "10" * 20,
-        "\u0661",
-        "\0",
-        "\u202e",
-        "x" * 3000,
-        NOBODYS,
-    ]
-)
-FIELDS = (
-    "group",
-    "floor",
-    "ceiling",
-    "proposal",
-    "id",
-    "days",
-    "cursor",
-    "next",
-    "code",
-)
-#: These end the session of who asks.
-ENDING = ("/sign-out", "/sign-in", "/sessions/end")
-
-
-async def test_no_nonsense_brings_a_page_down(shown: Desk) -> None:
-    drawn: list[dict[str, str]] = []
-
-    @settings(
-        max_examples=20,
-        derandomize=True,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow],  # of a busy machine
-    )
-    @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, TEXTS)))
-    def collect(fields: dict[str, str]) -> None:
-        drawn.append(fields)
-
-    collect()
-    admin = await shown.admin()
-    for route in pages_of(shown, "GET", "POST"):
-        if route.path in ENDING:
-            continue
-        for fields in drawn:
-            status = await ask_with(admin, route, fields)
-            assert status < 500, (route.path, fields)
-    assert (await admin.get("/")).place == "/"
-
-
-async def ask_with(browser: Browser, route: Route, fields: dict[str, str]) -> int:
-    said = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
-    sent = {"params": fields} if route.method == "GET" else {"data": fields}
-    answer = await browser.client.request(
-        route.method,
-        place(route),
-        headers=said,
-        allow_redirects=False,
-        **sent,  # type: ignore[arg-type]
-    )
-    return answer.status
 
 
 # The API beside them.

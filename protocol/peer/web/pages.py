@@ -27,7 +27,7 @@ from protocol.peer.database import AWAY, Database
 from protocol.peer.session_store import Session
 from protocol.peer.web import forms, words
 from protocol.peer.web.figures import Figures
-from protocol.peer.web.problems import Handler, Problem, as_problem
+from protocol.peer.web.problems import Handler, Problem, as_problem, of_http
 from protocol.peer.web.requests import CALLER
 from protocol.peer.web.words import LANGUAGES, Language
 
@@ -225,7 +225,7 @@ class Pages:
             try:
                 return await self._answer(request, handler)
             except web.HTTPException as error:
-                problem = Problem(error.status, "http", error.reason)
+                problem = of_http(error)
             except (Problem, InterletsError, TimeoutError, *AWAY) as error:
                 problem = as_problem(error)
                 if problem.status >= 500:

@@ -129,7 +129,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPException as error:
-        return _of_http(error).response()
+        return of_http(error).response()
     except (Problem, InterletsError, TimeoutError, *AWAY) as error:
         problem = as_problem(error)
         if problem.status >= 500:
@@ -161,7 +161,8 @@ def as_problem(error: BaseException) -> Problem:
             raise error
 
 
-def _of_http(error: web.HTTPException) -> Problem:
+def of_http(error: web.HTTPException) -> Problem:
+    """Say as a problem what the server itself found wrong with a request."""
     told = {
         404: "There is nothing at this address.",
         405: "This address does not know that method.",
