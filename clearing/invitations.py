@@ -47,6 +47,9 @@ async def invite(
 ) -> Invited:
     """Invite a group; that it is not there yet, the caller has seen.
 
+    Earlier invitations of that name count no more: limits that were thought better
+    of, or a form that was sent twice, leave no second way in.
+
     Args:
         connection: any.
         federation: which it will join.
@@ -67,6 +70,8 @@ async def invite(
         until=until,
         request_hash=None,
     )
-    await log_store.write_invitation(connection, invitation)
+    async with connection.transaction():
+        await log_store.end_invitations(connection, group, now)
+        await log_store.write_invitation(connection, invitation)
     link = InvitationLink(public_url, code, group, federation)
     return Invited(write_invitation(link), until)

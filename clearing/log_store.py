@@ -14,6 +14,7 @@ from clearing.rules import (
     SpendInvitation,
     TileHash,
 )
+from protocol.address import Group
 from protocol.checkpoint import SignedCheckpoint
 from protocol.effects import Effect
 from protocol.errors import LedgerBrokenError
@@ -65,6 +66,13 @@ async def write_identity(connection: AnyConnection, identity: Identity) -> None:
     await connection.execute(
         _SQL["insert_identity"], identity.federation, identity.statement
     )
+
+
+async def end_invitations(
+    connection: AnyConnection, group: Group, now: Instant
+) -> None:
+    """Let a group's invitations that nobody has used count no more."""
+    await connection.execute(_SQL["end_invitations"], group, to_datetime(now))
 
 
 async def write_invitation(connection: AnyConnection, invitation: Invitation) -> None:

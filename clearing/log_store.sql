@@ -29,6 +29,11 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::tex
 -- How mirrors compare with positions, by group.
 SELECT group_name, agreed_log, agreed_number, differs, called_at FROM mirror;
 
+-- end_invitations --
+-- Let a group's invitations that nobody has used count no more.
+UPDATE invitation SET until = $2
+ WHERE group_name = $1 AND spent_at IS NULL AND until > $2;
+
 -- insert_invitation --
 -- Keep an invitation under the hash of its code.
 INSERT INTO invitation (code_hash, group_name, floor, ceiling, until)

@@ -16,6 +16,8 @@ from protocol.peer.web.routes import Route
 
 #: A node asks at least this often; after so long without a word it is silent.
 SILENT_MS = 2 * 60_000
+#: And whoever is heard acknowledges sooner than this, or lags behind.
+LAGGING_MS = 2 * 60_000
 
 
 class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +35,7 @@ class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
     heard: str
     taken: str
     is_silent: bool
+    is_lagging: bool
     items_taken: int
     waiting: int
     waiting_since: str
@@ -95,14 +98,17 @@ class LinksApi:
         )
 
     def _answer(self, row: LinkRow) -> LinkAnswer:
-        heard = self._clerk.heard_at(row.peer)
+        heard, now = self._clerk.heard_at(row.peer), self._clock.now()
+        is_silent = heard is None or now - heard > SILENT_MS
+        is_late = row.sealed_at is not None and now - row.sealed_at > LAGGING_MS
         return LinkAnswer(
             group=row.peer,
             name=self._house.directory[Group(row.peer)].entry.name,
             state=link_state(self._clerk.links[row.peer]),
             heard=_written(heard),
             taken=_written(row.taken_at),
-            is_silent=heard is None or self._clock.now() - heard > SILENT_MS,
+            is_silent=is_silent,
+            is_lagging=is_late and not is_silent,
             items_taken=row.taken,
             waiting=row.waiting,
             waiting_since=_written(row.sealed_at),

@@ -7,6 +7,7 @@ from clearing.api.groups import GroupsApi, PositionAnswer
 from clearing.api.invitations import InvitationRequest, InvitationsApi
 from clearing.api.links import LinksApi
 from clearing.pages.limits import read_hours, write_hours
+from clearing.pages.link_words import link_words
 from clearing.pages.pictures import bar, nearest_limit
 from clearing.rules import Approve, Disapprove, Freeze, GroupOrder, Limit, Release
 from protocol.errors import MalformedMessageError
@@ -92,6 +93,7 @@ class GroupPages:
         """Show all positions against their limits, and what needs a look."""
         found = await self._groups.groups()
         links = (await self._links.links()).links
+        told = link_words(links)
         newest = await self._alarms.alarms(
             PageQuery(page_size=_NEWEST_ALARMS), request[VISIT].language
         )
@@ -105,7 +107,8 @@ class GroupPages:
                 for one in found.groups
                 if (limit := nearest_limit(one))
             },
-            silent=[one for one in links if one.is_silent or one.state != "compared"],
+            silent=[one for one in links if told[one.group] != "compared"],
+            words_of=told,
             alarms=newest.alarms,
         )
 

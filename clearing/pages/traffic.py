@@ -6,6 +6,7 @@ from aiohttp import web
 from clearing.api.links import LinksApi
 from clearing.api.transfers import DAYS, DAYS_MAX, TransfersApi
 from clearing.pages.chord import Chord, chord
+from clearing.pages.link_words import link_words
 from clearing.pages.pictures import matrix
 from protocol.address import UUID
 from protocol.errors import MalformedMessageError
@@ -156,12 +157,14 @@ class TrafficPages:
     async def get_links(self, request: web.Request) -> web.Response:
         """Show who was heard when, and what waits for whom."""
         found = (await self._links.links()).links
-        # Of forty, the one that stands still is not to be looked for.
-        links = sorted(
-            found, key=lambda one: one.state == "compared" and not one.is_silent
-        )
+        told = link_words(found)
         return self._pages.show(
-            request, "links.html", links=links, now=self._clock.now()
+            request,
+            "links.html",
+            # Of forty, the one that stands still is not to be looked for.
+            links=sorted(found, key=lambda one: told[one.group] == "compared"),
+            words_of=told,
+            now=self._clock.now(),
         )
 
     async def get_alarms(self, request: web.Request) -> web.Response:

@@ -20,6 +20,7 @@ from tests.peer.federation import (
     federation,
     identity,
     order,
+    start_hub,
 )
 from tests.protocol.makers import OOSTENDE
 
@@ -58,11 +59,24 @@ class Desk(NamedTuple):
 
 @asynccontextmanager
 async def desk(
-    new_database: NewDatabase, url: str = "http://hub.example.org"
+    new_database: NewDatabase,
+    url: str = "http://hub.example.org",
+    *,
+    is_empty: bool = False,
 ) -> AsyncIterator[Desk]:
-    """A federation, and its hub's pages as ``serve`` puts them together."""
+    """A federation, and its hub's pages as ``serve`` puts them together.
+
+    Args:
+        new_database: makes one for each server.
+        url: where the hub believes that its pages are.
+        is_empty: no group has joined yet.
+    """
     async with AsyncExitStack() as stack:
-        federated = await stack.enter_async_context(federation(new_database))
+        if is_empty:
+            federated = Federation(await start_hub(new_database), {})
+            stack.push_async_callback(federated.hub.stop)
+        else:
+            federated = await stack.enter_async_context(federation(new_database))
         hub = federated.hub
         server = runner.Server(
             settings_of(url),

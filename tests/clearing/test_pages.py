@@ -1,18 +1,23 @@
 """The hub's pages without scripts: what the regional admin sees, and enemies get."""
 
+import gzip
 import re
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 import pytest_asyncio
 
+from clearing.api.links import LinkAnswer
 from clearing.pages.limits import read_hours
+from clearing.pages.link_words import link_words
 from clearing.pages.pictures import bar, nearest_limit
 from protocol.peer.web.figures import AmountFault
 from protocol.peer.web.words import LANGUAGES, sentences
 from protocol.unit import HOUR
 from tests.clearing.browsing import Desk, admin_token, changed, desk, pay
 from tests.clearing.makers import position_answer
+from tests.clearing.scenes import crowd
 from tests.nodes.browsing import Page
 from tests.peer.federation import NewDatabase, order
 from tests.protocol.makers import OOSTENDE
@@ -70,6 +75,13 @@ async def test_flows_are_told_as_a_matrix_and_as_a_list(shown: Desk) -> None:
     page = await admin.get("/flows")
     assert "oostende → mechelen" in page.text
     assert '<table class="matrix">' in page.raw
+    # The same numbers as ribbons, told in words to whoever does not see them.
+    assert 'role="img" aria-labelledby="chord-title chord-told"' in page.raw
+    assert re.search(
+        r'<desc id="chord-told">2 groups .* oostende to mechelen', page.raw
+    )
+    assert page.raw.count("<title>oostende → mechelen: ") == 1
+    assert "LETS" not in page.raw
     for days in ("7", "365", "36500", "0", "x", "9" * 30):
         page = await admin.get(f"/flows?days={days}")
         assert page.status == 200 and "oostende → mechelen" in page.text, days
@@ -188,6 +200,51 @@ async def test_a_group_that_says_nothing_for_two_minutes_is_silent(
     assert EN["links.silent"] in (await admin.get("/")).text
 
 
+def link(**changes: object) -> LinkAnswer:
+    fields: dict[str, object] = {"group": "gent", "name": "LETS Gent", "heard": "now"}
+    fields |= {"state": "compared", "taken": "", "is_silent": False}
+    fields |= {"is_lagging": False, "items_taken": 1, "waiting": 0}
+    fields |= {"waiting_since": ""}
+    return msgspec.convert(fields | changes, LinkAnswer)
+
+
+@pytest.mark.parametrize(
+    ("state", "is_silent", "is_lagging", "word"),
+    [
+        ("compared", False, False, "compared"),
+        ("compared", False, True, "lagging"),
+        ("compared", True, False, "silent"),
+        ("comparing", False, False, "comparing"),
+        ("comparing", True, False, "silent"),
+        ("fork", True, False, "fork"),
+        ("peer-is-behind", False, True, "peer-is-behind"),
+    ],
+)
+async def test_a_link_is_told_in_the_word_that_matters_most(
+    state: str, is_silent: bool, is_lagging: bool, word: str
+) -> None:
+    one = link(state=state, is_silent=is_silent, is_lagging=is_lagging)
+    assert link_words([one]) == {"gent": word}
+    assert f"links.{word}" in EN
+
+
+async def test_who_is_heard_and_takes_nothing_for_two_minutes_lags_behind(
+    shown: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin, hub = await shown.admin(), shown.federated.hub
+    await shown.federated.quiet()
+    await admin.post("/groups/mechelen/limits", {"floor": "3000", "ceiling": "3000"})
+    # The hub has sealed what it decided, and nobody has fetched it yet.
+    await hub.clerk.may_speak(OOSTENDE)
+    hub.clerk.speak(OOSTENDE)
+    assert EN["links.lagging"] not in (await admin.get("/links")).text
+    monkeypatch.setattr("clearing.api.links.LAGGING_MS", -1)
+    for path in ("/links", "/"):
+        assert EN["links.lagging"] in (await admin.get(path)).text, path
+    await shown.federated.quiet()
+    assert EN["links.lagging"] not in (await admin.get("/links")).text
+
+
 async def test_alarms_are_told_with_what_to_do(shown: Desk) -> None:
     hub, admin = shown.federated.hub, await shown.admin()
     assert EN["alarms.nothing"] in (await admin.get("/alarms")).text
@@ -227,6 +284,49 @@ async def test_every_page_speaks_her_language(shown: Desk, language: str) -> Non
         assert said[key] in page.text, path
 
 
+async def test_a_hub_without_groups_says_what_to_do(
+    shared_database: NewDatabase,
+) -> None:
+    async with desk(shared_database, is_empty=True) as found:
+        admin = await found.admin()
+        for path, key in (
+            ("/", "positions.nobody"),
+            ("/links", "positions.nobody"),
+            ("/flows", "flows.nothing"),
+            ("/transfers", "transfers.nothing"),
+            ("/alarms", "alarms.nothing"),
+        ):
+            page = await admin.get(path)
+            assert page.status == 200 and EN[key] in page.text, path
+        assert "/invite" in (await admin.get("/")).links
+        assert "<svg" not in (await admin.get("/flows")).raw
+
+
+async def test_of_forty_groups_a_few_are_named_first(
+    shared_database: NewDatabase,
+) -> None:
+    async with desk(shared_database) as found:
+        names = await crowd(found)
+        admin = await found.admin()
+        page = await admin.get("/")
+        assert EN["positions.sums-good"] in page.text
+        assert page.raw.count('class="track"') == len(names) == 40
+        # Four that are near a limit are named, and how many more there are.
+        told = page.text.partition(EN["positions.caption"])[0]
+        near = [EN["positions.near-floor"], EN["positions.near-ceiling"]]
+        assert sum(map(told.count, near)) == 4
+        assert re.search(r"And [0-9]+ others\.", told)
+        for key in ("fork", "peer-is-behind", "silent", "lagging"):
+            assert EN[f"links.{key}"] in told, key
+        assert EN["group.frozen"] in page.text and EN["positions.asks"] in told
+        links = (await admin.get("/links")).text
+        assert links.index(EN["links.lagging"]) < links.index(EN["links.compared"])
+        flows = await admin.get("/flows?days=36500")
+        assert flows.raw.count("<title>") == 1 + 100 + flows.raw.count('class="arc')
+        # However many trade, a page stays small on its way.
+        assert len(gzip.compress(flows.raw.encode())) < 20_000
+
+
 # What she decides.
 
 
@@ -252,6 +352,91 @@ async def test_limits_are_set_in_hours_and_what_is_wrong_stays_typed(
     assert (page.status, page.wrong) == (422, ["floor"])
     assert page.form(f"{GROUP}/limits").fields == {"floor": "veel", "ceiling": "10"}
     assert await changed(shown) == before
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "hours"),
+    [
+        ("nl", "2,5", 2.5),
+        ("fr", "2.5", 2.5),
+        ("en", "1 000", 1000),
+        ("fr", "1\u202f000", 1000),
+        ("nl", "1.000", 1000),
+        ("en", "1,000", 1000),
+        ("nl", " -7 ", 7),
+        ("en", "0", 0),
+    ],
+)
+async def test_hours_are_taken_as_each_language_writes_them(
+    shown: Desk, language: str, typed: str, hours: float
+) -> None:
+    admin = await shown.admin(language)
+    page = await admin.post(f"{GROUP}/limits", {"floor": typed, "ceiling": "2000"})
+    assert page.place == f"{GROUP}?saved=limits"
+    assert await limits(shown) == (-int(hours * HOUR), 2000 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "key"),
+    [
+        ("en", "", "missing"),
+        ("en", "1.000", "two-ways"),
+        ("nl", "1,000", "two-ways"),
+        ("fr", "0,125", "two-ways"),
+        ("fr", "1,2345", "too-fine"),
+        ("nl", "--5", "not-positive"),
+        ("en", "veel", "no-number"),
+        ("en", "1 00", "no-number"),
+        ("nl", "1e9", "no-number"),
+        ("fr", "9" * 30, "too-large"),
+        ("en", "x" * 10_000, "no-number"),
+        ("en", "\u0661", "no-number"),
+    ],
+)
+async def test_hours_that_are_none_change_nothing_and_say_why(
+    shown: Desk, language: str, typed: str, key: str
+) -> None:
+    admin, before = await shown.admin(language), await changed(shown)
+    told = sentences(language)[f"group.hours-{key}"]  # type: ignore[arg-type]
+    sent = {"floor": typed, "ceiling": "12,5", "group": "veurne"}
+    for path in (f"{GROUP}/limits", "/invite"):
+        page = await admin.post(path, sent)
+        assert (page.status, page.wrong) == (422, ["floor"]), path
+        assert page.text.count(told) == 1
+        fields = page.form(path).fields
+        assert (fields["floor"], fields["ceiling"]) == (typed, "12,5")
+    assert await changed(shown) == before
+
+
+async def test_a_form_sent_twice_is_done_once(shown: Desk) -> None:
+    admin, hub = await shown.admin(), shown.federated.hub
+    await admin.post(f"{GROUP}/release", {})
+    for path, fields, decisions in (
+        (f"{GROUP}/limits", {"floor": "11", "ceiling": "12"}, 1),
+        (f"{GROUP}/freeze", {}, 1),
+        (f"{GROUP}/release", {}, 1),
+    ):
+        before = await decided(shown)
+        for _ in range(2):
+            page = await admin.post(path, fields)
+            assert (page.status, page.place.partition("?")[0]) == (200, GROUP)
+        assert await decided(shown) == before + decisions, path
+    assert await limits(shown) == (-11 * HOUR, 12 * HOUR)
+    for hours in ("1", "2"):
+        await admin.post(
+            "/invite", {"group": "wetteren", "floor": hours, "ceiling": "5"}
+        )
+    # The newer invitation has taken the place of the older one.
+    rows = await hub.ask(
+        "SELECT floor FROM invitation WHERE group_name = 'wetteren' AND until > now()"
+    )
+    assert [row["floor"] for row in rows] == [-2 * HOUR]
+    assert (await admin.get("/invite")).raw.count(">wetteren<") == 1
+
+
+async def decided(shown: Desk) -> int:
+    [row] = await shown.federated.hub.ask("SELECT count(*) FROM decision")
+    return int(row["count"])
 
 
 async def test_limits_finer_than_what_is_shown_are_left_alone(shown: Desk) -> None:

@@ -288,9 +288,10 @@ def hub_house() -> HubHouse:
     return HubHouse(keys_of("hub"), identity())
 
 
-async def _start_hub(
-    new_database: NewDatabase, make_house: Callable[[], House]
+async def start_hub(
+    new_database: NewDatabase, make_house: Callable[[], House] = hub_house
 ) -> Server:
+    """Start a hub that has no groups yet."""
     server = Server(
         make_house,
         await new_database(),
@@ -370,7 +371,7 @@ async def federation(
         unit = EntryUnit(UNITS[group], f"{UNITS[group]}s", UNITS[group][:2], decimals)
         entries[group] = entry_of(group, rate, unit=unit)
     async with AsyncExitStack() as stack:
-        hub = await _start_hub(new_database, make_hub)
+        hub = await start_hub(new_database, make_hub)
         stack.push_async_callback(hub.stop)
         nodes: dict[Group, Server] = {}
         for group, name in ((OOSTENDE, "marie"), (MECHELEN, "bob")):
