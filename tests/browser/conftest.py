@@ -66,6 +66,13 @@ def town(chromium_path: str, postgres_server: str) -> Iterator[Federation]:
 @pytest.fixture(scope="module")
 def chromium(chromium_path: str, town: Federation) -> "Iterator[Browser]":
     """The system's Chromium, driven."""
+    with driven(chromium_path) as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def driven(chromium_path: str) -> "Iterator[Browser]":
+    """Start the system's Chromium, and end it again."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as started:
@@ -112,8 +119,51 @@ class Window(NamedTuple):
         return " ".join(self.page.inner_text("body").split())
 
 
+def open_window(
+    chromium: "Browser",
+    url: str,
+    cookie: tuple[str, str] | None = None,
+    *,
+    size: str = "phone",
+    language: str = "en",
+    scripts: bool = True,
+    **more: Any,
+) -> Window:
+    """Open a window with cookies of its own; closing its context closes it.
+
+    Args:
+        chromium: the browser.
+        url: of the server whose pages are looked at.
+        cookie: name and value of a session's, if somebody has signed in.
+        size: of ``SIZES``.
+        language: that the browser asks for.
+        scripts: they run.
+        more: what else Playwright may be told, as ``color_scheme``.
+    """
+    context = chromium.new_context(
+        viewport=SIZES[size],  # type: ignore[arg-type]
+        locale=language,
+        java_script_enabled=scripts,
+        **more,
+    )
+    context.set_default_timeout(_PATIENCE_MS)
+    if cookie is not None:
+        context.add_cookies([{"name": cookie[0], "value": cookie[1], "url": url}])
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: _note(message, complaints))
+    return Window(page, url, complaints)
+
+
+def _note(message: Any, complaints: list[str]) -> None:
+    # Chromium calls every page with another status than 200 a resource that failed.
+    if message.type in ("error", "warning") and "status of 4" not in message.text:
+        complaints.append(message.text)
+
+
 class Windows:
-    """Opens windows, each with cookies of its own."""
+    """Opens windows at the servers of a federation."""
 
     def __init__(
         self, chromium: "Browser", town: Federation, cookies: dict[str, str]
@@ -123,39 +173,13 @@ class Windows:
         self._cookies = cookies
         self._open: list[BrowserContext] = []
 
-    def open(
-        self,
-        group: str,
-        *,
-        member: str | None = None,
-        size: str = "phone",
-        language: str = "en",
-        scripts: bool = True,
-        **more: Any,
-    ) -> Window:
+    def open(self, group: str, *, member: str | None = None, **look: Any) -> Window:
+        """Open a window at a group's pages, or the hub's, as ``open_window`` does."""
         port = self._town.server(group).port
-        context = self._chromium.new_context(
-            viewport=SIZES[size],  # type: ignore[arg-type]
-            locale=language,
-            java_script_enabled=scripts,
-            **more,
-        )
-        self._open.append(context)
-        context.set_default_timeout(_PATIENCE_MS)
-        if member is not None:
-            url = f"http://127.0.0.1:{port}"
-            cookie = self._cookie(group, member, port)
-            context.add_cookies([{"name": group, "value": cookie, "url": url}])
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: self._note(message, complaints))
-        return Window(page, f"http://127.0.0.1:{port}", complaints)
-
-    def _note(self, message: Any, complaints: list[str]) -> None:
-        # Chromium calls every page with another status than 200 a resource that failed.
-        if message.type in ("error", "warning") and "status of 4" not in message.text:
-            complaints.append(message.text)
+        cookie = None if member is None else (group, self._cookie(group, member, port))
+        window = open_window(self._chromium, f"http://127.0.0.1:{port}", cookie, **look)
+        self._open.append(window.page.context)
+        return window
 
     def _cookie(self, group: str, member: str, port: int) -> str:
         """Sign somebody in, once for all windows: her tries are counted."""

@@ -132,3 +132,11 @@ async def admin_token(desk: Desk) -> str:
         return await access_store.new_errand(
             connection, "@admin", ("admin", "read"), hub.clock.now()
         )
+
+
+def cookie_of(browser: Browser) -> str:
+    """Give what her browser keeps of her session."""
+    [found] = [
+        one.value for one in browser.client.session.cookie_jar if one.key == "hub"
+    ]
+    return found

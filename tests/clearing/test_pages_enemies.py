@@ -25,6 +25,7 @@ from tests.clearing.browsing import (
     Desk,
     admin_token,
     changed,
+    cookie_of,
     desk,
     pages_of,
     pay,
@@ -165,13 +166,6 @@ async def test_a_session_of_a_page_is_no_token_and_a_token_no_session(
             assert (await ask(admin, "GET", path, secret))[0] == 401, path
             answer = await admin.client.get(path)
             assert answer.status == 401, path
-
-
-def cookie_of(browser: Browser) -> str:
-    [found] = [
-        one.value for one in browser.client.session.cookie_jar if one.key == "hub"
-    ]
-    return found
 
 
 # Signing in.
