@@ -215,4 +215,4 @@ def test_a_first_visit_is_small(desks: Desks) -> None:
     window.page.wait_for_load_state("networkidle")
     assert len(sizes) >= 5
     # Of forty groups, with all that comes with a page and is kept.
-    assert sum(sizes) < 100_000, sizes
+    assert sum(sizes) < 60_000, sizes

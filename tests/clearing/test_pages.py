@@ -49,7 +49,7 @@ async def test_all_positions_sum_to_zero_on_one_page(shown: Desk) -> None:
     minutes = balances["mechelen"] // 60_000
     assert f" {minutes} min" in page.text and f"-{minutes} min" in page.text
     # One bar for each group, and each is drawn beside its number.
-    assert page.raw.count('class="track"') == 2
+    assert page.raw.count('href="#frame"') == 2
 
 
 async def test_a_sum_that_is_not_zero_calls_people(shown: Desk) -> None:
@@ -310,7 +310,7 @@ async def test_of_forty_groups_a_few_are_named_first(
         admin = await found.admin()
         page = await admin.get("/")
         assert EN["positions.sums-good"] in page.text
-        assert page.raw.count('class="track"') == len(names) == 40
+        assert page.raw.count('href="#frame"') == len(names) == 40
         # Four that are near a limit are named, and how many more there are.
         told = page.text.partition(EN["positions.caption"])[0]
         near = [EN["positions.near-floor"], EN["positions.near-ceiling"]]
