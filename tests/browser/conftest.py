@@ -26,6 +26,11 @@ SIZES = {
 _PATIENCE_MS = 10_000
 
 
+def find_chromium() -> str | None:
+    """Say where the system's Chromium is, if it has one."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 @pytest.fixture(scope="package")
 def chromium_path() -> str:
     """Where the system's Chromium is."""
@@ -33,7 +38,7 @@ def chromium_path() -> str:
         "playwright.sync_api",
         reason="Playwright is not installed; sh deploy/browser does that",
     )
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    path = find_chromium()
     if path is None:
         pytest.skip("there is no Chromium on this machine")
     return path
