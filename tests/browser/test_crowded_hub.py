@@ -38,9 +38,7 @@ async def serve(
         make = await stack.enter_async_context(database_maker(postgres_server))
         hubs = {}
         for name in ("crowded", "empty"):
-            found = await stack.enter_async_context(
-                desk(make, is_empty=name == "empty")
-            )
+            found = await stack.enter_async_context(desk(make, is_empty=True))
             groups = [] if name == "empty" else await crowd(found)
             url = str(found.server.make_url("/")).rstrip("/")
             hubs[name] = Hub(url, cookie_of(await found.admin()), groups)

@@ -5,36 +5,34 @@ hub nothing is decided afterwards, and its ledger would pass no audit.
 """
 
 import random
+import uuid
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 
 from clearing.house import HubHouse
 from clearing.rules import Freeze, Proposal
 from protocol.address import Group
+from protocol.effects import SaveTransfer
+from protocol.instant import Instant
 from protocol.ledger import TIME_UNIT
 from protocol.link import Trouble
 from protocol.messages import EntryRate, EntryUnit
+from protocol.peer import link_store, transfer_store
+from protocol.peer.link_store import SealedEnvelope
+from protocol.transfer import Role, State, Transfer
 from protocol.unit import HOUR
 from tests.clearing.browsing import Desk
-from tests.peer.federation import Server, admit, order
-from tests.peer.makers import UNITS, entry_of, signed
-from tests.protocol.makers import OOSTENDE, hash_of
+from tests.peer.federation import Server, admit
+from tests.peer.makers import entry_of, signed
+from tests.protocol.makers import hash_of
 
 _PLACES = (
-    *("aalst", "antwerpen", "bastogne", "bree", "brussel", "charleroi", "dendermonde"),
-    *("diest", "eeklo", "eupen", "geel", "gent", "hasselt", "herentals", "ieper"),
-    *(
-        "kortrijk",
-        "leuven",
-        "lier",
-        "mol",
-        "louvain-la-neuve",
-        "malmedy",
-        "namur",
-        "ninove",
-    ),
-    *("roeselare", "ronse", "spa", "tienen", "tongeren", "tournai", "turnhout"),
-    *("verviers", "veurne", "vilvoorde", "waregem", "waver", "wetteren", "zottegem"),
+    "aalst antwerpen bastogne bree brussel charleroi dendermonde diest eeklo eupen geel"
+    " gent hasselt herentals ieper kortrijk leuven lier louvain-la-neuve malmedy mol"
+    " namur ninove roeselare ronse spa tienen tongeren tournai turnhout verviers veurne"
+    " vilvoorde waregem waver wetteren zottegem"
 )
 _LONG_NAME = "sint-katelijne-waver-en-omgeving"
 _TEXTS = {
@@ -44,29 +42,19 @@ _TEXTS = {
 
 
 async def crowd(desk: Desk, groups: int = 40) -> list[str]:
-    """Make a hub of so many groups, on which everything is to be seen at once."""
+    """Let so many groups join an empty hub, and everything be seen at once."""
     hub = desk.federated.hub
-    first = order("the first")
-    await desk.federated.nodes[OOSTENDE].clerk.take(first)
-    await desk.federated.quiet()
-    names = [*UNITS, _LONG_NAME, *_PLACES][:groups]
-    for name in names[2:]:
+    names = ["mechelen", "oostende", _LONG_NAME, *_PLACES.split()][:groups]
+    for name in names:
         unit = EntryUnit("uur", "uren", "u", 0)
         entry = entry_of(Group(name), 3_600_000, unit=unit, name=_title(name))
         await admit(hub, Group(name), entry)
     await _set_positions(hub, names)
-    await _let_trade(hub, names, first.transfer_id)
+    await _let_trade(hub, names)
     await hub.clerk.take(Freeze(Group(names[12])))
     await _ask_for_changes(desk, names[14:16])
     _hear_of(hub)
-    # One is heard, and yet does not take what was sealed for it this morning.
-    await hub.change(
-        "INSERT INTO envelope SELECT copied.* FROM envelope AS one,"
-        " jsonb_populate_record(one, jsonb_build_object("
-        f"'peer', '{names[20]}', 'first', 1, 'count', 2,"
-        " 'at', now() - interval '3 hours')) AS copied"
-        " WHERE one.peer = 'oostende' AND one.direction = 'out' AND one.first = 1"
-    )
+    await _let_lag(hub, names[20])
     for about, told in _TEXTS.items():
         await hub.change(
             "INSERT INTO alarm (at, about, told)"
@@ -123,35 +111,51 @@ async def _ask_for_changes(desk: Desk, names: list[str]) -> None:
         )
 
 
-async def _let_trade(hub: Server, names: list[str], first: str) -> None:
-    """Copy a transfer, for each as if it were between other groups, at other times."""
-    draw, copies = random.Random(7), list[str]()
+async def _let_trade(hub: Server, names: list[str]) -> None:
+    """Write transfers of the last weeks, some of them not decided yet."""
+    draw, now, found = random.Random(7), hub.clock.now(), dict[str, Transfer]()
     for payer in names[: len(names) * 3 // 4]:
         for payee in draw.sample(names, min(len(names), 6)):
             is_cleared = draw.random() < 0.9
-            length = draw.choice([3, 20, 45, 90, 600, 6000]) * 60_000
-            age = draw.choice(["10 seconds", "5 minutes", "3 hours", "2 days"])
+            milliseconds = draw.choice([3, 20, 45, 90, 600, 6000]) * 60_000
+            at = Instant(now - draw.choice([10, 300, 10_800, 172_800]) * 1000)
+            transfer = Transfer(
+                transfer_id=str(uuid.UUID(int=draw.getrandbits(128))),
+                role=Role.HUB,
+                state=State.CLEARED if is_cleared else State.OFFERED,
+                payer_group=payer,
+                payee_group=payee,
+                milliseconds=milliseconds,
+                payer_rate=1,
+                payee_rate=1,
+                decide_by=Instant(now + 259_200_000),
+                prepare="",
+                content="",
+                taken_at=at,
+                decided_at=at if is_cleared else None,
+            )
             if payee != payer:
-                copies.append(_COPY.format_map(locals()))
-    await hub.change("".join(copies))
+                found[transfer.transfer_id] = transfer
+    view: Any = SimpleNamespace(transfers=found)
+    effects = [SaveTransfer(one) for one in found.values()]
+    async with hub.database.desk.acquire() as connection:
+        await transfer_store.write(connection, view, effects)
 
 
-#: What is not named here stays as the first transfer has it.
-_COPY = """
-INSERT INTO transfer
-SELECT copied.*
-  FROM transfer AS one,
-       jsonb_populate_record(one, jsonb_build_object(
-           'transfer_id', gen_random_uuid(),
-           'payer_group', '{payer}',
-           'payee_group', '{payee}',
-           'milliseconds', {length},
-           'taken_at', now() - interval '{age}',
-           'state', CASE WHEN {is_cleared} THEN 'cleared' ELSE 'offered' END,
-           'decided_at', CASE WHEN {is_cleared} THEN now() - interval '{age}' END,
-           'decide_by', now() + interval '3 days')) AS copied
- WHERE one.transfer_id = '{first}';
-"""
+async def _let_lag(hub: Server, name: str) -> None:
+    """Seal something for a group some hours ago that it has not taken."""
+    sealed = SealedEnvelope(
+        peer=name,
+        first=1,
+        count=2,
+        line_1="",
+        payload_hash=hash_of(name),
+        life="",
+        at=Instant(hub.clock.now() - 10_800_000),
+        wire=b"",
+    )
+    async with hub.database.desk.acquire() as connection:
+        await link_store.write_sealed(connection, [sealed])
 
 
 def _hear_of(hub: Server) -> None:

@@ -18,7 +18,7 @@ from protocol.unit import HOUR
 from tests.clearing.browsing import Desk, admin_token, changed, desk, pay
 from tests.clearing.makers import position_answer
 from tests.clearing.scenes import crowd
-from tests.nodes.browsing import Page
+from tests.nodes.browsing import Browser, Page
 from tests.peer.federation import NewDatabase, order
 from tests.protocol.makers import OOSTENDE
 
@@ -284,7 +284,7 @@ async def test_every_page_speaks_her_language(shown: Desk, language: str) -> Non
         assert said[key] in page.text, path
 
 
-async def test_a_hub_without_groups_says_what_to_do(
+async def test_a_hub_without_groups_says_what_to_do_and_one_of_forty_what_first(
     shared_database: NewDatabase,
 ) -> None:
     async with desk(shared_database, is_empty=True) as found:
@@ -300,31 +300,29 @@ async def test_a_hub_without_groups_says_what_to_do(
             assert page.status == 200 and EN[key] in page.text, path
         assert "/invite" in (await admin.get("/")).links
         assert "<svg" not in (await admin.get("/flows")).raw
+        await look_at_forty(found, admin)
 
 
-async def test_of_forty_groups_a_few_are_named_first(
-    shared_database: NewDatabase,
-) -> None:
-    async with desk(shared_database) as found:
-        names = await crowd(found)
-        admin = await found.admin()
-        page = await admin.get("/")
-        assert EN["positions.sums-good"] in page.text
-        assert page.raw.count('href="#frame"') == len(names) == 40
-        # Four that are near a limit are named, and how many more there are.
-        told = page.text.partition(EN["positions.caption"])[0]
-        near = [EN["positions.near-floor"], EN["positions.near-ceiling"]]
-        assert sum(map(told.count, near)) == 4
-        assert re.search(r"And [0-9]+ others\.", told)
-        for key in ("fork", "peer-is-behind", "silent", "lagging"):
-            assert EN[f"links.{key}"] in told, key
-        assert EN["group.frozen"] in page.text and EN["positions.asks"] in told
-        links = (await admin.get("/links")).text
-        assert links.index(EN["links.lagging"]) < links.index(EN["links.compared"])
-        flows = await admin.get("/flows?days=36500")
-        assert flows.raw.count("<title>") == 1 + 100 + flows.raw.count('class="arc')
-        # However many trade, a page stays small on its way.
-        assert len(gzip.compress(flows.raw.encode())) < 20_000
+async def look_at_forty(found: Desk, admin: Browser) -> None:
+    """Of many groups, a few are named first, and none of the others is lost."""
+    names = await crowd(found)
+    page = await admin.get("/")
+    assert EN["positions.sums-good"] in page.text
+    assert page.raw.count('href="#frame"') == len(names) == 40
+    # Four that are near a limit are named, and how many more there are.
+    told = page.text.partition(EN["positions.caption"])[0]
+    near = [EN["positions.near-floor"], EN["positions.near-ceiling"]]
+    assert sum(map(told.count, near)) == 4
+    assert re.search(r"And [0-9]+ others\.", told)
+    for key in ("fork", "peer-is-behind", "silent", "lagging"):
+        assert EN[f"links.{key}"] in told, key
+    assert EN["group.frozen"] in page.text and EN["positions.asks"] in told
+    links = (await admin.get("/links")).text
+    assert links.index(EN["links.lagging"]) < links.index(EN["links.compared"])
+    flows = await admin.get("/flows?days=36500")
+    assert flows.raw.count("<title>") == 1 + 100 + flows.raw.count('class="arc')
+    # However many trade, a page stays small on its way.
+    assert len(gzip.compress(flows.raw.encode())) < 20_000
 
 
 # What she decides.
