@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from clearing import desk_store, invitations
 from clearing.house import HubHouse
+from protocol.address import Group
 from protocol.instant import write_instant
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
@@ -117,11 +118,7 @@ class InvitationsApi:
             MalformedMessageError: a name that no group can have.
             Problem: a group of that name is there already (409).
         """
-        self._clerk.check_ready()
-        group = invitations.read_new_group(asked.group)
-        if group in self._house.directory:
-            told = f"A group {group} is there already; names are given once."
-            raise Problem(409, "group-there", told)
+        group = self.new_group(asked.group)
         async with self._database.desk.acquire() as connection:
             made = await invitations.invite(
                 connection,
@@ -134,6 +131,15 @@ class InvitationsApi:
         return InvitationAnswer(
             group=group, invitation=made.link, until=write_instant(made.until)
         )
+
+    def new_group(self, text: str) -> Group:
+        """Read the name of a group that is not there yet; fails as ``invite`` does."""
+        self._clerk.check_ready()
+        group = invitations.read_new_group(text)
+        if group in self._house.directory:
+            told = f"A group {group} is there already; names are given once."
+            raise Problem(409, "group-there", told)
+        return group
 
     async def get_invitations(self, _request: web.Request) -> web.Response:
         """Give the open ones."""

@@ -251,24 +251,28 @@ class GroupPages:
         """Invite a group; its link is shown once, on the page that answers."""
         typed = await forms.read_form(request, InviteFields)
         limits, errors = self._read_limits(request, typed)
+        group = typed.group.strip().lower()
+        if told := self._name_fault(request, group):
+            errors["group"] = told
         if errors:
             return await self._show_invite(request, typed, errors)
         asked = InvitationRequest(
-            group=typed.group.strip().lower(),
-            floor=-limits["floor"],
-            ceiling=limits["ceiling"],
+            group=group, floor=-limits["floor"], ceiling=limits["ceiling"]
         )
+        made = await self._invitations.invite(asked)
+        return await self._show_invite(request, typed, made=made)
+
+    def _name_fault(self, request: web.Request, group: str) -> str:
+        """Say why a group cannot be invited by this name; "": it can."""
         try:
-            made = await self._invitations.invite(asked)
+            self._invitations.new_group(group)
         except MalformedMessageError:
-            told = self._pages.say(request, "invite.no-name")
-            return await self._show_invite(request, typed, {"group": told})
+            return self._pages.say(request, "invite.no-name")
         except Problem as problem:
             if problem.kind != "group-there":
                 raise
-            told = self._pages.say(request, "invite.group-there")
-            return await self._show_invite(request, typed, {"group": told})
-        return await self._show_invite(request, typed, made=made)
+            return self._pages.say(request, "invite.group-there")
+        return ""
 
 
 async def _read_number(request: web.Request) -> int:

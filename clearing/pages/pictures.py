@@ -7,6 +7,7 @@ import msgspec
 from clearing.api.groups import PositionAnswer
 from clearing.api.transfers import FlowAnswer
 from protocol.peer.web.pictures import WIDTH
+from protocol.unit import HOUR
 
 #: So much of the room to a limit used up is worth a word, percent.
 NEAR_PERCENT = 80
@@ -57,9 +58,16 @@ def nearest_limit(one: PositionAnswer) -> str:
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """What one group paid another, and how much that is of the largest, 0 to 4."""
+    """What one group paid another.
+
+    Attributes:
+        milliseconds: exactly.
+        hours: whole ones, halves up, for where there is no room for more.
+        shade: how much it is of the largest, 0 to 4.
+    """
 
     milliseconds: int
+    hours: int
     shade: int
 
 
@@ -73,7 +81,9 @@ def matrix(
     most = max((one.milliseconds for one in flows), default=0)
     cells = {
         (one.payer_group, one.payee_group): Cell(
-            one.milliseconds, -(-one.milliseconds * 4 // most) if most else 0
+            one.milliseconds,
+            (one.milliseconds + HOUR // 2) // HOUR,
+            -(-one.milliseconds * 4 // most) if most else 0,
         )
         for one in flows
     }

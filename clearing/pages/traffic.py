@@ -23,6 +23,8 @@ from protocol.transfer import State
 SPANS = (7, DAYS, 365, DAYS_MAX)
 #: A matrix of more groups than this is read by nobody; the list has them all.
 _MATRIX_MAX = 16
+#: One of more than this has room for whole hours alone.
+_EXACT_MAX = 5
 _LISTED_MAX = 100
 _ALARMS = 20
 
@@ -98,6 +100,7 @@ class TrafficPages:
             together=sum(one.milliseconds for one in found.flows),
             names=names if len(names) <= _MATRIX_MAX else [],
             cells=cells,
+            is_wide=len(names) > _EXACT_MAX,
             days=days,
             spans=SPANS,
         )

@@ -56,6 +56,8 @@ def test_what_is_decided_without_scripts(windows: Windows, town: Federation) -> 
     window.press("/groups/mechelen/limits")
     assert said["group.hours-no-number"] in window.text
     assert window.page.input_value("#floor") == "0,5,5"
+    # She is led to it, however far down it stands.
+    assert window.page.locator("#floor:focus").is_visible()
     window.page.fill("#floor", "500")
     window.press("/groups/mechelen/limits")
     assert said["group.saved"] in window.text

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from clearing.api.transfers import FlowAnswer
 from clearing.pages.chord import INNER, OUTER, Chord, Point, Span, chord
 from clearing.pages.pictures import matrix
-from protocol.unit import MILLISECONDS_MAX
+from protocol.unit import HOUR, MILLISECONDS_MAX
 
 ALL = 10_000
 NAMES = [f"group-{number:02}" for number in range(40)]
@@ -157,6 +157,18 @@ def test_all_points_are_inside_of_the_picture(flows: list[FlowAnswer]) -> None:
 
 def length(point: Point) -> float:
     return float((point.x**2 + point.y**2) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "hours"),
+    [(1, 0), (HOUR // 2 - 1, 0), (HOUR // 2, 1), (HOUR, 1), (3 * HOUR // 2, 2)],
+)
+def test_a_matrix_without_room_has_whole_hours(milliseconds: int, hours: int) -> None:
+    flows = [flow("b", "a", milliseconds), flow("c", "b", 9 * HOUR)]
+    names, cells = matrix(flows)
+    assert cells["b", "a"].hours == hours
+    # A column's number is the one that stands beside the arc.
+    assert names == [arc.group for arc in drawn(flows).arcs]
 
 
 def test_numbers_stand_apart() -> None:

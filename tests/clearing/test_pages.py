@@ -406,6 +406,16 @@ async def test_hours_that_are_none_change_nothing_and_say_why(
     assert await changed(shown) == before
 
 
+async def test_all_that_is_wrong_with_a_form_is_said_at_once(shown: Desk) -> None:
+    admin = await shown.admin()
+    sent = {"group": "Sint Niklaas!", "floor": "1 0", "ceiling": ""}
+    page = await admin.post("/invite", sent)
+    assert (page.status, page.wrong) == (422, ["group", "floor", "ceiling"])
+    assert page.form("/invite").fields == sent
+    for key in ("invite.no-name", "group.hours-no-number", "group.hours-missing"):
+        assert EN[key] in page.text, key
+
+
 async def test_a_form_sent_twice_is_done_once(shown: Desk) -> None:
     admin, hub = await shown.admin(), shown.federated.hub
     await admin.post(f"{GROUP}/release", {})
