@@ -14,10 +14,10 @@ import msgspec
 
 from protocol.envelope import Body
 from protocol.instant import from_datetime, read_instant
+from tests.simulator.agenda import MINUTE
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
 from tests.simulator.servers import Server
-from tests.simulator.world import MINUTE
 
 _ENDED = ("cleared", "refused")
 #: From which state a transfer may go to which, by role.

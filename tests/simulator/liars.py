@@ -25,8 +25,8 @@ from protocol.messages import (
     write_line,
 )
 from protocol.peer.key_files import ServerKeys
+from tests.simulator.agenda import HOUR
 from tests.simulator.federation import Federation
-from tests.simulator.world import HOUR
 
 
 class LyingHouse(NodeHouse):

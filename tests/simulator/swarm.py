@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from protocol.peer import backup_store
 from protocol.restored import Restored
 from tests.simulator import memory_queries
+from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import BrokenPromiseError, Checker
 from tests.simulator.federation import Federation, Home, Node
 from tests.simulator.liars import make_liar
@@ -21,7 +22,7 @@ from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.servers import Server
-from tests.simulator.world import DAY, HOUR, MINUTE, SECOND, Rates, World
+from tests.simulator.world import Rates, World
 
 assert memory_queries, "its import lets queries be answered"
 _NAMES = ("oostende", "mechelen", "brussel", "gent", "luik")
@@ -148,7 +149,7 @@ class Swarm:
             down_ms_max=plan.choice((SECOND, MINUTE, HOUR)),
             batch_pause_ms_max=plan.choice((0, 20, 2 * SECOND)),
             batch_max=plan.choice((1, 2, 5, 1000)),
-            poll_ms=plan.choice((HOUR, 12 * HOUR, 10 * DAY)),
+            poll_ms=plan.choice((HOUR, 3 * HOUR, 6 * HOUR)),
         )
         self._draw_enemy()
         self._is_skewed = plan.random() < 0.3
@@ -258,17 +259,24 @@ class Swarm:
             world.later(plan.randint(0, span), self._back_up)
             world.later(plan.randint(0, span), self._set_back)
             world.run(world.now + span)
-            silence = plan.choice((MINUTE, HOUR, DAY, 40 * DAY, 200 * DAY))
+            silence = plan.choice((MINUTE, HOUR, DAY, 40 * DAY, 1100 * DAY))
             self._be_silent(plan.randint(1, silence))
 
     def _be_silent(self, for_ms: int) -> None:
         """Let time pass; the worst of the trouble keeps to the bouts."""
         world, rates = self.world, self.world.rates
-        world.run(world.now + min(for_ms, 20 * MINUTE))
-        world.rates = replace(
+        end = world.now + for_ms
+        world.run(min(end, world.now + 20 * MINUTE))
+        troubled = replace(
             rates, crash=0.0, tear=0.0, drop=rates.drop / 4, late=rates.late / 4
         )
-        world.run(world.now + max(0, for_ms - 20 * MINUTE))
+        world.rates = troubled
+        world.run(min(end, world.now + DAY))
+        # For weeks nothing goes wrong any more, so that they may be jumped over.
+        world.rates = replace(troubled, drop=0.0, late=0.0, repeat=0.0)
+        world.pass_silence(end - 2 * HOUR)
+        world.rates = troubled
+        world.run(end)
         world.rates = rates
 
     def _trouble(self) -> None:
@@ -500,4 +508,4 @@ class Swarm:
             if not server.is_up:
                 server.start()
         self.federation.hurry()
-        world.run(world.now + _QUIET_MS)
+        world.pass_silence(world.now + _QUIET_MS)
