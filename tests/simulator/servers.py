@@ -69,7 +69,9 @@ class _Uncounted:
 
     observe = set = set_link_state = inc
 
-    def __getattr__(self, _: str) -> "_Uncounted":
+    def __getattr__(self, name: str) -> "_Uncounted":
+        # Kept, so that asking for it again costs no call.
+        setattr(self, name, self)
         return self
 
 
