@@ -38,7 +38,14 @@ from protocol.peer.key_files import ServerKeys
 from protocol.steps import Step
 from tests.protocol.makers import hash_of, sealing_key, signing_key
 from tests.simulator.agenda import HOUR, MINUTE, SECOND, Planned, call_off
-from tests.simulator.servers import UNKNOWN, Crash, Server, drive
+from tests.simulator.servers import (
+    SWEEP_FAR_MS,
+    SWEEP_MS,
+    UNKNOWN,
+    Crash,
+    Server,
+    drive,
+)
 from tests.simulator.world import World
 
 _ANSWER_MS = 15 * SECOND
@@ -50,8 +57,6 @@ _PAUSE_FAR_MS = 8 * HOUR
 _OVERDUE_MS = 10 * SECOND
 _HASTY_MS = 500
 _SWEEP_MOST = 100
-_SWEEP_MS = 500
-_SWEEP_FAR_MS = 8 * HOUR
 #: An answer is bytes, or ``None`` for whatever says that nothing was taken.
 Respond = Callable[[bytes | None], None]
 
@@ -138,8 +143,7 @@ class Node(Server):
             world, group, keys, lambda: self.house_of(self.keys, self.membership)
         )
         self.lanes = (_Lane("push"), _Lane("poll"))
-        self.after_batch = self._note_batch
-        self._sweep_ms = _SWEEP_MS
+        self.after_batch = self.look
         self._forget()
 
     def _forget(self) -> None:
@@ -394,25 +398,22 @@ class Node(Server):
 
     # What the sweeper does.
 
-    def _note_batch(self) -> None:
-        self._sweep_ms = _SWEEP_MS
-        self.look()
-
     def _plan_sweep(self) -> None:
         """Look at the next payment *now* when it may be late."""
         if self.clerk is None:
             return
         rows = self.database.table("transfer")
         due = [
-            rows[id_]["decide_by"]
+            (rows[id_]["decide_by"], id_)
             for id_ in self.database.table("undecided")
             if rows[id_]["state"] == "ordered"
             and rows[id_]["deliver"] == "now"
             and not rows[id_]["is_cancel_sent"]
         ]
         if due:
+            self.look_more_often_at([due, self.clerk.links[HUB].acknowledged])
             now = self.clerk.peer_now(HUB)
-            self.plan_sweep(*_wait_for(min(due), now, self._sweep_ms))
+            self.plan_sweep(*_wait_for(min(due)[0], now, self._sweep_ms))
 
     def sweep(self) -> None:
         clerk = self.clerk
@@ -429,7 +430,7 @@ class Node(Server):
         for transfer_id in late:
             self.submit(CancelWish(transfer_id=transfer_id), lambda _: None)
         if not late:
-            self._sweep_ms = min(self._sweep_ms * 8, _SWEEP_FAR_MS)
+            self.look_more_seldom()
             self._plan_sweep()
 
 
@@ -441,8 +442,8 @@ def _wait_for(due: Any, now: Instant, pause_ms: int) -> tuple[int, bool]:
     """
     left = from_datetime(due) - now
     if left > 0:
-        return max(_SWEEP_MS, left), False
-    return pause_ms, pause_ms == _SWEEP_FAR_MS
+        return max(SWEEP_MS, left), False
+    return pause_ms, pause_ms == SWEEP_FAR_MS
 
 
 class Hub(Server):
@@ -472,9 +473,6 @@ class Hub(Server):
         )
         super().__init__(world, HUB, keys, lambda: HubHouse(self.keys, self.identity))
         self.parked: dict[str, _Parked] = {}
-        self._sweep_ms = _SWEEP_MS
-        #: What the sweeper's next look depends on, beside time.
-        self._swept_standing: object = None
         self.after_batch = self.look
         self.nodes: dict[str, Node] = {}
 
@@ -487,7 +485,6 @@ class Hub(Server):
     def crash(self, why: str) -> None:
         """Lose power: whoever waits hears that the connection is gone, or nothing."""
         parked, self.parked = self.parked, {}
-        self._swept_standing = None
         self.forget_sweep()
         super().crash(why)
         for group, one in parked.items():
@@ -591,17 +588,16 @@ class Hub(Server):
         rows = self.database.table("transfer")
         undecided = [rows[id_] for id_ in ids]
         links = self.clerk.links.values()
-        standing = (
+        standing = [
             [(row["transfer_id"], row["waiting"]) for row in undecided],
             hub_app.silent_groups(links),
             hub_app.groups_ahead(links),
-        )
-        if standing != self._swept_standing:
-            self._swept_standing, self._sweep_ms = standing, _SWEEP_MS
+        ]
+        self.look_more_often_at(standing)
         due = min(row["decide_by"] for row in undecided)
         wait, is_idle = _wait_for(due, self.clock.now(), self._sweep_ms)
         if any(row["waiting"] or row["waiting_code"] for row in undecided):
-            wait, is_idle = self._sweep_ms, self._sweep_ms == _SWEEP_FAR_MS
+            wait, is_idle = self._sweep_ms, self._sweep_ms == SWEEP_FAR_MS
         self.plan_sweep(wait, is_idle=is_idle)
 
     def sweep(self) -> None:
@@ -621,8 +617,7 @@ class Hub(Server):
         if due:
             self.submit(Due(due), lambda _: None)
         else:
-            # What waits for a silent group need not be looked at twice a second.
-            self._sweep_ms = min(self._sweep_ms * 8, _SWEEP_FAR_MS)
+            self.look_more_seldom()
             self._plan_sweep()
 
     def admit(self, node: Node) -> None:

@@ -274,7 +274,7 @@ class Swarm:
             world.later(plan.randint(0, span), self._back_up)
             world.later(plan.randint(0, span), self._set_back)
             world.run(world.now + span)
-            silence = plan.choice((MINUTE, HOUR, DAY, 40 * DAY, 1100 * DAY))
+            silence = plan.choice((MINUTE, HOUR, DAY, 40 * DAY, 1800 * DAY))
             self._be_silent(plan.randint(1, silence))
 
     def _be_silent(self, for_ms: int) -> None:
