@@ -3,17 +3,16 @@
 import argparse
 import logging
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import NamedTuple
 
 from protocol.peer.clock import Clock
 from tests.simulator import swarm
+from tests.simulator.figures import Figures
 from tests.simulator.planted import BUGS, planted
 from tests.simulator.swarm import Result
 
-_YEAR_MS = 365 * 86_400_000
 _BAR = 30
 _clock = Clock()
 
@@ -84,28 +83,15 @@ def _results(given: argparse.Namespace) -> Iterator[Result]:
 def run_seeds(given: argparse.Namespace) -> int:
     """Run many seeds; gives the exit code."""
     began = _clock.monotonic_s()
-    faults: Counter[str] = Counter()
-    told: Counter[str] = Counter()
+    figures = Figures()
     failed: list[Result] = []
-    seeds = events = inputs = looks = node_ms = 0
     for result in _results(given):
-        seeds, events = seeds + 1, events + result.events
-        inputs, looks = inputs + result.inputs, looks + result.looks
-        node_ms += result.node_ms
-        faults += result.faults
-        told += result.told
+        figures.add(result)
         if result.failure:
             failed.append(result)
             print(f"\nseed {result.seed}: {result.failure}")
-    seconds = _clock.monotonic_s() - began
-    print(f"\nseeds       {seeds:>12,}   in {seconds:,.0f} s")
-    print(f"node-years  {node_ms / _YEAR_MS:>12,.1f}")
-    print(f"events      {events:>12,}   {events / seconds:,.0f} a second")
-    print(f"inputs      {inputs:>12,}   decided by clerks")
-    print(f"commits     {looks:>12,}   each looked at by the checker")
-    print("orders      " + ", ".join(f"{n:,} {word}" for word, n in told.most_common()))
-    for fault, times in faults.most_common():
-        print(f"fault       {times:>12,}   {fault}")
+    print()
+    print("\n".join(figures.lines(_clock.monotonic_s() - began)))
     for result in failed:
         print(f"FAILED: sh deploy/simulate --seed {result.seed} --story")
     return 1 if failed else 0

@@ -7,6 +7,7 @@ then all must come to rest by itself.
 
 import gc
 import random
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -51,6 +52,8 @@ class Result:
     inputs: int = 0
     looks: int = 0
     node_ms: int = 0
+    jumped_ms: int = 0
+    cpu_s: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
     told: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
@@ -59,7 +62,10 @@ class Result:
 def run(seed: int, *, is_told: bool = False) -> Result:
     """Play one seed to its end, or to the first thing that must never be."""
     with quick_keys(are_quick=seed % _REAL_KEYS_EVERY != 0), _collected_at_the_end():
-        return Swarm(seed, is_told=is_told).run()
+        began = time.process_time()
+        result = Swarm(seed, is_told=is_told).run()
+    result.cpu_s = time.process_time() - began
+    return result
 
 
 @contextmanager
@@ -138,7 +144,8 @@ class Swarm:
         result.events, result.inputs = world.events, world.inputs
         result.looks, result.faults = self.checker.looks, world.faults
         passed = world.now - 1_795_402_800_000
-        result.node_ms = passed * (len(self.federation.nodes))
+        result.node_ms = passed * len(self.federation.nodes)
+        result.jumped_ms = world.jumped_ms * len(self.federation.nodes)
         result.told = Counter(wish.told for wish in self.people.wishes)
         result.lines = world.lines or []
         return result
