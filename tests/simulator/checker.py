@@ -37,6 +37,9 @@ _FIXED = (
     "content",
     "account",
     "amount",
+    "decide_by",
+    "taken_at",
+    "refund_of",
 )
 Changes = list[tuple[Any, Any, Any]]
 
@@ -73,6 +76,7 @@ class Checker:
         #: By group: place of each decision that moved it, and where it stood then.
         self._moves: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._states: dict[str, str] = {}
+        self._ever_frozen: set[str] = set()
         self._rates: dict[str, list[int]] = {}
         #: By server, peer and life: what the peer declared when it named that life.
         self._declared: dict[tuple[str, str, str], int] = {}
@@ -177,12 +181,37 @@ class Checker:
             first.setdefault((name, key), before)
         if server is self.federation.hub:
             self._look_at_decisions(server, first)
+        self._look_at_mark(server, first)
         for (name, key), before in first.items():
             now = server.database.tables[name].get(key)
             if isinstance(name, tuple):
                 self._look_at_stream(server, name, key, now)
             elif name in _LOOKS:
                 _LOOKS[name](self, server, before, now)
+
+    def _look_at_mark(self, server: Server, first: dict[Any, Any]) -> None:
+        """Who was put back, and knows it, books nothing before all have compared."""
+        told = f"{server.name} was put back, has not compared, and books"
+        if server.database.table("restored"):
+            booked = sorted(
+                key
+                for name, key in first
+                if name in ("transfer", "hold")
+                or (name == "account" and server is not self.federation.hub)
+            )
+            self.demand(so=not booked, told=f"{told} {booked}")
+        elif ("restored", True) in first and server.clerk is not None:
+            peers = set(server.database.table("link")) - self._ever_frozen
+            life = server.clerk.life
+            missing = [
+                peer
+                for peer in sorted(peers)
+                if (server.name, peer, life) not in self._given
+            ]
+            self.demand(
+                so=not missing,
+                told=f"{server.name} goes on before {missing} have compared",
+            )
 
     def _look_at_stream(
         self, server: Server, name: tuple[str, ...], number: int, row: Any
@@ -229,6 +258,8 @@ class Checker:
             self._places[log, number] = place
             if decision["kind"] == "directory":
                 self._states[decision["group"]] = decision["state"]
+                if decision["state"] != "active":
+                    self._ever_frozen.add(decision["group"])
                 entry = decode(decision["entry"].encode().split(b".")[1])
                 self._rates[decision["group"]] = [
                     rate["milliseconds"] for rate in entry["rates"]
@@ -341,6 +372,11 @@ class Checker:
         free, was = now["balance"] - now["held_out"], old["balance"] - old["held_out"]
         full, had = now["balance"] + now["held_in"], old["balance"] + old["held_in"]
         floor, ceiling = now["floor"], now["ceiling"]
+        lawful = self.people.limits.get((server.name, now["account_id"]))
+        self.demand(
+            so=lawful is None or (floor, ceiling) in lawful,
+            told=f"{name} has limits that nobody set: {floor} .. {ceiling}",
+        )
         # What came before a new limit in the same batch was bound by the old one.
         floor = floor if before is None or before["floor"] == floor else None
         ceiling = ceiling if before is None or before["ceiling"] == ceiling else None
@@ -510,9 +546,19 @@ class Checker:
         """What counts as given back is what was given back."""
         given: Counter[str] = Counter()
         rows = server.database.table("transfer")
-        for row in rows.values():
-            if row["refund_of"] is not None and row["state"] == "cleared":
-                given[row["refund_of"]] += row["milliseconds"]
+        for id_, row in rows.items():
+            if row["refund_of"] is None or row["state"] != "cleared":
+                continue
+            given[row["refund_of"]] += row["milliseconds"]
+            original = rows.get(row["refund_of"])
+            self.demand(
+                so=original is not None
+                and original["state"] == "cleared"
+                and original["payer_group"] == row["payee_group"]
+                and original["payee_group"] == row["payer_group"]
+                and given[row["refund_of"]] <= original["milliseconds"],
+                told=f"{server.name}: {id_} gives back what was not paid so",
+            )
         wrong = [id_ for id_, row in rows.items() if row["refunded"] != given[id_]]
         self.demand(so=not wrong, told=f"{server.name}: refunds of {wrong} miscounted")
 

@@ -83,7 +83,14 @@ class People:
         self.federation = federation
         self.world = federation.world
         self.wishes: list[Wish] = []
+        #: By server and account, every floor and ceiling that somebody has set.
+        self.limits: dict[tuple[str, str], set[tuple[int | None, int | None]]] = {}
         self._keys = 0
+        for group, node in federation.nodes.items():
+            home = node.home
+            self.limits[HUB, group] = {(home.floor, home.ceiling)}
+            for name, limits in home.members.items():
+                self.limits[group, name] = {limits}
 
     def pay(
         self,
@@ -208,6 +215,9 @@ class People:
         """Let the treasurer change a member's limits, freeze or release her."""
         member, _, group = address.partition("@")
         self.world.tell("the treasurer changes {}: {}", address, changes)
+        if "floor" in changes:
+            limits = changes["floor"], changes["ceiling"]
+            self.limits[group, member].add(limits)  # type: ignore[arg-type]
         change = MemberChange(account_id=member, author="treasurer", **changes)  # type: ignore[arg-type]
         self.federation.nodes[group].submit(change, lambda _: None)
 
@@ -221,6 +231,7 @@ class People:
 
     def limit(self, group: str, floor: int, ceiling: int) -> None:
         """Let the regional admin limit a group's position."""
+        self.limits[HUB, group].add((floor, ceiling))
         self._decide(Limit(Group(group), floor, ceiling))
 
     def _decide(self, order: object) -> None:

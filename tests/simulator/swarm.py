@@ -106,9 +106,22 @@ class Swarm:
         self.checker = Checker(self.federation, self.people)
         self.world.on_crash = self._come_back
         self._is_quiet = False
+        #: The hub's clock goes back as soon as something there waits for an answer.
+        self._is_going_back = False
         #: Whom a backup will be made of, and put back.
         self._old_day: Server | None = None
         self._downs: Counter[str] = Counter()
+
+        hub = self.federation.hub
+        look = hub.after_batch
+
+        def look_at_clock() -> None:
+            if self._is_going_back and hub.database.table("undecided"):
+                self._is_going_back = False
+                self._move_back(hub)
+            look()
+
+        hub.after_batch = look_at_clock
 
     def _homes(self) -> list[Home]:
         plan = self.plan
@@ -321,13 +334,18 @@ class Swarm:
     def _set_back(self) -> None:
         """Set a clock back by minutes in mid-traffic; perhaps with a restart."""
         if self._is_skewed:
-            server = self.plan.choice([self.federation.hub, *self.federation.servers])
-            server.clock.offset_ms -= self.plan.randint(SECOND, 4 * MINUTE)
-            self.checker.had_wrong_clock = True
-            self.world.count("clock set back")
-            self.world.tell("{}'s clock is set back", server.name)
-            if self.plan.random() < 0.5:
-                server.crash("to begin again with another clock")
+            self._is_going_back = self.plan.random() < 0.5
+            if not self._is_going_back:
+                servers = [self.federation.hub, *self.federation.servers]
+                self._move_back(self.plan.choice(servers))
+
+    def _move_back(self, server: Server) -> None:
+        server.clock.offset_ms -= self.plan.randint(SECOND, 4 * MINUTE)
+        self.checker.had_wrong_clock = True
+        self.world.count("clock set back")
+        self.world.tell("{}'s clock is set back", server.name)
+        if self.plan.random() < 0.5:
+            server.crash("to begin again with another clock")
 
     def _something(self) -> None:
         """Let somebody do something."""
@@ -476,13 +494,15 @@ class Swarm:
         if not wishes:
             return
         wish = self.plan.choice(wishes)
-        self.people.pay(
-            f"{wish.payee}@{wish.payee_group}",
-            f"{wish.member}@{wish.group}",
-            self.plan.randint(1, max(1, wish.payer_amount_max)),
-            deliver=self.plan.choice(("now", "when_reachable")),
-            refund_of=wish.transfer_id,
-        )
+        # Sometimes two at once, so that one batch must count them both.
+        for _ in range(self.plan.choice((1, 2))):
+            self.people.pay(
+                f"{wish.payee}@{wish.payee_group}",
+                f"{wish.member}@{wish.group}",
+                self.plan.randint(1, max(1, wish.payer_amount_max)),
+                deliver=self.plan.choice(("now", "when_reachable")),
+                refund_of=wish.transfer_id,
+            )
 
     def _treasurer(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
@@ -512,7 +532,14 @@ class Swarm:
     def _rate(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
         self.people.propose_rate(group, self.plan.choice(_UNITS)[0])
-        self.world.later(self.plan.randint(1, HOUR), lambda: self.people.approve(group))
+        self.world.later(self.plan.randint(1, HOUR), lambda: self._approve(group))
+
+    def _approve(self, group: str) -> None:
+        """Let a rate count from now on, while people pay at the one before."""
+        for _ in range(3):
+            self.world.later(self.plan.randint(0, SECOND), self._pay)
+        later = self.plan.randint(0, SECOND)
+        self.world.later(later, lambda: self.people.approve(group))
 
     # The quiet end.
 
