@@ -353,7 +353,11 @@ class Node(Server):
         )
 
     def _tries_in_vain(self) -> bool:
-        """Say whether it tries seldom by now, and nothing will come of any try."""
+        """Say whether it tries seldom by now, and nothing will come of any try.
+
+        Seldom means that it has failed half a dozen times since the hub last started
+        or a line was mended, for then it hurries.
+        """
         push, poll = self.lanes
         far = [
             lane.is_pausing and lane.pause_ms == _PAUSE_FAR_MS for lane in self.lanes
@@ -367,7 +371,8 @@ class Node(Server):
         assert self.clerk is not None
         link, other = self.clerk.links[HUB], hub.clerk.links[self.name]
         gap = abs(self.clock.offset_ms - hub.clock.offset_ms)
-        return bool(link.trouble or other.trouble) or gap > SKEW_MAX_MS
+        waits = hub.clerk.restored is not None
+        return bool(link.trouble or other.trouble) or gap > SKEW_MAX_MS or waits
 
     def jump(self, far_ms: int) -> None:
         """Let what is waited for be as far away as before time jumped."""

@@ -42,6 +42,14 @@ _SILENCES = {
         an@brussel      pays   bob@mechelen  1 zinneke
         clock           +2 d
     """,
+    "a hub that was put back waits for a group": """
+        marie@oostende  pays   bob@mechelen  2 blussers
+        clock           +1 min
+        hub             backs  up
+        mechelen        sleeps
+        hub             restores
+        clock           +2 d
+    """,
     "a link is frozen": """
         hub             backs  up
         marie@oostende  pays   bob@mechelen  2 blussers
