@@ -3,12 +3,13 @@
 import argparse
 import logging
 import sys
+import textwrap
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import NamedTuple
 
 from protocol.peer.clock import Clock
-from tests.simulator import swarm
+from tests.simulator import shrink, swarm
 from tests.simulator.figures import Figures
 from tests.simulator.planted import BUGS, planted
 from tests.simulator.swarm import Result
@@ -97,6 +98,25 @@ def run_seeds(given: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def shorten(given: argparse.Namespace) -> int:
+    """Shrink a seed that fails, and print the story; gives the exit code."""
+    logging.disable(logging.CRITICAL)
+    with planted(given.bug):
+        failure, script = shrink.shrink(
+            given.seed,
+            lambda tries, lines: _progress(0, f"{tries} tries, {lines} lines"),
+        )
+    if not failure:
+        print(f"seed {given.seed}: all promises were kept")
+        return 0
+    print(f"\nseed {given.seed}: {failure}")
+    if script is None:
+        print("its script alone breaks something else: see --story")
+    else:
+        print(textwrap.indent(script.text(), "    "))
+    return 1
+
+
 def tell(given: argparse.Namespace) -> int:
     """Run one seed and tell its story; gives the exit code."""
     logging.disable(logging.CRITICAL)
@@ -135,12 +155,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first seed (1)")
     parser.add_argument("--seed", type=int, help="run this one alone")
     parser.add_argument("--story", action="store_true", help="tell what happens in it")
+    parser.add_argument("--shrink", action="store_true", help="cut it to a story")
     parser.add_argument("--planted", action="store_true", help="hunt planted bugs")
     parser.add_argument("--bug", default="", choices=["", *BUGS], help="plant this one")
     parser.add_argument("--processes", type=int, default=2, help="at once (2)")
     given = parser.parse_args()
     if given.seed is not None:
-        return tell(given)
+        return shorten(given) if given.shrink else tell(given)
     return hunt_all(given) if given.planted else run_seeds(given)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from protocol.envelope import Body
+from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
 from tests.simulator.federation import Federation
@@ -84,7 +84,10 @@ class Checker:
         self._sealed: dict[tuple[str, str, str], int] = {}
         #: Where the peer has said since then that it has all of it.
         self._given: set[tuple[str, str, str]] = set()
-        self._compared_at: dict[tuple[str, str, str], int] = {}
+        #: By server and peer: the newest life of the peer's, and since when it has
+        #: compared with the server's own; a peer that starts anew compares anew.
+        self._newest_life: dict[tuple[str, str], tuple[str, int | None]] = {}
+        self._lives: set[tuple[str, str, str]] = set()
         #: When the hub took the accept of a transfer, by its clock.
         self._accepted: dict[str, int] = {}
         #: Some clock was wrong at some time, so deadlines are not reckoned again.
@@ -150,14 +153,26 @@ class Checker:
             self._declared.setdefault(named, cover.first - 1)
             if cover.ack >= self._sealed.get(named, 0):
                 self._given.add(named)
-            if named in self._given and named not in self._compared_at:
-                self._compared_at[named] = server.clock.now()
+        self._note_life(server, peer, cover)
+
+    def _note_life(self, server: Server, peer: str, cover: CoverPayload) -> None:
+        assert server.clerk is not None
+        pair, life = (server.name, peer), (server.name, peer, cover.life)
+        if life not in self._lives:
+            self._lives.add(life)
+            self._newest_life[pair] = cover.life, None
+        sent = server.database.table("link")[peer]["sent"]
+        has_all = cover.peer_life == server.clerk.life and cover.ack >= sent
+        if has_all and self._newest_life[pair] == (cover.life, None):
+            self._newest_life[pair] = cover.life, server.clock.now()
 
     def on_start(self, server: Server) -> None:
         """Note where a server's streams stand when it starts."""
         assert server.clerk is not None
         for peer, link in server.database.table("link").items():
             self._sealed[server.name, peer, server.clerk.life] = link["sent"]
+            newest, _ = self._newest_life.get((server.name, peer), ("", None))
+            self._newest_life[server.name, peer] = newest, None
 
     def _has_compared(self, server: Server, peer: str, life: str) -> bool:
         """Say whether both sides have what the other had when a life began."""
@@ -319,7 +334,7 @@ class Checker:
             return
         row = hub.database.table("transfer")[decision["id"]]
         since = [
-            self._compared_at.get((hub.name, group, decision["log"]))
+            self._newest_life.get((hub.name, group), ("", None))[1]
             for group in (row["payer_group"], row["payee_group"])
         ]
         known = [one for one in (accepted, *since) if one is not None]

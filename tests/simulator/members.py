@@ -131,6 +131,13 @@ class People:
             ),
         )
         self.wishes.append(wish)
+        told = f"{payer} pays {payee} {amount} units as {key}"
+        if deliver != "now":
+            told += " when reachable"
+        if refund_of is not None:
+            back = next(w.key for w in self.wishes if w.transfer_id == refund_of)
+            told += f" back {back}"
+        self.world.note(told)
         self.ask(wish)
         return wish
 
@@ -139,6 +146,8 @@ class People:
         node, world = self.federation.nodes[wish.group], self.world
         wish.tries += 1
         wish.told = "unknown"
+        if wish.tries > 1:
+            world.note(f"{wish.member}@{wish.group} asks again {wish.key}")
         world.tell(
             "{}@{} pays {}@{} {} ({}, {}{})",
             wish.member,
@@ -208,6 +217,7 @@ class People:
     def cancel(self, wish: Wish) -> None:
         """Wish to call a payment off."""
         self.world.tell("{}@{} cancels {}", wish.member, wish.group, wish.key)
+        self.world.note(f"{wish.member}@{wish.group} cancels {wish.key}")
         node = self.federation.nodes[wish.group]
         node.submit(CancelWish(transfer_id=wish.transfer_id), lambda _: None)
 
@@ -215,6 +225,7 @@ class People:
         """Let the treasurer change a member's limits, freeze or release her."""
         member, _, group = address.partition("@")
         self.world.tell("the treasurer changes {}: {}", address, changes)
+        self.world.note(_words_of_change(address, changes))
         if "floor" in changes:
             limits = changes["floor"], changes["ceiling"]
             self.limits[group, member].add(limits)  # type: ignore[arg-type]
@@ -223,15 +234,18 @@ class People:
 
     def freeze(self, group: str) -> None:
         """Let the regional admin freeze a group."""
+        self.world.note(f"admin freezes {group}")
         self._decide(Freeze(Group(group)))
 
     def release(self, group: str) -> None:
         """Let the regional admin release a group."""
+        self.world.note(f"admin releases {group}")
         self._decide(Release(Group(group)))
 
     def limit(self, group: str, floor: int, ceiling: int) -> None:
         """Let the regional admin limit a group's position."""
         self.limits[HUB, group].add((floor, ceiling))
+        self.world.note(f"admin limits {group} {floor} .. {ceiling}")
         self._decide(Limit(Group(group), floor, ceiling))
 
     def _decide(self, order: object) -> None:
@@ -240,6 +254,7 @@ class People:
 
     def propose_rate(self, group: str, rate: int) -> None:
         """Let a treasurer ask for another rate."""
+        self.world.note(f"{group} wants rate {rate}")
         node = self.federation.nodes[group]
         if not node.is_up or Group(group) not in node.house.directory:
             return
@@ -252,10 +267,19 @@ class People:
 
     def approve(self, group: str) -> None:
         """Let the regional admin approve what a group has asked for."""
+        self.world.note(f"admin approves {group}")
         hub = self.federation.hub
         if hub.is_up and Group(group) in hub.house.proposals:
             number = hub.house.proposals[Group(group)].number
             self._decide(Approve(Group(group), number))
+
+
+def _words_of_change(address: str, changes: dict[str, object]) -> str:
+    """Say a treasurer's change as the script has it."""
+    if "frozen" in changes:
+        verb = "freezes" if changes["frozen"] else "releases"
+        return f"treasurer {verb} {address}"
+    return f"treasurer limits {address} {changes['floor']} .. {changes['ceiling']}"
 
 
 def _word(outcome: object) -> str:

@@ -69,6 +69,8 @@ class World(Agenda):
         self.inputs = 0
         self.steps: set[tuple[Step, str]] = set()
         self.lines: list[str] | None = [] if is_told else None
+        #: What was done when, in words that ``replay`` reads; silences have an end.
+        self.script: list[tuple[int, str]] = []
         #: Planned crashes: server, step, before or after.
         self.planned: list[tuple[str, Step, str]] = []
         self.planned_tear: str | None = None
@@ -95,6 +97,10 @@ class World(Agenda):
             minutes, ms = divmod(rest, MINUTE)
             clock = f"day {days:3} {hours:02}:{minutes:02}:{ms / 1000:06.3f}"
             self.lines.append(f"{clock}  {text.format(*values)}")
+
+    def note(self, line: str) -> None:
+        """Add a deed to the script."""
+        self.script.append((self.now, line))
 
     def count(self, fault: str) -> None:
         """Count a fault."""
