@@ -102,6 +102,14 @@ class Checker:
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
 
+    def note_restored(self, name: str) -> None:
+        """Know that a server was put back to an older day."""
+        self.doubted.add(name)
+        self.is_restored = True
+        # It knows an older limit of its covers, and may date some of them again.
+        for pair in [pair for pair in self._covers if pair[0] == name]:
+            del self._covers[pair]
+
     def demand(self, *, so: bool, told: str) -> None:
         """Fail when something is not so."""
         if not so:

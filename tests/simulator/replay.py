@@ -16,13 +16,21 @@ nothing. After the last line all is put right, comes to rest, and is looked at.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
 from tests.simulator.federation import Federation, Home
 from tests.simulator.members import People, Wish
 from tests.simulator.quick_keys import quick_keys
-from tests.simulator.swarm import MEMBERS, QUIET_MS, REAL_KEYS_EVERY, Result, judge
+from tests.simulator.swarm import (
+    MEMBERS,
+    QUIET_MS,
+    REAL_KEYS_EVERY,
+    Result,
+    Swarm,
+    judge,
+)
 from tests.simulator.trouble import Trouble
 from tests.simulator.world import BEGINNING, Rates, World
 
@@ -113,6 +121,21 @@ def _home(
     limits = -int(reach), int(reach)
     members = dict.fromkeys(MEMBERS[: int(most)], limits)
     return Home(name, int(rate), int(decimals), members, -int(span), int(span))
+
+
+class Swarmed(NamedTuple):
+    """A seed that has lived: what its script is made from, and what broke."""
+
+    world: World
+    homes: list[Home]
+    failure: str
+
+
+def swarmed(seed: int, *, is_told: bool = False) -> Swarmed:
+    """Let a seed live."""
+    with quick_keys(are_quick=seed % REAL_KEYS_EVERY != 0):
+        one = Swarm(seed, is_told=is_told)
+        return Swarmed(one.world, one.homes, one.run().failure)
 
 
 def recorded(world: World, homes: list[Home]) -> Script:

@@ -272,8 +272,7 @@ class Story:
         Unnoticed: somebody put old files back, and the database bears no mark.
         """
         one, (backup, at) = self._server(server), self._backups[server]
-        self.checker.doubted.add(server)
-        self.checker.is_restored = True
+        self.checker.note_restored(server)
         one.crash("it comes back from its backup")
         one.database.restore(backup)
         if "unnoticed" not in how:

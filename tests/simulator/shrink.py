@@ -10,9 +10,8 @@ from dataclasses import replace
 
 from tests.simulator import replay
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
-from tests.simulator.quick_keys import quick_keys
 from tests.simulator.replay import Script
-from tests.simulator.swarm import MEMBERS, NAMES, REAL_KEYS_EVERY, Swarm
+from tests.simulator.swarm import MEMBERS, NAMES
 
 _TRIES_MAX = 1500
 _NAMED = re.compile(
@@ -141,12 +140,10 @@ def shrink(
         What was broken, if anything; and the script, unless playing the seed's own
         script breaks something else.
     """
-    with quick_keys(are_quick=seed % REAL_KEYS_EVERY != 0):
-        one = Swarm(seed)
-        result = one.run()
-    if not result.failure:
+    one = replay.swarmed(seed)
+    if not one.failure:
         return "", None
-    shrinker = Shrinker(replay.recorded(one.world, one.homes), result.failure)
+    shrinker = Shrinker(replay.recorded(one.world, one.homes), one.failure)
     if not shrinker.is_broken(shrinker.script):
-        return result.failure, None
-    return result.failure, shrinker.shrink(progress)
+        return one.failure, None
+    return one.failure, shrinker.shrink(progress)

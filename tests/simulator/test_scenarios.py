@@ -517,3 +517,25 @@ def test_a_payer_who_starts_anew_and_hears_nothing_lets_an_accept_run_out() -> N
     """)
     assert story.balances() == {}
     assert story.outcome() == "refused payee-unreachable"
+
+
+def test_a_server_put_back_at_once_may_date_its_covers_as_before() -> None:
+    """Seed 200393 of old: an old backup knows an old limit of its covers, too.
+
+    After a crash covers are dated up to four seconds ahead. Who is put back within
+    these dates some of them again; the hub drops those as stale, and nothing is lost.
+    """
+    story = Story().play("""
+        clock           +1 min
+        oostende        crashes
+        clock           +1020 ms
+        oostende        backs     up
+        oostende        crashes
+        clock           +1020 ms               # its covers are ahead of its clock
+        oostende        restores  unnoticed
+        clock           +1 min
+        marie@oostende  pays      bob@mechelen  2 blussers
+        clock           +10 s
+    """)
+    assert story.outcome() == "cleared"
+    assert story.balances() == {"marie@oostende": -2, "bob@mechelen": 6}

@@ -65,8 +65,7 @@ class Trouble:
             return
         self.world.note(f"{server.name} restores{'' if is_noticed else ' unnoticed'}")
         self.world.count("restore")
-        self.checker.doubted.add(server.name)
-        self.checker.is_restored = True
+        self.checker.note_restored(server.name)
         backup, at = self._backups[server.name]
         server.crash("and comes back from its backup")
         server.database.restore(backup)
