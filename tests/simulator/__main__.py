@@ -150,7 +150,7 @@ def hunt_all(given: argparse.Namespace) -> int:
 def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="deploy/simulate", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100, help="how many (100)")
+    parser.add_argument("--seeds", type=int, default=300, help="how many (300)")
     parser.add_argument("--minutes", type=float, help="run for so long instead")
     parser.add_argument("--first", type=int, default=1, help="the first seed (1)")
     parser.add_argument("--seed", type=int, help="run this one alone")
