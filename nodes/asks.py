@@ -112,7 +112,9 @@ class Asks:
         """
         self._payments.check_may_change()
         member = await self._payments.account(caller)
-        if member.account.frozen or member.account.closed:
+        if member.account.closed:
+            raise refused(RefusalCode.ACCOUNT_CLOSED)
+        if member.account.frozen:
             raise refused(RefusalCode.ACCOUNT_FROZEN)
         own = self._payments.own_record()
         if wanted.amount is not None and not _is_payable(wanted.amount, own.rate):
