@@ -182,6 +182,12 @@ _ABOUT_ONE = (
         "make a new one-time link for a member",
     ),
     (
+        "end-sign-ins",
+        treasurer.sign_out_member,
+        "sign a member out everywhere, her password and link too: her telephone"
+        " was stolen",
+    ),
+    (
         "changes",
         treasurer.list_changes,
         "tell what was decided about a member",

@@ -121,6 +121,30 @@ class Treasurer:
             await act_store.write(connection, [act], now)
         return f"{self._public_url}/welcome#{code}"
 
+    async def shut_out(self, account: str, author: str) -> tuple[int, bool]:
+        """Let nothing that a member has let anybody in, until she gets a new link.
+
+        Args:
+            account: hers.
+            author: the person who does it.
+
+        Returns:
+            How many sign-ins and links ended, and whether she had a password.
+        """
+        self._clerk.check_may_change()
+        member = await self.member(account)
+        name, now = member.account.account_id, self._clock.now()
+        async with (
+            self._database.desk.acquire() as connection,
+            connection.transaction(),
+        ):
+            ended, had_password = await access_store.shut_out(connection, name)
+            if ended or had_password:
+                details = {"ended": ended, "had_password": had_password}
+                act = NoteAct(author, Deed.SIGN_INS_ENDED, name, details)
+                await act_store.write(connection, [act], now)
+        return ended, had_password
+
     async def change(self, change: MemberChange) -> None:
         """Change what a treasurer decides about a member.
 

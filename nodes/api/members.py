@@ -109,6 +109,14 @@ class MembersAnswer(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+class ShutOutAnswer(msgspec.Struct, frozen=True):
+    """How many of a member's sign-ins and links ended; her password too, if any."""
+
+    account: str
+    ended: int
+    had_password: bool
+
+
 class ChangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """All that counted about a member from ``at`` on.
 
@@ -206,6 +214,15 @@ class MembersApi:
                 status=201,
             ),
             Route(
+                method="DELETE",
+                path=f"{one}/sign-ins",
+                handler=self.delete_sign_ins,
+                told="Let nothing that a member has let anybody in, her password"
+                " neither: her telephone was stolen.",
+                scope="treasurer",
+                answer=ShutOutAnswer,
+            ),
+            Route(
                 method="GET",
                 path=f"{one}/changes",
                 handler=self.get_changes,
@@ -294,6 +311,13 @@ class MembersApi:
             request.match_info["account"], caller_of(request).person_id
         )
         return json_response(SignInAnswer(sign_in), status=201)
+
+    async def delete_sign_ins(self, request: web.Request) -> web.Response:
+        """Sign a member out everywhere."""
+        account = request.match_info["account"]
+        person = caller_of(request).person_id
+        ended, had_password = await self._treasurer.shut_out(account, person)
+        return json_response(ShutOutAnswer(account, ended, had_password))
 
     async def get_changes(self, request: web.Request) -> web.Response:
         """Give a page of what was decided about a member."""

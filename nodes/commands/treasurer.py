@@ -104,6 +104,13 @@ def sign_in_member(
     return ask(settings, STAFF, "POST", f"{_path(chosen)}/sign-in")
 
 
+def sign_out_member(
+    settings: Settings, chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """Let nothing that a member has let anybody in any more."""
+    return ask(settings, STAFF, "DELETE", f"{_path(chosen)}/sign-ins")
+
+
 def list_changes(
     settings: Settings, chosen: argparse.Namespace
 ) -> Mapping[str, object]:

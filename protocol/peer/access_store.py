@@ -322,6 +322,21 @@ async def end_sign_ins(
     return len(rows)
 
 
+async def shut_out(connection: AnyConnection, name: str) -> tuple[int, bool]:
+    """Let nothing that a person has let anybody in any more, her password neither.
+
+    Call it in a database transaction.
+
+    Returns:
+        How many sign-ins and links there were, and whether there was a password.
+    """
+    person = await read_person(connection, name)
+    if person is None:
+        return 0, False
+    rows = await connection.fetch(_SQL["end_password"], person.person_id)
+    return await end_sign_ins(connection, person.person_id), bool(rows)
+
+
 async def end_token(connection: AnyConnection, token: str) -> None:
     """Let a token count no more."""
     await connection.execute(_SQL["end_token"], hash_secret(token))

@@ -127,3 +127,9 @@ UPDATE person SET removed_at = $2 WHERE person_id = $1;
 DELETE FROM access
  WHERE person_id = $1 AND ($2::text IS NULL OR secret_hash = $2)
 RETURNING secret_hash;
+
+-- end_password --
+-- Let a person's password count no more; gives a row if she had one.
+UPDATE person SET password_hash = NULL
+ WHERE person_id = $1 AND password_hash IS NOT NULL
+RETURNING person_id;

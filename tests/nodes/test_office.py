@@ -8,6 +8,7 @@ import pytest
 from nodes.rules import HandEntry
 from protocol.errors import TreasurerRefusalCode
 from protocol.ledger import Posting
+from protocol.peer import access_store
 from tests.nodes.office import Office, numbers, office
 from tests.peer.federation import NewDatabase, order
 from tests.peer.tables import entry_id
@@ -64,6 +65,44 @@ async def test_the_same_key_admits_once_and_gives_a_new_link(
         assert (await desk.member("an"))["floor"] == -5
         acts = [act["deed"] for act in await desk.acts(about="an")]
         assert acts == ["sign-in-made", "sign-in-made", "member-admitted"]
+
+
+async def test_a_stolen_telephone_is_signed_out(new_database: NewDatabase) -> None:
+    async with office(new_database) as desk:
+        await desk.admit("an")
+        stolen = [await desk.member_token("an") for _ in range(2)]
+        marie = await desk.member_token("marie")
+        link = (await desk.ask("POST", f"{MEMBERS}/an/sign-in")).told["sign_in"]
+        hashed = access_store.hash_password("kept by the telephone")
+        await desk.node.change(
+            f"UPDATE person SET password_hash = '{hashed}' WHERE sign_in_name = 'an'"
+        )
+        one = f"{MEMBERS}/an/sign-ins"
+        ended = await desk.ask("DELETE", one)
+        assert ended == (200, {"account": "an", "ended": 3, "had_password": True})
+        for token in stolen:
+            assert (await desk.ask("GET", MEMBERS, token=token)).status == 401
+        # Of others nothing ends.
+        assert (await desk.ask("GET", MEMBERS, token=marie)).status == 403
+        for body in (
+            {"code": link.partition("#")[2]},
+            {"name": "an", "password": "kept by the telephone"},
+        ):
+            again = await desk.ask("POST", "/api/v1/tokens", body, token="")
+            assert again.status == 401, body
+        assert (await desk.ask("DELETE", one)).told == {
+            "account": "an",
+            "ended": 0,
+            "had_password": False,
+        }
+        # Who never signed in has nothing that could end, and nobody is nowhere.
+        assert (await desk.ask("DELETE", f"{MEMBERS}/fund/sign-ins")).status == 404
+        acts = [act for act in await desk.acts(about="an") if act["author"]]
+        # What ended nothing is not noted.
+        assert [act["deed"] for act in acts][:2] == ["sign-ins-ended", "sign-in-made"]
+        assert acts[0]["details"] == {"ended": 3, "had_password": True}
+        link = (await desk.ask("POST", f"{MEMBERS}/an/sign-in")).told["sign_in"]
+        await desk.sign_in(link)
 
 
 @pytest.mark.parametrize("balance", [-30, 0, 30])

@@ -14,6 +14,7 @@ from protocol.peer import access_store
 from protocol.peer.clock import Clock
 from protocol.peer.web.sign_in import MEMBER_SCOPES
 from protocol.peer.web.words import LANGUAGES, Language, refusal, sentences
+from protocol.restored import Restored
 from tests.nodes.browsing import PASSWORD, Browser, Page, Town, admit, town
 from tests.peer.federation import NewDatabase
 from tests.protocol.makers import MECHELEN, OOSTENDE, asked, signing_key
@@ -487,6 +488,41 @@ async def test_a_new_password_ends_her_other_sessions(shown: Town) -> None:
     assert (await (await shown.browser()).sign_in("jan")).status == 401
     await jan.post("/password", {"password": new, "new_password": PASSWORD})
     assert (await (await shown.browser()).sign_in("jan")).status == 200
+
+
+async def test_on_a_restored_server_she_changes_nothing_but_signs_out_elsewhere(
+    shown: Town,
+) -> None:
+    """A new password would be lost with the database; an end is safe either way."""
+    await admit(shown.node(), "eva")
+    await shown.node().clerk.take(
+        NewMember(account_id="ida", name="Ida", floor=-10, ceiling=None)
+    )
+    code = await invited(shown, "ida", MEMBER_SCOPES, "ida")
+    eva, elsewhere = await shown.signed_in("eva"), await shown.signed_in("eva")
+    welcome = await (await shown.browser()).get("/welcome")
+    waiting = Restored(at=Instant(1), backup_at=Instant(0))
+    shown.node().clerk.restored = waiting
+    try:
+        new = "another horse battery"
+        fields = {"password": PASSWORD, "new_password": new}
+        assert (await eva.post("/password", fields)).status == 503
+        said = {"language": "fr", "next": "/"}
+        assert (await eva.post("/language", said)).status == 503
+        ida = await shown.browser()
+        page = await ida.send(welcome, "/welcome", code=code, new_password=new)
+        assert page.status == 503
+        # A stranger's choice is kept by her browser alone.
+        assert (await (await shown.browser()).post("/language", said)).status == 200
+        assert (await eva.get("/")).headers["Content-Language"] == "en"
+        await eva.post("/sessions/end", {"session": ""})
+        assert (await elsewhere.get("/")).place.startswith("/sign-in")
+        # Whoever only wants to look is let in, and her link was not used up above.
+        page = await ida.send(welcome, "/welcome", code=code)
+        assert "Ida" in page.text
+    finally:
+        shown.node().clerk.restored = None
+    assert (await (await shown.browser()).sign_in("eva")).status == 200
 
 
 # One-time links, and the treasurer.
