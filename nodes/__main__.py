@@ -318,6 +318,13 @@ def _add_unit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "show unit and rate, and what was asked of the hub",
         "interlets-node unit show --config node.toml",
     )
+    add_verb(
+        kinds,
+        "history",
+        units.list_units,
+        "list every unit and rate that the group has had, and from when on",
+        "interlets-node unit history --config node.toml",
+    )
     change = add_verb(
         kinds,
         "change",

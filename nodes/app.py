@@ -178,7 +178,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *EntriesApi(treasurer, payments, database).routes(),
         *BulkApi(Bulk(treasurer, clerk, database), payments).routes(),
         *PositionApi(house, clerk, payments, database, clock).routes(),
-        *UnitApi(Proposals(house, clerk)).routes(),
+        *UnitApi(Proposals(house, clerk), database).routes(),
         *AlarmApi(database, ALARMS, TREASURER).routes(),
         *TrustApi(house, clerk, database).routes(),
         *StaffApi(Staff(clerk, database, clock, public_url), database).routes(),
