@@ -3,12 +3,17 @@
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from nodes.rules import HandEntry
+from protocol.address import HUB
 from protocol.errors import TreasurerRefusalCode
+from protocol.instant import Instant
 from protocol.ledger import Posting
+from protocol.link import Trouble, freeze
 from protocol.peer import access_store
+from protocol.restored import Restored
 from tests.nodes.office import Office, numbers, office
 from tests.peer.federation import NewDatabase, order
 from tests.peer.tables import entry_id
@@ -461,6 +466,32 @@ async def test_position_and_doubt_follow_a_payment(new_database: NewDatabase) ->
         # What differs from what the hub has signed is seen.
         await desk.node.change("UPDATE transfer SET milliseconds = 1")
         assert (await position())["agrees"] is False
+
+
+async def test_who_has_not_compared_does_not_say_that_its_position_agrees(
+    new_database: NewDatabase,
+) -> None:
+    """What crossed the link after the backup is in neither of its two figures."""
+    async with office(new_database) as desk:
+        clerk = desk.node.clerk
+
+        async def told() -> tuple[object, object]:
+            found = (await desk.ask("GET", "/api/v1/group/position")).told
+            return found["agrees"], found["waits_for"]
+
+        assert await told() == (True, {})
+        clerk.restored = Restored(at=Instant(1), backup_at=Instant(0))
+        assert await told() == (None, {HUB: "compared"})
+        clerk.restored = msgspec.structs.replace(
+            clerk.restored, proved=frozenset([HUB])
+        )
+        assert await told() == (None, {})
+        clerk.restored = None
+        assert await told() == (True, {})
+        link = clerk.links[HUB]
+        clerk.links[HUB] = freeze(link, Trouble.WE_ARE_BEHIND)
+        assert await told() == (None, {HUB: "we-are-behind"})
+        clerk.links[HUB] = link
 
 
 async def test_a_wrong_page_is_a_400(new_database: NewDatabase) -> None:
