@@ -36,7 +36,8 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     to that the hub has signed; they are the same, or ``agrees`` is false and people
     must look. ``agrees`` is ``null`` as long as something may be missing in both: while
     this server, restored, has not compared, or its link is frozen. ``waits_for`` says
-    with whom, and how that link stands; else it is empty. ``floor``, ``ceiling`` and ``state`` are the hub's. ``may_go_out`` and
+    with whom, and how that link stands; else it is empty. ``floor``, ``ceiling`` and
+    ``state`` are the hub's. ``may_go_out`` and
     ``may_come_in`` are not yet decided; neither counts in the position.
     """
 

@@ -190,6 +190,8 @@ async def test_limits_of_many_are_foreseen_and_then_set(
         await desk.admit("an", "bo", "cis")
         await give(desk, "bo", -50)
         text = "account,floor,ceiling\r\nan,-200,none\r\nbo,-10,\r\ncis,-100,100\r\n"
+        # As a spreadsheet ends a table below which something stood once.
+        text += ",,\r\n\r\n"
         body = {"csv": f"\ufeff{text}", "reason": REASON}
         before = await desk.rows()
         status, foreseen = await desk.ask("POST", f"{LIMITS}/preview", body)
@@ -370,6 +372,20 @@ async def test_a_yearly_contribution_is_foreseen_and_booked_once(
         (act, *_) = await desk.acts(about=first.told["id"])
         assert (act["deed"], act["author"]) == ("entry-booked", "@treasurer")
         assert act["details"] == {"postings": 3, "total": 20}
+
+
+async def test_who_is_not_there_has_no_balance_afterwards(
+    new_database: NewDatabase,
+) -> None:
+    async with office(new_database) as desk:
+        body = {"each": -10, "accounts": ["marie", "nobody"], "reason": REASON}
+        status, told = await desk.ask("POST", f"{MASS}/preview", body)
+        assert (status, told["may_be_booked"]) == (200, False)
+        lines = {line["account"]: line for line in told["lines"]}
+        assert (lines["marie"]["balance_after"], lines["marie"]["code"]) == (-10, None)
+        nobody = lines["nobody"]
+        assert (nobody["name"], nobody["balance_after"]) == (None, None)
+        assert (nobody["amount"], nobody["code"]) == (-10, "no-such-account")
 
 
 async def test_amounts_may_differ_and_the_fund_may_give(
