@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import csv
 import gc
 import hashlib
 import os
@@ -26,7 +25,7 @@ from protocol.base64url import write_base64url
 from protocol.directory import read_entry
 from protocol.errors import InterletsError
 from protocol.instant import write_instant
-from protocol.peer import access_store, ledger_store, runner
+from protocol.peer import access_store, csv_text, ledger_store, runner
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, Progress
 from protocol.peer.database import Database
@@ -36,8 +35,6 @@ from protocol.peer.settings import Settings
 from protocol.peer.web.sign_in import MEMBER_SCOPES
 from protocol.unit import write_amount
 
-#: A spreadsheet would take what begins so for a formula.
-_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 #: What of the whole work each part is, for the bar.
 _READ, _COMPARED, _DECIDED = 0.35, 0.45, 0.75
 
@@ -86,25 +83,28 @@ async def _write_sign_ins(
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise DataError(f"{path}: cannot be made anew: {error.strerror}") from None
-    with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+    with os.fdopen(number, "wb") as file:
         now = Clock(settings.test.clock_offset_ms).now()
         async with database.desk.acquire() as connection, connection.transaction():
             accounts = await access_store.read_outside(connection)
-            codes, until = await access_store.invite_members(
+            codes, until, ended = await access_store.invite_members(
                 connection, accounts, MEMBER_SCOPES, now
             )
             names = await member_store.read_names(connection, accounts)
-        writer = csv.writer(file)
-        writer.writerow(["account", "name", "sign_in", "until"])
-        for account, code in codes.items():
-            link = f"{settings.server.public_url}/welcome#{code}"
-            row = (account, names[account], link, write_instant(until))
-            writer.writerow([_no_formula(text) for text in row])
-    return {"sign_ins": len(codes), "file": str(path), "until": write_instant(until)}
-
-
-def _no_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_BEGINS) else text
+        file.write(csv_text.write_header(["account", "name", "sign_in", "until"]))
+        welcome = f"{settings.server.public_url}/welcome"
+        file.write(
+            csv_text.write_rows(
+                (account, names[account], f"{welcome}#{code}", write_instant(until))
+                for account, code in codes.items()
+            )
+        )
+    written = {"sign_ins": len(codes), "file": str(path), "until": write_instant(until)}
+    if ended:
+        # Whoever was given one of those must hear of it.
+        told = f"{ended}, made before and never used, count no more"
+        written["earlier_links"] = told
+    return written
 
 
 class _Move:
@@ -179,15 +179,22 @@ class _Move:
                 f"{path.name}, line 1: found other columns; expected eLAND's zip, or "
                 "eLAS's file of members with a column letscode"
             )
-        transactions, balances = (self._given(one) for one in lists)
+        transactions = self._given(chosen.transactions)
+        balances = self._given(chosen.balances, is_typed=True)
         users = elas.Given(path.name, text)
         return elas.read_books(users, transactions, balances, decimals, notes, watch)
 
-    def _given(self, file: str | None) -> elas.Given | None:
+    def _given(
+        self, file: str | None, *, is_typed: bool = False
+    ) -> elas.Given | None:
         if file is None:
             return None
         path = Path(file)
-        text = reading.read_text(self._bytes(path), path.name, self._chosen.encoding)
+        data = self._bytes(path)
+        if is_typed and data and not data.endswith(b"\n"):
+            # An editor may leave the last line open; a program's file is cut off.
+            data += b"\n"
+        text = reading.read_text(data, path.name, self._chosen.encoding)
         return elas.Given(path.name, text)
 
     def _bytes(self, path: Path) -> bytes:

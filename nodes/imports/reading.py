@@ -240,7 +240,11 @@ def _columns(
     for choices in needed:
         if not any(name in names for name in choices):
             expected = f"a column {' or '.join(choices)}, separated by commas"
-            notes.note(place, f"{len(names)} columns without it", expected)
+            found = f"{len(names)} columns without it"
+            if len(names) == 1 and ";" in names[0]:
+                # As a spreadsheet saves where a comma stands in numbers.
+                found = "semicolons between columns"
+            notes.note(place, found, expected)
             return None
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -200,16 +200,16 @@ async def invite_members(
     accounts: Sequence[str],
     scopes: Collection[str],
     now: Instant,
-) -> tuple[dict[str, str], Instant]:
+) -> tuple[dict[str, str], Instant, int]:
     """Give many members a one-time code each; their earlier ones count no more.
 
-    Call it in a transaction. Gives the codes by account, for the only time, and until
-    when they count.
+    Call it in a transaction. Gives the codes by account, for the only time, until
+    when they count, and how many earlier ones ended.
     """
     codes = {account: secrets.token_urlsafe(32) for account in accounts}
     until = Instant(now + ONCE_DAYS_OF_MANY * _DAY_MS)
     await connection.execute(_SQL["insert_people"], list(accounts))
-    await connection.execute(_SQL["end_onces_of"], list(accounts))
+    ended = await connection.fetch(_SQL["end_onces_of"], list(accounts))
     await connection.execute(
         _SQL["insert_onces"],
         list(codes),
@@ -218,7 +218,7 @@ async def invite_members(
         to_datetime(now),
         to_datetime(until),
     )
-    return codes, until
+    return codes, until, len(ended)
 
 
 async def new_errand(

@@ -50,7 +50,8 @@ SELECT gen_random_uuid(), account_id, account_id
 -- Let members' one-time codes count no more.
 DELETE FROM access USING person
  WHERE access.person_id = person.person_id AND access.kind = 'once'
-   AND person.sign_in_name = ANY($1::text[]);
+   AND person.sign_in_name = ANY($1::text[])
+RETURNING access.person_id;
 
 -- insert_onces --
 -- Let members in, each by the hash of a secret.

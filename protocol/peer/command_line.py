@@ -117,11 +117,20 @@ def show(answer: Mapping[str, object], to: TextIO, *, as_json: bool) -> None:
         return
     for name, value in answer.items():
         if isinstance(value, Mapping):
-            parts = [f"{of.replace('_', ' ')} {one}" for of, one in value.items()]
+            parts = [
+                f"{of.replace('_', ' ')} {_plain(one)}" for of, one in value.items()
+            ]
             told = ", ".join(parts)
             to.write(f"{name}: {told}\n")
         else:
-            to.write(f"{name.replace('_', ' ')}: {value}\n")
+            to.write(f"{name.replace('_', ' ')}: {_plain(value)}\n")
+
+
+def _plain(value: object) -> object:
+    """Say yes, no and none as people do."""
+    if value is None:
+        return "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 def _fail(parser: argparse.ArgumentParser, error: Exception, code: int) -> int:
