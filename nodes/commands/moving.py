@@ -184,9 +184,7 @@ class _Move:
         users = elas.Given(path.name, text)
         return elas.read_books(users, transactions, balances, decimals, notes, watch)
 
-    def _given(
-        self, file: str | None, *, is_typed: bool = False
-    ) -> elas.Given | None:
+    def _given(self, file: str | None, *, is_typed: bool = False) -> elas.Given | None:
         if file is None:
             return None
         path = Path(file)
