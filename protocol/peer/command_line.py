@@ -142,10 +142,19 @@ def show(answer: Mapping[str, object], to: TextIO, *, as_json: bool) -> None:
 
 
 def _plain(value: object) -> object:
-    """Say yes, no and none as people do."""
-    if value is None:
-        return "none"
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+    """Write a value as people do: yes, no and none, and lists without brackets."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            one_by_one = "; " if any(isinstance(one, Mapping) for one in value) else " "
+            return one_by_one.join(str(_plain(one)) for one in value) or "none"
+        case Mapping():
+            return " ".join(f"{of} {_plain(one)}" for of, one in value.items())
+        case _:
+            return value
 
 
 def _fail(parser: argparse.ArgumentParser, error: Exception, code: int) -> int:

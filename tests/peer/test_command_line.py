@@ -1,4 +1,4 @@
-"""What a command is given to read: a small text in UTF-8, whoever wrote it."""
+"""What a command reads and writes: small texts in UTF-8, for people."""
 
 import io
 from collections.abc import Callable
@@ -7,7 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from protocol.peer.command_line import GIVEN_LENGTH_MAX, DataError, read_given
+from protocol.peer.command_line import (
+    GIVEN_LENGTH_MAX,
+    DataError,
+    read_given,
+    show,
+)
 
 #: Gives bytes, and by what to read them.
 Give = Callable[[bytes], str]
@@ -60,3 +65,22 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         with pytest.raises(DataError) as raised:
             read_given(str(path))
         assert f"{path}: cannot be read" in str(raised.value)
+
+
+def test_an_answer_is_written_as_people_write() -> None:
+    told = io.StringIO()
+    answer = {
+        "is_new": True,
+        "ceiling": None,
+        "newest": ("PveuvD9vIDE", 16),
+        "sign_ins": [{"kind": "once", "until": "Monday"}, {"kind": "token"}],
+        "an": {"floor": -5, "ceiling": None, "sign_ins": []},
+    }
+    show(answer, told, as_json=False)
+    assert told.getvalue().splitlines() == [
+        "is new: yes",
+        "ceiling: none",
+        "newest: PveuvD9vIDE 16",
+        "sign ins: kind once until Monday; kind token",
+        "an: floor -5, ceiling none, sign ins none",
+    ]
