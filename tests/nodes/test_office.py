@@ -484,6 +484,41 @@ async def test_position_and_doubt_follow_a_payment(new_database: NewDatabase) ->
         assert (await position())["agrees"] is False
 
 
+async def test_a_payment_now_that_nobody_decides_is_told_as_late(
+    new_database: NewDatabase,
+) -> None:
+    """Its units stay held: only the hub's word moves them, whoever is away."""
+    async with office(new_database) as desk:
+        now = desk.node.clock.now()
+        for key, ago_ms, deliver, is_late in (
+            ("in time", 20_000, "now", False),
+            ("late", 30_001, "now", True),
+            ("patient", 30_001, "when_reachable", False),
+        ):
+            hub_now = Instant(now - ago_ms)
+            asked = order(key.replace(" ", "-"), deliver=deliver, hub_now=hub_now)
+            await desk.node.clerk.take(asked)
+            one = f"/api/v1/group/transfers/{asked.transfer_id}"
+            told = [
+                (await desk.ask("GET", one, **{"Accept-Language": language})).told
+                for language in ("nl", "fr", "en")
+            ]
+            assert {answer["state"] for answer in told} == {"ordered"}
+            assert {answer["code"] for answer in told} == {None}
+            if is_late:
+                assert len({answer["told"] for answer in told}) == 3
+                assert "stay held" in told[2]["told"]
+            else:
+                assert {answer["told"] for answer in told} == {None}
+        assert (await desk.member("marie"))["held"] == 3
+        # Once it is decided, nothing is late any more.
+        await desk.federation.quiet()
+        await desk.federation.sweep()
+        await desk.federation.quiet()
+        told = (await desk.ask("GET", one)).told
+        assert (told["state"], told["told"]) == ("cleared", None)
+
+
 async def test_who_has_not_compared_does_not_say_that_its_position_agrees(
     new_database: NewDatabase,
 ) -> None:
