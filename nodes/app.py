@@ -12,6 +12,7 @@ from nodes.api.exports import ExportsApi
 from nodes.api.group import GroupApi
 from nodes.api.groups import DirectoryApi
 from nodes.api.members import MembersApi
+from nodes.api.moving import MovingApi
 from nodes.api.news import News
 from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
@@ -26,6 +27,7 @@ from nodes.evidence import NodeEvidence
 from nodes.exports import Exports
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
+from nodes.moving import Moving
 from nodes.pages.site import Parts, routes_of, site_of
 from nodes.payees import Payees
 from nodes.payments import Payments
@@ -183,6 +185,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *TrustApi(house, clerk, database).routes(),
         *StaffApi(Staff(clerk, database, clock, public_url), database).routes(),
         *ExportsApi(Exports(database)).routes(),
+        *MovingApi(Moving(house, clerk, database, clock), house).routes(),
     ]
 
 

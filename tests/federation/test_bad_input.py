@@ -226,6 +226,7 @@ WITHOUT_BODY = {
     ("hub", "POST", "/api/v1/groups/{group}/freeze"),
     ("hub", "POST", "/api/v1/groups/{group}/release"),
     ("oostende", "DELETE", "/api/v1/transfers/{id}"),
+    ("oostende", "POST", "/api/v1/group/import"),
     ("oostende", "POST", "/api/v1/members/{account}/sign-in"),
     ("oostende", "DELETE", "/api/v1/members/{account}/sign-ins"),
     ("oostende", "DELETE", "/api/v1/group/people/{person}"),
