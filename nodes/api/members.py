@@ -204,6 +204,12 @@ class MembersApi:
                 body=MemberPatch,
                 answer=MemberAnswer,
             ),
+            *self._more_of_one(one),
+        ]
+
+    def _more_of_one(self, one: str) -> list[Route]:
+        """List what is about how a member comes in, and what was decided on her."""
+        return [
             Route(
                 method="POST",
                 path=f"{one}/sign-in",
