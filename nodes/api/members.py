@@ -222,7 +222,7 @@ class MembersApi:
             Route(
                 method="DELETE",
                 path=f"{one}/sign-ins",
-                handler=self.delete_sign_ins,
+                handler=self.delete_member_sign_ins,
                 told="Let nothing that a member has let anybody in, her password"
                 " neither: her telephone was stolen.",
                 scope="treasurer",
@@ -318,7 +318,7 @@ class MembersApi:
         )
         return json_response(SignInAnswer(sign_in), status=201)
 
-    async def delete_sign_ins(self, request: web.Request) -> web.Response:
+    async def delete_member_sign_ins(self, request: web.Request) -> web.Response:
         """Sign a member out everywhere."""
         account = request.match_info["account"]
         person = caller_of(request).person_id
