@@ -164,6 +164,8 @@ def add_people(
         entries=EntriesApi(treasurer, payments, database),
         alarms=AlarmApi(database, ALARMS, TREASURER),
         news=news,
+        treasurer=treasurer,
+        staff=Staff(clerk, database, clock, public_url),
     )
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)

@@ -12,6 +12,7 @@ from nodes import act_store, member_store
 from nodes.rules import (
     POSTINGS_MAX,
     POSTINGS_MIN,
+    Answer,
     Booked,
     Correction,
     Deed,
@@ -80,6 +81,22 @@ class Treasurer:
         if found is None:
             raise Problem(404, "not-found", "This group has no such member.")
         return found
+
+    async def everyone(self) -> list[member_store.Member]:
+        """Give all members, by account, also those who have left."""
+        async with self._database.readers.acquire() as connection:
+            return await member_store.read_members(connection)
+
+    async def newest_member(self) -> member_store.Member | None:
+        """Give who came in last, if anybody did."""
+        members = await self.everyone()
+        return max(members, key=lambda one: one.since, default=None)
+
+    async def answered(self, person: str, key: str) -> Answer | None:
+        """Say how an order under this key was answered before, if one was."""
+        async with self._database.readers.acquire() as connection:
+            found = await member_store.read_answers(connection, [(person, key)])
+        return found.get((person, key))
 
     async def admit(self, member: NewMember) -> None:
         """Open a member's account; again under the same key it is the same account.

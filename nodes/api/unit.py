@@ -16,7 +16,7 @@ from protocol.peer.web.problems import language_of
 from protocol.peer.web.requests import caller_of, json_response, read_json
 from protocol.peer.web.routes import Route
 from protocol.peer.web.units import RateAnswer, UnitAnswer
-from protocol.peer.web.words import refusal
+from protocol.peer.web.words import Language, refusal
 from protocol.unit import DECIMALS_MAX, PER_HOUR_MAX
 
 
@@ -129,7 +129,7 @@ class UnitApi:
 
     async def get_proposal(self, request: web.Request) -> web.Response:
         """Give what counts, and what was asked."""
-        return json_response(self._answer(request))
+        return json_response(self.own_unit(language_of(request)))
 
     async def post_proposal(self, request: web.Request) -> web.Response:
         """Ask the hub; the same wish again is the same proposal."""
@@ -137,7 +137,8 @@ class UnitApi:
         wish = Wish(**msgspec.structs.asdict(asked))
         author = caller_of(request).person_id
         proposal = await self._proposals.ask(wish, author)
-        return json_response(self._answer(request), 200 if proposal is None else 202)
+        answer = self.own_unit(language_of(request))
+        return json_response(answer, 200 if proposal is None else 202)
 
     async def get_units(self, _request: web.Request) -> web.Response:
         """Give former units and rates, and what counts now."""
@@ -158,7 +159,8 @@ class UnitApi:
             )
         )
 
-    def _answer(self, request: web.Request) -> OwnUnitAnswer:
+    def own_unit(self, language: Language) -> OwnUnitAnswer:
+        """Give what counts, and what was asked, as answers show it."""
         entry = self._proposals.own_record().entry
         newest = self._proposals.newest()
         return OwnUnitAnswer(
@@ -167,14 +169,14 @@ class UnitApi:
             name=entry.name,
             unit=UnitAnswer.of(entry.unit),
             rate=RateAnswer.of(entry.rates[-1], entry.unit.decimals),
-            proposal=None if newest is None else _proposal(newest, request),
+            proposal=None if newest is None else _proposal(newest, language),
         )
 
 
-def _proposal(proposal: Proposal, request: web.Request) -> ProposalAnswer:
+def _proposal(proposal: Proposal, language: Language) -> ProposalAnswer:
     told, answered_at = None, proposal.answered_at
     if proposal.state is ProposalState.REFUSED:
-        told = refusal(ItemRefusalCode.NOT_APPROVED, language_of(request))
+        told = refusal(ItemRefusalCode.NOT_APPROVED, language)
     entry = proposal.entry
     return ProposalAnswer(
         number=proposal.number,
