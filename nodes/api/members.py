@@ -256,6 +256,17 @@ class MembersApi:
             cursor=members[-1].account.account_id if full else None,
         )
 
+    async def named(self, text: str) -> MembersAnswer:
+        """Give all members whose name or account holds a text, by account."""
+        sought = text.casefold()
+        members = [
+            member
+            for member in await self._treasurer.everyone()
+            if sought in f"{member.name} {member.account.account_id}".casefold()
+        ]
+        lines = [MemberLineAnswer(**_fields(member)) for member in members]
+        return MembersAnswer(members=lines, unit=self._unit(), cursor=None)
+
     async def post_member(self, request: web.Request) -> web.Response:
         """Admit a member under an Idempotency-Key."""
         key = idempotency_key(request)

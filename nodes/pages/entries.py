@@ -149,6 +149,7 @@ class EntryPages:
             entry=entry,
             unit=self._unit(),
             saved=request.query.get("saved", ""),
+            way=_way(request, entry),
             may_act=may_act(request),
         )
 
@@ -218,6 +219,7 @@ class EntryPages:
             done=before.entry_id if before is not None else None,
             amount=postings[1].amount,
             unit=self._unit(),
+            fund=FUND,
         )
 
     def _read(
@@ -299,8 +301,6 @@ class EntryPages:
         told: str = "",
         error: str = "",
     ) -> web.Response:
-        code = TreasurerRefusalCode.CORRECTED_BEFORE
-        before = words.refusal(code, request[VISIT].language)
         return self._pages.show_form(
             request,
             "correct.html",
@@ -309,7 +309,7 @@ class EntryPages:
             key=fields.key or new_key(),
             told=told,
             error=error,
-            before=before if entry.corrected_by else "",
+            way="" if told else _way(request, entry),
             unit=self._unit(),
         )
 
@@ -333,6 +333,19 @@ class EntryPages:
             now = await self._entries.entry(entry.id)
             return self._show_correct(request, now, again, told=told)
         return see_other(f"{ENTRIES}/{booked.entry.entry_id}?saved=corrected")
+
+
+def _way(request: web.Request, entry: LedgerEntryAnswer) -> str:
+    """Say what plainly stands in the way of taking an entry back, if anything does.
+
+    It spares her a form; what counts is decided when she presses its button.
+    """
+    code = None
+    if entry.corrected_by:
+        code = TreasurerRefusalCode.CORRECTED_BEFORE
+    elif any(one.in_ == "milliseconds" for one in entry.postings):
+        code = TreasurerRefusalCode.BETWEEN_GROUPS
+    return words.refusal(code, request[VISIT].language) if code else ""
 
 
 def _field_of(problem: Problem, giver: str) -> str:

@@ -35,11 +35,13 @@ _ONE = f"{MEMBERS}/{{account}}"
 _CLOSE = f"{_ONE}/close"
 _SIZE = 50
 _CHANGES = 20
+_TEXT_MAX = 100
 
 
 class ListFields(msgspec.Struct, frozen=True):
-    """From where on."""
+    """Who is looked for, and from where on."""
 
+    text: str
     cursor: str
 
 
@@ -113,17 +115,22 @@ class MemberPages:
     async def get_members(self, request: web.Request) -> web.Response:
         """Show members with their balances between their limits."""
         fields = forms.read_address_fields(request, ListFields)
+        text = " ".join(fields.text.split())[:_TEXT_MAX]
         query = {"cursor": fields.cursor or None, "page_size": _SIZE}
         try:
             wanted = msgspec.convert(query, MembersQuery)
         except msgspec.ValidationError:
             expected = "a place in the list"
             raise MalformedMessageError("cursor", fields.cursor, expected) from None
-        found = await self._members.members(wanted)
+        if text:
+            found = await self._members.named(text)
+        else:
+            found = await self._members.members(wanted)
         more = {"cursor": found.cursor or ""}
         return self._pages.show(
             request,
             "members.html",
+            text=text,
             members=found.members,
             unit=found.unit,
             gauge=lambda one: gauge(one.floor, one.balance, one.ceiling),

@@ -125,7 +125,7 @@ async def test_a_wrong_amount_has_its_sentence_beside_it_and_stays(
 ) -> None:
     marie = await shown.signed_in(language=language)
     page = await confirmed(marie, amount=typed, memo="Taart")
-    assert (page.status, page.wrong) == (422, ["amount"])
+    assert (page.status, page.wrong) == (200, ["amount"])
     expected = sentences(language)[told].format(unit="ketjes")
     assert expected in page.text
     fields = page.form("/pay/confirm").fields
@@ -141,7 +141,7 @@ async def test_a_memo_that_cannot_be_has_its_sentence_beside_it(
 ) -> None:
     marie = await shown.signed_in()
     page = await confirmed(marie, memo=memo)
-    assert (page.status, page.wrong) == (422, ["memo"])
+    assert (page.status, page.wrong) == (200, ["memo"])
     assert EN["pay.memo-long"] in page.text
     assert page.form("/pay/confirm").fields["memo"] == memo
     assert page.form("/pay/confirm").fields["amount"] == "3"
@@ -165,7 +165,7 @@ async def test_whoever_cannot_be_found_is_told_beside_the_field(
 ) -> None:
     marie = await shown.signed_in()
     page = await marie.send(await marie.get("/pay"), "/pay/amount", to=typed)
-    assert page.wrong == ["to"] and 400 <= page.status < 500
+    assert (page.status, page.wrong) == (200, ["to"])
     assert told in page.text
     assert page.form("/pay/amount").fields["to"] == typed
 
@@ -311,7 +311,7 @@ async def test_a_link_that_does_not_count_is_told_beside_the_field_and_stays(
     link = make()
     marie = await shown.signed_in(language=language)
     page = await marie.send(await marie.get("/pay"), "/pay/amount", to=link)
-    assert page.wrong == ["to"] and 400 <= page.status < 500
+    assert (page.status, page.wrong) == (200, ["to"])
     assert refusal(code, language) in page.text
     assert page.form("/pay/amount").fields["to"] == link
 
