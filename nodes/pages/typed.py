@@ -70,7 +70,8 @@ def write_limit(amount: int | None, decimals: int, figures: Figures) -> str:
         return ""
     if amount % 10**decimals == 0:
         return figures.plain(amount // 10**decimals)
-    return figures.plain(amount, decimals)
+    # Three digits behind a sign could be read as thousands.
+    return figures.plain(amount, decimals) + ("0" if decimals == 3 else "")
 
 
 def read_digits(text: str) -> int:
