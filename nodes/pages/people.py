@@ -1,20 +1,36 @@
-"""Those who run the group: who they are, letting another in, and letting one go."""
+"""Those who run the group: who they are, what they did, who comes and who goes."""
 
 import msgspec
 from aiohttp import web
 
-from nodes.api.staff import InviteRequest
+from nodes.api.staff import ActAnswer, ActsQuery, InviteRequest, StaffApi
+from nodes.pages.entries import ENTRIES
 from nodes.pages.handover import Handover
+from nodes.pages.members import MEMBERS
 from nodes.pages.typed import may_act, new_key
+from nodes.rules import Deed
 from nodes.staff import Staff
-from protocol.peer.web import forms
-from protocol.peer.web.pages import Pages, see_other
+from protocol.errors import MalformedMessageError
+from protocol.peer.web import forms, words
+from protocol.peer.web.pages import VISIT, Pages, see_other
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import caller_of
 from protocol.peer.web.routes import TREASURER, Route
 
 PEOPLE = "/treasurer/people"
+ACTS = "/treasurer/acts"
 _ONE = f"{PEOPLE}/{{person}}"
+_SIZE = 50
+#: Deeds whose ``about`` is a member's account, and an entry.
+_OF_MEMBERS = frozenset(
+    {
+        Deed.MEMBER_ADMITTED,
+        Deed.MEMBER_CHANGED,
+        Deed.LIMITS_CHANGED,
+        Deed.PAYMENT_ORDERED,
+    }
+)
+_OF_ENTRIES = frozenset({Deed.ENTRY_BOOKED, Deed.ENTRY_CORRECTED})
 
 
 class InviteFields(msgspec.Struct, frozen=True):
@@ -25,18 +41,30 @@ class InviteFields(msgspec.Struct, frozen=True):
     key: str
 
 
+class ActFields(msgspec.Struct, frozen=True):
+    """Whose acts, about whom, and from where on; "": all."""
+
+    author: str
+    about: str
+    cursor: str
+
+
 class PeoplePages:
     """Pages about those who run the group.
 
     Args:
         pages: shows them.
         staff: invites and removes.
+        api: reads what was done.
         handover: shows links.
     """
 
-    def __init__(self, pages: Pages, staff: Staff, handover: Handover) -> None:
+    def __init__(
+        self, pages: Pages, staff: Staff, api: StaffApi, handover: Handover
+    ) -> None:
         self._pages = pages
         self._staff = staff
+        self._api = api
         self._handover = handover
 
     def routes(self) -> list[Route]:
@@ -44,6 +72,7 @@ class PeoplePages:
         page, form = Route.page, PEOPLE
         return [
             page("GET", PEOPLE, self.get_people, TREASURER),
+            page("GET", ACTS, self.get_acts, TREASURER),
             page("POST", PEOPLE, self.post_person, TREASURER, form=form),
             page("POST", f"{_ONE}/remove", self.post_remove, TREASURER, form=form),
             page("POST", f"{_ONE}/end", self.post_end, TREASURER, form=form),
@@ -53,6 +82,31 @@ class PeoplePages:
         """Show who runs the group, and who did."""
         fields = forms.read_address_fields(request, InviteFields)
         return await self._show(request, fields)
+
+    async def get_acts(self, request: web.Request) -> web.Response:
+        """Show who did what, when and why."""
+        fields = forms.read_address_fields(request, ActFields)
+        typed = {
+            name: text for name, text in msgspec.to_builtins(fields).items() if text
+        }
+        try:
+            wanted = msgspec.convert(typed | {"page_size": _SIZE}, ActsQuery)
+        except msgspec.ValidationError:
+            expected = "somebody, something, or a place in the list"
+            raise MalformedMessageError("acts", sorted(typed), expected) from None
+        found = await self._api.acts(wanted)
+        said = words.sentences(request[VISIT].language)
+        more = typed | {"cursor": found.cursor or ""}
+        return self._pages.show(
+            request,
+            "acts.html",
+            author=fields.author,
+            about=fields.about,
+            acts=found.acts,
+            told=lambda deed: said.get(f"acts.{deed}", said["acts.other"]),
+            link=_link,
+            more=forms.write_fields(ACTS, more) if found.cursor else "",
+        )
 
     async def _show(
         self,
@@ -120,3 +174,12 @@ class PeoplePages:
             raise problem
         told = self._pages.refusal(request, problem)
         return await self._show(request, fields, told=told)
+
+
+def _link(act: ActAnswer) -> str:
+    """Give the page of what an act is about, if it has one."""
+    if act.deed in _OF_MEMBERS:
+        return f"{MEMBERS}/{act.about}"
+    if act.deed in _OF_ENTRIES:
+        return f"{ENTRIES}/{act.about}"
+    return ""

@@ -11,6 +11,7 @@ from nodes.api.members import MembersApi
 from nodes.api.news import News
 from nodes.api.payees import PayeeApi
 from nodes.api.receipts import ReceiptApi
+from nodes.api.staff import StaffApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.bulk import Bulk
@@ -47,7 +48,7 @@ MENU = (
     NavEntry("/pay-me", "menu.pay-me", ("pay",)),
     NavEntry("/history", "menu.history", ("read",)),
     NavEntry("/treasurer", "menu.treasurer", (TREASURER, READER), of_account=False),
-    NavEntry("/profile", "menu.profile", ("read",), of_account=False),
+    NavEntry("/profile", "menu.profile", ("read", READER), of_account=False),
 )
 
 
@@ -113,11 +114,12 @@ def _desk_routes(pages: Pages, parts: Parts) -> list[Route]:
     group, alarms, members = parts.group, parts.alarms, parts.members
     bulk = Bulk(treasurer, parts.clerk, parts.database)
     proposals = Proposals(parts.house, parts.clerk)
+    staff_api = StaffApi(parts.staff, parts.database)
     return [
         *TreasurerPages(pages, group, alarms, payments).routes(),
         *MemberPages(pages, members, treasurer, handover).routes(),
         *AdmittingPages(pages, members, treasurer, payments, handover).routes(),
         *EntryPages(pages, parts.entries, treasurer, bulk, payments).routes(),
         *UnitPages(pages, UnitApi(proposals, parts.database), proposals).routes(),
-        *PeoplePages(pages, parts.staff, handover).routes(),
+        *PeoplePages(pages, parts.staff, staff_api, handover).routes(),
     ]

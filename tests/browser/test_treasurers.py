@@ -16,7 +16,7 @@ PAGES = (
     *("/members", "/members/marie", "/members/rik/close", "/ledger"),
     *("/new-member", f"/new-member/confirm?{WHO}400", f"/new-member/confirm?{WHO}x"),
     *("/by-hand", f"/by-hand/confirm?{HOW_MUCH}", "/by-hand/confirm?giver=-"),
-    *("/unit", "/unit/confirm?per_hour=30&unit=garnaal", "/people"),
+    *("/unit", "/unit/confirm?per_hour=30&unit=garnaal", "/people", "/acts"),
 )
 
 

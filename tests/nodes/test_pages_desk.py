@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from nodes.rules import Deed
 from protocol.peer.web.routes import READER, TREASURER, Route
 from protocol.peer.web.words import LANGUAGES, Language, refusal, sentences
 from tests.nodes.browsing import Browser, Page, Town, admit, let_in, town
@@ -395,12 +396,25 @@ async def test_a_reader_is_invited_and_can_only_look(shown: Town) -> None:
     home = await ria.send(welcome, "/welcome", code=link_on(page))
     assert EN["treasurer.only-looking"] in home.text
     buttons = {"/language", "/sign-out"}
-    for path in ("", "/members", "/members/marie", "/ledger", "/unit", "/people"):
+    for path in (
+        "",
+        "/members",
+        "/members/marie",
+        "/ledger",
+        "/unit",
+        "/people",
+        "/acts",
+    ):
         page = await ria.get(f"/treasurer{path}")
         assert page.status == 200
         posts = {one.action for one in page.forms if one.method == "post"}
         assert posts == buttons, path
         assert not [one for one in page.links if "new-" in one or "by-hand" in one]
+    assert "/profile" in page.links
+    another = await let_in(shown, "@ria", "reader")
+    page = await another.get("/profile")
+    posts = {one.action for one in page.forms if one.method == "post"}
+    assert page.status == 200 and "/sessions/end" not in posts
     # She is let go, and is gone.
     page = await tine.send(
         await tine.get("/treasurer/people"), "/treasurer/people/@ria/remove"
@@ -437,6 +451,26 @@ async def test_the_last_treasurer_stays(shown: Town) -> None:
     page = await tine.send(page, "/treasurer/people/@tine/remove")
     assert refusal("last-treasurer", "en", {"person": "@tine"}) in page.text
     assert (await tine.get("/treasurer")).place == "/treasurer"
+
+
+async def test_who_did_what_is_there_to_read(shown: Town) -> None:
+    tine = await let_in(shown, "@thea")
+    await admit(shown.node(), "nora")
+    at = "/treasurer/members/nora"
+    await tine.send(await tine.get(at), f"{at}/freeze", reason="<b>Away</b>")
+    page = await tine.get("/treasurer/acts?about=nora")
+    assert "Member changed: nora" in page.text and "@thea · <b>Away</b>" in page.text
+    assert at in page.links
+    await booked(tine)
+    page = await tine.get("/treasurer/acts?author=%40thea")
+    assert EN["acts.entry-booked"] in page.text and WHY in page.text
+    for query in ("cursor=x", f"about={'a' * 101}", "author=%00"):
+        assert (await tine.get(f"/treasurer/acts?{query}")).status in (200, 400)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_each_deed_has_its_words(language: Language) -> None:
+    assert {f"acts.{deed}" for deed in Deed} <= set(sentences(language))
 
 
 # Every page of theirs, from the table itself.

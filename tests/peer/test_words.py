@@ -136,6 +136,7 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "pay.idempotency",
         "pay.memo-long",
         "treasurer.",
+        "acts.",
         "group.hours-",
         "group.",
         "positions.near-",

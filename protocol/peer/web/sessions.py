@@ -25,7 +25,7 @@ from protocol.peer.web.pages import (
     see_other,
 )
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.routes import Route
+from protocol.peer.web.routes import READER, Route
 from protocol.peer.web.sign_in import SIGN_IN_NAME, Door, SignIn
 from protocol.peer.web.words import LANGUAGES
 
@@ -350,6 +350,8 @@ async def profile_values(
         )
     return {
         "sessions": sessions,
+        # Who only looks asks somebody else to end hers.
+        "may_end": READER not in session.caller.scopes,
         "browser": browser_of,
         "wrong": request.query.get("wrong", ""),
         "saved": request.query.get("saved", ""),
