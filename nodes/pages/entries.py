@@ -39,6 +39,7 @@ _ONE = f"{ENTRIES}/{{id}}"
 _CORRECT = f"{_ONE}/correct"
 _SIZE = 50
 _TEXT_MAX = 100
+_SUGGESTED_MAX = 1000
 #: What is wrong with the account itself, and not with how much.
 _NOBODYS = (TreasurerRefusalCode.NO_SUCH_ACCOUNT, TreasurerRefusalCode.NOT_FOR_PEOPLE)
 
@@ -167,17 +168,18 @@ class EntryPages:
         fields: HandFields,
         errors: dict[str, str] | None = None,
     ) -> web.Response:
-        members = await self._treasurer.everyone()
+        members = [
+            one for one in await self._treasurer.everyone() if not one.account.closed
+        ]
         return self._pages.show_form(
             request,
             "by-hand.html",
             fields=fields,
             errors=errors or {},
             unit=self._unit(),
+            # To choose from; a longer list would be a heavy page.
             accounts=[
-                (one.account.account_id, one.name)
-                for one in members
-                if not one.account.closed
+                (one.account.account_id, one.name) for one in members[:_SUGGESTED_MAX]
             ],
             fund=FUND,
         )
