@@ -105,3 +105,26 @@ def test_an_entry_is_booked_and_taken_back_with_the_keyboard_alone(
         window.page.get_by_role("button", name=EN["entry.correct-now"]).click()
     assert EN["entry.saved"] in window.text
     assert town.member("rik@oostende").account()["balance"] == before
+
+
+def test_the_longest_names_fit_on_the_desk_of_the_smallest_phone(
+    windows: Windows, town: Federation
+) -> None:
+    account, name = "v" * 32, "W" * 80
+    server = town.server("oostende")
+    server.run("member", "add", account, "--name", name, "--floor=-10", "--ceiling=90")
+    server.run("person", "invite", f"@{'w' * 31}", "--role", "reader")
+    window = signed_in(windows, town)
+    at = f"/members/{account}"
+    booking = f"giver={account}&taker=rik&amount=1&reason={'r' * 500}"
+    for path in (f"{at}", f"{at}/close", f"/by-hand/confirm?{booking}", "/people"):
+        window.go(DESK + path)
+        for more in window.page.locator("details summary").all():
+            more.click()
+        window.look(path, closely=False)
+    window.go(DESK + at)
+    window.press(f"{DESK}{at}/freeze")
+    assert EN["members.is-frozen"] in window.text
+    window.look("on hold", closely=False)
+    window.go("/treasurer/members?text=vvv")
+    window.look("found", closely=False)
