@@ -110,6 +110,7 @@ class MemberPages:
             page("POST", _CLOSE, self.post_close, TREASURER, form=_CLOSE),
             page("POST", f"{_ONE}/open", self.post_open, TREASURER, form=_ONE),
             page("POST", f"{_ONE}/sign-in", self.post_sign_in, TREASURER, form=_ONE),
+            page("POST", f"{_ONE}/shut-out", self.post_shut_out, TREASURER, form=_ONE),
         ]
 
     async def get_members(self, request: web.Request) -> web.Response:
@@ -346,6 +347,13 @@ class MemberPages:
             name=one.name,
             back=f"{MEMBERS}/{one.account}",
         )
+
+    async def post_shut_out(self, request: web.Request) -> web.Response:
+        """Sign her out everywhere, her password too; again it changes nothing."""
+        one = await self._member(request)
+        person = caller_of(request).person_id
+        await self._treasurer.shut_out(one.account, person)
+        return see_other(f"{MEMBERS}/{one.account}?saved=shut-out")
 
 
 def _reason(text: str) -> str | UnsetType:

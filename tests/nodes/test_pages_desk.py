@@ -233,6 +233,19 @@ async def test_a_new_link_ends_the_one_before(shown: Town) -> None:
     assert (await stranger.send(welcome, "/welcome", code=links[1])).place == "/"
 
 
+async def test_a_member_is_signed_out_everywhere(shown: Town) -> None:
+    await admit(shown.node(), "lode")
+    tine, lode = await let_in(shown), await shown.signed_in("lode")
+    at = "/treasurer/members/lode"
+    asked = await tine.get(at)
+    for _ in range(2):
+        page = await tine.send(asked, f"{at}/shut-out")
+        assert EN["members.saved"] in page.text
+    assert (await lode.get("/")).place.startswith("/sign-in")
+    assert (await (await shown.browser()).sign_in("lode")).status == 401
+    assert (await acts(shown)).count(("sign-ins-ended", "lode")) == 1
+
+
 # Entries.
 
 
