@@ -40,7 +40,7 @@ class Wish:
     Attributes:
         told: ``invoked``, ``ok``, ``refused``, ``other-body``, ``wait`` or ``unknown``.
         ids: every transfer that she was told is hers under this key.
-        codes: every reason that she was told.
+        code: the reason that she was told last, if any.
     """
 
     group: str
@@ -57,6 +57,7 @@ class Wish:
     was_ok: bool = False
     was_refused: bool = False
     tries: int = 0
+    code: str = ""
 
     @property
     def body_hash(self) -> str:
@@ -186,7 +187,7 @@ class People:
                 assert transfer.transfer_id == wish.transfer_id
                 wish.told, wish.was_ok = "ok", True
             case RefusalCode():
-                wish.told = "refused"
+                wish.told, wish.code = "refused", outcome.value
                 # The same order may well succeed when the hub is back.
                 wish.was_refused |= outcome is not RefusalCode.HUB_UNREACHABLE
             case MustWait():
