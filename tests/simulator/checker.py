@@ -16,7 +16,9 @@ from protocol.envelope import Body
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
+from tests.simulator.reasons import Reasons
 from tests.simulator.servers import Server
+from tests.simulator.views import Views
 from tests.simulator.world import MINUTE
 
 _ENDED = ("cleared", "refused")
@@ -72,8 +74,9 @@ class Checker:
         self._places: dict[tuple[str, int], int] = {}
         #: By group: place of each decision that moved it, and where it stood then.
         self._moves: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self._states: dict[str, str] = {}
-        self._rates: dict[str, list[int]] = {}
+        #: By group, as the newest decision has it: its state, and all its rates.
+        self.states: dict[str, str] = {}
+        self.rates: dict[str, list[int]] = {}
         #: By server, peer and life: what the peer declared when it named that life.
         self._declared: dict[tuple[str, str, str], int] = {}
         #: What a server had sealed for each peer when a life began.
@@ -91,6 +94,7 @@ class Checker:
         world.on_start = self.on_start
         for server in federation.servers:
             server.database.watch = self._watcher(server)
+        self._reasons, self._views = Reasons(self), Views(self)
 
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
@@ -152,6 +156,7 @@ class Checker:
     def on_start(self, server: Server) -> None:
         """Note where a server's streams stand when it starts."""
         assert server.clerk is not None
+        self._views.on_start(server)
         for peer, link in server.database.table("link").items():
             self._sealed[server.name, peer, server.clerk.life] = link["sent"]
 
@@ -183,6 +188,8 @@ class Checker:
                 self._look_at_stream(server, name, key, now)
             elif name in _LOOKS:
                 _LOOKS[name](self, server, before, now)
+        self._reasons.look(server, first)
+        self._views.look(server, first)
 
     def _look_at_stream(
         self, server: Server, name: tuple[str, ...], number: int, row: Any
@@ -213,7 +220,7 @@ class Checker:
 
     def _look_at_decisions(self, hub: Server, first: dict[Any, Any]) -> None:
         """Follow the log: places, positions, states, rates, by the lines alone."""
-        self._before = dict(self._states), {k: len(v) for k, v in self._rates.items()}
+        self._before = dict(self.states), {k: len(v) for k, v in self.rates.items()}
         new = [key for name, key in first if name == "decision"]
         table = hub.database.table("decision")
         for log, number in new:
@@ -228,9 +235,9 @@ class Checker:
             self._sizes[log] += 1
             self._places[log, number] = place
             if decision["kind"] == "directory":
-                self._states[decision["group"]] = decision["state"]
+                self.states[decision["group"]] = decision["state"]
                 entry = decode(decision["entry"].encode().split(b".")[1])
-                self._rates[decision["group"]] = [
+                self.rates[decision["group"]] = [
                     rate["milliseconds"] for rate in entry["rates"]
                 ]
             elif decision["kind"] == "transfer":
@@ -260,7 +267,7 @@ class Checker:
                 so=all(
                     self._has_compared(hub, one, life)
                     for one in groups
-                    if one in self._states
+                    if one in self.states
                 ),
                 told=f"{told}: decided before {groups} compared",
             )
@@ -363,7 +370,7 @@ class Checker:
         accounts = server.database.table("account")
         units = accounts[f"conversion.{version}"]["balance"]
         time = accounts.get(f"conversion.{version}.time", {"balance": 0})["balance"]
-        rate = self._rates[server.name][int(version) - 1]
+        rate = self.rates[server.name][int(version) - 1]
         self.demand(
             so=units * rate + time >= 0,
             told=f"{server.name}: conversion {version} is worth {units * rate + time}",
@@ -398,11 +405,11 @@ class Checker:
             (row["payer_group"], row["payer_rate"]),
             (row["payee_group"], row["payee_rate"]),
         ):
-            is_frozen = states.get(group) == self._states.get(group) == "frozen"
+            is_frozen = states.get(group) == self.states.get(group) == "frozen"
             self.demand(
                 so=not is_frozen, told=f"hub holds for {group}, which is frozen"
             )
-            lawful = {versions.get(group), len(self._rates[group])}
+            lawful = {versions.get(group), len(self.rates[group])}
             self.demand(
                 so=version in lawful, told=f"hub holds at a rate of old: {group}"
             )
@@ -426,6 +433,7 @@ class Checker:
         """Everything has ended, nothing is held, all ledgers agree."""
         for server in self.federation.servers:
             self._look_at_ledger(server)
+        self._views.at_the_end()
         self._look_at_outcomes()
         for node in self.federation.nodes.values():
             if self._is_clear(node.name, "hub"):
@@ -464,7 +472,7 @@ class Checker:
                 told=f"transfer {id_} ends in two ways: {found}",
             )
 
-    def _may_wait(self, server: Server, transfer_id: str) -> bool:
+    def may_wait(self, server: Server, transfer_id: str) -> bool:
         """Say whether a transfer may wait for a recovery that is not built."""
         if not self.is_restored:
             return False
@@ -477,13 +485,11 @@ class Checker:
         held = [
             id_
             for id_, row in database.table("hold").items()
-            if row["state"] == "held" and not self._may_wait(server, id_)
+            if row["state"] == "held" and not self.may_wait(server, id_)
         ]
         self.demand(so=not held, told=f"{server.name} still holds for {held}")
         undecided = [
-            id_
-            for id_ in database.table("undecided")
-            if not self._may_wait(server, id_)
+            id_ for id_ in database.table("undecided") if not self.may_wait(server, id_)
         ]
         self.demand(so=not undecided, told=f"{server.name}: not ended: {undecided}")
         sums: Counter[str] = Counter()
@@ -625,7 +631,7 @@ class Checker:
                 told=f"{told} was refused and moved something",
             )
             return
-        rates = self._rates[wish.group], self._rates[wish.payee_group]
+        rates = self.rates[wish.group], self.rates[wish.payee_group]
         own = rates[0][row["payer_rate"] - 1]
         theirs = rates[1][row["payee_rate"] - 1]
         time = wish.payee_amount * theirs

@@ -5,6 +5,8 @@ invoked, and its answer was ok, refused, or never came (unknown). A wish whose a
 never came may be asked again under its key, and must then get the one true answer.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +20,7 @@ from nodes.rules import (
     Ordered,
     OtherBody,
     Propose,
+    Standing,
     read_content,
 )
 from protocol.address import HUB, AccountName, Group, transfer_id, write_address
@@ -27,7 +30,7 @@ from protocol.errors import RefusalCode
 from protocol.messages import EntryRate
 from protocol.peer import transfer_store
 from protocol.transfer import Transfer
-from protocol.unit import Amount, quote
+from protocol.unit import Amount
 from tests.protocol.makers import hash_of
 from tests.simulator.federation import Federation
 from tests.simulator.servers import UNKNOWN
@@ -84,7 +87,12 @@ class People:
         self.federation = federation
         self.world = federation.world
         self.wishes: list[Wish] = []
-        self._keys = 0
+        #: Transfers that somebody wished to call off.
+        self.cancelled: set[str] = set()
+        #: Told of every change of an account that was answered with yes.
+        self.on_changed: Callable[[str, str, dict[str, object]], None] = lambda *_: None
+        self._keys: Counter[str] = Counter()
+        self._changes: Counter[str] = Counter()
 
     def pay(
         self,
@@ -99,15 +107,17 @@ class People:
         """Order a payment; addresses are ``marie@oostende``."""
         member, _, group = payer.partition("@")
         other, _, payee_group = payee.partition("@")
-        self._keys += 1
-        key = key or f"key-{self._keys}"
+        # Everyone counts her own: two members' keys are the same word.
+        self._keys[payer] += 1
+        key = key or f"key-{self._keys[payer]}"
         node = self.federation.nodes[group]
-        own, theirs = node.home.rate, node.home.rate
+        there = self.federation.nodes.get(payee_group, node)
+        own, theirs = node.home.rate, there.home.rate
         if node.is_up:
             own = node.house.directory[Group(group)].rate
             record = node.house.directory.get(Group(payee_group))
-            theirs = record.rate if record else own
-        quoted = quote(Amount(amount), own, theirs)
+            theirs = record.rate if record else theirs
+        price = -(-amount * theirs // own)
         wish = Wish(
             group=group,
             member=member,
@@ -115,7 +125,7 @@ class People:
             payee=other,
             payee_group=payee_group,
             payee_amount=amount,
-            payer_amount_max=quoted.payer_amount if quoted else 1,
+            payer_amount_max=price,
             deliver=deliver,
             refund_of=refund_of,
             transfer_id=transfer_id(
@@ -203,6 +213,7 @@ class People:
         """Wish to call a payment off."""
         self.world.tell("{}@{} cancels {}", wish.member, wish.group, wish.key)
         node = self.federation.nodes[wish.group]
+        self.cancelled.add(wish.transfer_id)
         node.submit(CancelWish(transfer_id=wish.transfer_id), lambda _: None)
 
     def change_member(self, address: str, **changes: object) -> None:
@@ -210,7 +221,15 @@ class People:
         member, _, group = address.partition("@")
         self.world.tell("the treasurer changes {}: {}", address, changes)
         change = MemberChange(account_id=member, author="treasurer", **changes)  # type: ignore[arg-type]
-        self.federation.nodes[group].submit(change, lambda _: None)
+        self._changes[address] += 1
+        number = self._changes[address]
+
+        def note(outcome: object) -> None:
+            # A later change of the same batch may have undone it again.
+            if isinstance(outcome, Standing) and self._changes[address] == number:
+                self.on_changed(group, member, changes)
+
+        self.federation.nodes[group].submit(change, note)
 
     def freeze(self, group: str) -> None:
         """Let the regional admin freeze a group."""

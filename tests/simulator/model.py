@@ -45,6 +45,7 @@ from tests.simulator.model_promises import (
     look_at_step,
 )
 from tests.simulator.model_servers import Messages, Party, Payment
+from tests.simulator.planted import planted
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.world import MINUTE, World
 
@@ -431,11 +432,13 @@ def report(depth: int, failures: int) -> int:
     return failed
 
 
-def search(scene: str, depth: int, **bounds: int) -> Found:
-    """Search one scene with quick keys, quietly."""
+def search(scene: str, depth: int, *, bug: str = "", **bounds: int) -> Found:
+    """Search one scene with quick keys, quietly; a bug is planted once it is open."""
     logging.disable(logging.CRITICAL)
     try:
         with quick_keys():
-            return Model(scene, **bounds).search(depth)
+            model = Model(scene, **bounds)
+            with planted(bug):
+                return model.search(depth)
     finally:
         logging.disable(logging.NOTSET)
