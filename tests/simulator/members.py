@@ -89,6 +89,8 @@ class People:
         self.wishes: list[Wish] = []
         #: Transfers that somebody wished to call off.
         self.cancelled: set[str] = set()
+        #: Told of every order that is not even looked at.
+        self.on_no: Callable[[Wish], None] = lambda _: None
         #: Told of every change of an account that was answered with yes.
         self.on_changed: Callable[[str, str, dict[str, object]], None] = lambda *_: None
         self._keys: Counter[str] = Counter()
@@ -202,8 +204,10 @@ class People:
                 wish.was_refused |= outcome is not RefusalCode.HUB_UNREACHABLE
             case MustWait():
                 wish.told = "wait"
+                self.on_no(wish)
             case OtherBody():
                 wish.told = "other-body"
+                self.on_no(wish)
             case _:
                 assert outcome is UNKNOWN, outcome
                 wish.told = "unknown"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from protocol.instant import from_datetime
+from tests.simulator.members import Wish
 from tests.simulator.servers import Server
 from tests.simulator.world import HOUR, MINUTE, SECOND
 
@@ -42,6 +43,7 @@ class Reasons:
     def __init__(self, checker: "Checker") -> None:
         self._checker = checker
         self._people = checker.people
+        self._people.on_no = self._look_at_no
         #: Groups that were ever frozen, or whose rate ever changed.
         self._frozen: set[str] = set()
         self._changed: set[str] = set()
@@ -85,7 +87,7 @@ class Reasons:
                 so=lasts <= most or self._checker.had_wrong_clock,
                 told=f"{server.name}: {id_} may stay open for {lasts} ms",
             )
-        elif now["is_cancel_sent"] and not before["is_cancel_sent"]:
+        if now["is_cancel_sent"] and not (before and before["is_cancel_sent"]):
             self._demand(
                 so=now["deliver"] == "now" or id_ in self._people.cancelled,
                 told=f"{server.name} calls off {id_}, which nobody wished",
@@ -157,6 +159,20 @@ class Reasons:
         return bool(others + row["milliseconds"] > original["milliseconds"])
 
     # What a member's own node refuses.
+
+    def _look_at_no(self, wish: Wish) -> None:
+        """Only a key of hers that meant something else, or very many refusals."""
+        hers = [
+            one
+            for one in self._people.wishes
+            if (one.group, one.member) == (wish.group, wish.member)
+        ]
+        of_key = [one for one in hers if one.key == wish.key]
+        is_true = len(of_key) > 1 if wish.told == "other-body" else len(hers) >= 100
+        self._demand(
+            so=is_true or bool(self._checker.doubted),
+            told=f"{wish.member}@{wish.group}'s {wish.key}: {wish.told}, untruly",
+        )
 
     def _look_at_answer(self, server: Server, first: Before, row: Any) -> None:
         code = str(row["code"] or "")
