@@ -9,9 +9,12 @@ from typing import Any
 
 import msgspec
 
+from clearing.rules.decisions import refuse_or_wait
 from nodes.rules import Ordered
 from protocol.effects import Effects, SaveTransfer, SendItem, SetLimits
+from protocol.errors import RefusalCode
 from protocol.messages import TransferCancel, write_line
+from protocol.steps import Step
 from tests.simulator.planted import _CREDIT as CREDIT
 from tests.simulator.planted import _DEBIT as DEBIT
 from tests.simulator.planted import _bug as bug
@@ -160,5 +163,60 @@ def _cancels(right: Any) -> Any:
         cancel = write_line(TransferCancel(id=asked.transfer_id))
         wanted = (*effects.wanted, SaveTransfer(asked), SendItem("hub", cancel))
         return Effects(effects.step, wanted, outcome)
+
+    return wrong
+
+
+@bug(
+    "freeze-stops-what-flies",
+    "The hub refuses at the end what was offered before its payer was frozen.",
+    "clearing.rules.decisions:_decide_accept",
+)
+def _freeze_stops(right: Any) -> Any:
+    def wrong(view: Any, transfer: Any, arrived: Any, now: Any) -> Any:
+        record = view.directory.get(transfer.payer_group)
+        if record is None or record.state == "active" or transfer.state != "offered":
+            return right(view, transfer, arrived, now)
+        code = RefusalCode.GROUP_FROZEN
+        return refuse_or_wait(view, transfer, None, code, Step.REFUSE, now)
+
+    return wrong
+
+
+@bug(
+    "cancel-of-anybody",
+    "The hub calls a transfer off whichever group asks it.",
+    "clearing.rules:decide_reply",
+)
+def _cancel_of_anybody(right: Any) -> Any:
+    def wrong(view: Any, arrived: Any, now: Any) -> Any:
+        transfer = view.transfers.get(arrived.item.id)
+        if transfer is not None and isinstance(arrived.item, TransferCancel):
+            arrived = _replace(arrived, peer=transfer.payer_group)
+        return right(view, arrived, now)
+
+    return wrong
+
+
+@bug(
+    "booked-at-todays-rate",
+    "What was fixed at an old rate is booked on the conversion account of the new.",
+    "nodes.rules.decisions:_entry_of",
+)
+def _todays_rate(right: Any) -> Any:
+    newest: dict[str, int] = {}
+
+    def wrong(transfer: Any, now: Any) -> Any:
+        entry = right(transfer, now)
+        is_payer = transfer.role == "payer"
+        group = transfer.payer_group if is_payer else transfer.payee_group
+        version = transfer.payer_rate if is_payer else transfer.payee_rate
+        newest[group] = max(newest.get(group, 1), version)
+        old, new = f"conversion.{version}", f"conversion.{newest[group]}"
+        postings = [
+            _replace(one, account_id=one.account_id.replace(old, new))
+            for one in entry.postings
+        ]
+        return _replace(entry, postings=tuple(postings))
 
     return wrong

@@ -31,6 +31,16 @@ _NEVER = (
     "unknown-group",
     "unknown-transfer",
 )
+#: Asked when the hub takes a prepare, and never again.
+_AT_FIRST = (
+    "deadline-out-of-range",
+    "group-frozen",
+    "payee-group-ceiling",
+    "payer-group-floor",
+    "rate-changed",
+    "refund-too-large",
+    "refund-unknown",
+)
 #: By class: how long a payment may stay undecided, and how far the hub's covers may be
 #: dated ahead of it.
 _LASTS = {"now": 30 * SECOND, "when_reachable": 72 * HOUR}
@@ -50,17 +60,22 @@ class Reasons:
 
     def look(self, server: Server, first: Before) -> None:
         """Look at what a batch has refused, promised or called off."""
-        if self._checker.doubted:
+        if self._checker.is_restored or not self._is_honest("hub", server.name):
             return
         self._note_groups()
         for (name, key), before in first.items():
             if name == "transfer":
                 row = server.database.table(name)[key]
+                if not self._is_honest(row["payer_group"], row["payee_group"]):
+                    continue
                 self._look_at_transfer(server, before, row)
                 if _reason(row) and not _reason(before):
                     self._look_at_refusal(server, first, before, row)
             elif name == "idempotency":
                 self._look_at_answer(server, first, server.database.table(name)[key])
+
+    def _is_honest(self, *names: str) -> bool:
+        return self._checker.doubted.isdisjoint(names)
 
     def _note_groups(self) -> None:
         checker = self._checker
@@ -104,6 +119,11 @@ class Reasons:
         if role == "payer" or (role == "payee" and before is not None):
             # The hub's word, looked at when the hub said it.
             return
+        was_offered = before is not None and before["state"] == "offered"
+        self._demand(
+            so=not was_offered or code not in _AT_FIRST,
+            told=f"{told}, and had offered it before",
+        )
         is_true = _TRUE.get(code)
         if is_true is not None:
             self._demand(so=is_true(self, server, first, row), told=f"{told}, untruly")
@@ -186,7 +206,7 @@ class Reasons:
             if (wish.group, wish.member, wish.key)
             == (server.name, row["caller"], row["key"])
         ]
-        if len(wishes) != 1:
+        if len(wishes) != 1 or not self._is_honest(wishes[0].payee_group):
             return
         [wish] = wishes
         groups = {wish.group, wish.payee_group}
