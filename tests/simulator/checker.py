@@ -7,7 +7,7 @@ listed in ``docs/simulator.md``.
 
 import base64
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -74,9 +74,8 @@ class Checker:
         self._places: dict[tuple[str, int], int] = {}
         #: By group: place of each decision that moved it, and where it stood then.
         self._moves: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        #: By group, as the newest decision has it: its state, and all its rates.
-        self.states: dict[str, str] = {}
-        self.rates: dict[str, list[int]] = {}
+        self._states: dict[str, str] = {}
+        self._rates: dict[str, list[int]] = {}
         #: By server, peer and life: what the peer declared when it named that life.
         self._declared: dict[tuple[str, str, str], int] = {}
         #: What a server had sealed for each peer when a life began.
@@ -220,7 +219,7 @@ class Checker:
 
     def _look_at_decisions(self, hub: Server, first: dict[Any, Any]) -> None:
         """Follow the log: places, positions, states, rates, by the lines alone."""
-        self._before = dict(self.states), {k: len(v) for k, v in self.rates.items()}
+        self._before = dict(self._states), {k: len(v) for k, v in self._rates.items()}
         new = [key for name, key in first if name == "decision"]
         table = hub.database.table("decision")
         for log, number in new:
@@ -235,9 +234,9 @@ class Checker:
             self._sizes[log] += 1
             self._places[log, number] = place
             if decision["kind"] == "directory":
-                self.states[decision["group"]] = decision["state"]
+                self._states[decision["group"]] = decision["state"]
                 entry = decode(decision["entry"].encode().split(b".")[1])
-                self.rates[decision["group"]] = [
+                self._rates[decision["group"]] = [
                     rate["milliseconds"] for rate in entry["rates"]
                 ]
             elif decision["kind"] == "transfer":
@@ -267,7 +266,7 @@ class Checker:
                 so=all(
                     self._has_compared(hub, one, life)
                     for one in groups
-                    if one in self.states
+                    if one in self._states
                 ),
                 told=f"{told}: decided before {groups} compared",
             )
@@ -370,7 +369,7 @@ class Checker:
         accounts = server.database.table("account")
         units = accounts[f"conversion.{version}"]["balance"]
         time = accounts.get(f"conversion.{version}.time", {"balance": 0})["balance"]
-        rate = self.rates[server.name][int(version) - 1]
+        rate = self._rates[server.name][int(version) - 1]
         self.demand(
             so=units * rate + time >= 0,
             told=f"{server.name}: conversion {version} is worth {units * rate + time}",
@@ -405,11 +404,11 @@ class Checker:
             (row["payer_group"], row["payer_rate"]),
             (row["payee_group"], row["payee_rate"]),
         ):
-            is_frozen = states.get(group) == self.states.get(group) == "frozen"
+            is_frozen = states.get(group) == self._states.get(group) == "frozen"
             self.demand(
                 so=not is_frozen, told=f"hub holds for {group}, which is frozen"
             )
-            lawful = {versions.get(group), len(self.rates[group])}
+            lawful = {versions.get(group), len(self._rates[group])}
             self.demand(
                 so=version in lawful, told=f"hub holds at a rate of old: {group}"
             )
@@ -426,6 +425,22 @@ class Checker:
             so=clearing["balance"] == -position,
             told=f"{node.name} has {clearing['balance']} where it stands at {position}",
         )
+
+    # What ``reasons`` and ``views`` ask.
+
+    @property
+    def states(self) -> Mapping[str, str]:
+        """By group, its state as the newest decision has it."""
+        return self._states
+
+    @property
+    def rates(self) -> Mapping[str, Sequence[int]]:
+        """By group, all its rates so far."""
+        return self._rates
+
+    def may_wait(self, server: Server, transfer_id: str) -> bool:
+        """Say whether a transfer may wait for a recovery that is not built."""
+        return self._may_wait(server, transfer_id)
 
     # At the quiet end.
 
@@ -472,7 +487,7 @@ class Checker:
                 told=f"transfer {id_} ends in two ways: {found}",
             )
 
-    def may_wait(self, server: Server, transfer_id: str) -> bool:
+    def _may_wait(self, server: Server, transfer_id: str) -> bool:
         """Say whether a transfer may wait for a recovery that is not built."""
         if not self.is_restored:
             return False
@@ -485,11 +500,13 @@ class Checker:
         held = [
             id_
             for id_, row in database.table("hold").items()
-            if row["state"] == "held" and not self.may_wait(server, id_)
+            if row["state"] == "held" and not self._may_wait(server, id_)
         ]
         self.demand(so=not held, told=f"{server.name} still holds for {held}")
         undecided = [
-            id_ for id_ in database.table("undecided") if not self.may_wait(server, id_)
+            id_
+            for id_ in database.table("undecided")
+            if not self._may_wait(server, id_)
         ]
         self.demand(so=not undecided, told=f"{server.name}: not ended: {undecided}")
         sums: Counter[str] = Counter()
@@ -631,7 +648,7 @@ class Checker:
                 told=f"{told} was refused and moved something",
             )
             return
-        rates = self.rates[wish.group], self.rates[wish.payee_group]
+        rates = self._rates[wish.group], self._rates[wish.payee_group]
         own = rates[0][row["payer_rate"] - 1]
         theirs = rates[1][row["payee_rate"] - 1]
         time = wish.payee_amount * theirs
