@@ -182,6 +182,12 @@ _ABOUT_ONE = (
         "make a new one-time link for a member",
     ),
     (
+        "end-sign-ins",
+        treasurer.sign_out_member,
+        "sign a member out everywhere, her password and link too: her telephone"
+        " was stolen",
+    ),
+    (
         "changes",
         treasurer.list_changes,
         "tell what was decided about a member",
@@ -311,6 +317,13 @@ def _add_unit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         units.show,
         "show unit and rate, and what was asked of the hub",
         "interlets-node unit show --config node.toml",
+    )
+    add_verb(
+        kinds,
+        "history",
+        units.list_units,
+        "list every unit and rate that the group has had, and from when on",
+        "interlets-node unit history --config node.toml",
     )
     change = add_verb(
         kinds,

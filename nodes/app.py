@@ -12,6 +12,7 @@ from nodes.api.exports import ExportsApi
 from nodes.api.group import GroupApi
 from nodes.api.groups import DirectoryApi
 from nodes.api.members import MembersApi
+from nodes.api.moving import MovingApi
 from nodes.api.news import News
 from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
@@ -26,6 +27,7 @@ from nodes.evidence import NodeEvidence
 from nodes.exports import Exports
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
+from nodes.moving import Moving
 from nodes.pages.site import Parts, routes_of, site_of
 from nodes.payees import Payees
 from nodes.payments import Payments
@@ -162,6 +164,8 @@ def add_people(
         entries=EntriesApi(treasurer, payments, database),
         alarms=AlarmApi(database, ALARMS, TREASURER),
         news=news,
+        treasurer=treasurer,
+        staff=Staff(clerk, database, clock, public_url),
     )
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)
@@ -178,11 +182,12 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *EntriesApi(treasurer, payments, database).routes(),
         *BulkApi(Bulk(treasurer, clerk, database), payments).routes(),
         *PositionApi(house, clerk, payments, database, clock).routes(),
-        *UnitApi(Proposals(house, clerk)).routes(),
+        *UnitApi(Proposals(house, clerk), database).routes(),
         *AlarmApi(database, ALARMS, TREASURER).routes(),
         *TrustApi(house, clerk, database).routes(),
         *StaffApi(Staff(clerk, database, clock, public_url), database).routes(),
         *ExportsApi(Exports(database)).routes(),
+        *MovingApi(Moving(house, clerk, database, clock), house).routes(),
     ]
 
 

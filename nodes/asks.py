@@ -112,7 +112,9 @@ class Asks:
         """
         self._payments.check_may_change()
         member = await self._payments.account(caller)
-        if member.account.frozen or member.account.closed:
+        if member.account.closed:
+            raise refused(RefusalCode.ACCOUNT_CLOSED)
+        if member.account.frozen:
             raise refused(RefusalCode.ACCOUNT_FROZEN)
         own = self._payments.own_record()
         if wanted.amount is not None and not _is_payable(wanted.amount, own.rate):
@@ -134,7 +136,7 @@ class Asks:
         )
         signed = write_ask(ask, self._house.signing_key)
         link = write_link(self._public_url, signed)
-        return AskAnswer(ask=signed, link=link, until=until, qr_svg=_draw(link))
+        return AskAnswer(ask=signed, link=link, until=until, qr_svg=draw_qr(link))
 
     async def open(self, caller: Caller, text: str) -> OpenAskAnswer:
         """Say who asks for what, and what it would cost the caller.
@@ -175,7 +177,7 @@ def _is_payable(amount: int, rate: int) -> bool:
     return quote(Amount(amount), rate, rate) is not None
 
 
-def _draw(link: str) -> str:
+def draw_qr(link: str) -> str:
     """Draw a link as a QR code; the lowest correction makes the largest modules."""
     drawn = io.BytesIO()
     segno.make_qr(link, error="l").save(

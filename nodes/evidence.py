@@ -5,7 +5,10 @@ is believed for being ours: whoever hands a receipt out proves it first, with
 ``protocol.receipt``. Other groups' covers are the hub's alone to give.
 """
 
+import asyncio
 from typing import NamedTuple
+
+import msgspec
 
 from nodes import proof_store, trust_store
 from nodes.house import NodeHouse
@@ -27,15 +30,15 @@ from protocol.proof_file import LeafProof
 from protocol.receipt import (
     Proven,
     Receipt,
+    describe,
     prove_receipt,
-    with_words,
     write_receipt,
 )
 from protocol.refusal import (
     ProvenRefusal,
     Refusal,
-    verify_refusal,
-    with_refusal_words,
+    describe_refusal,
+    prove_refusal,
     write_refusal,
 )
 from protocol.transfer import Role, State, Transfer
@@ -46,6 +49,20 @@ class OwnProof(NamedTuple):
 
     text: str
     proven: Proven | ProvenRefusal
+
+
+class OwnReceipt(NamedTuple):
+    """A receipt of ours, with the words that it proves, and what that is."""
+
+    receipt: Receipt
+    proven: Proven
+
+
+class OwnRefusal(NamedTuple):
+    """A refusal of ours, as ``OwnReceipt``."""
+
+    refusal: Refusal
+    proven: ProvenRefusal
 
 
 class NodeEvidence:
@@ -61,8 +78,8 @@ class NodeEvidence:
 
     async def find(
         self, connection: AnyConnection, transfer: Transfer
-    ) -> Receipt | None:
-        """Give the receipt of a cleared transfer.
+    ) -> OwnReceipt | None:
+        """Give the receipt of a cleared transfer, proved.
 
         Returns:
             ``None`` when something is not kept here: the watch has not checked the
@@ -91,11 +108,14 @@ class NodeEvidence:
             witnesses=[],
             content=None,
         )
-        return with_words(receipt)
+        # Signatures and hashes, while others are answered.
+        proven = await asyncio.to_thread(prove_receipt, receipt, house.federation)
+        told = describe(proven)
+        return OwnReceipt(msgspec.structs.replace(receipt, told=told), proven)
 
     async def find_refusal(
         self, connection: AnyConnection, transfer: Transfer
-    ) -> Refusal | None:
+    ) -> OwnRefusal | None:
         """Give what proves that the hub refused a transfer; as ``find``."""
         proof = await proof_store.read(connection, transfer.transfer_id)
         if proof is None:
@@ -107,23 +127,24 @@ class NodeEvidence:
             checkpoint=proof.note,
             decision=await _leaf(connection, proof),
         )
-        return with_refusal_words(refusal)
+        federation = self._house.federation
+        proven = await asyncio.to_thread(prove_refusal, refusal, federation)
+        told = describe_refusal(proven)
+        return OwnRefusal(msgspec.structs.replace(refusal, told=told), proven)
 
     async def prove(
         self, connection: AnyConnection, transfer: Transfer
     ) -> OwnProof | None:
         """Give what proves how a transfer was decided, whichever way; as ``find``."""
         if transfer.state is State.CLEARED:
-            receipt = await self.find(connection, transfer)
-            if receipt is None:
+            found = await self.find(connection, transfer)
+            if found is None:
                 return None
-            proven = prove_receipt(receipt, self._house.federation)
-            return OwnProof(write_receipt(receipt).decode(), proven)
-        refusal = await self.find_refusal(connection, transfer)
-        if refusal is None:
+            return OwnProof(write_receipt(found.receipt).decode(), found.proven)
+        refused = await self.find_refusal(connection, transfer)
+        if refused is None:
             return None
-        raw = write_refusal(refusal)
-        return OwnProof(raw.decode(), verify_refusal(raw, self._house.federation))
+        return OwnProof(write_refusal(refused.refusal).decode(), refused.proven)
 
     async def _words(
         self, connection: AnyConnection, transfer: Transfer

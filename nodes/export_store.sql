@@ -66,3 +66,41 @@ SELECT number, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at,
   FROM act
   LEFT JOIN person ON person.person_id::text = author
  ORDER BY number;
+
+-- export_units --
+-- What the group counted in and what that was worth, each from when the hub decided
+-- it, oldest first; changes of keys and limits alone are none. ``milliseconds`` is of
+-- one minor unit.
+WITH decided AS (
+    SELECT sequence, convert_from(line, 'UTF8')::json AS line
+      FROM directory_change
+      JOIN membership USING (group_name)
+), signed AS (
+    SELECT sequence, line ->> 'at' AS at,
+           translate(split_part(line ->> 'entry', '.', 2), '-_', '+/') AS payload
+      FROM decided
+), entry AS (
+    SELECT sequence, at,
+           convert_from(decode(rpad(payload, (length(payload) + 3) / 4 * 4, '='),
+                               'base64'), 'UTF8')::json AS told
+      FROM signed
+), version AS (
+    SELECT sequence, at, (told ->> 'version')::bigint AS version, told ->> 'name' AS name,
+           told -> 'unit' ->> 'name' AS unit, told -> 'unit' ->> 'plural' AS plural,
+           told -> 'unit' ->> 'symbol' AS symbol,
+           (told -> 'unit' ->> 'decimals')::integer AS decimals,
+           (told -> 'rates' -> -1 ->> 'version')::bigint AS rate_version,
+           (told -> 'rates' -> -1 ->> 'milliseconds')::bigint AS milliseconds
+      FROM entry
+), beside AS (
+    SELECT *, (name, unit, plural, symbol, milliseconds) IS NOT DISTINCT FROM
+              (lag(name) OVER past, lag(unit) OVER past, lag(plural) OVER past,
+               lag(symbol) OVER past, lag(milliseconds) OVER past) AS is_same
+      FROM version
+    WINDOW past AS (ORDER BY sequence)
+)
+SELECT version, at AS since, name, unit, plural, symbol, decimals, rate_version,
+       milliseconds
+  FROM beside
+ WHERE NOT is_same
+ ORDER BY sequence;

@@ -71,7 +71,8 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer as one of its two members sees it; times are RFC 3339.
 
     ``amount`` is the member's own, minor units, signed; ``state`` is ordered,
-    sent, accepted, cleared or refused; ``told`` says why, and what to do.
+    sent, accepted, cleared or refused; ``told`` says why, and what to do: of a
+    refusal, and of a payment *now* that is not decided although its time is up.
     ``booked_by`` says who ordered it, when the payer did not do it herself.
     ``refund_of`` is the transfer that this one gives back. ``refunded`` is how much
     of this one is given back or on its way back: milliseconds, for they are exact.

@@ -39,7 +39,7 @@ from protocol.peer.clerk import Clerk
 from protocol.peer.courier import Courier
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.words import Language, refusal
+from protocol.peer.web.words import Language, refusal, say
 from protocol.sealing import NONCE_LENGTH, SALT_LENGTH
 from protocol.transfer import Role, State, Transfer
 from protocol.unit import Amount, Quote, quote, quote_for_payer
@@ -274,7 +274,9 @@ class Payments:
             transfer = await self.wait(ordered.transfer, wait_s)
         else:
             transfer = as_ordered(ordered.transfer)
-        return await self.answer(caller, transfer, language, ordered.content)
+        return await self.answer(
+            caller, transfer, language, ordered.content, is_retry=not wait_s
+        )
 
     async def answer(
         self,
@@ -282,6 +284,8 @@ class Payments:
         transfer: Transfer,
         language: Language,
         line: bytes | None = None,
+        *,
+        is_retry: bool = False,
     ) -> TransferAnswer:
         """Word a transfer for its member.
 
@@ -290,6 +294,7 @@ class Payments:
             transfer: as it stands.
             language: the member's.
             line: its content line, where that is at hand.
+            is_retry: an order is answered, the same each time it is given.
         """
         if line is None:
             line = await self._line(transfer)
@@ -309,7 +314,7 @@ class Payments:
             memo=content.memo if content else None,
             deliver=transfer.deliver or None,
             code=transfer.code,
-            told=refusal(transfer.code, language) if transfer.code else None,
+            told=self._told(transfer, language, is_retry=is_retry),
             ordered_at=write_instant(transfer.taken_at),
             decide_by=write_instant(transfer.decide_by),
             decided_at=(
@@ -322,6 +327,19 @@ class Payments:
             booked_by="treasurer" if transfer.author else None,
             refundable=self._refundable(caller, transfer, content),
         )
+
+    def _told(
+        self, transfer: Transfer, language: Language, *, is_retry: bool
+    ) -> str | None:
+        """Say why, and what to do; of what goes as it should, nothing."""
+        if transfer.code:
+            return refusal(transfer.code, language)
+        is_late = (
+            transfer.deliver == "now"
+            and transfer.state not in _ENDED
+            and self._clerk.peer_now(HUB) >= transfer.decide_by
+        )
+        return say("payment.late", language, {}) if is_late and not is_retry else None
 
     def _refundable(
         self, caller: Caller, transfer: Transfer, content: Content | None

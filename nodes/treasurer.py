@@ -12,6 +12,7 @@ from nodes import act_store, member_store
 from nodes.rules import (
     POSTINGS_MAX,
     POSTINGS_MIN,
+    Answer,
     Booked,
     Correction,
     Deed,
@@ -81,6 +82,22 @@ class Treasurer:
             raise Problem(404, "not-found", "This group has no such member.")
         return found
 
+    async def everyone(self) -> list[member_store.Member]:
+        """Give all members, by account, also those who have left."""
+        async with self._database.readers.acquire() as connection:
+            return await member_store.read_members(connection)
+
+    async def newest_member(self) -> member_store.Member | None:
+        """Give who came in last, if anybody did."""
+        members = await self.everyone()
+        return max(members, key=lambda one: one.since, default=None)
+
+    async def answered(self, person: str, key: str) -> Answer | None:
+        """Say how an order under this key was answered before, if one was."""
+        async with self._database.readers.acquire() as connection:
+            found = await member_store.read_answers(connection, [(person, key)])
+        return found.get((person, key))
+
     async def admit(self, member: NewMember) -> None:
         """Open a member's account; again under the same key it is the same account.
 
@@ -120,6 +137,30 @@ class Treasurer:
             )
             await act_store.write(connection, [act], now)
         return f"{self._public_url}/welcome#{code}"
+
+    async def shut_out(self, account: str, author: str) -> tuple[int, bool]:
+        """Let nothing that a member has let anybody in, until she gets a new link.
+
+        Args:
+            account: hers.
+            author: the person who does it.
+
+        Returns:
+            How many sign-ins and links ended, and whether she had a password.
+        """
+        self._clerk.check_may_change()
+        member = await self.member(account)
+        name, now = member.account.account_id, self._clock.now()
+        async with (
+            self._database.desk.acquire() as connection,
+            connection.transaction(),
+        ):
+            ended, had_password = await access_store.shut_out(connection, name)
+            if ended or had_password:
+                details = {"ended": ended, "had_password": had_password}
+                act = NoteAct(author, Deed.SIGN_INS_ENDED, name, details)
+                await act_store.write(connection, [act], now)
+        return ended, had_password
 
     async def change(self, change: MemberChange) -> None:
         """Change what a treasurer decides about a member.

@@ -91,15 +91,15 @@ def read_federation(text: str) -> FederationId:
     return FederationId(text)
 
 
-def _has_hidden_characters(text: str, *, allowed: str = "") -> bool:
-    return any(
-        character not in allowed
-        and (
+def _hidden_character(text: str, *, allowed: str = "") -> str | None:
+    """Name the first character that nobody sees, and its place; ``None``: none is."""
+    for place, character in enumerate(text, 1):
+        if character not in allowed and (
             unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
             or character in _BIDIRECTIONAL
-        )
-        for character in text
-    )
+        ):
+            return f"U+{ord(character):04X} as character {place}"
+    return None
 
 
 def _is_invisible(character: str) -> bool:
@@ -122,7 +122,7 @@ def read_display_name(text: str) -> str:
     if (
         not text.strip()
         or len(text) > DISPLAY_NAME_LENGTH_MAX
-        or _has_hidden_characters(text)
+        or _hidden_character(text) is not None
         or any(map(_is_invisible, text))
         or not unicodedata.is_normalized("NFC", text)
     ):
@@ -152,11 +152,11 @@ def read_reason(text: str) -> str:
 
 def _read_plain_text(text: str, field: str) -> str:
     found = f"{len(text)} characters"
-    if _has_hidden_characters(text, allowed="\n") or not unicodedata.is_normalized(
-        "NFC", text
-    ):
+    hidden = _hidden_character(text, allowed="\n")
+    if hidden is not None or not unicodedata.is_normalized("NFC", text):
+        # Where it stands, and nothing of what stands around it.
         raise MalformedMessageError(
-            field, found, "plain text (NFC) without hidden marks"
+            field, hidden or found, "plain text (NFC) without hidden marks"
         )
     if len(text) > MEMO_LENGTH_MAX or len(text.encode()) > MEMO_BYTES_MAX:
         raise MalformedMessageError(

@@ -65,6 +65,7 @@ class RefusalCode(StrEnum):
     third by the payee's node.
     """
 
+    ACCOUNT_CLOSED = "account-closed"
     ACCOUNT_FROZEN = "account-frozen"
     SAME_ACCOUNT = "same-account"
     AMOUNT_TOO_SMALL = "amount-too-small"

@@ -139,7 +139,9 @@ def may_debit(account: Account, amount: int) -> RefusalCode | None:
         ``None`` when it may, else the first reason in ``RefusalCode`` order.
     """
     assert amount > 0, "callers parse amounts, so zero here is our bug"
-    if account.frozen or account.closed:
+    if account.closed:
+        return RefusalCode.ACCOUNT_CLOSED
+    if account.frozen:
         return RefusalCode.ACCOUNT_FROZEN
     floor = account.floor
     if floor is not None and account.balance - account.held_out - amount < floor:

@@ -46,7 +46,7 @@ def write_refusal(refusal: Refusal) -> bytes:
 
 def with_refusal_words(refusal: Refusal) -> Refusal:
     """Write into a refusal what it proves; raises as ``verify_refusal``."""
-    proven = _prove(refusal, None)
+    proven = prove_refusal(refusal, None)
     return msgspec.structs.replace(refusal, told=describe_refusal(proven))
 
 
@@ -73,13 +73,14 @@ def verify_refusal(raw: bytes, federation: FederationId | None) -> ProvenRefusal
         MalformedMessageError, NotSignedError: the first thing that does not hold.
     """
     refusal = read_refusal(raw)
-    proven = _prove(refusal, federation)
+    proven = prove_refusal(refusal, federation)
     if refusal.told != describe_refusal(proven):
         raise NotSignedError("told: the words do not say what the proofs prove")
     return proven
 
 
-def _prove(refusal: Refusal, federation: FederationId | None) -> ProvenRefusal:
+def prove_refusal(refusal: Refusal, federation: FederationId | None) -> ProvenRefusal:
+    """Do as ``verify_refusal``, but for the words."""
     checkpoint = prove_checkpoint(refusal, federation, "refusal")
     decision = prove_decision(refusal.decision, checkpoint, "refused")
     return ProvenRefusal(

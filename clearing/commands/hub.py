@@ -22,8 +22,9 @@ from protocol.directory import (
 from protocol.errors import InterletsError
 from protocol.instant import Instant, write_instant
 from protocol.keyring import SigningKey, key_hash
+from protocol.link import Link
 from protocol.messages import GroupEntry, HubStatement
-from protocol.peer import access_store, directory_store
+from protocol.peer import access_store, directory_store, link_store
 from protocol.peer import audit as audits
 from protocol.peer.backup import Known, Subject
 from protocol.peer.clerk import PEER_MIGRATIONS
@@ -199,6 +200,7 @@ async def _list_groups(settings: Settings) -> Mapping[str, object]:
         async with database.readers.acquire() as connection:
             directory = await directory_store.read(connection, federation)
             proposals = await proposal_store.read_newest(connection, federation)
+            links, _ = await link_store.read_links(connection, "")
     finally:
         await database.close()
     return {
@@ -206,6 +208,7 @@ async def _list_groups(settings: Settings) -> Mapping[str, object]:
             "name": record.entry.name,
             **_shared(namesakes(directory, group)),
             "state": record.state,
+            **_frozen(links.get(group)),
             "floor_hours": record.floor // HOUR,
             "ceiling_hours": record.ceiling // HOUR,
             "units_per_hour": _per_hour(record.entry),
@@ -219,6 +222,13 @@ async def _list_groups(settings: Settings) -> Mapping[str, object]:
 def _shared(others: list[str]) -> Mapping[str, object]:
     """Warn of other groups that have the same name for people."""
     return {"same_name_as": others} if others else {}
+
+
+def _frozen(link: Link | None) -> Mapping[str, object]:
+    """Tell of a link that has frozen: its group then counts as frozen too."""
+    if link is None or link.trouble is None:
+        return {}
+    return {"link": f"frozen: {link.trouble.value}"}
 
 
 def _per_hour(entry: GroupEntry) -> str:

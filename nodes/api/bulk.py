@@ -114,12 +114,15 @@ class MassRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MassLineAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What would move on an account, minor units; with ``code``, why it may not."""
+    """What would move on an account, minor units; with ``code``, why it may not.
+
+    ``name`` and ``balance_after`` are ``null`` where nobody has this account.
+    """
 
     account: str
     name: str | None
     amount: int
-    balance_after: int
+    balance_after: int | None
     code: str | None
     told: str | None
 

@@ -213,8 +213,11 @@ class EntriesApi:
 
     async def get_entry(self, request: web.Request) -> web.Response:
         """Give one entry."""
-        booked = await self._treasurer.entry(request.match_info["id"])
-        return json_response(_entry_answer(booked))
+        return json_response(await self.entry(request.match_info["id"]))
+
+    async def entry(self, entry_id: str) -> LedgerEntryAnswer:
+        """Give one entry, as answers show it."""
+        return _entry_answer(await self._treasurer.entry(entry_id))
 
     async def post_correction(self, request: web.Request) -> web.Response:
         """Book a counter-entry under an Idempotency-Key."""

@@ -30,8 +30,8 @@ class ExportsApi:
                 method="GET",
                 path="/api/v1/exports/{export}",
                 handler=self.get_export,
-                told="A CSV file of all members, entries, transfers, limits or acts;"
-                " 429 while two are read already.",
+                told="A CSV file of all members, entries, transfers, limits, acts or"
+                " units; 429 while two are read already.",
                 scope="treasurer",
                 answer=str,
                 media_type="text/csv",

@@ -109,6 +109,14 @@ class MembersAnswer(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+class ShutOutAnswer(msgspec.Struct, frozen=True):
+    """How many of a member's sign-ins and links ended; her password too, if any."""
+
+    account: str
+    ended: int
+    had_password: bool
+
+
 class ChangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """All that counted about a member from ``at`` on.
 
@@ -196,6 +204,12 @@ class MembersApi:
                 body=MemberPatch,
                 answer=MemberAnswer,
             ),
+            *self._more_of_one(one),
+        ]
+
+    def _more_of_one(self, one: str) -> list[Route]:
+        """List what is about how a member comes in, and what was decided on her."""
+        return [
             Route(
                 method="POST",
                 path=f"{one}/sign-in",
@@ -204,6 +218,15 @@ class MembersApi:
                 scope="treasurer",
                 answer=SignInAnswer,
                 status=201,
+            ),
+            Route(
+                method="DELETE",
+                path=f"{one}/sign-ins",
+                handler=self.delete_member_sign_ins,
+                told="Let nothing that a member has let anybody in, her password"
+                " neither: her telephone was stolen.",
+                scope="treasurer",
+                answer=ShutOutAnswer,
             ),
             Route(
                 method="GET",
@@ -233,11 +256,28 @@ class MembersApi:
             cursor=members[-1].account.account_id if full else None,
         )
 
+    async def named(self, text: str) -> MembersAnswer:
+        """Give all members whose name or account holds a text, by account."""
+        sought = text.casefold()
+        members = [
+            member
+            for member in await self._treasurer.everyone()
+            if sought in f"{member.name} {member.account.account_id}".casefold()
+        ]
+        lines = [MemberLineAnswer(**_fields(member)) for member in members]
+        return MembersAnswer(members=lines, unit=self._unit(), cursor=None)
+
     async def post_member(self, request: web.Request) -> web.Response:
         """Admit a member under an Idempotency-Key."""
         key = idempotency_key(request)
         asked = await read_json(request, _member_decoder)
         person = caller_of(request).person_id
+        return json_response(await self.admit(person, key, asked), status=201)
+
+    async def admit(
+        self, person: str, key: str, asked: MemberRequest
+    ) -> AdmittedAnswer:
+        """Admit a member in a treasurer's name, and make her sign-in link."""
         meant = ["member", *msgspec.structs.astuple(asked)]
         await self._treasurer.admit(
             NewMember(
@@ -252,17 +292,28 @@ class MembersApi:
         )
         sign_in = await self._treasurer.invite(asked.account, person)
         member = await self._treasurer.member(asked.account)
-        answer = AdmittedAnswer(**_fields(member), unit=self._unit(), sign_in=sign_in)
-        return json_response(answer, status=201)
+        return AdmittedAnswer(**_fields(member), unit=self._unit(), sign_in=sign_in)
 
     async def get_member(self, request: web.Request) -> web.Response:
         """Give one member."""
-        return await self._answer(request.match_info["account"])
+        return json_response(await self.member(request.match_info["account"]))
+
+    async def member(self, account: str) -> MemberAnswer:
+        """Give one member, as answers show her."""
+        member = await self._treasurer.member(account)
+        return MemberAnswer(**_fields(member), unit=self._unit())
 
     async def patch_member(self, request: web.Request) -> web.Response:
         """Change what a treasurer decides about a member."""
-        account = request.match_info["account"]
         asked = await read_json(request, _patch_decoder)
+        person = caller_of(request).person_id
+        account = request.match_info["account"]
+        return json_response(await self.change(person, account, asked))
+
+    async def change(
+        self, person: str, account: str, asked: MemberPatch
+    ) -> MemberAnswer:
+        """Change a member in a treasurer's name; gives her as she then is."""
         wished = {
             name: getattr(asked, name)
             for name in Standing.__struct_fields__
@@ -282,11 +333,10 @@ class MembersApi:
             wished["to_fund"] = new_id()
         # Whoever asks for a name that can be none is told as for any unknown one.
         found = await self._treasurer.member(account)
-        author = caller_of(request).person_id
         await self._treasurer.change(
-            MemberChange(account_id=found.account.account_id, author=author, **wished)
+            MemberChange(account_id=found.account.account_id, author=person, **wished)
         )
-        return await self._answer(account)
+        return await self.member(account)
 
     async def post_sign_in(self, request: web.Request) -> web.Response:
         """Make a new one-time link for a member."""
@@ -295,27 +345,33 @@ class MembersApi:
         )
         return json_response(SignInAnswer(sign_in), status=201)
 
+    async def delete_member_sign_ins(self, request: web.Request) -> web.Response:
+        """Sign a member out everywhere."""
+        account = request.match_info["account"]
+        person = caller_of(request).person_id
+        ended, had_password = await self._treasurer.shut_out(account, person)
+        return json_response(ShutOutAnswer(account, ended, had_password))
+
     async def get_changes(self, request: web.Request) -> web.Response:
         """Give a page of what was decided about a member."""
         query = read_query(request, PageQuery)
-        member = await self._treasurer.member(request.match_info["account"])
+        account = request.match_info["account"]
+        return json_response(await self.changes(account, query))
+
+    async def changes(self, account: str, query: PageQuery) -> ChangesAnswer:
+        """Give a page of what was decided about a member, as answers show it."""
+        member = await self._treasurer.member(account)
         before = NEWEST if query.cursor is None else int(query.cursor)
         async with self._database.readers.acquire() as connection:
             changes = await member_store.read_changes(
                 connection, member.account.account_id, before, query.page_size
             )
         full = len(changes) == query.page_size
-        return json_response(
-            ChangesAnswer(
-                changes=[_change_answer(change) for change in changes],
-                unit=self._unit(),
-                cursor=str(changes[-1].number) if full else None,
-            )
+        return ChangesAnswer(
+            changes=[_change_answer(change) for change in changes],
+            unit=self._unit(),
+            cursor=str(changes[-1].number) if full else None,
         )
-
-    async def _answer(self, account: str) -> web.Response:
-        member = await self._treasurer.member(account)
-        return json_response(MemberAnswer(**_fields(member), unit=self._unit()))
 
     def _unit(self) -> UnitAnswer:
         return unit_answer(self._payments.own_record())

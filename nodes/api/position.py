@@ -34,14 +34,18 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``position`` is what our own ledger says, ``by_decisions`` what the decisions come
     to that the hub has signed; they are the same, or ``agrees`` is false and people
-    must look. ``floor``, ``ceiling`` and ``state`` are the hub's. ``may_go_out`` and
+    must look. ``agrees`` is ``null`` as long as something may be missing in both: while
+    this server, restored, has not compared, or its link is frozen. ``waits_for`` says
+    with whom, and how that link stands; else it is empty. ``floor``, ``ceiling`` and
+    ``state`` are the hub's. ``may_go_out`` and
     ``may_come_in`` are not yet decided; neither counts in the position.
     """
 
     group: str
     position: int
     by_decisions: int
-    agrees: bool
+    agrees: bool | None
+    waits_for: dict[str, str]
     may_go_out: int
     may_come_in: int
     floor: int
@@ -146,18 +150,23 @@ class PositionApi:
             clearing = await member_store.read_clearing(connection)
             newest = await member_store.read_newest(connection)
             moved = await transfer_store.read_moved(connection)
+        link, waits_for = self._clerk.link(HUB), self._clerk.waits_for()
+        if link.trouble is not None:
+            waits_for[HUB] = link_state(link)
+        is_waiting = self._clerk.restored is not None or bool(waits_for)
         return json_response(
             PositionAnswer(
                 group=self._house.own,
                 position=-clearing,
                 by_decisions=moved.decided,
-                agrees=-clearing == moved.decided,
+                agrees=None if is_waiting else -clearing == moved.decided,
+                waits_for=waits_for,
                 may_go_out=moved.out,
                 may_come_in=moved.in_,
                 floor=record.floor,
                 ceiling=record.ceiling,
                 state=record.state,
-                link=link_state(self._clerk.link(HUB)),
+                link=link_state(link),
                 newest_decision=newest,
                 mirrored_decision=self._house.mirrored,
             )

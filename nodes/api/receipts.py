@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from aiohttp import web
 
-from nodes.evidence import NodeEvidence
+from nodes.evidence import NodeEvidence, OwnReceipt
 from nodes.hub_reader import HubReader
 from nodes.member_store import Membership
 from nodes.payments import Payments
@@ -31,7 +31,6 @@ from protocol.receipt import (
     RECEIPT_LENGTH_MAX,
     Proven,
     Receipt,
-    prove_receipt,
     read_receipt,
     verify_receipt,
     with_words,
@@ -131,11 +130,11 @@ class ReceiptApi:
             told = "A payment has a refusal once the hub has refused it."
             raise Problem(404, "no-refusal", told)
         async with self._database.readers.acquire() as connection:
-            refusal = await self._evidence.find_refusal(connection, transfer)
-        if refusal is None:
+            found = await self._evidence.find_refusal(connection, transfer)
+        if found is None:
             told = "This node has not yet found the decision in the hub's log."
             raise _not_proved(told)
-        return _file(write_refusal(refusal), REFUSAL_TYPE, transfer)
+        return _file(write_refusal(found.refusal), REFUSAL_TYPE, transfer)
 
     async def _receipt(self, transfer: Transfer) -> Receipt:
         """Give the hub's receipt, or else ours; each is proved here first."""
@@ -147,7 +146,7 @@ class ReceiptApi:
             ):
                 path = f"evidence/{transfer.transfer_id}"
                 raw = await hub.fetch(path, RECEIPT_LENGTH_MAX)
-            theirs = verify_receipt(raw, self._federation)
+            theirs = await asyncio.to_thread(verify_receipt, raw, self._federation)
             receipt = read_receipt(raw)
             if own is not None:
                 await self._compare(own, theirs, raw)
@@ -155,25 +154,24 @@ class ReceiptApi:
         except (PeerError, OutageError, TimeoutError) as error:
             if own is not None:
                 _LOG.info("a receipt without the hub: %s", error)
-                return own
+                return own.receipt
             if not isinstance(error, PeerError):
                 raise
             told = f"What the hub sent does not prove the payment: {error}"
             raise _not_proved(told) from None
         return receipt
 
-    async def _own(self, transfer: Transfer) -> Receipt | None:
+    async def _own(self, transfer: Transfer) -> OwnReceipt | None:
         """Give the receipt that this node can prove by itself."""
         async with self._database.readers.acquire() as connection:
             try:
-                receipt = await self._evidence.find(connection, transfer)
-                if receipt is not None:
-                    proven = prove_receipt(receipt, self._federation)
-                    self._check(receipt, proven, transfer)
+                found = await self._evidence.find(connection, transfer)
+                if found is not None:
+                    self._check(found.receipt, found.proven, transfer)
             except PeerError as error:
                 _LOG.error("what is kept of %s: %s", transfer.transfer_id, error)
                 return None
-        return receipt
+        return found
 
     def _check(self, receipt: Receipt, proven: Proven, transfer: Transfer) -> None:
         """Check that a proven receipt is about this payment; raises ``PeerError``."""
@@ -182,15 +180,15 @@ class ReceiptApi:
         if found != (transfer.transfer_id, transfer.prepare, transfer.answer):
             raise NotSignedError("it is about another payment")
 
-    async def _compare(self, own: Receipt, theirs: Proven, raw: bytes) -> None:
+    async def _compare(self, own: OwnReceipt, theirs: Proven, raw: bytes) -> None:
         """Call people when the hub proves another decision than it told us."""
-        lie = find_contradiction(prove_receipt(own, self._federation), theirs)
+        lie = find_contradiction(own.proven, theirs)
         if lie is not None:
             await self._clerk.take(
                 Distrust(
                     about=HUB,
                     told=lie,
-                    ours=write_receipt(own).decode(),
+                    ours=write_receipt(own.receipt).decode(),
                     theirs=raw.decode(),
                 )
             )
@@ -200,7 +198,8 @@ class ReceiptApi:
         async with self._database.readers.acquire() as connection:
             line = await transfer_store.read_content(connection, transfer.content)
         content = None if line is None else line.decode("utf-8")
-        return with_words(msgspec.structs.replace(receipt, content=content))
+        whole = msgspec.structs.replace(receipt, content=content)
+        return await asyncio.to_thread(with_words, whole)
 
 
 def _file(raw: bytes, media_type: str, transfer: Transfer) -> web.Response:

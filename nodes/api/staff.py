@@ -172,18 +172,19 @@ class StaffApi:
 
     async def get_acts(self, request: web.Request) -> web.Response:
         """Give a page of what was done."""
-        query = read_query(request, ActsQuery)
+        return json_response(await self.acts(read_query(request, ActsQuery)))
+
+    async def acts(self, query: ActsQuery) -> ActsAnswer:
+        """Give a page of what was done, as answers show it."""
         before = NEWEST if query.cursor is None else int(query.cursor)
         async with self._database.readers.acquire() as connection:
             acts = await act_store.read_page(
                 connection, before, query.page_size, query.about, query.author
             )
         full = len(acts) == query.page_size
-        return json_response(
-            ActsAnswer(
-                acts=[_act(act) for act in acts],
-                cursor=str(acts[-1].number) if full else None,
-            )
+        return ActsAnswer(
+            acts=[_act(act) for act in acts],
+            cursor=str(acts[-1].number) if full else None,
         )
 
     async def get_people(self, _request: web.Request) -> web.Response:

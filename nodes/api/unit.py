@@ -6,15 +6,17 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from nodes import export_store
 from nodes.proposals import Proposals
 from nodes.rules import Proposal, ProposalState, Wish
 from protocol.errors import ItemRefusalCode
 from protocol.instant import write_instant
+from protocol.peer.database import Database
 from protocol.peer.web.problems import language_of
 from protocol.peer.web.requests import caller_of, json_response, read_json
 from protocol.peer.web.routes import Route
 from protocol.peer.web.units import RateAnswer, UnitAnswer
-from protocol.peer.web.words import refusal
+from protocol.peer.web.words import Language, refusal
 from protocol.unit import DECIMALS_MAX, PER_HOUR_MAX
 
 
@@ -61,6 +63,22 @@ class OwnUnitAnswer(msgspec.Struct, frozen=True, kw_only=True):
     proposal: ProposalAnswer | None
 
 
+class PastUnitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit and rate that counted from ``since``, when the hub decided it."""
+
+    version: int
+    since: str
+    name: str
+    unit: UnitAnswer
+    rate: RateAnswer
+
+
+class UnitsAnswer(msgspec.Struct, frozen=True):
+    """Every unit and rate that the group has had; the last is what counts."""
+
+    units: list[PastUnitAnswer]
+
+
 _decoder = msgspec.json.Decoder(UnitRequest)
 
 
@@ -69,10 +87,12 @@ class UnitApi:
 
     Args:
         proposals: what the group has asked for.
+        database: read only here.
     """
 
-    def __init__(self, proposals: Proposals) -> None:
+    def __init__(self, proposals: Proposals, database: Database) -> None:
         self._proposals = proposals
+        self._database = database
 
     def routes(self) -> list[Route]:
         """List the routes."""
@@ -97,11 +117,19 @@ class UnitApi:
                 status=202,
                 also=(200,),
             ),
+            Route(
+                method="GET",
+                path="/api/v1/group/units",
+                handler=self.get_units,
+                told="Every unit and rate that the group has had, from when on.",
+                scope="treasurer",
+                answer=UnitsAnswer,
+            ),
         ]
 
     async def get_proposal(self, request: web.Request) -> web.Response:
         """Give what counts, and what was asked."""
-        return json_response(self._answer(request))
+        return json_response(self.own_unit(language_of(request)))
 
     async def post_proposal(self, request: web.Request) -> web.Response:
         """Ask the hub; the same wish again is the same proposal."""
@@ -109,9 +137,30 @@ class UnitApi:
         wish = Wish(**msgspec.structs.asdict(asked))
         author = caller_of(request).person_id
         proposal = await self._proposals.ask(wish, author)
-        return json_response(self._answer(request), 200 if proposal is None else 202)
+        answer = self.own_unit(language_of(request))
+        return json_response(answer, 200 if proposal is None else 202)
 
-    def _answer(self, request: web.Request) -> OwnUnitAnswer:
+    async def get_units(self, _request: web.Request) -> web.Response:
+        """Give former units and rates, and what counts now."""
+        async with self._database.readers.acquire() as connection:
+            units = await export_store.read_units(connection)
+        return json_response(
+            UnitsAnswer(
+                [
+                    PastUnitAnswer(
+                        version=one.version,
+                        since=one.since,
+                        name=one.name,
+                        unit=UnitAnswer.of(one.unit),
+                        rate=RateAnswer.of(one.rate, one.unit.decimals),
+                    )
+                    for one in units
+                ]
+            )
+        )
+
+    def own_unit(self, language: Language) -> OwnUnitAnswer:
+        """Give what counts, and what was asked, as answers show it."""
         entry = self._proposals.own_record().entry
         newest = self._proposals.newest()
         return OwnUnitAnswer(
@@ -120,14 +169,14 @@ class UnitApi:
             name=entry.name,
             unit=UnitAnswer.of(entry.unit),
             rate=RateAnswer.of(entry.rates[-1], entry.unit.decimals),
-            proposal=None if newest is None else _proposal(newest, request),
+            proposal=None if newest is None else _proposal(newest, language),
         )
 
 
-def _proposal(proposal: Proposal, request: web.Request) -> ProposalAnswer:
+def _proposal(proposal: Proposal, language: Language) -> ProposalAnswer:
     told, answered_at = None, proposal.answered_at
     if proposal.state is ProposalState.REFUSED:
-        told = refusal(ItemRefusalCode.NOT_APPROVED, language_of(request))
+        told = refusal(ItemRefusalCode.NOT_APPROVED, language)
     entry = proposal.entry
     return ProposalAnswer(
         number=proposal.number,

@@ -14,7 +14,10 @@ def show_position(
     settings: Settings, _chosen: argparse.Namespace
 ) -> Mapping[str, object]:
     """Show the position by the own ledger and by the hub's decisions, milliseconds."""
-    return ask(settings, STAFF, "GET", "/api/v1/group/position")
+    told = dict(ask(settings, STAFF, "GET", "/api/v1/group/position"))
+    if not told["waits_for"]:
+        del told["waits_for"]
+    return told
 
 
 def list_undecided(

@@ -2,31 +2,28 @@
 
 import argparse
 import asyncio
-import csv
 import gc
 import hashlib
 import os
-import secrets
 import sys
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from nodes import app, import_store, member_store
+from nodes import app, member_store
 from nodes.house import NodeHouse
 from nodes.imports import eland, elas, reading
 from nodes.imports.outcome import Listener, Notes, OldBooks
-from nodes.imports.plan import Choices, Draw, Plan, make_plan
+from nodes.imports.plan import Choices, Plan, make_plan
 from nodes.member_store import Membership
-from nodes.rules import ImportRun, MoveIn, MoveInRefusal, NotMovedIn, refuse_move_in
+from nodes.moving import draw, foresee, is_same, worded
+from nodes.rules import ImportRun, MoveIn, NotMovedIn
 from protocol.address import FederationId
-from protocol.base64url import write_base64url
 from protocol.directory import read_entry
 from protocol.errors import InterletsError
 from protocol.instant import write_instant
-from protocol.peer import access_store, ledger_store, runner
+from protocol.peer import access_store, csv_text, runner
 from protocol.peer.clock import Clock
 from protocol.peer.command_line import DataError, Progress
 from protocol.peer.database import Database
@@ -36,8 +33,6 @@ from protocol.peer.settings import Settings
 from protocol.peer.web.sign_in import MEMBER_SCOPES
 from protocol.unit import write_amount
 
-#: A spreadsheet would take what begins so for a formula.
-_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 #: What of the whole work each part is, for the bar.
 _READ, _COMPARED, _DECIDED = 0.35, 0.45, 0.75
 
@@ -86,25 +81,28 @@ async def _write_sign_ins(
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise DataError(f"{path}: cannot be made anew: {error.strerror}") from None
-    with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+    with os.fdopen(number, "wb") as file:
         now = Clock(settings.test.clock_offset_ms).now()
         async with database.desk.acquire() as connection, connection.transaction():
             accounts = await access_store.read_outside(connection)
-            codes, until = await access_store.invite_members(
+            codes, until, ended = await access_store.invite_members(
                 connection, accounts, MEMBER_SCOPES, now
             )
             names = await member_store.read_names(connection, accounts)
-        writer = csv.writer(file)
-        writer.writerow(["account", "name", "sign_in", "until"])
-        for account, code in codes.items():
-            link = f"{settings.server.public_url}/welcome#{code}"
-            row = (account, names[account], link, write_instant(until))
-            writer.writerow([_no_formula(text) for text in row])
-    return {"sign_ins": len(codes), "file": str(path), "until": write_instant(until)}
-
-
-def _no_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_BEGINS) else text
+        file.write(csv_text.write_header(["account", "name", "sign_in", "until"]))
+        welcome = f"{settings.server.public_url}/welcome"
+        file.write(
+            csv_text.write_rows(
+                (account, names[account], f"{welcome}#{code}", write_instant(until))
+                for account, code in codes.items()
+            )
+        )
+    written = {"sign_ins": len(codes), "file": str(path), "until": write_instant(until)}
+    if ended:
+        # Whoever was given one of those must hear of it.
+        told = f"{ended}, made before and never used, count no more"
+        written["earlier_links"] = told
+    return written
 
 
 class _Move:
@@ -128,14 +126,14 @@ class _Move:
             order = plan.order
             assert order is not None, "findings have been told"
             house = NodeHouse(load_keys(app.keys_folder(self._settings)), joined)
-            refusal = await _look(house, database, order)
+            refusal = await foresee(house, database, order)
         finally:
             await database.close()
         report = self._report(plan, _decimals(joined))
         if not self._chosen.confirm:
-            if refusal is not None and not _is_same(refusal, order):
-                raise NotMovedInError(_worded(refusal))
-            done = _worded(refusal) if refusal else "nothing yet; for all of it add"
+            if refusal is not None and not is_same(refusal, order):
+                raise NotMovedInError(worded(refusal))
+            done = worded(refusal) if refusal else "nothing yet; for all of it add"
             return {**report, "imported": done if refusal else f"{done} --confirm"}
         return await self._bring_in(house, order, plan)
 
@@ -152,11 +150,10 @@ class _Move:
             to_fund=chosen.difference_to_fund,
             beyond_limits=chosen.keep_beyond_limits,
         )
-        draw = Draw(lambda: str(uuid.uuid4()), _draw_salt)
         digest = self._digest.hexdigest()
         watch = self._part(_READ, _COMPARED)
         now = Clock(self._settings.test.clock_offset_ms).now()
-        plan = make_plan(books, choices, decimals, digest, draw, now, notes, watch)
+        plan = make_plan(books, choices, decimals, digest, draw(), now, notes, watch)
         if notes.many:
             raise DataError(notes.told() + "\nnothing was imported")
         return plan
@@ -179,15 +176,20 @@ class _Move:
                 f"{path.name}, line 1: found other columns; expected eLAND's zip, or "
                 "eLAS's file of members with a column letscode"
             )
-        transactions, balances = (self._given(one) for one in lists)
+        transactions = self._given(chosen.transactions)
+        balances = self._given(chosen.balances, is_typed=True)
         users = elas.Given(path.name, text)
         return elas.read_books(users, transactions, balances, decimals, notes, watch)
 
-    def _given(self, file: str | None) -> elas.Given | None:
+    def _given(self, file: str | None, *, is_typed: bool = False) -> elas.Given | None:
         if file is None:
             return None
         path = Path(file)
-        text = reading.read_text(self._bytes(path), path.name, self._chosen.encoding)
+        data = self._bytes(path)
+        if is_typed and data and not data.endswith(b"\n"):
+            # An editor may leave the last line open; a program's file is cut off.
+            data += b"\n"
+        text = reading.read_text(data, path.name, self._chosen.encoding)
         return elas.Given(path.name, text)
 
     def _bytes(self, path: Path) -> bytes:
@@ -254,57 +256,14 @@ class _Move:
                     "skipped": len(plan.lines) - members,
                     "entries": entries,
                 }
-            case NotMovedIn() if _is_same(outcome, order):
-                return {"imported": _worded(outcome)}
+            case NotMovedIn() if is_same(outcome, order):
+                return {"imported": worded(outcome)}
             case NotMovedIn():
-                raise NotMovedInError(_worded(outcome))
+                raise NotMovedInError(worded(outcome))
             case _:
                 raise AssertionError(f"a move cannot end in {outcome!r}")
-
-
-async def _look(
-    house: NodeHouse, database: Database, order: MoveIn
-) -> NotMovedIn | None:
-    """Say whether the group could move in now, by the rule that will decide it."""
-    view = house.begin("")
-    async with database.readers.acquire() as connection:
-        view.moved_in = await import_store.read_run(connection)
-        view.has_entries = await ledger_store.read_sequence(connection) > 0
-        accounts = await ledger_store.read_accounts(
-            connection, [member.account_id for member in order.members]
-        )
-    view.accounts = {account.account_id: account for account in accounts}
-    return refuse_move_in(view, order)
-
-
-def _is_same(refusal: NotMovedIn, order: MoveIn) -> bool:
-    """Say whether these very files were brought in before."""
-    return refusal.before is not None and refusal.before.digest == order.digest
-
-
-def _worded(refusal: NotMovedIn) -> str:
-    match refusal.code:
-        case MoveInRefusal.MOVED_IN_BEFORE:
-            before = refusal.before
-            assert before is not None, "it says what was brought in"
-            return (
-                f"nothing: a group was brought in here on {write_instant(before.at)}, "
-                f"{before.members} members and {before.entries} entries; that is "
-                "possible once"
-            )
-        case MoveInRefusal.LEDGER_HAS_ENTRIES:
-            return (
-                "nothing: this ledger has entries already; a group is brought in "
-                "before anything is booked"
-            )
-        case MoveInRefusal.NAME_TAKEN:
-            return f"nothing: the account {refusal.account_id} is there already"
 
 
 def _decimals(joined: Membership) -> int:
     entry = read_entry(joined.entry, FederationId(joined.federation))
     return entry.unit.decimals
-
-
-def _draw_salt() -> str:
-    return write_base64url(secrets.token_bytes(16))

@@ -104,6 +104,13 @@ def sign_in_member(
     return ask(settings, STAFF, "POST", f"{_path(chosen)}/sign-in")
 
 
+def sign_out_member(
+    settings: Settings, chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """Let nothing that a member has let anybody in any more."""
+    return ask(settings, STAFF, "DELETE", f"{_path(chosen)}/sign-ins")
+
+
 def list_changes(
     settings: Settings, chosen: argparse.Namespace
 ) -> Mapping[str, object]:
@@ -166,10 +173,14 @@ def _foreseen(answer: Mapping[str, Any]) -> Mapping[str, object]:
     """Say a line for each member; exit code 1 when somebody stands in the way."""
     told: dict[str, object] = {
         line["account"]: {
-            "name": line["name"],
-            "amount": line["amount"],
-            "balance_after": line["balance_after"],
-            **({"refused": line["code"]} if line["code"] else {}),
+            name: line[key]
+            for name, key in (
+                ("name", "name"),
+                ("amount", "amount"),
+                ("balance_after", "balance_after"),
+                ("refused", "code"),
+            )
+            if line[key] is not None
         }
         for line in answer["lines"]
     }
@@ -210,14 +221,17 @@ def read_accounts(text: str, name: str) -> list[str]:
     """
     lines = text.splitlines()
     if not lines or lines[0].strip() != "account":
-        raise DataError(f"{name}, line 1: expected account")
-    found = []
+        found = lines[0][:80] if lines else ""
+        raise DataError(f"{name}, line 1: found {found!r}; expected account")
+    accounts = []
     for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
+            continue
         try:
-            found.append(str(read_account(line.strip())))
+            accounts.append(str(read_account(line.strip())))
         except MalformedMessageError as error:
             raise DataError(f"{name}, line {number}: {error}") from None
-    return found
+    return accounts
 
 
 def read_postings(text: str, name: str) -> list[dict[str, object]]:
@@ -229,9 +243,13 @@ def read_postings(text: str, name: str) -> list[dict[str, object]]:
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     postings: list[dict[str, object]] = []
     try:
-        if next(rows, []) != ["account", "amount"]:
-            raise DataError(f"{name}, line 1: expected account,amount")
+        header = ",".join(next(rows, []))
+        if header != "account,amount":
+            found = f"found {header[:80]!r}"
+            raise DataError(f"{name}, line 1: {found}; expected account,amount")
         for row in rows:
+            if not any(row):
+                continue
             where = f"{name}, line {rows.line_num}"
             if len(row) != 2:
                 raise DataError(f"{where}: found {len(row)} columns; expected 2")

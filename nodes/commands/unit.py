@@ -17,6 +17,21 @@ def show(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object
     return _told(ask(settings, STAFF, "GET", _PATH))
 
 
+def list_units(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object]:
+    """List every unit and rate that the group has had, oldest first."""
+    answer: Mapping[str, Any] = ask(settings, STAFF, "GET", "/api/v1/group/units")
+    return {
+        f"version {one['version']}": {
+            "since": one["since"],
+            "units_per_hour": one["rate"]["per_hour"],
+            "minutes_per_unit": one["rate"]["minutes_per_unit"],
+            "unit": one["unit"]["name"],
+            "name": one["name"],
+        }
+        for one in answer["units"]
+    }
+
+
 def change(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Ask the hub for another rate or other words; the regional admin decides."""
     given = {name: getattr(chosen, name) for name in _WISHES}

@@ -7,6 +7,7 @@ there, or from a list ``letscode,saldo`` that the treasurer writes. An older
 ``export_users.php`` has no ``maxlimit``, a newer one a space before it.
 """
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -33,6 +34,7 @@ from nodes.imports.reading import Table, read_quoted_table, read_table, told_row
 TRANSACTIONS_MAX = 5000
 _USERS = [["letscode"], ["name"], ["accountrole"], ["status"], ["minlimit"]]
 _TRANSACTIONS = [["Datum"], ["Van"], ["Aan"], ["Bedrag"], ["Dienst"]]
+_EMPTY_END = re.compile(r"\n[\s,]*\Z")
 _BALANCES = [["letscode", "code"], ["saldo", "balance"]]
 
 
@@ -125,7 +127,9 @@ def _with_balances(
     accounts: Sequence[OldAccount], given: Given, decimals: int, notes: Notes
 ) -> list[OldAccount]:
     """Give each account the balance that the list says."""
-    table = _table(given, notes, _BALANCES)
+    # Typed by a person: below the last row a spreadsheet may leave empty ones.
+    text = _EMPTY_END.sub("\n", given.text)
+    table = _table(Given(given.file, text), notes, _BALANCES)
     if table is None:
         return list(accounts)
     code_at = table.columns.get("letscode", table.columns.get("code", 0))

@@ -49,6 +49,9 @@ def read_limits(text: str) -> tuple[list[LimitLine], list[UnreadLine]]:
             expected = "account,floor,ceiling in line 1"
             raise MalformedMessageError("csv", ",".join(header), expected)
         for row in rows:
+            if not any(row):
+                # Spreadsheets end a table with such lines, with or without commas.
+                continue
             try:
                 good.append(_read_line(header, row, rows.line_num))
             except MalformedMessageError as error:

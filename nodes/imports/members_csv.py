@@ -48,6 +48,8 @@ def read_members(text: str, name: str) -> list[MemberLine]:
                 f"expected {','.join(COLUMNS)}"
             )
         for row in rows:
+            if not any(row):
+                continue
             where = f"{name}, line {rows.line_num}"
             line = _read_line(row, where)
             if line.member.account_id in members:

@@ -250,6 +250,9 @@ def _balances(
     if choices.without_balances:
         return zeros, ["every account begins at 0, as was asked"]
     if books.transactions is None:
+        if notes.many:
+            # They may have been given, in rows of which none could be read.
+            return zeros, []
         expected = "some: give --transactions or --balances, or --without-balances"
         notes.note(whole, "no balances", expected)
         return zeros, []

@@ -240,7 +240,11 @@ def _columns(
     for choices in needed:
         if not any(name in names for name in choices):
             expected = f"a column {' or '.join(choices)}, separated by commas"
-            notes.note(place, f"{len(names)} columns without it", expected)
+            found = f"{len(names)} columns without it"
+            if len(names) == 1 and ";" in names[0]:
+                # As a spreadsheet saves where a comma stands in numbers.
+                found = "semicolons between columns"
+            notes.note(place, found, expected)
             return None
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -249,8 +253,16 @@ def _columns(
     return {name: number for number, name in enumerate(names)}
 
 
-def read_zip(data: bytes, file: str, wanted: Collection[str]) -> dict[str, bytes]:
+def read_zip(
+    data: bytes, file: str, wanted: Collection[str], most: int | None = None
+) -> dict[str, bytes]:
     """Unpack the tables that are wanted, into memory and within bounds.
+
+    Args:
+        data: of the zip.
+        file: its name.
+        wanted: names of tables.
+        most: bytes of all of them unpacked; ``None``: as the command takes.
 
     Raises:
         DataError: no sound zip, a name that is a path elsewhere, a table twice, or
@@ -260,10 +272,10 @@ def read_zip(data: bytes, file: str, wanted: Collection[str]) -> dict[str, bytes
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = _entries(archive, file)
             found = {}
-            room = UNPACKED_LENGTH_MAX
+            room = most = UNPACKED_LENGTH_MAX if most is None else most
             for table in wanted:
                 if table in entries:
-                    found[table] = _unpack(archive, entries[table], file, room)
+                    found[table] = _unpack(archive, entries[table], file, room, most)
                     room -= len(found[table])
             return found
     except _UNSOUND as error:
@@ -300,7 +312,7 @@ def _entries(archive: zipfile.ZipFile, file: str) -> dict[str, zipfile.ZipInfo]:
 
 
 def _unpack(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: str, room: int
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: str, room: int, most: int
 ) -> bytes:
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise NotImplementedError(f"method {entry.compress_type}")
@@ -311,10 +323,10 @@ def _unpack(
             parts.append(part)
             length += len(part)
             if length > room:
-                most = UNPACKED_LENGTH_MAX // _MEBIBYTE
+                told = f"{most // _MEBIBYTE} MiB"
                 raise DataError(
-                    f"{file}: found tables of more than {most} MiB in it; expected at "
-                    f"most {most} MiB"
+                    f"{file}: found tables of more than {told} in it; expected at "
+                    f"most {told}"
                 )
     return b"".join(parts)
 

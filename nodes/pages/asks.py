@@ -91,7 +91,6 @@ class AskPages:
         return self._pages.show(
             request,
             "pay-me.html",
-            status=422 if errors else 200,
             unit=self._drafts.own_unit(),
             errors=errors,
             memo_max=ASK_MEMO_LENGTH_MAX,

@@ -236,7 +236,9 @@ class Drafts:
         account = await self._accounts.account(caller)
         own = self._payments.own_record()
         way = ""
-        if account.state != "active":
+        if account.state == "closed":
+            way = RefusalCode.ACCOUNT_CLOSED
+        elif account.state == "frozen":
             way = RefusalCode.ACCOUNT_FROZEN
         elif account.available is not None and quote.payer_amount > account.available:
             way = RefusalCode.PAYER_FLOOR

@@ -84,13 +84,12 @@ class PayPages:
         *,
         problem: Problem | None = None,
         choices: list[PayeeAnswer] | None = None,
-        status: int = 200,
     ) -> web.Response:
         code = problem.code if problem else None
         return self._pages.show_form(
             request,
             "pay.html",
-            status=problem.status if problem else status,
+            status=_status(problem),
             fields=fields,
             error=self._told(request, problem),
             choices=choices or [],
@@ -140,7 +139,6 @@ class PayPages:
         payee: Payee,
         *,
         problem: Problem | None = None,
-        status: int = 200,
     ) -> web.Response:
         extra = problem.extra if problem else {}
         kind = problem.kind if problem else ""
@@ -152,7 +150,7 @@ class PayPages:
         return self._pages.show_form(
             request,
             "amount.html",
-            status=problem.status if problem else status,
+            status=_status(problem),
             payee=payee,
             own=self._drafts.own_unit(),
             own_rate=own.rate,
@@ -204,7 +202,7 @@ class PayPages:
         return self._pages.show(
             request,
             "confirm.html",
-            status=problem.status if problem else 200,
+            status=_status(problem),
             draft=draft,
             quote=draft.quote,
             key=fields.key,
@@ -277,6 +275,16 @@ class PayPages:
         if kind in words.sentences(language):
             return words.say(kind, language, problem.extra)
         return words.problem(problem.status, problem.kind, language)
+
+
+def _status(problem: Problem | None) -> int:
+    """Say with what a form is answered that has a sentence beside a field.
+
+    It is the page that was asked for. Browsers complain to themselves of every other
+    status, as of something broken; what is not hers to see is not there all the same.
+    """
+    is_nothing = problem is not None and problem.kind == "not-found"
+    return 404 if is_nothing else 200
 
 
 def _beside(error: Problem | MalformedMessageError, field: str) -> Problem:

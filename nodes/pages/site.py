@@ -11,17 +11,29 @@ from nodes.api.members import MembersApi
 from nodes.api.news import News
 from nodes.api.payees import PayeeApi
 from nodes.api.receipts import ReceiptApi
+from nodes.api.staff import StaffApi
+from nodes.api.unit import UnitApi
 from nodes.asks import Asks
+from nodes.bulk import Bulk
 from nodes.house import NodeHouse
 from nodes.pages.account import AccountPages
+from nodes.pages.admitting import AdmittingPages
 from nodes.pages.asks import AskPages
 from nodes.pages.drafts import Drafts
+from nodes.pages.entries import EntryPages
+from nodes.pages.handover import Handover
+from nodes.pages.members import MemberPages
 from nodes.pages.pay import PayPages
 from nodes.pages.payment import PaymentPages
+from nodes.pages.people import PeoplePages
 from nodes.pages.profile import ProfilePages
 from nodes.pages.treasurer import TreasurerPages
+from nodes.pages.unit import UnitPages
 from nodes.payees import Payees
 from nodes.payments import Payments
+from nodes.proposals import Proposals
+from nodes.staff import Staff
+from nodes.treasurer import Treasurer
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
@@ -36,7 +48,7 @@ MENU = (
     NavEntry("/pay-me", "menu.pay-me", ("pay",)),
     NavEntry("/history", "menu.history", ("read",)),
     NavEntry("/treasurer", "menu.treasurer", (TREASURER, READER), of_account=False),
-    NavEntry("/profile", "menu.profile", ("read",), of_account=False),
+    NavEntry("/profile", "menu.profile", ("read", READER), of_account=False),
 )
 
 
@@ -58,6 +70,8 @@ class Parts(NamedTuple):
     entries: EntriesApi
     alarms: AlarmApi
     news: News
+    treasurer: Treasurer
+    staff: Staff
 
 
 def site_of(house: NodeHouse, settings: Settings) -> Site:
@@ -89,13 +103,23 @@ def routes_of(pages: Pages, parts: Parts) -> list[Route]:
         *PaymentPages(pages, parts.payments, drafts, parts.receipts).routes(),
         *AskPages(pages, parts.asks, drafts).routes(),
         *ProfilePages(pages, parts.payee_api, parts.database, parts.clock).routes(),
-        *TreasurerPages(
-            pages,
-            parts.group,
-            parts.members,
-            parts.entries,
-            parts.alarms,
-            parts.payments,
-        ).routes(),
+        *_desk_routes(pages, parts),
         Route.page("GET", "/events", events.get_events, "read"),
+    ]
+
+
+def _desk_routes(pages: Pages, parts: Parts) -> list[Route]:
+    """List the pages of those who run the group."""
+    treasurer, payments, handover = parts.treasurer, parts.payments, Handover(pages)
+    group, alarms, members = parts.group, parts.alarms, parts.members
+    bulk = Bulk(treasurer, parts.clerk, parts.database)
+    proposals = Proposals(parts.house, parts.clerk)
+    staff_api = StaffApi(parts.staff, parts.database)
+    return [
+        *TreasurerPages(pages, group, alarms, payments).routes(),
+        *MemberPages(pages, members, treasurer, handover).routes(),
+        *AdmittingPages(pages, members, treasurer, payments, handover).routes(),
+        *EntryPages(pages, parts.entries, treasurer, bulk, payments).routes(),
+        *UnitPages(pages, UnitApi(proposals, parts.database), proposals).routes(),
+        *PeoplePages(pages, parts.staff, staff_api, handover).routes(),
     ]

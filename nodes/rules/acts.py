@@ -117,7 +117,7 @@ def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
             deed = Deed.KEYS_ACCEPTED
             return NoteAct(wanted.author, deed, wanted.group, {}, wanted.reason)
         case MoveIn():
-            return _act_of_moving(effects.outcome)
+            return _act_of_moving(wanted.author, effects.outcome)
         case Order():
             return _act_of_order(wanted, effects)
         case HandEntry() | Correction():
@@ -171,12 +171,12 @@ def _changed(wanted: MemberChange, effects: Effects) -> dict[str, Detail]:
     return details
 
 
-def _act_of_moving(run: object) -> NoteAct | None:
-    """Note an import once, with its last part; it is a command beside no server."""
+def _act_of_moving(author: str | None, run: object) -> NoteAct | None:
+    """Note an import once, with its last part."""
     if not isinstance(run, ImportRun):
         return None
     details: dict[str, Detail] = {"members": run.members, "entries": run.entries}
-    return NoteAct(None, Deed.MOVED_IN, run.digest, details)
+    return NoteAct(author, Deed.MOVED_IN, run.digest, details)
 
 
 def _act_of_order(order: Order, effects: Effects) -> NoteAct | None:

@@ -85,11 +85,14 @@ class NotBooked(msgspec.Struct, frozen=True):
 
 
 class ForeseenPosting(msgspec.Struct, frozen=True):
-    """What a posting would do, or why it may not be; minor units."""
+    """What a posting would do, or why it may not be; minor units.
+
+    ``balance_after`` is ``None`` where there is no such account.
+    """
 
     account_id: str
     amount: int
-    balance_after: int
+    balance_after: int | None
     code: TreasurerRefusalCode | None
 
 
@@ -100,12 +103,10 @@ def foresee_entry(
     foreseen = []
     for posting in postings:
         account = accounts.get(posting.account_id)
-        balance = 0 if account is None else account.balance
+        after = None if account is None else account.balance + posting.amount
         code = _refusal(account, posting.amount)
         foreseen.append(
-            ForeseenPosting(
-                posting.account_id, posting.amount, balance + posting.amount, code
-            )
+            ForeseenPosting(posting.account_id, posting.amount, after, code)
         )
     return tuple(foreseen)
 

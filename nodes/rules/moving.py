@@ -71,6 +71,7 @@ class MoveIn(msgspec.Struct, frozen=True, kw_only=True):
         opening_id: drawn for the entry of opening balances.
         opening: minor units, zero in sum; nothing when all begin at zero.
         past: payments, in the order in which they are numbered.
+        author: the person who does it; ``None``: a command beside no server.
     """
 
     digest: str
@@ -78,6 +79,7 @@ class MoveIn(msgspec.Struct, frozen=True, kw_only=True):
     opening_id: str
     opening: Sequence[Posting]
     past: Sequence[PastPayment]
+    author: str | None = None
 
 
 class MoveInRefusal(StrEnum):

@@ -283,7 +283,9 @@ def _first_refusal_inside(
 ) -> RefusalCode | None:
     """Give the first reason, as ``_first_local_refusal`` does, or ``None``."""
     payer, payee = view.accounts[order.payer], view.find_payee(order.payee)
-    if payer.frozen or payer.closed:
+    if payer.closed:
+        return RefusalCode.ACCOUNT_CLOSED
+    if payer.frozen:
         return RefusalCode.ACCOUNT_FROZEN
     if order.payer == order.payee:
         return RefusalCode.SAME_ACCOUNT
@@ -341,7 +343,9 @@ def _first_local_refusal(
     nothing can be compared with the floor: that reason is passed over.
     """
     payer = view.accounts[order.payer]
-    if payer.frozen or payer.closed:
+    if payer.closed:
+        return RefusalCode.ACCOUNT_CLOSED
+    if payer.frozen:
         return RefusalCode.ACCOUNT_FROZEN
     code = may_debit(payer, quoted.payer_amount) if quoted is not None else None
     if code is not None:

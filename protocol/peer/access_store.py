@@ -200,16 +200,16 @@ async def invite_members(
     accounts: Sequence[str],
     scopes: Collection[str],
     now: Instant,
-) -> tuple[dict[str, str], Instant]:
+) -> tuple[dict[str, str], Instant, int]:
     """Give many members a one-time code each; their earlier ones count no more.
 
-    Call it in a transaction. Gives the codes by account, for the only time, and until
-    when they count.
+    Call it in a transaction. Gives the codes by account, for the only time, until
+    when they count, and how many earlier ones ended.
     """
     codes = {account: secrets.token_urlsafe(32) for account in accounts}
     until = Instant(now + ONCE_DAYS_OF_MANY * _DAY_MS)
     await connection.execute(_SQL["insert_people"], list(accounts))
-    await connection.execute(_SQL["end_onces_of"], list(accounts))
+    ended = await connection.fetch(_SQL["end_onces_of"], list(accounts))
     await connection.execute(
         _SQL["insert_onces"],
         list(codes),
@@ -218,7 +218,7 @@ async def invite_members(
         to_datetime(now),
         to_datetime(until),
     )
-    return codes, until
+    return codes, until, len(ended)
 
 
 async def new_errand(
@@ -320,6 +320,21 @@ async def end_sign_ins(
     """Let a person's sign-ins count no more, all or one; gives how many there were."""
     rows = await connection.fetch(_SQL["end_sign_ins"], person_id, sign_in)
     return len(rows)
+
+
+async def shut_out(connection: AnyConnection, name: str) -> tuple[int, bool]:
+    """Let nothing that a person has let anybody in any more, her password neither.
+
+    Call it in a database transaction.
+
+    Returns:
+        How many sign-ins and links there were, and whether there was a password.
+    """
+    person = await read_person(connection, name)
+    if person is None:
+        return 0, False
+    rows = await connection.fetch(_SQL["end_password"], person.person_id)
+    return await end_sign_ins(connection, person.person_id), bool(rows)
 
 
 async def end_token(connection: AnyConnection, token: str) -> None:

@@ -50,7 +50,8 @@ SELECT gen_random_uuid(), account_id, account_id
 -- Let members' one-time codes count no more.
 DELETE FROM access USING person
  WHERE access.person_id = person.person_id AND access.kind = 'once'
-   AND person.sign_in_name = ANY($1::text[]);
+   AND person.sign_in_name = ANY($1::text[])
+RETURNING access.person_id;
 
 -- insert_onces --
 -- Let members in, each by the hash of a secret.
@@ -127,3 +128,9 @@ UPDATE person SET removed_at = $2 WHERE person_id = $1;
 DELETE FROM access
  WHERE person_id = $1 AND ($2::text IS NULL OR secret_hash = $2)
 RETURNING secret_hash;
+
+-- end_password --
+-- Let a person's password count no more; gives a row if she had one.
+UPDATE person SET password_hash = NULL
+ WHERE person_id = $1 AND password_hash IS NOT NULL
+RETURNING person_id;

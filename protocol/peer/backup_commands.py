@@ -133,7 +133,12 @@ def read_passphrase(source: str | None, *, is_new: bool) -> str:
         DataError: none was given, or two different ones.
     """
     if source == "-":
-        return sys.stdin.readline().rstrip("\r\n")
+        given = sys.stdin.readline().rstrip("\r\n")
+        try:
+            given.encode()
+        except UnicodeEncodeError:
+            raise DataError("passphrase: is no text in UTF-8") from None
+        return given
     if source is not None:
         return read_secret(Path(source))
     if not sys.stdin.isatty():

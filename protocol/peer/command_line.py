@@ -21,7 +21,8 @@ from protocol.errors import (
 )
 from protocol.peer.settings import Settings, SettingsError, environment, load
 
-_BYTE_ORDER_MARK = "\ufeff"
+#: A list that is typed or comes from a spreadsheet, of more members than any group has.
+GIVEN_LENGTH_MAX = 8 * 2**20
 EXIT_NO = 1
 EXIT_DATA = 65
 EXIT_CANNOT_CREATE = 73
@@ -82,6 +83,7 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> 
     """Carry out a command; gives the exit code."""
     chosen = parser.parse_args(arguments)
     try:
+        _check_words(chosen)
         settings = load(chosen.config, environment())
         answer = chosen.carry_out(settings, chosen)
     except FoundError as error:
@@ -94,6 +96,19 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> 
     if answer is not None:
         show(answer, sys.stdout, as_json=chosen.json)
     return 0
+
+
+def _check_words(chosen: argparse.Namespace) -> None:
+    """Refuse a word that is no text: it could be neither sent nor printed.
+
+    Raises:
+        DataError: such a word, as from a terminal that writes another encoding.
+    """
+    for name, value in vars(chosen).items():
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{name}: {value!a} is no text in UTF-8") from None
 
 
 def _exit_code(error: InterletsError) -> int:
@@ -117,11 +132,29 @@ def show(answer: Mapping[str, object], to: TextIO, *, as_json: bool) -> None:
         return
     for name, value in answer.items():
         if isinstance(value, Mapping):
-            parts = [f"{of.replace('_', ' ')} {one}" for of, one in value.items()]
+            parts = [
+                f"{of.replace('_', ' ')} {_plain(one)}" for of, one in value.items()
+            ]
             told = ", ".join(parts)
             to.write(f"{name}: {told}\n")
         else:
-            to.write(f"{name.replace('_', ' ')}: {value}\n")
+            to.write(f"{name.replace('_', ' ')}: {_plain(value)}\n")
+
+
+def _plain(value: object) -> object:
+    """Write a value as people do: yes, no and none, and lists without brackets."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            one_by_one = "; " if any(isinstance(one, Mapping) for one in value) else " "
+            return one_by_one.join(str(_plain(one)) for one in value) or "none"
+        case Mapping():
+            return " ".join(f"{of} {_plain(one)}" for of, one in value.items())
+        case _:
+            return value
 
 
 def _fail(parser: argparse.ArgumentParser, error: Exception, code: int) -> int:
@@ -133,15 +166,30 @@ def read_given(source: str) -> str:
     """Read a text from a file, or from standard input for ``-``.
 
     Raises:
-        DataError: no such file, or not text.
+        DataError: no such file, larger than any that we take, or not text in UTF-8.
     """
-    if source == "-":
-        return sys.stdin.read().strip().removeprefix(_BYTE_ORDER_MARK)
+    name = "standard input" if source == "-" else source
+    try:
+        if source == "-":
+            data = sys.stdin.buffer.read(GIVEN_LENGTH_MAX + 1)
+        else:
+            with Path(source).open("rb") as file:
+                data = file.read(GIVEN_LENGTH_MAX + 1)
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror}") from None
+    if len(data) > GIVEN_LENGTH_MAX:
+        most = f"{GIVEN_LENGTH_MAX // 2**20} MiB"
+        raise DataError(f"{name}: found more than {most}; expected at most {most}")
+    expected = "expected text in UTF-8"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
+        raise DataError(f"{name}: found UTF-16 or no text; {expected}")
     try:
         # Spreadsheets begin a file with a mark that no column is named after.
-        return Path(source).read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{source}: cannot be read: {error}") from None
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        found = f"found byte 0x{data[error.start]:02x}"
+        raise DataError(f"{name}, line {line}: {found}; {expected}") from None
 
 
 def confirm_sheet(sheet: str) -> None:

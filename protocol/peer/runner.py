@@ -96,7 +96,13 @@ def build(
 def add_pages(server: Server, site: Site) -> Pages:
     """Let a server show pages, those to sign in to begin with."""
     pages = Pages(site, server.database, server.clock)
-    around = SessionPages(pages, server.door, server.database, server.clock)
+    around = SessionPages(
+        pages,
+        server.door,
+        server.database,
+        server.clock,
+        server.clerk.check_may_change,
+    )
     server.pages = pages
     server.api += around.routes()
     return pages

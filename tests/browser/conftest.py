@@ -24,6 +24,8 @@ SIZES = {
     "desktop": {"width": 1280, "height": 800},
 }
 _PATIENCE_MS = 10_000
+#: Where somebody must sign in, and what is not there.
+_LAWFUL_AT_NODES = ("401", "404")
 
 
 def find_chromium() -> str | None:
@@ -132,6 +134,7 @@ def open_window(
     size: str = "phone",
     language: str = "en",
     scripts: bool = True,
+    lawful: tuple[str, ...] = ("4",),
     **more: Any,
 ) -> Window:
     """Open a window with cookies of its own; closing its context closes it.
@@ -143,6 +146,7 @@ def open_window(
         size: of ``SIZES``.
         language: that the browser asks for.
         scripts: they run.
+        lawful: how statuses begin that a page of this server may have.
         more: what else Playwright may be told, as ``color_scheme``.
     """
     context = chromium.new_context(
@@ -157,13 +161,14 @@ def open_window(
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: _note(message, complaints))
+    page.on("console", lambda message: _note(message, complaints, lawful))
     return Window(page, url, complaints)
 
 
-def _note(message: Any, complaints: list[str]) -> None:
+def _note(message: Any, complaints: list[str], lawful: tuple[str, ...]) -> None:
     # Chromium calls every page with another status than 200 a resource that failed.
-    if message.type in ("error", "warning") and "status of 4" not in message.text:
+    is_lawful = any(f"status of {one}" in message.text for one in lawful)
+    if message.type in ("error", "warning") and not is_lawful:
         complaints.append(message.text)
 
 
@@ -182,6 +187,8 @@ class Windows:
         """Open a window at a group's pages, or the hub's, as ``open_window`` does."""
         port = self._town.server(group).port
         cookie = None if member is None else (group, self._cookie(group, member, port))
+        if group != "hub":
+            look["lawful"] = _LAWFUL_AT_NODES
         window = open_window(self._chromium, f"http://127.0.0.1:{port}", cookie, **look)
         self._open.append(window.page.context)
         return window

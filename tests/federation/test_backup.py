@@ -145,6 +145,17 @@ def test_a_server_moves_while_people_pay(
     others = federation.pay("tom@mechelen", "leo@aalst", 1)
     assert federation.end_of(others)["state"] == "cleared"
     assert is_behind(node.server)
+    position = node.server.run("position")
+    assert (position["agrees"], position["waits_for"]) == (
+        None,
+        {"hub": "we-are-behind"},
+    )
+    # The hub says so where its admin looks, and whoever pays now hears it at once.
+    groups = federation.hub.run("group", "list")
+    assert groups["oostende"]["link"] == "frozen: peer-is-behind"
+    assert "link" not in groups["mechelen"]
+    to_them = federation.pay("tom@mechelen", "rik@oostende", 1)
+    assert federation.end_of(to_them, within_s=5)["code"] == "group-frozen"
 
     # The newer database is found: back to it, as docs/operating.md says.
     node.server.stop()

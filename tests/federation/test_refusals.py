@@ -389,6 +389,8 @@ UNREACHED: dict[RefusalCode, tuple[str, str]] = {
 }
 #: Refused when only a price is asked for: there is no order to look at.
 BY_QUOTE = RefusalCode.AMOUNT_TOO_SMALL
+#: Only said of a member in whose name the treasurer orders: her own sign-ins may not.
+BY_TREASURER = RefusalCode.ACCOUNT_CLOSED
 
 
 def standing(federation: Federation) -> dict[str, Any]:
@@ -495,6 +497,33 @@ def test_an_amount_too_small_is_told_with_its_price(federation: Federation) -> N
     check_told([one.told["detail"] for one in answers], BY_QUOTE)
 
 
+def test_a_closed_member_for_whom_somebody_pays_is_told_as_closed(
+    federation: Federation,
+) -> None:
+    treasurer = federation.nodes["oostende"].treasurer
+    assert treasurer is not None
+    gone = {"account": "gone", "name": "Gone", "floor": -100, "ceiling": 100}
+    headers = {"Idempotency-Key": "gone"}
+    admitted = treasurer.ask("POST", "/api/v1/members", gone, headers=headers)
+    assert admitted.status == 201, admitted
+    closed = treasurer.ask("PATCH", "/api/v1/members/gone", {"closed": True})
+    assert closed.status == 200, closed
+    for to in (JAN, "tom@mechelen"):
+        wish = {"payer": "gone", "to": to, "payee_amount": 1, "payer_amount_max": 99}
+        answers = [
+            treasurer.ask(
+                "POST",
+                "/api/v1/group/transfers",
+                wish,
+                headers={"Idempotency-Key": f"for-{to[:3]}", "Accept-Language": one},
+            )
+            for one in LANGUAGES
+        ]
+        assert {one.status for one in answers} == {422}
+        assert {one.told["code"] for one in answers} == {BY_TREASURER}
+        check_told([one.told["detail"] for one in answers], BY_TREASURER)
+
+
 def places_that_say(pattern: str) -> list[str]:
     """Find the lines that servers run in which a pattern stands."""
     return [
@@ -508,7 +537,7 @@ def places_that_say(pattern: str) -> list[str]:
 
 
 def test_every_code_has_a_row_or_the_reason_is_told() -> None:
-    provoked = {*WAYS, *LIES_OF_A_NODE, BY_QUOTE}
+    provoked = {*WAYS, *LIES_OF_A_NODE, BY_QUOTE, BY_TREASURER}
     assert provoked | set(UNREACHED) == set(RefusalCode)
     assert not provoked & set(UNREACHED)
     for code, (pattern, excuse) in UNREACHED.items():

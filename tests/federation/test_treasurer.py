@@ -782,7 +782,7 @@ def test_a_treasurer_does_it_all_by_commands(node: Node) -> None:
             ("entry", "book", "-", "--reason", "x", "--key", "k"),
             "fund,1\n",
             65,
-            "line 1: expected account,amount",
+            "line 1: found 'fund,1'; expected account,amount",
         ),
         (
             ("entry", "book", "-", "--reason", "x", "--key", "k"),

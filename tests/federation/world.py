@@ -11,7 +11,7 @@ import io
 import itertools
 import pathlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,14 +128,14 @@ class Federation:
 
     # Founding.
 
-    def found(self) -> None:
+    def found(self, groups: Sequence[Group] = GROUPS) -> None:
         """Make and start everything."""
         made = self.hub.run("init", "vlaanderen")
         self.hub.start()
         self.hub.wait_ready()
         self.admin = Caller(self.hub.port, self._token(self.hub, code=_code(made)))
         with ThreadPoolExecutor() as together:
-            nodes = list(together.map(self.new_node, GROUPS))
+            nodes = list(together.map(self.new_node, groups))
             together.map(self.join, nodes)
         with ThreadPoolExecutor() as together:
             list(together.map(self.open, nodes))

@@ -16,6 +16,7 @@ from nodes.evidence import NodeEvidence
 from nodes.house import NodeHouse
 from nodes.member_store import Membership
 from nodes.rules import NewMember
+from nodes.staff import SCOPES, Role
 from protocol.address import Group
 from protocol.peer import access_store, runner
 from protocol.peer.settings import (
@@ -246,3 +247,18 @@ async def town(
             await stack.enter_async_context(test_server)
             found.servers[group] = test_server
         yield found
+
+
+async def let_in(
+    shown: Town, name: str = "@tine", role: Role = "treasurer", language: str = "en"
+) -> Browser:
+    """Sign in one of those who run Oostende."""
+    node = shown.node()
+    async with node.database.desk.acquire() as connection, connection.transaction():
+        now = node.clock.now()
+        code = await access_store.invite_person(connection, name, SCOPES[role], now)
+        await access_store.give_role(connection, name, role, now, None)
+    browser = await shown.browser(language=language)
+    page = await browser.send(await browser.get("/welcome"), "/welcome", code=code)
+    assert page.place == "/treasurer", page.text
+    return browser

@@ -151,7 +151,7 @@ def eland_tables(
         for user in users:
             # An earlier value first, and the rows not in the order of their numbers.
             for part, value in ((0, 7), (1, user[old])):
-                number = user["id"] + 1000 * part
+                number = user["id"] + 1_000_000 * part
                 rows.append({"id": number, "account_id": user["id"], column: value})
         tables[table] = copied(rows[::-1])
     return tables

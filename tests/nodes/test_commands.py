@@ -129,6 +129,15 @@ async def test_a_command_that_cannot_be_understood_ends_with_2(
     check_failed(await command("nodes", *words), USAGE, "usage: interlets-node")
 
 
+async def test_a_word_in_another_encoding_ends_with_65(tmp_path: Path) -> None:
+    file = settings_file(tmp_path)
+    name = b"Zo\xeb".decode(errors="surrogateescape")
+    done = await command(
+        "nodes", "member", "rename", "an", "--name", name, "--config", file
+    )
+    check_failed(done, DATA, r"name: 'Zo\udceb' is no text in UTF-8")
+
+
 async def test_a_missing_file_of_members_ends_with_65(tmp_path: Path) -> None:
     file = settings_file(tmp_path)
     done = await command(

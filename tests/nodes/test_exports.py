@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientError
 
+from clearing.rules import Approve, Freeze, Release
 from nodes import app
 from nodes.export_store import EXPORTS
 from nodes.exports import Exports
@@ -19,6 +20,7 @@ from protocol.peer.settings import DatabaseSettings
 from tests.nodes.office import Office, office
 from tests.peer.federation import NewDatabase, order
 from tests.peer.tables import tables
+from tests.protocol.makers import OOSTENDE
 
 PATH = "/api/v1/exports"
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -107,6 +109,43 @@ async def test_each_export_is_read_back_as_it_stands(
                 for cell in cells
                 if cell[:1] in tuple("=+-@\t\r") and cell and not cell[1:].isdigit()
             ]
+
+
+async def test_every_unit_and_rate_is_told_with_its_date(
+    new_database: NewDatabase,
+) -> None:
+    async with office(new_database) as desk:
+        clerk = desk.federation.hub.clerk
+        first = (await desk.ask("GET", "/api/v1/group/proposal")).told
+        for wish in ({"per_hour": 7}, {"unit": "grijze garnaal"}):
+            asked = await desk.ask("POST", "/api/v1/group/proposal", wish)
+            assert asked.status == 202, asked
+            await desk.federation.quiet()
+            number = asked.told["proposal"]["number"]
+            await clerk.take(Approve(OOSTENDE, number))
+            # Neither of them changes what the group counts in.
+            await clerk.take(Freeze(OOSTENDE))
+            await clerk.take(Release(OOSTENDE))
+            await desk.federation.quiet()
+        told = (await desk.ask("GET", "/api/v1/group/units")).told["units"]
+        assert [(one["unit"]["name"], one["rate"]["per_hour"]) for one in told] == [
+            (first["unit"]["name"], first["rate"]["per_hour"]),
+            (first["unit"]["name"], "7"),
+            ("grijze garnaal", "7"),
+        ]
+        since = [one["since"] for one in told]
+        assert since == sorted(since) and all(map(INSTANT.fullmatch, since))
+        rows = await exported(desk, "units")
+        assert [(row["since"], row["unit"], row["name"]) for row in rows] == [
+            (one["since"], one["unit"]["name"], one["name"]) for one in told
+        ]
+        assert [int(row["milliseconds"]) for row in rows] == [
+            one["rate"]["milliseconds"] for one in told
+        ]
+        now = (await desk.ask("GET", "/api/v1/group/proposal")).told
+        assert {name: told[-1][name] for name in ("version", "unit", "rate")} == {
+            name: now[name] for name in ("version", "unit", "rate")
+        }
 
 
 async def test_exports_have_their_columns_also_when_they_are_empty(

@@ -544,11 +544,21 @@ def test_a_wrong_transaction_is_named(row: Any, told: str) -> None:
         ),
         ("letscode,saldo\nMARIE,1\nMARIE,1\nBOB,-1\n", "line 3: found MARIE twice"),
         ("letscode,saldo\nMARIE,één\nBOB,-1\n", "line 2: found saldo 'één'"),
-        ("letscode;saldo\nMARIE;1\n", "saldi.csv, line 1: found 1 columns without it"),
+        ("letscode;saldo\nMARIE;1\n", "saldi.csv, line 1: found semicolons"),
     ],
 )
 def test_a_wrong_list_of_balances_is_named(saldi: str, told: str) -> None:
-    assert told in refused(from_elas(elas_users([MARIE, BOB]), None, saldi))
+    found = refused(from_elas(elas_users([MARIE, BOB]), None, saldi))
+    assert told in found
+    # Where balances were given, nobody is told to give some.
+    assert "--without-balances" not in found
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n", "\n,\n", "\r\n,\r\n  \r\n", "\n ,,\n"])
+def test_a_list_of_balances_may_end_as_a_spreadsheet_ends_it(end: str) -> None:
+    saldi = f"letscode,saldo\nMARIE,-5\nBOB,5{end}"
+    plan, _ = planned(from_elas(elas_users([MARIE, BOB]), None, saldi))
+    assert opening(plan) == {"marie": -5, "bob": 5}
 
 
 def test_members_without_balances_begin_at_zero_only_when_that_is_said() -> None:

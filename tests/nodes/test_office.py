@@ -3,11 +3,17 @@
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from nodes.rules import HandEntry
+from protocol.address import HUB
 from protocol.errors import TreasurerRefusalCode
+from protocol.instant import Instant
 from protocol.ledger import Posting
+from protocol.link import Trouble, freeze
+from protocol.peer import access_store
+from protocol.restored import Restored
 from tests.nodes.office import Office, numbers, office
 from tests.peer.federation import NewDatabase, order
 from tests.peer.tables import entry_id
@@ -64,6 +70,44 @@ async def test_the_same_key_admits_once_and_gives_a_new_link(
         assert (await desk.member("an"))["floor"] == -5
         acts = [act["deed"] for act in await desk.acts(about="an")]
         assert acts == ["sign-in-made", "sign-in-made", "member-admitted"]
+
+
+async def test_a_stolen_telephone_is_signed_out(new_database: NewDatabase) -> None:
+    async with office(new_database) as desk:
+        await desk.admit("an")
+        stolen = [await desk.member_token("an") for _ in range(2)]
+        marie = await desk.member_token("marie")
+        link = (await desk.ask("POST", f"{MEMBERS}/an/sign-in")).told["sign_in"]
+        hashed = access_store.hash_password("kept by the telephone")
+        await desk.node.change(
+            f"UPDATE person SET password_hash = '{hashed}' WHERE sign_in_name = 'an'"
+        )
+        one = f"{MEMBERS}/an/sign-ins"
+        ended = await desk.ask("DELETE", one)
+        assert ended == (200, {"account": "an", "ended": 3, "had_password": True})
+        for token in stolen:
+            assert (await desk.ask("GET", MEMBERS, token=token)).status == 401
+        # Of others nothing ends.
+        assert (await desk.ask("GET", MEMBERS, token=marie)).status == 403
+        for body in (
+            {"code": link.partition("#")[2]},
+            {"name": "an", "password": "kept by the telephone"},
+        ):
+            again = await desk.ask("POST", "/api/v1/tokens", body, token="")
+            assert again.status == 401, body
+        assert (await desk.ask("DELETE", one)).told == {
+            "account": "an",
+            "ended": 0,
+            "had_password": False,
+        }
+        # Who never signed in has nothing that could end, and nobody is nowhere.
+        assert (await desk.ask("DELETE", f"{MEMBERS}/fund/sign-ins")).status == 404
+        acts = [act for act in await desk.acts(about="an") if act["author"]]
+        # What ended nothing is not noted.
+        assert [act["deed"] for act in acts][:2] == ["sign-ins-ended", "sign-in-made"]
+        assert acts[0]["details"] == {"ended": 3, "had_password": True}
+        link = (await desk.ask("POST", f"{MEMBERS}/an/sign-in")).told["sign_in"]
+        await desk.sign_in(link)
 
 
 @pytest.mark.parametrize("balance", [-30, 0, 30])
@@ -146,6 +190,8 @@ async def test_limits_of_many_are_foreseen_and_then_set(
         await desk.admit("an", "bo", "cis")
         await give(desk, "bo", -50)
         text = "account,floor,ceiling\r\nan,-200,none\r\nbo,-10,\r\ncis,-100,100\r\n"
+        # As a spreadsheet ends a table below which something stood once.
+        text += ",,\r\n\r\n"
         body = {"csv": f"\ufeff{text}", "reason": REASON}
         before = await desk.rows()
         status, foreseen = await desk.ask("POST", f"{LIMITS}/preview", body)
@@ -328,6 +374,20 @@ async def test_a_yearly_contribution_is_foreseen_and_booked_once(
         assert act["details"] == {"postings": 3, "total": 20}
 
 
+async def test_who_is_not_there_has_no_balance_afterwards(
+    new_database: NewDatabase,
+) -> None:
+    async with office(new_database) as desk:
+        body = {"each": -10, "accounts": ["marie", "nobody"], "reason": REASON}
+        status, told = await desk.ask("POST", f"{MASS}/preview", body)
+        assert (status, told["may_be_booked"]) == (200, False)
+        lines = {line["account"]: line for line in told["lines"]}
+        assert (lines["marie"]["balance_after"], lines["marie"]["code"]) == (-10, None)
+        nobody = lines["nobody"]
+        assert (nobody["name"], nobody["balance_after"]) == (None, None)
+        assert (nobody["amount"], nobody["code"]) == (-10, "no-such-account")
+
+
 async def test_amounts_may_differ_and_the_fund_may_give(
     new_database: NewDatabase,
 ) -> None:
@@ -422,6 +482,67 @@ async def test_position_and_doubt_follow_a_payment(new_database: NewDatabase) ->
         # What differs from what the hub has signed is seen.
         await desk.node.change("UPDATE transfer SET milliseconds = 1")
         assert (await position())["agrees"] is False
+
+
+async def test_a_payment_now_that_nobody_decides_is_told_as_late(
+    new_database: NewDatabase,
+) -> None:
+    """Its units stay held: only the hub's word moves them, whoever is away."""
+    async with office(new_database) as desk:
+        now = desk.node.clock.now()
+        for key, ago_ms, deliver, is_late in (
+            ("in time", 20_000, "now", False),
+            ("late", 30_001, "now", True),
+            ("patient", 30_001, "when_reachable", False),
+        ):
+            hub_now = Instant(now - ago_ms)
+            asked = order(key.replace(" ", "-"), deliver=deliver, hub_now=hub_now)
+            await desk.node.clerk.take(asked)
+            one = f"/api/v1/group/transfers/{asked.transfer_id}"
+            told = [
+                (await desk.ask("GET", one, **{"Accept-Language": language})).told
+                for language in ("nl", "fr", "en")
+            ]
+            assert {answer["state"] for answer in told} == {"ordered"}
+            assert {answer["code"] for answer in told} == {None}
+            if is_late:
+                assert len({answer["told"] for answer in told}) == 3
+                assert "stay held" in told[2]["told"]
+            else:
+                assert {answer["told"] for answer in told} == {None}
+        assert (await desk.member("marie"))["held"] == 3
+        # Once it is decided, nothing is late any more.
+        await desk.federation.quiet()
+        await desk.federation.sweep()
+        await desk.federation.quiet()
+        told = (await desk.ask("GET", one)).told
+        assert (told["state"], told["told"]) == ("cleared", None)
+
+
+async def test_who_has_not_compared_does_not_say_that_its_position_agrees(
+    new_database: NewDatabase,
+) -> None:
+    """What crossed the link after the backup is in neither of its two figures."""
+    async with office(new_database) as desk:
+        clerk = desk.node.clerk
+
+        async def told() -> tuple[object, object]:
+            found = (await desk.ask("GET", "/api/v1/group/position")).told
+            return found["agrees"], found["waits_for"]
+
+        assert await told() == (True, {})
+        clerk.restored = Restored(at=Instant(1), backup_at=Instant(0))
+        assert await told() == (None, {HUB: "compared"})
+        clerk.restored = msgspec.structs.replace(
+            clerk.restored, proved=frozenset([HUB])
+        )
+        assert await told() == (None, {})
+        clerk.restored = None
+        assert await told() == (True, {})
+        link = clerk.links[HUB]
+        clerk.links[HUB] = freeze(link, Trouble.WE_ARE_BEHIND)
+        assert await told() == (None, {HUB: "we-are-behind"})
+        clerk.links[HUB] = link
 
 
 async def test_a_wrong_page_is_a_400(new_database: NewDatabase) -> None:

@@ -9,11 +9,13 @@ from yarl import URL
 
 from nodes.rules import NewMember
 from protocol import ask, jws, strict_json
+from protocol.address import HUB
 from protocol.instant import Instant, write_instant
 from protocol.peer import access_store
 from protocol.peer.clock import Clock
 from protocol.peer.web.sign_in import MEMBER_SCOPES
 from protocol.peer.web.words import LANGUAGES, Language, refusal, sentences
+from protocol.restored import Restored
 from tests.nodes.browsing import PASSWORD, Browser, Page, Town, admit, town
 from tests.peer.federation import NewDatabase
 from tests.protocol.makers import MECHELEN, OOSTENDE, asked, signing_key
@@ -123,7 +125,7 @@ async def test_a_wrong_amount_has_its_sentence_beside_it_and_stays(
 ) -> None:
     marie = await shown.signed_in(language=language)
     page = await confirmed(marie, amount=typed, memo="Taart")
-    assert (page.status, page.wrong) == (422, ["amount"])
+    assert (page.status, page.wrong) == (200, ["amount"])
     expected = sentences(language)[told].format(unit="ketjes")
     assert expected in page.text
     fields = page.form("/pay/confirm").fields
@@ -139,7 +141,7 @@ async def test_a_memo_that_cannot_be_has_its_sentence_beside_it(
 ) -> None:
     marie = await shown.signed_in()
     page = await confirmed(marie, memo=memo)
-    assert (page.status, page.wrong) == (422, ["memo"])
+    assert (page.status, page.wrong) == (200, ["memo"])
     assert EN["pay.memo-long"] in page.text
     assert page.form("/pay/confirm").fields["memo"] == memo
     assert page.form("/pay/confirm").fields["amount"] == "3"
@@ -163,7 +165,7 @@ async def test_whoever_cannot_be_found_is_told_beside_the_field(
 ) -> None:
     marie = await shown.signed_in()
     page = await marie.send(await marie.get("/pay"), "/pay/amount", to=typed)
-    assert page.wrong == ["to"] and 400 <= page.status < 500
+    assert (page.status, page.wrong) == (200, ["to"])
     assert told in page.text
     assert page.form("/pay/amount").fields["to"] == typed
 
@@ -309,8 +311,9 @@ async def test_a_link_that_does_not_count_is_told_beside_the_field_and_stays(
     link = make()
     marie = await shown.signed_in(language=language)
     page = await marie.send(await marie.get("/pay"), "/pay/amount", to=link)
-    assert page.wrong == ["to"] and 400 <= page.status < 500
-    assert refusal(code, language) in page.text
+    assert (page.status, page.wrong) == (200, ["to"])
+    # A page's words are read with plain spaces.
+    assert " ".join(refusal(code, language).split()) in page.text
     assert page.form("/pay/amount").fields["to"] == link
 
 
@@ -487,6 +490,42 @@ async def test_a_new_password_ends_her_other_sessions(shown: Town) -> None:
     assert (await (await shown.browser()).sign_in("jan")).status == 401
     await jan.post("/password", {"password": new, "new_password": PASSWORD})
     assert (await (await shown.browser()).sign_in("jan")).status == 200
+
+
+async def test_on_a_restored_server_she_changes_nothing_but_signs_out_elsewhere(
+    shown: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new password would be lost with the database; an end is safe either way."""
+    await admit(shown.node(), "eva")
+    await shown.node().clerk.take(
+        NewMember(account_id="ida", name="Ida", floor=-10, ceiling=None)
+    )
+    code = await invited(shown, "ida", MEMBER_SCOPES, "ida")
+    eva, elsewhere = await shown.signed_in("eva"), await shown.signed_in("eva")
+    welcome = await (await shown.browser()).get("/welcome")
+    # Somebody whom it waits for in vain: else it would go on in the midst of this.
+    monkeypatch.setattr(shown.node().house, "awaited", lambda: [HUB, "nobody"])
+    shown.node().clerk.restored = Restored(at=Instant(1), backup_at=Instant(0))
+    try:
+        new = "another horse battery"
+        fields = {"password": PASSWORD, "new_password": new}
+        assert (await eva.post("/password", fields)).status == 503
+        said = {"language": "fr", "next": "/"}
+        assert (await eva.post("/language", said)).status == 503
+        ida = await shown.browser()
+        page = await ida.send(welcome, "/welcome", code=code, new_password=new)
+        assert page.status == 503
+        # A stranger's choice is kept by her browser alone.
+        assert (await (await shown.browser()).post("/language", said)).status == 200
+        assert (await eva.get("/")).headers["Content-Language"] == "en"
+        await eva.post("/sessions/end", {"session": ""})
+        assert (await elsewhere.get("/")).place.startswith("/sign-in")
+        # Whoever only wants to look is let in, and her link was not used up above.
+        page = await ida.send(welcome, "/welcome", code=code)
+        assert "Ida" in page.text
+    finally:
+        shown.node().clerk.restored = None
+    assert (await (await shown.browser()).sign_in("eva")).status == 200
 
 
 # One-time links, and the treasurer.

@@ -191,8 +191,8 @@ def slipped_in(view: NodeView, fields: dict[str, Any]) -> None:
 
 #: What can be wrong with an order, in the order of ``RefusalCode``.
 REASONS: list[tuple[RefusalCode, Spoiler]] = [
+    (RefusalCode.ACCOUNT_CLOSED, closed_account),
     (RefusalCode.ACCOUNT_FROZEN, frozen_account),
-    (RefusalCode.ACCOUNT_FROZEN, closed_account),
     (RefusalCode.PAYER_FLOOR, at_floor),
     (RefusalCode.HUB_UNREACHABLE, no_hub),
     (RefusalCode.UNKNOWN_GROUP, no_such_group),
@@ -302,11 +302,14 @@ def test_a_payment_inside_the_group_that_may_not_be_books_nothing(
 
 def test_inside_the_group_who_may_not_pay_is_told_so_first() -> None:
     view = with_lies()
-    for spoil in (closed_account, frozen_account):
+    for spoil, code in (
+        (frozen_account, RefusalCode.ACCOUNT_FROZEN),
+        # Closed while frozen: there is nothing to wait for any more.
+        (closed_account, RefusalCode.ACCOUNT_CLOSED),
+    ):
         spoil(view, {})
         effects = rules.decide_order(view, inside(payee="marie"), NOW)
-        assert code_of(effects) is RefusalCode.ACCOUNT_FROZEN
-        view.accounts["marie"].closed = False
+        assert code_of(effects) is code
 
 
 def test_inside_the_group_an_amount_has_a_limit_without_a_floor_too() -> None:

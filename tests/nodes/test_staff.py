@@ -281,6 +281,7 @@ async def test_a_restored_server_changes_nobody_who_runs_it(
             ("DELETE", f"{PEOPLE}/@ria", None),
             ("DELETE", f"{PEOPLE}/@ria/sign-ins", None),
             ("POST", "/api/v1/members/marie/sign-in", None),
+            ("DELETE", "/api/v1/members/marie/sign-ins", None),
         ):
             status, told = await desk.ask(method, path, body)
             assert (status, told["code"]) == (503, "server-restored"), path

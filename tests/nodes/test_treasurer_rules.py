@@ -217,10 +217,10 @@ def test_a_closed_account_takes_part_in_nothing_until_it_is_opened() -> None:
     view = group()
     carried(view, rules.decide_change(view, change(closed=True), NOW))
     marie = view.accounts["marie"]
-    assert may_debit(marie, 1) is RefusalCode.ACCOUNT_FROZEN
+    assert may_debit(marie, 1) is RefusalCode.ACCOUNT_CLOSED
     assert not may_credit(marie, 1)
     paid = rules.decide_order(view, order(payee="lies", payee_group=OOSTENDE), NOW)
-    assert paid.outcome is RefusalCode.ACCOUNT_FROZEN
+    assert paid.outcome is RefusalCode.ACCOUNT_CLOSED
     carried(view, rules.decide_change(view, change(closed=False), NOW))
     assert may_debit(marie, 1) is None
     assert may_credit(marie, 1)

@@ -22,6 +22,7 @@ from protocol.peer.web.words import (
     alarm_kinds,
     preferred,
     refusal,
+    say,
     sentences,
 )
 
@@ -136,6 +137,7 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "pay.idempotency",
         "pay.memo-long",
         "treasurer.",
+        "acts.",
         "group.hours-",
         "group.",
         "positions.near-",
@@ -163,6 +165,16 @@ def test_the_reader_gets_the_language_she_likes_best(
     asked: str, language: Language
 ) -> None:
     assert preferred(asked) == language
+
+
+def test_no_line_of_french_begins_with_a_question_mark() -> None:
+    assert say("pay.to", "nl", {}) == sentences("nl")["pay.to"]
+    for key in ("pay.memo", "confirm.title", "kit.copied"):
+        told = say(key, "fr", {})
+        assert told.replace("\u00a0", " ") == sentences("fr")[key]
+    assert say("confirm.title", "fr", {}).endswith("\u00a0?")
+    # What somebody has typed stays as it is.
+    assert say("members.back", "fr", {"name": "Jo ?"}).endswith("Jo ?")
 
 
 def test_every_kind_of_alarm_says_what_to_do_in_three_languages() -> None:

@@ -1,5 +1,6 @@
 import unicodedata
 import uuid
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from protocol.address import (
     read_group,
     read_idempotency_key,
     read_memo,
+    read_reason,
     transfer_id,
     write_address,
 )
@@ -195,6 +197,16 @@ def test_a_memo_may_have_lines_but_nothing_hidden() -> None:
             read_memo(f"a{hidden}b")
     with pytest.raises(MalformedMessageError):
         read_memo("Zoe\u0308")
+
+
+@pytest.mark.parametrize("read", [read_memo, read_reason])
+def test_a_hidden_character_is_named_and_nothing_around_it(
+    read: Callable[[str], str],
+) -> None:
+    with pytest.raises(MalformedMessageError) as raised:
+        read("secret\nof\0us")
+    assert "U+0000 as character 10" in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_memo_has_at_most_500_characters() -> None:

@@ -27,6 +27,7 @@ def alice(
     floor: int | None = -10_000,
     ceiling: int | None = 10_000,
     frozen: bool = False,
+    closed: bool = False,
 ) -> Account:
     return Account(
         "alice",
@@ -38,6 +39,7 @@ def alice(
         floor,
         ceiling,
         frozen,
+        closed,
     )
 
 
@@ -76,6 +78,12 @@ def test_what_may_go_out_makes_no_room_until_it_has_posted() -> None:
 def test_a_frozen_account_takes_part_in_nothing_new() -> None:
     assert may_debit(alice(frozen=True), 1) is RefusalCode.ACCOUNT_FROZEN
     assert not may_credit(alice(frozen=True), 1)
+
+
+def test_closed_is_said_before_frozen() -> None:
+    assert may_debit(alice(closed=True), 1) is RefusalCode.ACCOUNT_CLOSED
+    both = alice(closed=True, frozen=True)
+    assert may_debit(both, 1) is RefusalCode.ACCOUNT_CLOSED
 
 
 def test_frozen_is_said_before_the_floor() -> None:

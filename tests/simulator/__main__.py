@@ -1,4 +1,4 @@
-"""Run seeds, tell one seed's story, or hunt planted bugs: ``sh deploy/simulate``."""
+"""Run seeds, tell one's story, hunt bugs, search a model: ``sh deploy/simulate``."""
 
 import argparse
 import logging
@@ -9,11 +9,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from typing import NamedTuple
 
 from protocol.peer.clock import Clock
-from tests.simulator import shrink, swarm
+from tests.simulator import model, planted_later, shrink, swarm
 from tests.simulator.figures import Figures
 from tests.simulator.planted import BUGS, planted
 from tests.simulator.swarm import Result
 
+assert planted_later, "its import plants more bugs"
 _BAR = 30
 _clock = Clock()
 
@@ -159,7 +160,15 @@ def main() -> int:
     parser.add_argument("--planted", action="store_true", help="hunt planted bugs")
     parser.add_argument("--bug", default="", choices=["", *BUGS], help="plant this one")
     parser.add_argument("--processes", type=int, default=2, help="at once (2)")
+    parser.add_argument(
+        "--exhaustive", type=int, metavar="DEPTH", help="search a small model, so deep"
+    )
+    parser.add_argument(
+        "--failures", type=int, default=1, help="of power, in that search (1)"
+    )
     given = parser.parse_args()
+    if given.exhaustive is not None:
+        return model.report(given.exhaustive, given.failures)
     if given.seed is not None:
         return shorten(given) if given.shrink else tell(given)
     return hunt_all(given) if given.planted else run_seeds(given)

@@ -7,7 +7,7 @@ listed in ``docs/simulator.md``.
 
 import base64
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,9 @@ from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
+from tests.simulator.reasons import Reasons
 from tests.simulator.servers import Server
+from tests.simulator.views import Views
 
 _ENDED = ("cleared", "refused")
 #: From which state a transfer may go to which, by role.
@@ -98,6 +100,7 @@ class Checker:
         world.on_start = self.on_start
         for server in federation.servers:
             server.database.watch = self._watcher(server)
+        self._reasons, self._views = Reasons(self), Views(self)
 
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
@@ -177,6 +180,7 @@ class Checker:
     def on_start(self, server: Server) -> None:
         """Note where a server's streams stand when it starts."""
         assert server.clerk is not None
+        self._views.on_start(server)
         for peer, link in server.database.table("link").items():
             self._sealed[server.name, peer, server.clerk.life] = link["sent"]
             newest, _ = self._newest_life.get((server.name, peer), ("", None))
@@ -211,6 +215,8 @@ class Checker:
                 self._look_at_stream(server, name, key, now)
             elif name in _LOOKS:
                 _LOOKS[name](self, server, before, now)
+        self._reasons.look(server, first)
+        self._views.look(server, first)
 
     def _look_at_mark(self, server: Server, first: dict[Any, Any]) -> None:
         """Who was put back, and knows it, books nothing before all have compared."""
@@ -479,12 +485,29 @@ class Checker:
             told=f"{node.name} has {clearing['balance']} where it stands at {position}",
         )
 
+    # What ``reasons`` and ``views`` ask.
+
+    @property
+    def states(self) -> Mapping[str, str]:
+        """By group, its state as the newest decision has it."""
+        return self._states
+
+    @property
+    def rates(self) -> Mapping[str, Sequence[int]]:
+        """By group, all its rates so far."""
+        return self._rates
+
+    def may_wait(self, server: Server, transfer_id: str) -> bool:
+        """Say whether a transfer may wait for a recovery that is not built."""
+        return self._may_wait(server, transfer_id)
+
     # At the quiet end.
 
     def at_the_end(self) -> None:
         """Everything has ended, nothing is held, all ledgers agree."""
         for server in self.federation.servers:
             self._look_at_ledger(server)
+        self._views.at_the_end()
         self._look_at_outcomes()
         for node in self.federation.nodes.values():
             if self._is_clear(node.name, "hub"):

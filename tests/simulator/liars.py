@@ -28,6 +28,8 @@ from protocol.peer.key_files import ServerKeys
 from tests.simulator.agenda import HOUR
 from tests.simulator.federation import Federation
 
+_NOBODYS = "0f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b"
+
 
 class LyingHouse(NodeHouse):
     """An honest house with a lie at the end of many envelopes."""
@@ -64,7 +66,7 @@ class LyingHouse(NodeHouse):
     def _lie(self, view: NodeView) -> bytes:
         draw = self._draw
         hub = self._federation.hub.database.table("transfer")
-        id_ = draw.choice(list(hub)) if hub else "0f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b"
+        id_ = self._some_id(list(hub))
         prepare = hub[id_]["prepare"] if hub else ""
         prepare = prepare or line_hash(b"")
         match draw.randint(0, 8):
@@ -98,6 +100,14 @@ class LyingHouse(NodeHouse):
                 return write_line(Mirror(log=log, number=number, balance=12345))
             case _:
                 return draw.choice((b"{}", b"nothing", b'{"type":"transfer.rob"}'))
+
+    def _some_id(self, known: list[str]) -> str:
+        """Name a transfer of anybody's; best one that is still on its way."""
+        draw = self._draw
+        undecided = list(self._federation.hub.database.table("undecided"))
+        if undecided and draw.random() < 0.7:
+            return draw.choice(undecided)
+        return draw.choice(known) if known else _NOBODYS
 
     def _said_before(self) -> bytes:
         node = self._federation.nodes[self.own]

@@ -5,6 +5,8 @@ invoked, and its answer was ok, refused, or never came (unknown). A wish whose a
 never came may be asked again under its key, and must then get the one true answer.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +20,7 @@ from nodes.rules import (
     Ordered,
     OtherBody,
     Propose,
+    Standing,
     read_content,
 )
 from protocol.address import HUB, AccountName, Group, transfer_id, write_address
@@ -27,7 +30,7 @@ from protocol.errors import RefusalCode
 from protocol.messages import EntryRate
 from protocol.peer import transfer_store
 from protocol.transfer import Transfer
-from protocol.unit import Amount, quote
+from protocol.unit import Amount
 from tests.protocol.makers import hash_of
 from tests.simulator.federation import Federation
 from tests.simulator.servers import UNKNOWN
@@ -40,7 +43,7 @@ class Wish:
     Attributes:
         told: ``invoked``, ``ok``, ``refused``, ``other-body``, ``wait`` or ``unknown``.
         ids: every transfer that she was told is hers under this key.
-        codes: every reason that she was told.
+        code: the reason that she was told last, if any.
     """
 
     group: str
@@ -57,6 +60,7 @@ class Wish:
     was_ok: bool = False
     was_refused: bool = False
     tries: int = 0
+    code: str = ""
 
     @property
     def body_hash(self) -> str:
@@ -83,9 +87,16 @@ class People:
         self.federation = federation
         self.world = federation.world
         self.wishes: list[Wish] = []
+        #: Transfers that somebody wished to call off.
+        self.cancelled: set[str] = set()
+        #: Told of every order that is not even looked at.
+        self.on_no: Callable[[Wish], None] = lambda _: None
+        #: Told of every change of an account that was answered with yes.
+        self.on_changed: Callable[[str, str, dict[str, object]], None] = lambda *_: None
+        self._keys: Counter[str] = Counter()
+        self._changes: Counter[str] = Counter()
         #: By server and account, every floor and ceiling that somebody has set.
         self.limits: dict[tuple[str, str], set[tuple[int | None, int | None]]] = {}
-        self._keys = 0
         for group, node in federation.nodes.items():
             home = node.home
             self.limits[HUB, group] = {(home.floor, home.ceiling)}
@@ -105,15 +116,17 @@ class People:
         """Order a payment; addresses are ``marie@oostende``."""
         member, _, group = payer.partition("@")
         other, _, payee_group = payee.partition("@")
-        self._keys += 1
-        key = key or f"key-{self._keys}"
+        # Everyone counts her own: two members' keys are the same word.
+        self._keys[payer] += 1
+        key = key or f"key-{self._keys[payer]}"
         node = self.federation.nodes[group]
-        own, theirs = node.home.rate, node.home.rate
+        there = self.federation.nodes.get(payee_group, node)
+        own, theirs = node.home.rate, there.home.rate
         if node.is_up:
             own = node.house.directory[Group(group)].rate
             record = node.house.directory.get(Group(payee_group))
-            theirs = record.rate if record else own
-        quoted = quote(Amount(amount), own, theirs)
+            theirs = record.rate if record else theirs
+        price = -(-amount * theirs // own)
         wish = Wish(
             group=group,
             member=member,
@@ -121,7 +134,7 @@ class People:
             payee=other,
             payee_group=payee_group,
             payee_amount=amount,
-            payer_amount_max=quoted.payer_amount if quoted else 1,
+            payer_amount_max=price,
             deliver=deliver,
             refund_of=refund_of,
             transfer_id=transfer_id(
@@ -135,8 +148,8 @@ class People:
         if deliver != "now":
             told += " when reachable"
         if refund_of is not None:
-            back = next(w.key for w in self.wishes if w.transfer_id == refund_of)
-            told += f" back {back}"
+            back = next(w for w in self.wishes if w.transfer_id == refund_of)
+            told += f" back {back.member}@{back.group}:{back.key}"
         self.world.note(told)
         self.ask(wish)
         return wish
@@ -202,13 +215,15 @@ class People:
                 assert transfer.transfer_id == wish.transfer_id
                 wish.told, wish.was_ok = "ok", True
             case RefusalCode():
-                wish.told = "refused"
+                wish.told, wish.code = "refused", outcome.value
                 # The same order may well succeed when the hub is back.
                 wish.was_refused |= outcome is not RefusalCode.HUB_UNREACHABLE
             case MustWait():
                 wish.told = "wait"
+                self.on_no(wish)
             case OtherBody():
                 wish.told = "other-body"
+                self.on_no(wish)
             case _:
                 assert outcome is UNKNOWN, outcome
                 wish.told = "unknown"
@@ -219,6 +234,7 @@ class People:
         self.world.tell("{}@{} cancels {}", wish.member, wish.group, wish.key)
         self.world.note(f"{wish.member}@{wish.group} cancels {wish.key}")
         node = self.federation.nodes[wish.group]
+        self.cancelled.add(wish.transfer_id)
         node.submit(CancelWish(transfer_id=wish.transfer_id), lambda _: None)
 
     def change_member(self, address: str, **changes: object) -> None:
@@ -230,7 +246,15 @@ class People:
             limits = changes["floor"], changes["ceiling"]
             self.limits[group, member].add(limits)  # type: ignore[arg-type]
         change = MemberChange(account_id=member, author="treasurer", **changes)  # type: ignore[arg-type]
-        self.federation.nodes[group].submit(change, lambda _: None)
+        self._changes[address] += 1
+        number = self._changes[address]
+
+        def note(outcome: object) -> None:
+            # A later change of the same batch may have undone it again.
+            if isinstance(outcome, Standing) and self._changes[address] == number:
+                self.on_changed(group, member, changes)
+
+        self.federation.nodes[group].submit(change, note)
 
     def freeze(self, group: str) -> None:
         """Let the regional admin freeze a group."""

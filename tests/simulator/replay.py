@@ -196,7 +196,7 @@ class _Replay:
         if subject in ("silence", "and"):
             self._is_silent = verb == "begins"
         elif "@" in subject:
-            self._ask(verb, rest[-1])
+            self._ask(subject, verb, rest[-1])
         elif subject in ("treasurer", "admin"):
             self._office(verb, rest[0], rest[1:])
         elif verb in ("wants", "lies", "parts", "rejoins"):
@@ -209,7 +209,7 @@ class _Replay:
     def _pay(
         self, payer: str, payee: str, amount: str, key: str, late: str, back: str
     ) -> None:
-        refunded = self._wish(back) if back else None
+        refunded = self._wish(*back.split(":")) if back else None
         if back and refunded is None:
             return
         self.people.pay(
@@ -221,11 +221,14 @@ class _Replay:
             key=key,
         )
 
-    def _wish(self, key: str) -> Wish | None:
-        return next((wish for wish in self.people.wishes if wish.key == key), None)
+    def _wish(self, address: str, key: str) -> Wish | None:
+        for wish in self.people.wishes:
+            if (f"{wish.member}@{wish.group}", wish.key) == (address, key):
+                return wish
+        return None
 
-    def _ask(self, verb: str, key: str) -> None:
-        wish = self._wish(key)
+    def _ask(self, address: str, verb: str, key: str) -> None:
+        wish = self._wish(address, key)
         if wish is not None:
             {"asks": self.people.ask, "cancels": self.people.cancel}[verb](wish)
 

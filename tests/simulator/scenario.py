@@ -29,10 +29,10 @@ from tests.simulator.world import World
 
 assert memory_queries, "its import lets queries be answered"
 _MS = {"ms": 1, "s": SECOND, "min": MINUTE, "h": HOUR, "d": DAY}
-_UNITS = {"oostende": "blusser", "mechelen": "ketje", "brussel": "zinneke"}
-_RATES = {"oostende": 180_000, "mechelen": 60_000, "brussel": 514_286}
+UNITS = {"oostende": "blusser", "mechelen": "ketje", "brussel": "zinneke"}
+RATES = {"oostende": 180_000, "mechelen": 60_000, "brussel": 514_286}
 _MEMBERS = {"oostende": ("marie", "jan"), "mechelen": ("bob",), "brussel": ("an",)}
-_NOISE = {"to", "the", "from", "of", "at", "for", "is"}
+NOISE = {"to", "the", "from", "of", "at", "for", "is"}
 
 
 class Story:
@@ -48,7 +48,7 @@ class Story:
         self.world = World(seed, is_told=True)
         homes = [
             Home(name, rate, 0, dict.fromkeys(_MEMBERS[name], (-100, 100)))
-            for name, rate in _RATES.items()
+            for name, rate in RATES.items()
         ]
         self.federation = Federation(self.world, homes)
         self.people = People(self.federation)
@@ -68,7 +68,7 @@ class Story:
         for line in text.splitlines():
             words = line.partition("#")[0].split()
             if words:
-                self._do([word for word in words if word not in _NOISE])
+                self._do([word for word in words if word not in NOISE])
         return self
 
     def _do(self, words: list[str]) -> None:
@@ -150,9 +150,9 @@ class Story:
         own, theirs = payer.partition("@")[2], payee.partition("@")[2]
         units = int(amount)
         word = unit.removesuffix("s")
-        if word != _UNITS[theirs]:
-            assert word == _UNITS[own], f"who counts in {unit}?"
-            quoted, _ = quote_for_payer(Amount(units), _RATES[own], _RATES[theirs])
+        if word != UNITS[theirs]:
+            assert word == UNITS[own], f"who counts in {unit}?"
+            quoted, _ = quote_for_payer(Amount(units), RATES[own], RATES[theirs])
             assert quoted is not None
             units = quoted.payee_amount
         deliver = "when_reachable" if "reachable" in how else "now"

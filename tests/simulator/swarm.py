@@ -483,13 +483,25 @@ class Swarm:
     def _admin(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
         match self.plan.choice(("freeze", "release", "release", "limit")):
-            case "freeze":
+            case "freeze" if self.plan.random() < 0.5:
                 self.people.freeze(group)
+            case "freeze":
+                self._freeze_who_pays()
             case "release":
                 self.people.release(group)
             case _:
                 span = self.plan.choice((1, 6, 40)) * HOUR
                 self.people.limit(group, -span, span)
+
+    def _freeze_who_pays(self) -> None:
+        """Freeze a group whose payment is on its way: what was offered still clears."""
+        self._pay()
+        if self.people.wishes:
+            group = self.people.wishes[-1].group
+            soon = self.plan.choice((20, 400, 4 * SECOND))
+            self.world.later(
+                self.plan.randint(1, soon), lambda: self.people.freeze(group)
+            )
 
     def _rate(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))

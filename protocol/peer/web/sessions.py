@@ -4,6 +4,7 @@ A server with pages has one at ``PROFILE``: ``profile.html``, or a template of i
 that extends it, shown with ``profile_values``.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from protocol.peer.web.pages import (
     see_other,
 )
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.routes import Route
+from protocol.peer.web.routes import READER, Route
 from protocol.peer.web.sign_in import SIGN_IN_NAME, Door, SignIn
 from protocol.peer.web.words import LANGUAGES
 
@@ -76,15 +77,23 @@ class SessionPages:
         door: knows names and passwords.
         database: where sessions are kept.
         clock: the wall clock.
+        check_may_change: raises while this server, restored, changes nothing. Who
+            signs in to look, or out, loses nothing when its database is thrown away.
     """
 
     def __init__(
-        self, pages: Pages, door: Door, database: Database, clock: Clock
+        self,
+        pages: Pages,
+        door: Door,
+        database: Database,
+        clock: Clock,
+        check_may_change: Callable[[], None],
     ) -> None:
         self._pages = pages
         self._door = door
         self._database = database
         self._clock = clock
+        self._check_may_change = check_may_change
 
     def routes(self) -> list[Route]:
         """List the pages."""
@@ -209,6 +218,9 @@ class SessionPages:
                 request, "welcome.password-length", least=PASSWORD_LENGTH_MIN
             )
             return self._show_welcome(request, told, "new_password", status=422)
+        if password:
+            # Before her link is used up.
+            self._check_may_change()
         code = form.code.strip().rpartition("#")[2]
         secret = None
         if 0 < len(code) <= _CODE_LENGTH_MAX and code.isascii():
@@ -247,6 +259,7 @@ class SessionPages:
         assert session is not None, "the door has let her in"
         if session.caller.account_id is None:
             raise Problem(403, "not-for-you", "Staff sign in with one-time links.")
+        self._check_may_change()
         if not PASSWORD_LENGTH_MIN <= len(form.new_password) <= PASSWORD_LENGTH_MAX:
             return see_other(f"{PROFILE}?wrong=length#password")
         if session.has_password:
@@ -286,6 +299,7 @@ class SessionPages:
             raise Problem(400, "malformed", f"language is one of {LANGUAGES}")
         session = request[VISIT].session
         if session is not None:
+            self._check_may_change()
             async with self._database.desk.acquire() as connection:
                 await session_store.write_language(
                     connection, session.caller.person_id, form.language
@@ -336,6 +350,8 @@ async def profile_values(
         )
     return {
         "sessions": sessions,
+        # Who only looks asks somebody else to end hers.
+        "may_end": READER not in session.caller.scopes,
         "browser": browser_of,
         "wrong": request.query.get("wrong", ""),
         "saved": request.query.get("saved", ""),

@@ -4,6 +4,7 @@ Chosen by ``Accept-Language`` (RFC 9110, section 12.5.4). A code without three
 different sentences fails a test, so nobody meets a bare code.
 """
 
+import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ _WORDS = {
     for language in LANGUAGES
 }
 _PARTS_MAX = 20
+#: Where a line of French may not break, though there is a space.
+_FRENCH_SPACE = re.compile(r" (?=[?!:;»])|(?<=«) ")
 
 
 def refusal(
@@ -32,7 +35,7 @@ def refusal(
         values: what the sentence names, such as the account that it is about; more
             than it names may be given, and what is not given is left out.
     """
-    sentence: str = _WORDS[language]["refusal"][code]
+    sentence = _set(_WORDS[language]["refusal"][code], language)
     return sentence.format_map(defaultdict(str, values or {}))
 
 
@@ -45,8 +48,13 @@ def say(key: str, language: Language, values: Mapping[str, object]) -> str:
         values: what the sentence names, all of it.
     """
     table, _, name = key.partition(".")
-    sentence: str = _WORDS[language]["say"][table][name]
+    sentence = _set(_WORDS[language]["say"][table][name], language)
     return sentence.format_map(values) if values else sentence
+
+
+def _set(sentence: str, language: Language) -> str:
+    """Set a sentence as printers of its language do: no line begins with a "?"."""
+    return _FRENCH_SPACE.sub("\u00a0", sentence) if language == "fr" else sentence
 
 
 def sentences(language: Language) -> dict[str, str]:
@@ -62,7 +70,8 @@ def problem(status: int, kind: str, language: Language) -> str:
     """Say on a page why it is not the one asked for."""
     named: dict[str, str] = _WORDS[language]["say"]["problem"]
     fallback = "outage" if status >= 500 else "other"
-    return named.get(kind) or named.get(str(status)) or named[fallback]
+    sentence = named.get(kind) or named.get(str(status)) or named[fallback]
+    return _set(sentence, language)
 
 
 def alarm(about: str, language: Language) -> str:
@@ -73,7 +82,7 @@ def alarm(about: str, language: Language) -> str:
         language: the reader's.
     """
     sentences: dict[str, str] = _WORDS[language]["alarm"]
-    return sentences.get(about, sentences["other"])
+    return _set(sentences.get(about, sentences["other"]), language)
 
 
 def alarm_kinds(language: Language) -> set[str]:

@@ -1,0 +1,273 @@
+"""Looks at every "no", and at every deadline: a refusal must be true.
+
+A server that refuses what it might have done breaks no sum and no promise that
+``checker`` reckons, and yet nobody could pay. So each reason is looked at in the
+batch that says it: is the limit really reached, the time really up, the rate really
+another? Only where nobody lies and nobody was put back. Where an account was changed
+by the same batch, how it stood in the middle of that is not known, and nothing is said.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from protocol.instant import from_datetime
+from tests.simulator.agenda import HOUR, MINUTE, SECOND
+from tests.simulator.members import Wish
+from tests.simulator.servers import Server
+
+if TYPE_CHECKING:
+    from tests.simulator.checker import Checker
+
+#: By batch: what each changed row was before, by table and key.
+Before = dict[tuple[Any, Any], Any]
+#: Said only of what no honest server does.
+_NEVER = (
+    "amount-mismatch",
+    "amount-out-of-range",
+    "content-unreadable",
+    "history-differs",
+    "keys-not-accepted",
+    "not-signed-by-payer-group",
+    "unknown-group",
+    "unknown-transfer",
+)
+#: Asked when the hub takes a prepare, and never again.
+_AT_FIRST = (
+    "deadline-out-of-range",
+    "group-frozen",
+    "payee-group-ceiling",
+    "payer-group-floor",
+    "rate-changed",
+    "refund-too-large",
+    "refund-unknown",
+)
+#: By class: how long a payment may stay undecided, and how far the hub's covers may be
+#: dated ahead of it.
+_LASTS = {"now": 30 * SECOND, "when_reachable": 72 * HOUR}
+_AHEAD = 30 * SECOND
+
+
+class Reasons:
+    """Judges the refusals of one simulated federation."""
+
+    def __init__(self, checker: "Checker") -> None:
+        self._checker = checker
+        self._people = checker.people
+        self._people.on_no = self._look_at_no
+        #: Groups that were ever frozen, or whose rate ever changed.
+        self._frozen: set[str] = set()
+        self._changed: set[str] = set()
+
+    def look(self, server: Server, first: Before) -> None:
+        """Look at what a batch has refused, promised or called off."""
+        if self._checker.is_restored or not self._is_honest("hub", server.name):
+            return
+        self._note_groups()
+        for (name, key), before in first.items():
+            if name == "transfer":
+                row = server.database.table(name)[key]
+                if not self._is_honest(row["payer_group"], row["payee_group"]):
+                    continue
+                self._look_at_transfer(server, before, row)
+                if _reason(row) and not _reason(before):
+                    self._look_at_refusal(server, first, before, row)
+            elif name == "idempotency":
+                self._look_at_answer(server, first, server.database.table(name)[key])
+
+    def _is_honest(self, *names: str) -> bool:
+        return self._checker.doubted.isdisjoint(names)
+
+    def _note_groups(self) -> None:
+        checker = self._checker
+        for group, state in checker.states.items():
+            if state == "frozen":
+                self._frozen.add(group)
+        for group, rates in checker.rates.items():
+            if len(rates) > 1:
+                self._changed.add(group)
+
+    def _demand(self, *, so: bool, told: str) -> None:
+        self._checker.demand(so=so, told=told)
+
+    # Payments that begin, or are called off.
+
+    def _look_at_transfer(self, server: Server, before: Any, now: Any) -> None:
+        if now["role"] != "payer" or now["payee_group"] == now["payer_group"]:
+            return
+        id_ = now["transfer_id"]
+        if before is None:
+            lasts = from_datetime(now["decide_by"]) - from_datetime(now["taken_at"])
+            most = _LASTS[now["deliver"]] + _AHEAD
+            self._demand(
+                so=lasts <= most or self._checker.had_wrong_clock,
+                told=f"{server.name}: {id_} may stay open for {lasts} ms",
+            )
+        if now["is_cancel_sent"] and not (before and before["is_cancel_sent"]):
+            self._demand(
+                so=now["deliver"] == "now" or id_ in self._people.cancelled,
+                told=f"{server.name} calls off {id_}, which nobody wished",
+            )
+
+    # What the hub and the payee's node refuse.
+
+    def _look_at_refusal(
+        self, server: Server, first: Before, before: Any, row: Any
+    ) -> None:
+        code, role = _reason(row), row["role"]
+        told = f"{server.name} refuses {row['transfer_id']}: {code}"
+        self._demand(so=code not in _NEVER, told=f"{told}, where nobody lies")
+        if role == "payer" or (role == "payee" and before is not None):
+            # The hub's word, looked at when the hub said it.
+            return
+        was_offered = before is not None and before["state"] == "offered"
+        self._demand(
+            so=not was_offered or code not in _AT_FIRST,
+            told=f"{told}, and had offered it before",
+        )
+        is_true = _TRUE.get(code)
+        if is_true is not None:
+            self._demand(so=is_true(self, server, first, row), told=f"{told}, untruly")
+
+    def _is_expired(self, server: Server, _first: Before, row: Any) -> bool:
+        now = server.clock.now()
+        return (
+            now >= from_datetime(row["decide_by"])
+            or now < from_datetime(row["taken_at"])
+            or row["role"] != "hub"
+        )
+
+    def _is_called_off(self, _server: Server, _first: Before, row: Any) -> bool:
+        """Said by the payer's group: by a member, or by its node when it was late."""
+        node = self._checker.federation.nodes[row["payer_group"]]
+        own = node.database.table("transfer").get(row["transfer_id"])
+        return own is not None and bool(own["is_cancel_sent"])
+
+    def _is_at_floor(self, server: Server, first: Before, row: Any) -> bool:
+        name, amount = row["payer_group"], row["milliseconds"]
+        return not _may_debit(server, first, name, amount)
+
+    def _is_at_ceiling(self, server: Server, first: Before, row: Any) -> bool:
+        name, amount = row["payee_group"], row["milliseconds"]
+        return not _may_credit(server, first, name, amount)
+
+    def _cannot_receive(self, server: Server, first: Before, row: Any) -> bool:
+        if row["role"] == "hub":
+            return True
+        return not _may_credit(server, first, row["account"], row["amount"])
+
+    def _is_frozen(self, _server: Server, _first: Before, row: Any) -> bool:
+        return bool(self._frozen & {row["payer_group"], row["payee_group"]})
+
+    def _has_changed(self, _server: Server, _first: Before, row: Any) -> bool:
+        return bool(self._changed & {row["payer_group"], row["payee_group"]})
+
+    def _is_unlikely(self, server: Server, _first: Before, row: Any) -> bool:
+        """Say whether the hub met a deadline too near or too far."""
+        left = from_datetime(row["decide_by"]) - server.clock.now()
+        return not 0 < left <= 72 * HOUR + 5 * MINUTE or self._checker.had_wrong_clock
+
+    def _is_too_large(self, server: Server, _first: Before, row: Any) -> bool:
+        """Reckon by what lies on the hub's ledger how much may still be given back."""
+        rows = server.database.table("transfer")
+        others = sum(
+            one["milliseconds"]
+            for one in rows.values()
+            if one["refund_of"] == row["refund_of"]
+            and one["state"] in ("offered", "cleared")
+        )
+        original = rows[row["refund_of"]]
+        return bool(others + row["milliseconds"] > original["milliseconds"])
+
+    # What a member's own node refuses.
+
+    def _look_at_no(self, wish: Wish) -> None:
+        """Only a key of hers that meant something else, or very many refusals."""
+        hers = [
+            one
+            for one in self._people.wishes
+            if (one.group, one.member) == (wish.group, wish.member)
+        ]
+        of_key = [one for one in hers if one.key == wish.key]
+        is_true = len(of_key) > 1 if wish.told == "other-body" else len(hers) >= 100
+        self._demand(
+            so=is_true or bool(self._checker.doubted),
+            told=f"{wish.member}@{wish.group}'s {wish.key}: {wish.told}, untruly",
+        )
+
+    def _look_at_answer(self, server: Server, first: Before, row: Any) -> None:
+        code = str(row["code"] or "")
+        if not code:
+            return
+        told = f"{server.name} tells {row['caller']}: {code}"
+        self._demand(so=code not in _NEVER, told=f"{told}, where nobody lies")
+        wishes = [
+            wish
+            for wish in self._people.wishes
+            if (wish.group, wish.member, wish.key)
+            == (server.name, row["caller"], row["key"])
+        ]
+        if len(wishes) != 1 or not self._is_honest(wishes[0].payee_group):
+            return
+        [wish] = wishes
+        groups = {wish.group, wish.payee_group}
+        is_true = True
+        if code == "payer-floor" and not self._changed & groups:
+            own, theirs = (
+                self._checker.rates[one][-1] for one in (wish.group, wish.payee_group)
+            )
+            price = -(-wish.payee_amount * theirs // own)
+            is_true = not _may_debit(server, first, wish.member, price)
+        elif code == "payee-cannot-receive":
+            amount = wish.payee_amount
+            is_true = not _may_credit(server, first, wish.payee, amount)
+        elif code == "rate-changed":
+            is_true = bool(self._changed & groups)
+        elif code == "group-frozen":
+            is_true = bool(self._frozen & groups)
+        elif code == "unknown-account":
+            is_true = wish.payee not in server.database.table("account")
+        self._demand(so=is_true, told=f"{told}, untruly")
+
+
+def _reason(row: Any) -> str:
+    """Give why a transfer is refused, or will be once its groups have compared."""
+    return str((row and (row["code"] or row["waiting_code"])) or "")
+
+
+def _is_unknown(server: Server, first: Before, name: str) -> bool:
+    """Say whether how an account stood when it was asked cannot be told."""
+    return ("account", name) in first or name not in server.database.table("account")
+
+
+def _may_debit(server: Server, first: Before, name: str, amount: int) -> bool:
+    if _is_unknown(server, first, name):
+        return False
+    row = server.database.table("account")[name]
+    if row["frozen"] or row["closed"]:
+        return False
+    free = row["balance"] - row["held_out"] - amount
+    return bool(row["floor"] is None or free >= row["floor"])
+
+
+def _may_credit(server: Server, first: Before, name: str, amount: int) -> bool:
+    if _is_unknown(server, first, name):
+        return False
+    row = server.database.table("account")[name]
+    if row["frozen"] or row["closed"]:
+        return False
+    full = row["balance"] + row["held_in"] + amount
+    return bool(row["ceiling"] is None or full <= row["ceiling"])
+
+
+#: By reason, what says whether it is true.
+_TRUE: dict[str, Callable[[Reasons, Server, Before, Any], bool]] = {
+    "cancelled": Reasons._is_called_off,
+    "deadline-out-of-range": Reasons._is_unlikely,
+    "group-frozen": Reasons._is_frozen,
+    "payee-cannot-receive": Reasons._cannot_receive,
+    "payee-group-ceiling": Reasons._is_at_ceiling,
+    "payee-unreachable": Reasons._is_expired,
+    "payer-group-floor": Reasons._is_at_floor,
+    "rate-changed": Reasons._has_changed,
+    "refund-too-large": Reasons._is_too_large,
+}
