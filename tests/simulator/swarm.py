@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from protocol.unit import MILLISECONDS_MAX
 from tests.simulator import memory_queries
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import BrokenPromiseError, Checker
@@ -33,6 +34,8 @@ _UNITS = ((60_000, 0), (180_000, 0), (1_800, 2), (514_286, 0), (3_600_000, 0), (
 #: One seed in so many signs with real Ed25519.
 REAL_KEYS_EVERY = 50
 QUIET_MS = 80 * HOUR
+#: No more time than there may be, whatever the rate has become since.
+_UNITS_MAX = MILLISECONDS_MAX // HOUR
 
 
 @dataclass
@@ -379,7 +382,8 @@ class Swarm:
             return True
         payee = self.plan.choice([one for one in nodes if one != group])
         units = room * nodes[group].home.rate // nodes[payee].home.rate
-        self.people.pay(address, self._address(payee), max(1, units))
+        units = max(1, min(units, _UNITS_MAX))
+        self.people.pay(address, self._address(payee), units)
         return True
 
     def _edge(self, payer: str, payee: str) -> int:
@@ -407,7 +411,8 @@ class Swarm:
         room, rate = self.plan.choice(
             [one for one in rooms if one[0] > 0] or [(1, own)]
         )
-        return max(1, -(-room * rate // theirs) + self.plan.choice((-1, 0, 0, 1)))
+        units = -(-room * rate // theirs) + self.plan.choice((-1, 0, 0, 1))
+        return max(1, min(units, _UNITS_MAX))
 
     def _pay_inside(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
@@ -456,12 +461,13 @@ class Swarm:
         if not wishes:
             return
         wish = self.plan.choice(wishes)
+        most = max(1, min(wish.payer_amount_max, _UNITS_MAX))
         # Sometimes two at once, so that one batch must count them both.
         for _ in range(self.plan.choice((1, 2))):
             self.people.pay(
                 f"{wish.payee}@{wish.payee_group}",
                 f"{wish.member}@{wish.group}",
-                self.plan.randint(1, max(1, wish.payer_amount_max)),
+                self.plan.randint(1, most),
                 deliver=self.plan.choice(("now", "when_reachable")),
                 refund_of=wish.transfer_id,
             )
