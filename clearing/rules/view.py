@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
+from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
 from protocol.effects import (
@@ -26,7 +27,7 @@ from protocol.tiles import HEIGHT, completed
 from protocol.transfer import REFUSED_PREPARES_MAX, State, Transfer
 
 #: The hub's own account, for charges and shared losses; no group may be so named.
-RESERVE = "reserve"
+RESERVE = address.RESERVE
 
 
 class AppendDecision(HouseEffect, frozen=True):
