@@ -38,7 +38,7 @@ class ChargeRule(msgspec.Struct, frozen=True, kw_only=True):
     threshold: int = 0
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class AveragePosition(msgspec.Struct, frozen=True, kw_only=True):
     """How a group stood in a cycle, milliseconds.
 
     Attributes:
@@ -109,7 +109,9 @@ def share_debt(
     return share(debt, weights)
 
 
-def charges(standings: Mapping[str, Standing], rule: ChargeRule) -> dict[str, int]:
+def charges(
+    standings: Mapping[str, AveragePosition], rule: ChargeRule
+) -> dict[str, int]:
     """Say what each group pays into the reserve, alike on both sides of zero.
 
     ``rate x max(0, |average| - threshold x limit)``, where the limit is the floor of a
@@ -129,7 +131,7 @@ def charges(standings: Mapping[str, Standing], rule: ChargeRule) -> dict[str, in
     return {group: part for group, part in _round(exact, WHOLE**2).items() if part}
 
 
-def _beyond(one: Standing, rule: ChargeRule) -> int:
+def _beyond(one: AveragePosition, rule: ChargeRule) -> int:
     """Give a charge in millionths of millionths of a millisecond, before rounding."""
     limit = max(0, one.ceiling if one.average > 0 else -one.floor)
     return rule.rate * max(0, WHOLE * abs(one.average) - rule.threshold * limit)

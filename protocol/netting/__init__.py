@@ -13,13 +13,6 @@ from protocol.netting.circulation import (
     check_circulation,
     largest_circulation,
 )
-from protocol.netting.figures import (
-    GROUPS_MAX,
-    PAIRS_MAX,
-    Figures,
-    Left,
-    compute_figures,
-)
 from protocol.netting.flows import Flows, gather
 from protocol.netting.plan import (
     EXACT_MAX,
@@ -36,6 +29,13 @@ from protocol.netting.positions import (
     default_targets,
     settle,
 )
+from protocol.netting.savings import (
+    GROUPS_MAX,
+    PAIRS_MAX,
+    Left,
+    Savings,
+    compute_savings,
+)
 
 __all__ = [
     "EXACT_MAX",
@@ -44,16 +44,16 @@ __all__ = [
     "POSITION_MAX",
     "TRIPLES_MAX",
     "Circulation",
-    "Figures",
     "Flows",
     "Left",
     "Leg",
     "Plan",
+    "Savings",
     "check_circulation",
     "check_legs",
     "check_positions",
     "close_positions",
-    "compute_figures",
+    "compute_savings",
     "default_targets",
     "gather",
     "largest_circulation",

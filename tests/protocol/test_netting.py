@@ -1,4 +1,4 @@
-"""Flows, figures and positions: nothing is lost, and no way clears more than ours."""
+"""Flows, savings and positions: nothing is lost, and no way clears more than ours."""
 
 import random
 import time
@@ -21,14 +21,14 @@ from protocol.netting import (
     Leg,
     check_circulation,
     close_positions,
-    compute_figures,
+    compute_savings,
     default_targets,
     gather,
     largest_circulation,
     make_plan,
     settle,
 )
-from protocol.netting import figures as figures_module
+from protocol.netting import savings as savings_module
 from protocol.unit import MILLISECONDS_MAX
 from tests.protocol.trade import skewed
 
@@ -50,31 +50,31 @@ def left(milliseconds: int, payments: int) -> Left:
 
 
 def test_three_groups_in_a_circle_owe_nothing() -> None:
-    figures = compute_figures(
+    savings = compute_savings(
         hours(("aalst", "brussel", 5), ("brussel", "gent", 5), ("gent", "aalst", 5))
     )
-    assert figures.gross == figures.bilateral == left(15, 3)
-    assert figures.multilateral == figures.novation == left(0, 0)
-    assert (figures.cleared, figures.payments_saved) == (15, 3)
+    assert savings.gross == savings.bilateral == left(15, 3)
+    assert savings.multilateral == savings.novation == left(0, 0)
+    assert (savings.cleared, savings.payments_saved) == (15, 3)
 
 
 def test_a_chain_clears_by_novation_alone() -> None:
-    figures = compute_figures(hours(("aalst", "brussel", 5), ("brussel", "gent", 5)))
-    assert figures.gross == figures.bilateral == figures.multilateral == left(10, 2)
-    assert figures.novation == left(5, 2)
+    savings = compute_savings(hours(("aalst", "brussel", 5), ("brussel", "gent", 5)))
+    assert savings.gross == savings.bilateral == savings.multilateral == left(10, 2)
+    assert savings.novation == left(5, 2)
 
 
 def test_two_groups_net_what_they_owe_each_other() -> None:
     flows = hours(("aalst", "gent", 5), ("aalst", "gent", 2), ("gent", "aalst", 3))
-    figures = compute_figures(flows)
-    assert figures.gross == left(10, 3)
-    assert figures.bilateral == figures.multilateral == left(4, 1)
-    assert figures.novation == left(4, 2)
+    savings = compute_savings(flows)
+    assert savings.gross == left(10, 3)
+    assert savings.bilateral == savings.multilateral == left(4, 1)
+    assert savings.novation == left(4, 2)
 
 
 def test_a_cycle_without_trade_has_nothing_to_net() -> None:
-    figures = compute_figures(gather([]))
-    assert {figures.gross, figures.bilateral, figures.novation} == {left(0, 0)}
+    savings = compute_savings(gather([]))
+    assert {savings.gross, savings.bilateral, savings.novation} == {left(0, 0)}
 
 
 @pytest.mark.parametrize("amount", [0, -1, MILLISECONDS_MAX + 1, 1.0, True])
@@ -98,22 +98,22 @@ def test_gross_flows_are_conserved_in_any_order(
     again = list(made)
     draw.shuffle(again)
     assert gather(again).net() == flows.net()
-    assert compute_figures(gather(again)) == compute_figures(flows)
+    assert compute_savings(gather(again)) == compute_savings(flows)
 
 
 @given(transfers)
 def test_each_way_clears_at_least_what_the_one_before_it_does(
     made: list[tuple[str, str, int]],
 ) -> None:
-    figures = compute_figures(gather(made))
-    assert figures.multilateral is not None
+    savings = compute_savings(gather(made))
+    assert savings.multilateral is not None
     values = [
         one.milliseconds
         for one in (
-            figures.novation,
-            figures.multilateral,
-            figures.bilateral,
-            figures.gross,
+            savings.novation,
+            savings.multilateral,
+            savings.bilateral,
+            savings.gross,
         )
     ]
     assert values == sorted(values)
@@ -223,12 +223,12 @@ def test_a_circulation_is_left_out_just_beyond_its_bounds(
 ) -> None:
     size = {"GROUPS_MAX": 4, "PAIRS_MAX": 4}[bound]
     assert len(RING.net()) == RING.pairs == size
-    monkeypatch.setattr(figures_module, bound, size)
-    assert compute_figures(RING).multilateral is not None
-    monkeypatch.setattr(figures_module, bound, size - 1)
-    figures = compute_figures(RING)
-    assert figures.multilateral is None
-    assert figures.novation == left(3, 3)
+    monkeypatch.setattr(savings_module, bound, size)
+    assert compute_savings(RING).multilateral is not None
+    monkeypatch.setattr(savings_module, bound, size - 1)
+    savings = compute_savings(RING)
+    assert savings.multilateral is None
+    assert savings.novation == left(3, 3)
 
 
 @pytest.mark.parametrize(
@@ -239,13 +239,13 @@ def test_groups_gain_by_novation_what_the_notes_have_measured(
 ) -> None:
     # On published obligation networks of 20 to 100 groups: circulation 2 to 15 points
     # below novation, and bilateral netting far below both.
-    figures = compute_figures(gather(skewed(groups, many, 7)))
-    assert figures.multilateral is not None
+    savings = compute_savings(gather(skewed(groups, many, 7)))
+    assert savings.multilateral is not None
     shares = [
         100
-        * (figures.gross.milliseconds - one.milliseconds)
-        // figures.gross.milliseconds
-        for one in (figures.bilateral, figures.multilateral, figures.novation)
+        * (savings.gross.milliseconds - one.milliseconds)
+        // savings.gross.milliseconds
+        for one in (savings.bilateral, savings.multilateral, savings.novation)
     ]
     assert shares[0] < shares[1] < shares[2] < shares[1] + apart
 
@@ -331,7 +331,7 @@ def test_ten_thousand_groups_and_a_million_transfers_close_within_ten_seconds(
     made = list(skewed(10_000, 1_010_000, 1))[:1_000_000]
     before = time.process_time()
     flows = gather(made)
-    figures = compute_figures(flows)
+    savings = compute_savings(flows)
     closing = close_positions({RESERVE: 0}, flows.net())
     plan = make_plan(closing, default_targets(closing))
     took = time.process_time() - before
@@ -339,7 +339,7 @@ def test_ten_thousand_groups_and_a_million_transfers_close_within_ten_seconds(
         told = f"{flows.transfers:,} transfers, {flows.pairs:,} pairs, {len(closing):,}"
         print(f"\n{told} positions, {len(plan.legs):,} legs: {took:.1f} s of computing")
     assert flows.transfers == 1_000_000
-    assert plan.milliseconds == figures.novation.milliseconds
+    assert plan.milliseconds == savings.novation.milliseconds
     assert took < 10
 
 
@@ -349,17 +349,17 @@ def test_a_circulation_at_its_bounds_takes_seconds_and_no_more(
 ) -> None:
     flows = gather(skewed(GROUPS_MAX, 72_000, 1))
     before = time.process_time()
-    figures = compute_figures(flows)
+    savings = compute_savings(flows)
     took = time.process_time() - before
     with capsys.disabled():
         print(f"\ncirculation among {flows.pairs:,} pairs: {took:.1f} s of computing")
     assert PAIRS_MAX * 0.9 < flows.pairs <= PAIRS_MAX
-    assert figures.multilateral is not None
+    assert savings.multilateral is not None
     assert took < 10
 
 
 def test_figures_are_written_as_anyone_would() -> None:
-    written = msgspec.json.encode(compute_figures(RING))
+    written = msgspec.json.encode(compute_savings(RING))
     assert written == (
         b'{"gross":{"milliseconds":15,"payments":4},'
         b'"bilateral":{"milliseconds":15,"payments":4},'

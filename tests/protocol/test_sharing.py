@@ -11,9 +11,9 @@ from protocol.errors import MalformedMessageError
 from protocol.instant import Instant
 from protocol.sharing import (
     WHOLE,
+    AveragePosition,
     ChargeRule,
     SharingRule,
-    Standing,
     average_position,
     charges,
     share,
@@ -102,8 +102,8 @@ def test_a_debt_that_nobody_can_take_over_is_refused(
         share_debt(debt, SharingRule.SIZE, staying, measures)
 
 
-def stands(average: int, limit: int = 1_000) -> Standing:
-    return Standing(average=average, floor=-limit, ceiling=limit)
+def stands(average: int, limit: int = 1_000) -> AveragePosition:
+    return AveragePosition(average=average, floor=-limit, ceiling=limit)
 
 
 #: A tenth of all beyond half the limit.
@@ -123,8 +123,8 @@ def test_surplus_and_deficit_pay_alike() -> None:
 
 
 def test_each_side_has_its_own_limit() -> None:
-    one = Standing(average=700, floor=-10, ceiling=1_000)
-    other = Standing(average=-700, floor=-1_000, ceiling=10)
+    one = AveragePosition(average=700, floor=-10, ceiling=1_000)
+    other = AveragePosition(average=-700, floor=-1_000, ceiling=10)
     assert charges({"gent": one, "aalst": other}, TENTH) == {"aalst": 20, "gent": 20}
 
 
@@ -149,7 +149,7 @@ rules = st.builds(
 
 @given(standings, rules)
 def test_a_charge_is_what_the_law_says_to_the_millisecond(
-    found: dict[str, Standing], rule: ChargeRule
+    found: dict[str, AveragePosition], rule: ChargeRule
 ) -> None:
     exact = {
         group: Fraction(rule.rate, WHOLE)

@@ -24,7 +24,7 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     payments: int
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class Savings(msgspec.Struct, frozen=True, kw_only=True):
     """What a cycle's trade would have left to pay, by each way of netting.
 
     Attributes:
@@ -52,7 +52,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         return self.gross.payments - self.novation.payments
 
 
-def compute_figures(flows: Flows) -> Figures:
+def compute_savings(flows: Flows) -> Savings:
     """Compute what each way of netting leaves of a cycle's gross flows.
 
     The circulation is left out beyond ``GROUPS_MAX`` groups or ``PAIRS_MAX`` pairs.
@@ -62,7 +62,7 @@ def compute_figures(flows: Flows) -> Figures:
     """
     net = flows.net()
     is_small = len(net) <= GROUPS_MAX and flows.pairs <= PAIRS_MAX
-    figures = Figures(
+    savings = Savings(
         gross=Left(milliseconds=flows.gross, payments=flows.transfers),
         bilateral=_bilateral(flows),
         multilateral=_multilateral(flows) if is_small else None,
@@ -71,8 +71,8 @@ def compute_figures(flows: Flows) -> Figures:
             payments=sum(1 for gained in net.values() if gained),
         ),
     )
-    _check(figures, net)
-    return figures
+    _check(savings, net)
+    return savings
 
 
 def _bilateral(flows: Flows) -> Left:
@@ -92,15 +92,15 @@ def _multilateral(flows: Flows) -> Left:
     return Left(milliseconds=found.value, payments=found.payments)
 
 
-def _check(figures: Figures, net: dict[str, int]) -> None:
+def _check(savings: Savings, net: dict[str, int]) -> None:
     if sum(net.values()) != 0:
         raise LedgerBrokenError(f"netting: gains sum to {sum(net.values())}, not 0")
-    one, other = figures.novation, figures.bilateral
-    between = figures.multilateral or other
+    one, other = savings.novation, savings.bilateral
+    between = savings.multilateral or other
     if not (
         one.milliseconds
         <= between.milliseconds
         <= other.milliseconds
-        <= figures.gross.milliseconds
+        <= savings.gross.milliseconds
     ):
-        raise LedgerBrokenError(f"netting: a weaker way clears more: {figures}")
+        raise LedgerBrokenError(f"netting: a weaker way clears more: {savings}")
