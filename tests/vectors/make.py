@@ -73,6 +73,7 @@ from tests.protocol.makers import (
     signing_key,
     three_lines,
 )
+from tests.vectors import netting
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -530,6 +531,8 @@ TOPICS: dict[str, Callable[[], object]] = {
     "log_proofs": log_proofs,
     "directory": directory_of_three,
     "receipts": receipts,
+    "netting": netting.netting,
+    "cycles": netting.cycles,
     "refusals": refusals,
 }
 
