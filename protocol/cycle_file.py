@@ -391,9 +391,9 @@ def _tell_plan(proven: ProvenCycle) -> list[str]:
     plan = proven.plan
     if not plan.legs:
         return ["There is nothing to settle."]
-    least = "and none has fewer"
+    least = "and no plan has fewer"
     if plan.bound < len(plan.legs):
-        least = f"and none has fewer than {plan.bound}"
+        least = f"and no plan has fewer than {plan.bound}"
     kept = [
         f"{group} {write_hours(aim)}"
         for group, aim in proven.targets.items()
@@ -401,7 +401,7 @@ def _tell_plan(proven: ProvenCycle) -> list[str]:
     ]
     but = f", but for what the reserve has: {', '.join(kept)}" if kept else ""
     return [
-        f"A plan that settles it has {len(plan.legs)} legs, {least}; "
+        f"Legs of a plan that settles this: {len(plan.legs)}, {least}; "
         f"{write_hours(plan.milliseconds)} in all.",
         *(
             f"Leg: {leg.debtor} to {leg.creditor}, {write_hours(leg.milliseconds)}."

@@ -65,7 +65,7 @@ def test_a_cycle_file_tells_every_position_and_who_has_signed_it(raw: bytes) -> 
         "to 2:00:00.000 hours; signed by the group.",
         "to 2:00:00.000 hours; NOT signed: it has not answered.",
         "The reserve stands at 1:00:00.000 hours. All positions sum to zero.",
-        "2 legs, and none has fewer; 4:00:00.000 hours in all.",
+        "settles this: 2, and no plan has fewer; 4:00:00.000 hours in all.",
         "Leg: oostende to brussel, 2:00:00.000 hours.",
         "Shown the same log: brussel, mechelen; 2 of 3.",
         "but for what the reserve has: oostende -1:00:00.000 hours.",
