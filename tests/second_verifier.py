@@ -243,6 +243,8 @@ def written(value: Any, shape: Any) -> Any:
         return {name: written(value[name], shape[name]) for name in shape}
     if isinstance(shape, list):
         return [written(one, shape[0]) for one in value]
+    if isinstance(shape, tuple) and shape[0] == "null" and value is not None:
+        return written(value, shape[1])
     return value
 
 
