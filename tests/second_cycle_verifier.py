@@ -188,41 +188,54 @@ def tree_root(lines: list[str]) -> str:
     return letters(root([utf8(line) for line in lines])) if lines else sha(b"")
 
 
-def prove_cycle(file: Found, federation: str) -> list[str]:
-    """Give the words that the proofs allow; targets and plan are compared."""
-    note, close = prove_decision(file, CLOSE, federation)
-    entries = [line["entry"] for line in file["groups"]]
-    need(len(entries) == note["groups"], "groups: how many")
-    need(tree_root(entries) == note["directory"], "groups: directory")
-    groups = [Group(entry, at, federation) for at, entry in enumerate(entries)]
-    names = [group.name for group in groups]
-    need(names == sorted(set(names)) and "reserve" not in names, "groups: names")
-    keys = [key for group in groups for key in group.used]
-    need(len(keys) == len(set(keys)), "one key for two groups")
+class Lines:
+    """What the hub and the groups have signed, step by step up to C3."""
 
-    stated = [line["statement"] for line in file["groups"] if line["statement"]]
-    given = [line for line in file["groups"] if line["statement"] is not None]
-    need(len(stated) == len(given) == close["groups"], "statements: how many")
-    need(tree_root(stated) == close["statements"], "statements: root")
+    def __init__(self, file: Found, federation: str) -> None:
+        self.note, self.close = prove_decision(file, CLOSE, federation)
+        entries = [line["entry"] for line in file["groups"]]
+        need(len(entries) == self.note["groups"], "groups: how many")
+        need(tree_root(entries) == self.note["directory"], "groups: directory")
+        self.groups = [Group(entry, at, federation) for at, entry in enumerate(entries)]
+        names = [group.name for group in self.groups]
+        need(names == sorted(set(names)) and "reserve" not in names, "groups: names")
+        keys = [key for group in self.groups for key in group.used]
+        need(len(keys) == len(set(keys)), "one key for two groups")
 
-    told, positions, agreed, shown = [], {"reserve": close["reserve"]}, 0, []
-    for group, line in zip(groups, file["groups"], strict=True):
+        given = [line["statement"] for line in file["groups"]]
+        stated = [line for line in given if line is not None]
+        need(len(stated) == self.close["groups"], "statements: how many")
+        need(tree_root(stated) == self.close["statements"], "statements: root")
+
+        self.told: list[str] = []
+        self.positions = {"reserve": self.close["reserve"]}
+        self.agreed = 0
+        self.shown: list[str] = []
+        for group, line in zip(self.groups, file["groups"], strict=True):
+            self.take(group, line, federation)
+        need(sum(self.positions.values()) == 0, "sum")
+
+    def take(self, group: Group, line: Found, federation: str) -> None:
         if line["cover"] is not None:
-            group.check_cover(line["cover"], note, federation)
-            shown.append(group.name)
+            group.check_cover(line["cover"], self.note, federation)
+            self.shown.append(group.name)
         if line["statement"] is None:
             need(line["answer"] is None, "answer: to nothing")
-            told.append(f"{head(group)} has no line in this cycle.")
-            continue
-        statement = check_statement(line["statement"], group, close)
-        positions[group.name] = statement["closing"]
-        words, agrees, former = answered(line, group, close, federation)
-        agreed += agrees
-        told += [tell(group, statement, words), *former]
-    need(sum(positions.values()) == 0, "sum")
+            self.told.append(f"{head(group)} has no line in this cycle.")
+            return
+        statement = check_statement(line["statement"], group, self.close)
+        self.positions[group.name] = statement["closing"]
+        words, agrees, former = answered(line, group, self.close, federation)
+        self.agreed += agrees
+        self.told += [tell(group, statement, words), *former]
 
-    targets = targets_of(positions)
-    legs, bound = plan(positions, targets)
+
+def prove_cycle(file: Found, federation: str) -> list[str]:
+    """Give the words that the proofs allow; targets and plan are compared."""
+    lines = Lines(file, federation)
+    close, shown = lines.close, lines.shown
+    targets = targets_of(lines.positions)
+    legs, bound = plan(lines.positions, targets)
     need([tuple(one.values()) for one in file["targets"]] == [*targets.items()], "aim")
     need([tuple(one.values()) for one in file["legs"]] == legs, "legs")
     need(file["bound"] == bound, "bound")
@@ -230,14 +243,14 @@ def prove_cycle(file: Found, federation: str) -> list[str]:
         f"Interlets cycle: cycle {close['cycle']} was closed.",
         f"Closed {close['at']} by the hub's clock.",
         f"Federation {federation}.",
-        f"Signed by the hub (number {close['number']} of {note['size']} in log "
+        f"Signed by the hub (number {close['number']} of {lines.note['size']} in log "
         f"{close['log']}).",
-        f"Signed by {agreed} of the {close['groups']} groups that have a line.",
-        *told,
+        f"Signed by {lines.agreed} of the {close['groups']} groups that have a line.",
+        *lines.told,
         f"The reserve stands at {hours(close['reserve'])}. All positions sum to zero.",
         *tell_plan(targets, legs, bound),
         f"Shown the same log: {', '.join(shown) or 'no group'}; "
-        f"{len(shown)} of {len(groups)}.",
+        f"{len(shown)} of {len(lines.groups)}.",
         "Not proved: that these keys are the groups' own (compare the check digits), "
         "that the hub showed this log to everyone, what the groups traded, and "
         "whether any leg was paid.",

@@ -60,14 +60,19 @@ class ClosedCycle(Evidence):
         moved: Mapping[Group, tuple[int, int, int]] | None = None,
         stated: Mapping[Group, dict[str, Any]] | None = None,
         reserve: int = HOUR,
+        raw: Mapping[str, bytes] | None = None,
         **changes: Any,
     ) -> None:
+        """``raw`` has bytes in place of a group's statement or of the ``close``."""
         super().__init__()
         self.ended = DecisionName(LOG, len(self.leaves))
         self.statements = {
             group: write_line(self.statement(group, figures, (stated or {}).get(group)))
             for group, figures in sorted((MOVED if moved is None else moved).items())
         }
+        given = dict(raw or {})
+        close = given.pop("close", None)
+        self.statements |= {Group(name): line for name, line in given.items()}
         fields: dict[str, Any] = {
             "log": LOG,
             "number": self.ended.number,
@@ -78,7 +83,7 @@ class ClosedCycle(Evidence):
             "statements": write_base64url(Tree(list(self.statements.values())).root),
             "reserve": reserve,
         }
-        self.leaves.append(write_line(CycleDecision(**(fields | changes))))
+        self.leaves.append(close or write_line(CycleDecision(**(fields | changes))))
         # The log went on since.
         self.leaves.append(self.decision(number=len(self.leaves)))
 

@@ -3,6 +3,7 @@
 import json  # noqa: TID251 - another reader than ours
 import pathlib
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from protocol.address import RESERVE, FederationId
 from protocol.contradiction import find_contradiction
 from protocol.cycle_file import (
+    CycleFile,
     complete_cycle_file,
     describe_cycle,
     verify_cycle_file,
@@ -22,7 +24,7 @@ from protocol.netting import default_targets, make_plan
 from tests import second_cycle_verifier, second_verifier
 from tests.peer.cycle_files import HOUR, MOVED, ClosedCycle, cycle_file
 from tests.peer.forge import dumps, edits
-from tests.peer.makers import entry_of
+from tests.peer.makers import entry_of, proof_of
 from tests.peer.receipts import BRUSSEL
 from tests.peer.wrong_cycle_files import DEINZE
 from tests.peer.wrong_receipts import OTHERS
@@ -119,6 +121,59 @@ def test_they_agree_on_edited_files(stride: int) -> None:
     for told, text in list(edits(json.loads(GENUINE["two groups agree"])))[::stride]:
         genuine = agreed(text.encode("utf-8", "surrogatepass"))
         assert genuine == (told == "a newline behind"), told
+
+
+def proofs_agreed(file: CycleFile) -> bool:
+    """The same before targets, plan and words, which would hide that they differ."""
+    try:
+        whole = complete_cycle_file(file)
+    except PeerError:
+        whole = None
+    shape = second_cycle_verifier.CYCLE
+    try:
+        raw = write_cycle_file(file)
+        second_cycle_verifier.Lines(second_verifier.open_file(raw, shape), FEDERATION)
+        second = True
+    except second_verifier.NotGenuineError:
+        second = False
+    assert second == (whole is not None)
+    return whole is not None and agreed(write_cycle_file(whole))
+
+
+def edited(what: str) -> Iterator[tuple[str, CycleFile]]:
+    """Edit one signed document in every way, and make all around it fit."""
+    made = ClosedCycle()
+    documents = {
+        "statement": made.statements[MECHELEN],
+        "close": made.leaves[made.ended.number],
+        "agree": made.agree(MECHELEN).line.encode(),
+        "dispute": made.dispute(MECHELEN, HOUR).line.encode(),
+    }
+    for told, text in edits(json.loads(documents[what])):
+        raw = text.encode("utf-8", "surrogatepass")
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            continue
+        if what == "statement":
+            yield told, ClosedCycle(raw={MECHELEN: raw}).bare_file()
+        elif what == "close":
+            yield told, ClosedCycle(raw={"close": raw}).bare_file()
+        else:
+            proof = proof_of(raw, MECHELEN)
+            yield told, made.bare_file({MECHELEN: {"answer": proof}})
+
+
+@pytest.mark.parametrize("what", ["statement", "close", "agree", "dispute"])
+@pytest.mark.parametrize(
+    "stride", [7, pytest.param(1, marks=pytest.mark.slow)], ids=str
+)
+def test_they_agree_on_edited_documents_that_are_signed_again(
+    what: str, stride: int
+) -> None:
+    cases = list(edited(what))[::stride]
+    found = {told: proofs_agreed(file) for told, file in cases}
+    assert 0 < sum(found.values()) < len(found) - 3
 
 
 FIGURES = ("opening", "debits", "credits", "count", "closing", "held_out", "held_in")
