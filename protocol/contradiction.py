@@ -2,11 +2,12 @@
 
 Each is genuine by itself. An honest hub makes one decision about a transfer for ever,
 gives every group the same line, and has one log; so two of its signatures that cannot
-both be honest prove to anyone that it lied (protocol, sections 7 and 9).
+both be honest prove to anyone that it lied (protocol, sections 7 and 9). A cycle it
+ends once, and begins the next one where that ended (section 10).
 """
 
 from protocol.cycle_file import ProvenCycle
-from protocol.messages import CycleDecision, TransferDecision
+from protocol.messages import CycleDecision, DecisionName, TransferDecision
 from protocol.receipt import Proven
 from protocol.refusal import ProvenRefusal
 
@@ -32,6 +33,26 @@ def find_contradiction(one: Proof, other: Proof) -> str | None:
     if _is_other_leaf(one.decision, other.decision):
         told = f"log {one.decision.log} at number {one.decision.number}"
         return f"the hub signed two decisions in {told}"
+    if isinstance(one, ProvenCycle) and isinstance(other, ProvenCycle):
+        return _broken_chain(one, other) or _broken_chain(other, one)
+    return None
+
+
+def _broken_chain(former: ProvenCycle, following: ProvenCycle) -> str | None:
+    """The next cycle begins by the decision, and at the positions, that ended one."""
+    cycle, ended = former.decision.cycle, former.decision
+    if following.decision.cycle != cycle + 1:
+        return None
+    if following.decision.former != DecisionName(ended.log, ended.number):
+        return f"the hub names another decision as the end of cycle {cycle}"
+    for group, line in following.lines.items():
+        closing = former.positions.get(group)
+        if line.statement is None or closing in (None, line.statement.opening):
+            continue
+        return (
+            f"the hub closed cycle {cycle} with {group} at {closing} ms, and opened "
+            f"the next one with it at {line.statement.opening} ms"
+        )
     return None
 
 

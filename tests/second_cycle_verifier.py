@@ -330,7 +330,7 @@ def hours(milliseconds: int) -> str:
     return f"{'-' if milliseconds < 0 else ''}{time}.{left % 1000:03} hours"
 
 
-def is_second_close(one: bytes, other: bytes, federation: str) -> bool:
+def is_lie(one: bytes, other: bytes, federation: str) -> bool:
     """Whether two genuine cycle files prove that the hub lied (section 10)."""
     pairs = []
     for raw in (one, other):
@@ -343,4 +343,34 @@ def is_second_close(one: bytes, other: bytes, federation: str) -> bool:
     if close != other_close and place == other_place:
         return True
     size, other_size = ((at["log"], at["size"]) for at in (note, other_note))
-    return size == other_size and note != other_note
+    if size == other_size and note != other_note:
+        return True
+    files = sorted(map(parts.parse, (one, other)), key=cycle_of)
+    return cycle_of(files[0]) + 1 == cycle_of(files[1]) and is_broken(*files)
+
+
+def cycle_of(file: Found) -> int:
+    found: int = parts.parse(utf8(file["decision"]["line"]))["cycle"]
+    return found
+
+
+def is_broken(former: Found, following: Found) -> bool:
+    """Whether a cycle does not begin where the one before it ended."""
+    ended, close = (
+        parts.parse(utf8(file["decision"]["line"])) for file in (former, following)
+    )
+    if close["former"] != {"log": ended["log"], "number": ended["number"]}:
+        return True
+    stood, stands = (
+        {
+            said["group"]: said
+            for line in file["groups"]
+            if line["statement"] is not None
+            for said in [parts.parse(utf8(line["statement"]))]
+        }
+        for file in (former, following)
+    )
+    return any(
+        stood[group]["closing"] != stands[group]["opening"]
+        for group in stood.keys() & stands.keys()
+    )

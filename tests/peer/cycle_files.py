@@ -4,7 +4,7 @@ Oostende has paid five hours more than it received. Mechelen agrees like Oostend
 Brussel has not answered unless a test lets it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -49,6 +49,8 @@ MOVED = {
     MECHELEN: (-1, 2, 5),
     OOSTENDE: (0, 9, 4),
 }
+#: What ended the cycle before.
+FORMER = DecisionName(LOG, 2)
 
 
 class ClosedCycle(Evidence):
@@ -61,10 +63,19 @@ class ClosedCycle(Evidence):
         stated: Mapping[Group, dict[str, Any]] | None = None,
         reserve: int = HOUR,
         raw: Mapping[str, bytes] | None = None,
+        before: Sequence[bytes] = (),
+        cycle: int = 3,
+        former: DecisionName | None = FORMER,
         **changes: Any,
     ) -> None:
-        """``raw`` has bytes in place of a group's statement or of the ``close``."""
+        """Close a cycle.
+
+        ``raw`` has bytes in place of a group's statement or of the ``close``;
+        ``before`` are leaves that the log has already.
+        """
         super().__init__()
+        self.leaves = [*before] or self.leaves
+        self.cycle, self.former = cycle, former
         self.ended = DecisionName(LOG, len(self.leaves))
         self.statements = {
             group: write_line(self.statement(group, figures, (stated or {}).get(group)))
@@ -77,8 +88,8 @@ class ClosedCycle(Evidence):
             "log": LOG,
             "number": self.ended.number,
             "at": AT,
-            "cycle": 3,
-            "former": DecisionName(LOG, 2),
+            "cycle": cycle,
+            "former": former,
             "groups": len(self.statements),
             "statements": write_base64url(Tree(list(self.statements.values())).root),
             "reserve": reserve,
@@ -96,8 +107,8 @@ class ClosedCycle(Evidence):
         opening, debits, credits = figures
         fields: dict[str, Any] = {
             "group": group,
-            "cycle": 3,
-            "former": DecisionName(LOG, 2),
+            "cycle": self.cycle,
+            "former": self.former,
             "to": self.ended,
             "opening": opening * HOUR,
             "debits": debits * HOUR,
@@ -113,13 +124,13 @@ class ClosedCycle(Evidence):
     def agree(
         self, group: Group, *, key_of: str | None = None, **changes: Any
     ) -> ItemProof:
-        fields = {"cycle": 3, "statement": line_hash(self.statements[group])}
+        fields = {"cycle": self.cycle, "statement": line_hash(self.statements[group])}
         line = write_line(CycleAgree(**(fields | changes)))
         return proof_of(line, group, key_of=key_of)
 
     def dispute(self, group: Group, closing: int, **changes: Any) -> ItemProof:
         fields: dict[str, Any] = {
-            "cycle": 3,
+            "cycle": self.cycle,
             "statement": line_hash(self.statements[group]),
             "opening": 0,
             "debits": 0,
@@ -166,6 +177,13 @@ class ClosedCycle(Evidence):
 
     def file(self, *given: Any, **changes: Any) -> CycleFile:
         return complete_cycle_file(self.bare_file(*given, **changes))
+
+    def next_cycle(
+        self, moved: Mapping[Group, tuple[int, int, int]], **changes: Any
+    ) -> "ClosedCycle":
+        """The cycle after this one, which nobody pays anything in."""
+        fields: dict[str, Any] = {"cycle": self.cycle + 1, "former": self.ended}
+        return ClosedCycle(moved=moved, before=self.leaves, **(fields | changes))
 
 
 def cycle_file(made: ClosedCycle | None = None, *given: Any, **changes: Any) -> bytes:

@@ -3,6 +3,7 @@
 import json  # noqa: TID251 - another reader than ours
 import pathlib
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,11 +19,11 @@ from protocol.cycle_file import (
     verify_cycle_file,
 )
 from protocol.errors import MalformedMessageError, NotSignedError, PeerError
-from protocol.messages import write_line
+from protocol.messages import DecisionName, write_line
 from protocol.netting import Leg
 from protocol.receipt import verify_receipt, write_receipt
 from tests.peer.cycle_files import HOUR, MOVED, ClosedCycle, cycle_file
-from tests.peer.makers import directory_decision, entry_of
+from tests.peer.makers import LOG, directory_decision, entry_of
 from tests.peer.receipts import BRUSSEL
 from tests.peer.wrong_cycle_files import WRONG
 from tests.protocol.makers import (
@@ -30,6 +31,7 @@ from tests.protocol.makers import (
     MECHELEN,
     OOSTENDE,
 )
+from tests.second_cycle_verifier import is_lie
 
 DEINZE = Group("deinze")
 
@@ -115,8 +117,7 @@ def test_a_cycle_without_anything_to_settle_says_so() -> None:
 
 
 def test_the_first_cycle_has_none_before_it() -> None:
-    first = {group: {"former": None} for group in MOVED}
-    made = ClosedCycle(stated=first, former=None)
+    made = ClosedCycle(former=None)
     assert verify_cycle_file(cycle_file(made), FEDERATION).decision.former is None
 
 
@@ -213,14 +214,41 @@ def test_a_cycle_closed_twice_is_the_hubs_lie(
     assert run(paths[0], paths[0]) == 0
 
 
-def test_two_cycles_and_a_receipt_of_one_log_contradict_nothing(raw: bytes) -> None:
+def test_a_cycle_and_a_receipt_of_one_log_contradict_nothing(raw: bytes) -> None:
     proven = verify_cycle_file(raw, FEDERATION)
-    next_close = msgspec.structs.replace(proven.decision, cycle=4, number=99)
-    following = msgspec.structs.replace(proven, decision=next_close)
     receipt = verify_receipt(write_receipt(ClosedCycle().receipt()), FEDERATION)
-    for other in (following, receipt):
-        assert find_contradiction(proven, other) is None
-        assert find_contradiction(other, proven) is None
+    assert find_contradiction(proven, receipt) is None
+    assert find_contradiction(receipt, proven) is None
+
+
+#: Where the first cycle of these tests ends, and the next one begins.
+CLOSED = {BRUSSEL: (2, 0, 0), MECHELEN: (2, 0, 0), OOSTENDE: (-5, 0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("moved", "changes", "lie"),
+    [
+        (CLOSED, {}, None),
+        (CLOSED, {"cycle": 5}, None),
+        (CLOSED, {"former": DecisionName(LOG, 4)}, "as the end of cycle 3"),
+        (CLOSED, {"former": None}, "as the end of cycle 3"),
+        (
+            CLOSED | {BRUSSEL: (1, 0, 1)},
+            {},
+            "with brussel at 7200000 ms, and opened the next one with it at 3600000",
+        ),
+    ],
+)
+def test_the_next_cycle_begins_where_one_ended(
+    moved: dict[Group, tuple[int, int, int]], changes: dict[str, Any], lie: str | None
+) -> None:
+    made = ClosedCycle()
+    files = [cycle_file(made), cycle_file(made.next_cycle(moved, **changes))]
+    one, other = (verify_cycle_file(raw, FEDERATION) for raw in files)
+    for found in (find_contradiction(one, other), find_contradiction(other, one)):
+        assert found is None if lie is None else lie in (found or "")
+    assert is_lie(*files, FEDERATION) == (lie is not None)
+    assert is_lie(*files[::-1], FEDERATION) == (lie is not None)
 
 
 def test_two_decisions_in_one_place_are_the_hubs_lie(raw: bytes) -> None:

@@ -202,7 +202,7 @@ def test_both_say_that_a_cycle_was_closed_twice() -> None:
         for other in files:
             proven = [verify_cycle_file(raw, FEDERATION) for raw in (one, other)]
             lie = find_contradiction(*proven)
-            second = second_cycle_verifier.is_second_close(one, other, FEDERATION)
+            second = second_cycle_verifier.is_lie(one, other, FEDERATION)
             assert second == (lie is not None)
             found.add(second)
     assert found == {True, False}
