@@ -9,6 +9,7 @@ cycle gives the same bytes whoever computes and in whatever order the input come
 """
 
 from protocol.netting.circulation import (
+    LOOKS_MAX,
     Circulation,
     check_circulation,
     largest_circulation,
@@ -40,6 +41,7 @@ from protocol.netting.savings import (
 __all__ = [
     "EXACT_MAX",
     "GROUPS_MAX",
+    "LOOKS_MAX",
     "PAIRS_MAX",
     "POSITION_MAX",
     "TRIPLES_MAX",

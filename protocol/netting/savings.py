@@ -55,7 +55,8 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
 def compute_savings(flows: Flows) -> Savings:
     """Compute what each way of netting leaves of a cycle's gross flows.
 
-    The circulation is left out beyond ``GROUPS_MAX`` groups or ``PAIRS_MAX`` pairs.
+    The circulation is left out beyond ``GROUPS_MAX`` groups or ``PAIRS_MAX`` pairs, and
+    where the search for it takes too long.
 
     Raises:
         LedgerBrokenError: the netting itself is wrong; nothing may be published.
@@ -86,8 +87,10 @@ def _bilateral(flows: Flows) -> Left:
     return Left(milliseconds=milliseconds, payments=payments)
 
 
-def _multilateral(flows: Flows) -> Left:
+def _multilateral(flows: Flows) -> Left | None:
     found = largest_circulation(flows)
+    if found is None:
+        return None
     check_circulation(flows, found)
     return Left(milliseconds=found.value, payments=found.payments)
 

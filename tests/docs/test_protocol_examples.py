@@ -447,6 +447,7 @@ def test_the_bounds_of_netting_are_the_codes_own() -> None:
     part = TEXT.partition("## 18. ")[2]
     for told in (
         f"up to {netting.GROUPS_MAX:,} groups and {netting.PAIRS_MAX:,} pairs",
+        f"more than {netting.LOOKS_MAX:,} arcs",
         f"at most {netting.EXACT_MAX} groups are left",
         f"at most {netting.TRIPLES_MAX:,}: each debtor",
     ):

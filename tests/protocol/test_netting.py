@@ -28,6 +28,7 @@ from protocol.netting import (
     make_plan,
     settle,
 )
+from protocol.netting import circulation as circulation_module
 from protocol.netting import savings as savings_module
 from protocol.unit import MILLISECONDS_MAX
 from tests.protocol.trade import skewed
@@ -229,6 +230,17 @@ def test_a_circulation_is_left_out_just_beyond_its_bounds(
     savings = compute_savings(RING)
     assert savings.multilateral is None
     assert savings.novation == left(3, 3)
+
+
+def test_a_search_that_takes_too_long_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # One look at the four flows, both ways, and at what each of three groups nets.
+    looks = 4 * (4 + 3)
+    monkeypatch.setattr(circulation_module, "LOOKS_MAX", looks)
+    assert compute_savings(RING).multilateral == left(3, 2)
+    monkeypatch.setattr(circulation_module, "LOOKS_MAX", looks - 1)
+    assert compute_savings(RING).multilateral is None
 
 
 @pytest.mark.parametrize(
