@@ -73,6 +73,12 @@ def test_two_groups_net_what_they_owe_each_other() -> None:
     assert savings.novation == left(4, 2)
 
 
+def test_two_groups_that_owe_each_other_the_same_need_not_pay() -> None:
+    savings = compute_savings(hours(("aalst", "gent", 5), ("gent", "aalst", 5)))
+    assert savings.gross == left(10, 2)
+    assert savings.bilateral == savings.multilateral == savings.novation == left(0, 0)
+
+
 def test_a_cycle_without_trade_has_nothing_to_net() -> None:
     savings = compute_savings(gather([]))
     assert {savings.gross, savings.bilateral, savings.novation} == {left(0, 0)}
