@@ -145,13 +145,19 @@ def triples(groups: int) -> dict[str, int]:
     return found
 
 
+def star(groups: int) -> dict[str, int]:
+    """One group that all others owe, so that no part of them settles by itself."""
+    owes = {f"d{place}": -(10**12) - place**2 for place in range(groups - 1)}
+    return owes | {"e": -sum(owes.values())}
+
+
 def test_threes_are_looked_for_up_to_a_thousand_groups() -> None:
-    few, many = triples(TRIPLES_MAX - 1), triples(TRIPLES_MAX + 2)
-    assert len(few) <= TRIPLES_MAX < len(many)
+    few, many = triples(996) | star(4), triples(996) | star(5)
+    assert len(few) == TRIPLES_MAX == len(many) - 1
     for positions in (few, many):
         check(to_zero(positions), positions)
-    assert len(to_zero(few).legs) == to_zero(few).bound == len(few) // 3 * 2
-    assert len(to_zero(many).legs) > to_zero(many).bound
+    assert len(to_zero(few).legs) == 332 * 2 + 3
+    assert len(to_zero(many).legs) > 332 * 2 + 4
 
 
 def test_equal_pairs_settle_between_themselves() -> None:
