@@ -136,6 +136,34 @@ def leg_id(
     return str(uuid.UUID(int=number))
 
 
+class Difference(msgspec.Struct, frozen=True):
+    """The first place, counted from 1, where two lists of a cycle's moves part.
+
+    ``None`` stands where a list has ended by then; where both have, no move differs.
+    """
+
+    place: int
+    hubs: CycleMove | None
+    nodes: CycleMove | None
+
+    def told(self, group: str, cycle: int) -> str:
+        """Name it for people, with both versions."""
+        if self.hubs is None and self.nodes is None:
+            return f"cycle {cycle}, {group}: no move differs, only the opening position"
+        hubs, nodes = (_told(move) for move in (self.hubs, self.nodes))
+        return (
+            f"cycle {cycle}, {group}: move {self.place} is the first that differs;"
+            f" the hub has {hubs}, the group's node has {nodes}"
+        )
+
+
+def _told(move: CycleMove | None) -> str:
+    if move is None:
+        return "none"
+    name = "no decision" if move.log is None else f"decision {move.log}/{move.number}"
+    return f"{move.amount} ms ({move.id}, {name})"
+
+
 class Moves:
     """One side's moves of a cycle, with the digest after each.
 

@@ -290,22 +290,24 @@ class CycleStatement(Item, frozen=True, kw_only=True, tag="cycle.statement"):
     held_in: CountField
 
 
-class CycleAgree(Item, frozen=True, kw_only=True, tag="cycle.agree"):
-    """The node's own ledger yields the same; ``statement`` is the hash of its line."""
+class CycleWord(Item, frozen=True, kw_only=True):
+    """What is said to a statement; ``statement`` is the hash of its line."""
 
     cycle: NumberField
     statement: HashField
 
 
-class CycleDispute(Item, frozen=True, kw_only=True, tag="cycle.dispute"):
+class CycleAgree(CycleWord, frozen=True, kw_only=True, tag="cycle.agree"):
+    """The node's own ledger yields the same."""
+
+
+class CycleDispute(CycleWord, frozen=True, kw_only=True, tag="cycle.dispute"):
     """The node's own ledger yields something else, and this is what.
 
-    ``statement`` is the hash of the statement's line. Signs are those of the
-    position: the negative of what the node's clearing account shows.
+    Signs are those of the position: the negative of what the node's clearing
+    account shows.
     """
 
-    cycle: NumberField
-    statement: HashField
     opening: SignedField
     debits: CountField
     credits: CountField
@@ -334,7 +336,7 @@ class CycleMove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amount: SignedField
 
 
-class CycleList(Item, frozen=True, kw_only=True, tag="cycle.list"):
+class CycleList(CycleWord, frozen=True, kw_only=True, tag="cycle.list"):
     """Where two lists of a cycle's moves differ is looked for with this.
 
     ``first`` and ``last`` count moves from 1; ``last`` is ``first`` - 1 for none.
@@ -342,8 +344,6 @@ class CycleList(Item, frozen=True, kw_only=True, tag="cycle.list"):
     sender's in it, once the run is short enough, else ``None``.
     """
 
-    cycle: NumberField
-    statement: HashField
     first: NumberField
     last: CountField
     marks: Annotated[list[CycleMark], Meta(max_length=LIST_MARKS_MAX)]

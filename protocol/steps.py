@@ -89,6 +89,30 @@ class Step(StrEnum):
     PROPOSAL_ANSWERED = "proposal-answered"
     """A node takes the hub's no to its proposal."""
 
+    CLOSE = "close"
+    """The hub ends a cycle: decision, a statement to each group."""
+
+    CYCLE = "cycle"
+    """A node takes the decision that ended a cycle."""
+
+    STATEMENT = "statement"
+    """A node takes a statement, and will look whether its ledger yields the same."""
+
+    AGREE = "agree"
+    """A node signs that its own ledger yields the same as a statement."""
+
+    DISPUTE = "dispute"
+    """A node signs what its own ledger yields instead."""
+
+    AGREED = "agreed"
+    """The hub takes a group's agreement."""
+
+    DISPUTED = "disputed"
+    """The hub takes a group's dispute, and will look for the move that differs."""
+
+    MOVES = "moves"
+    """A server answers a list of moves, or names the first that differs."""
+
     RESTORE = "restore"
     """A command fills an empty database from a backup, and marks it as restored."""
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
+from nodes.rules.cycle_records import OwnCycle
+from nodes.rules.cycles import AnswerStatement
 from nodes.rules.entries import Booked, Correction, HandEntry
 from nodes.rules.limits import LimitsChange
 from nodes.rules.members import MemberChange, NewMember, Standing
@@ -40,6 +42,7 @@ class Deed(StrEnum):
     PERSON_REMOVED = "person-removed"
     SIGN_INS_ENDED = "sign-ins-ended"
     MOVED_IN = "moved-in"
+    CYCLE_CHECKED = "cycle-checked"
 
 
 class NoteAct(HouseEffect, frozen=True):
@@ -73,13 +76,15 @@ _Single = (
     | MoveIn
 )
 #: What is noted when it has changed something.
-Noted = _Single | LimitsChange
+Noted = _Single | LimitsChange | AnswerStatement
 
 
 def with_act(wanted: Noted, effects: Effects) -> Effects:
     """Add to what an order led to who gave it, if it changed anything."""
     if isinstance(wanted, LimitsChange):
         acts = _acts_of_limits(wanted, effects)
+    elif isinstance(wanted, AnswerStatement):
+        acts = _acts_of_cycle(wanted, effects.outcome)
     else:
         act = _act(wanted, effects)
         acts = () if act is None else (act,)
@@ -169,6 +174,15 @@ def _changed(wanted: MemberChange, effects: Effects) -> dict[str, Detail]:
             details["entry"] = effect.entry.entry_id
             details["to_fund"] = effect.entry.postings[-1].amount
     return details
+
+
+def _acts_of_cycle(wanted: AnswerStatement, own: object) -> tuple[NoteAct, ...]:
+    """Note who had a cycle looked at again; the node itself is nobody."""
+    if wanted.author is None or not isinstance(own, OwnCycle):
+        return ()
+    details: dict[str, Detail] = {"state": own.state.value}
+    deed, about = Deed.CYCLE_CHECKED, str(own.cycle)
+    return (NoteAct(wanted.author, deed, about, details, wanted.reason),)
 
 
 def _act_of_moving(author: str | None, run: object) -> NoteAct | None:

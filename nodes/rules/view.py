@@ -6,6 +6,7 @@ from typing import assert_never
 
 import msgspec
 
+from nodes.rules.cycle_records import KeepOwnCycle, OwnCycle
 from protocol import sealing
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, GroupRecord, keyring, trusted
@@ -333,6 +334,8 @@ class NodeView(View):
         quota: by account, orders that were refused elsewhere in this hour.
         has_entries: whether the ledger has any; known where a group moves in.
         moved_in: what was brought in before, known where a group moves in.
+        wanted_cycles: numbers of cycles that the batch is about.
+        cycles: those of them that are here, and the ones before.
     """
 
     def __init__(
@@ -363,6 +366,8 @@ class NodeView(View):
         self.quota = Quota(MEMBER_REFUSED_MAX)
         self.has_entries = False
         self.moved_in: ImportRun | None = None
+        self.wanted_cycles: set[int] = set()
+        self.cycles: dict[int, OwnCycle] = {}
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``, and what it corrects."""
@@ -391,6 +396,8 @@ class NodeView(View):
                 self.names[effect.account_id] = effect.name
             case KeepImportRun(run):
                 self.moved_in = run
+            case KeepOwnCycle(own):
+                self.cycles[own.cycle] = own
 
     def _keep(self, proposal: Proposal) -> None:
         self.asked[proposal.signed] = proposal

@@ -1,0 +1,240 @@
+"""Cycles as the hub keeps them: tallies of the open one, statements of the others."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from clearing.rules import (
+    ClosedCycle,
+    KeepCycle,
+    KeepStatement,
+    Running,
+    Statement,
+    StatementState,
+)
+from protocol.cycle import Difference, Tally
+from protocol.effects import Effect
+from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.messages import CycleMove, CycleStatement, DecisionName
+from protocol.peer.database import AnyConnection, queries
+
+_SQL = queries(__file__)
+#: Entries that are read at once where tallies are caught up.
+_RUN = 5000
+_decoder = msgspec.json.Decoder(Difference)
+
+
+async def read_running(
+    connection: AnyConnection, newest: int
+) -> tuple[dict[str, Running], int]:
+    """Give how each account's position goes in the open cycle.
+
+    Args:
+        connection: any.
+        newest: sequence of the newest entry.
+
+    Returns:
+        Also how many moves the stored tallies did not know of.
+    """
+    running = {
+        row["group_name"]: Running(
+            row["opening"],
+            Tally(row["debits"], row["credits"], row["count"], row["digest"]),
+        )
+        for row in await connection.fetch(_SQL["read_tallies"])
+    }
+    known: int = await connection.fetchval(_SQL["read_tallied"]) or 0
+    caught_up = 0
+    for first in range(known, newest, _RUN):
+        last = min(first + _RUN, newest)
+        for row in await connection.fetch(_SQL["read_moves_after"], first, last):
+            before = running.get(row["account_id"], Running())
+            tally = before.tally.after(_move(row))
+            running[row["account_id"]] = Running(before.opening, tally)
+            caught_up += 1
+    return running, caught_up
+
+
+def _move(row: asyncpg.Record) -> CycleMove:
+    return CycleMove(row["log"], row["number"], str(row["entry_id"]), row["amount"])
+
+
+async def write_running(
+    connection: AnyConnection, running: Mapping[str, Running], newest: int
+) -> None:
+    """Keep tallies as they stand after the newest entry; all that have changed."""
+    tallies = [one.tally for one in running.values()]
+    await connection.execute(
+        _SQL["write_tallies"],
+        list(running),
+        [one.opening for one in running.values()],
+        [tally.debits for tally in tallies],
+        [tally.credits for tally in tallies],
+        [tally.count for tally in tallies],
+        [tally.digest for tally in tallies],
+    )
+    await connection.execute(_SQL["write_tallied"], newest)
+
+
+async def read_newest(connection: AnyConnection) -> ClosedCycle | None:
+    """Give the newest cycle that has ended, if any has."""
+    row = await connection.fetchrow(_SQL["read_newest_cycle"])
+    return None if row is None else _cycle(row)
+
+
+async def read_cycle(connection: AnyConnection, cycle: int) -> ClosedCycle | None:
+    """Give one cycle that has ended; ``None``: it has not, or never began."""
+    row = await connection.fetchrow(_SQL["read_cycle"], cycle)
+    return None if row is None else _cycle(row)
+
+
+async def read_cycles(
+    connection: AnyConnection, before: int, most: int
+) -> list[ClosedCycle]:
+    """Give cycles that have ended, newest first."""
+    return [
+        _cycle(row) for row in await connection.fetch(_SQL["read_cycles"], before, most)
+    ]
+
+
+def _cycle(row: asyncpg.Record) -> ClosedCycle:
+    former = row["former_log"]
+    return ClosedCycle(
+        cycle=row["cycle"],
+        name=DecisionName(row["log"], row["number"]),
+        former=None if former is None else DecisionName(former, row["former_number"]),
+        at=from_datetime(row["at"]),
+        groups=row["groups"],
+        statements=row["statements"],
+        reserve=row["reserve"],
+    )
+
+
+async def count_answers(
+    connection: AnyConnection, cycles: Sequence[int]
+) -> dict[tuple[int, StatementState], int]:
+    """Count, by cycle, what groups have said."""
+    rows = await connection.fetch(_SQL["count_answers"], list(cycles))
+    return {(row["cycle"], StatementState(row["state"])): row["count"] for row in rows}
+
+
+async def read_named(
+    connection: AnyConnection, named: Collection[tuple[int, str]]
+) -> dict[tuple[int, str], Statement]:
+    """Give statements by cycle and group."""
+    rows = await connection.fetch(
+        _SQL["read_named"],
+        [cycle for cycle, _ in named],
+        [group for _, group in named],
+    )
+    return {(row["cycle"], row["group_name"]): _statement(row) for row in rows}
+
+
+async def read_statements(
+    connection: AnyConnection, cycle: int, after: str, most: int
+) -> list[Statement]:
+    """Give a cycle's statements by group, those behind one name."""
+    rows = await connection.fetch(_SQL["read_statements"], cycle, after, most)
+    return [_statement(row) for row in rows]
+
+
+async def read_unanswered(connection: AnyConnection, most: int) -> list[Statement]:
+    """Give statements about which a group waits for a list."""
+    rows = await connection.fetch(_SQL["read_unanswered"], most)
+    return [_statement(row) for row in rows]
+
+
+def _statement(row: asyncpg.Record) -> Statement:
+    at, difference = row["answered_at"], row["difference"]
+    return Statement(
+        cycle=row["cycle"],
+        group=row["group_name"],
+        line=row["line"],
+        state=StatementState(row["state"]),
+        answered_at=None if at is None else from_datetime(at),
+        answer=row["answer"],
+        dispute=row["dispute"],
+        unanswered=row["unanswered"],
+        difference=None if difference is None else _decoder.decode(difference),
+    )
+
+
+async def read_moves(
+    connection: AnyConnection, stated: CycleStatement
+) -> list[CycleMove]:
+    """Give the moves of a statement, from the postings themselves."""
+    former = stated.former or DecisionName("", 0)
+    rows = await connection.fetch(
+        _SQL["read_moves"],
+        stated.group,
+        former.log,
+        former.number,
+        stated.to.log,
+        stated.to.number,
+    )
+    return [_move(row) for row in rows]
+
+
+async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
+    """Write the cycles that a batch has ended, and what was said to statements."""
+    statements: dict[tuple[int, str], Statement] = {}
+    for effect in effects:
+        match effect:
+            case KeepCycle(closed):
+                await _write_cycle(connection, closed)
+            case KeepStatement(kept):
+                statements[kept.cycle, kept.group] = kept
+            case _:
+                pass
+    if statements:
+        await _write_statements(connection, list(statements.values()))
+
+
+async def _write_cycle(connection: AnyConnection, closed: ClosedCycle) -> None:
+    former = closed.former
+    await connection.execute(
+        _SQL["insert_cycle"],
+        closed.cycle,
+        closed.name.log,
+        closed.name.number,
+        None if former is None else former.log,
+        None if former is None else former.number,
+        to_datetime(closed.at),
+        closed.groups,
+        closed.statements,
+        closed.reserve,
+    )
+
+
+async def _write_statements(
+    connection: AnyConnection, kept: Sequence[Statement]
+) -> None:
+    columns: list[list[Any]] = [
+        [one.cycle for one in kept],
+        [one.group for one in kept],
+        [one.line for one in kept],
+        [one.state.value for one in kept],
+        [_time(one.answered_at) for one in kept],
+        [one.answer for one in kept],
+        [one.dispute for one in kept],
+        [one.unanswered for one in kept],
+        [
+            None
+            if one.difference is None
+            else msgspec.json.encode(one.difference).decode()
+            for one in kept
+        ],
+    ]
+    await connection.execute(_SQL["write_statements"], *columns)
+
+
+def _text(difference: Difference | None) -> str | None:
+    if difference is None:
+        return None
+    return msgspec.json.encode(difference).decode()
+
+
+def _time(at: Instant | None) -> Any:
+    return None if at is None else to_datetime(at)
