@@ -7,12 +7,14 @@ from pathlib import Path
 from aiohttp import web
 
 from clearing import audit, log_store
+from clearing.api.cycles import CyclesApi
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
 from clearing.api.invitations import InvitationsApi
 from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
 from clearing.api.transfers import TransfersApi
+from clearing.cycle_watch import CycleWatch
 from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
 from clearing.inquiries import Inquiries
@@ -36,6 +38,8 @@ MIGRATIONS = ("clearing", Path(__file__).parent / "migrations")
 #: How often the hub looks for transfers whose time is up.
 _SWEEP_S = 0.5
 _SWEEP_MOST = 1000
+#: How often it looks for disputes that wait for a list, and legs for a decision.
+_CYCLE_S = 1.0
 #: How often it keeps who was shown its log, for receipts that nobody has asked for.
 _WITNESS_S = 3600.0
 
@@ -87,8 +91,10 @@ async def serve(settings: Settings) -> None:
                 await keep_witnesses()
 
         server.on_shutdown.append(part)
+        cycles = CycleWatch(house, server.clerk, database)
         server.tasks += [
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
+            lambda: runner.every(server, _CYCLE_S, cycles.look),
             lambda: runner.every(server, _WITNESS_S, keep_witnesses),
         ]
         await runner.serve(server)
@@ -116,6 +122,7 @@ def add_people(server: Server, house: HubHouse, identity: Identity) -> None:
         *parts.transfers.routes(),
         *parts.invitations.routes(),
         *parts.alarms.routes(),
+        *CyclesApi(house, clerk, database, clock).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)

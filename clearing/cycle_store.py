@@ -1,6 +1,7 @@
 """Cycles as the hub keeps them: tallies of the open one, statements of the others."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -9,7 +10,10 @@ import msgspec
 from clearing.rules import (
     ClosedCycle,
     KeepCycle,
+    KeepLeg,
     KeepStatement,
+    Leg,
+    LegState,
     Running,
     Statement,
     StatementState,
@@ -140,6 +144,53 @@ async def read_statements(
     return [_statement(row) for row in rows]
 
 
+async def read_all_statements(connection: AnyConnection, cycle: int) -> list[Statement]:
+    """Give all statements of a cycle, by group."""
+    rows = await connection.fetch(_SQL["read_all_statements"], cycle)
+    return [_statement(row) for row in rows]
+
+
+async def read_open_legs(connection: AnyConnection) -> list[Leg]:
+    """Give legs that have not ended."""
+    return [_leg(row) for row in await connection.fetch(_SQL["read_open_legs"])]
+
+
+async def read_legs(connection: AnyConnection, cycle: int) -> list[Leg]:
+    """Give a cycle's legs, in the order in which they were made."""
+    return [_leg(row) for row in await connection.fetch(_SQL["read_legs"], cycle)]
+
+
+async def read_leg(connection: AnyConnection, leg_id: str) -> Leg | None:
+    """Give one leg."""
+    row = await connection.fetchrow(_SQL["read_leg"], leg_id)
+    return None if row is None else _leg(row)
+
+
+def _leg(row: asyncpg.Record) -> Leg:
+    log = row["log"]
+    return Leg(
+        leg_id=str(row["leg_id"]),
+        cycle=row["cycle"],
+        place=row["place"],
+        at=from_datetime(row["at"]),
+        debtor=row["debtor"],
+        creditor=row["creditor"],
+        milliseconds=row["milliseconds"],
+        paid=row["paid"],
+        paid_at=_instant(row["paid_at"]),
+        received=row["received"],
+        received_at=_instant(row["received_at"]),
+        state=LegState(row["state"]),
+        name=None if log is None else DecisionName(log, row["number"]),
+        ended_at=_instant(row["ended_at"]),
+        code=row["code"],
+    )
+
+
+def _instant(at: datetime | None) -> Instant | None:
+    return None if at is None else from_datetime(at)
+
+
 async def read_unanswered(connection: AnyConnection, most: int) -> list[Statement]:
     """Give statements about which a group waits for a list."""
     rows = await connection.fetch(_SQL["read_unanswered"], most)
@@ -147,13 +198,13 @@ async def read_unanswered(connection: AnyConnection, most: int) -> list[Statemen
 
 
 def _statement(row: asyncpg.Record) -> Statement:
-    at, difference = row["answered_at"], row["difference"]
+    difference = row["difference"]
     return Statement(
         cycle=row["cycle"],
         group=row["group_name"],
         line=row["line"],
         state=StatementState(row["state"]),
-        answered_at=None if at is None else from_datetime(at),
+        answered_at=_instant(row["answered_at"]),
         answer=row["answer"],
         dispute=row["dispute"],
         unanswered=row["unanswered"],
@@ -180,16 +231,21 @@ async def read_moves(
 async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
     """Write the cycles that a batch has ended, and what was said to statements."""
     statements: dict[tuple[int, str], Statement] = {}
+    legs: dict[str, Leg] = {}
     for effect in effects:
         match effect:
             case KeepCycle(closed):
                 await _write_cycle(connection, closed)
             case KeepStatement(kept):
                 statements[kept.cycle, kept.group] = kept
+            case KeepLeg(leg):
+                legs[leg.leg_id] = leg
             case _:
                 pass
     if statements:
         await _write_statements(connection, list(statements.values()))
+    if legs:
+        await _write_legs(connection, list(legs.values()))
 
 
 async def _write_cycle(connection: AnyConnection, closed: ClosedCycle) -> None:
@@ -228,6 +284,28 @@ async def _write_statements(
         ],
     ]
     await connection.execute(_SQL["write_statements"], *columns)
+
+
+async def _write_legs(connection: AnyConnection, legs: Sequence[Leg]) -> None:
+    columns: list[list[Any]] = [
+        [leg.leg_id for leg in legs],
+        [leg.cycle for leg in legs],
+        [leg.place for leg in legs],
+        [to_datetime(leg.at) for leg in legs],
+        [leg.debtor for leg in legs],
+        [leg.creditor for leg in legs],
+        [leg.milliseconds for leg in legs],
+        [leg.paid for leg in legs],
+        [_time(leg.paid_at) for leg in legs],
+        [leg.received for leg in legs],
+        [_time(leg.received_at) for leg in legs],
+        [leg.state.value for leg in legs],
+        [leg.name and leg.name.log for leg in legs],
+        [leg.name and leg.name.number for leg in legs],
+        [_time(leg.ended_at) for leg in legs],
+        [leg.code for leg in legs],
+    ]
+    await connection.execute(_SQL["write_legs"], *columns)
 
 
 def _text(difference: Difference | None) -> str | None:

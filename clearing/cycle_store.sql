@@ -105,3 +105,41 @@ SELECT decision.log, decision.number, entry.entry_id, posting.amount
    AND decision.sequence <= (SELECT sequence FROM decision
                               WHERE log = $4 AND number = $5)
  ORDER BY decision.sequence;
+
+-- read_all_statements --
+-- All statements of a cycle, by group.
+SELECT cycle, group_name, line, state, answered_at, answer, dispute, unanswered,
+       difference
+  FROM statement WHERE cycle = $1
+ ORDER BY group_name;
+
+-- write_legs --
+-- Keep legs as they now stand.
+INSERT INTO leg (leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at,
+                 received, received_at, state, log, number, ended_at, code)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[],
+                     $5::text[], $6::text[], $7::bigint[], $8::text[],
+                     $9::timestamptz[], $10::text[], $11::timestamptz[], $12::text[],
+                     $13::text[], $14::bigint[], $15::timestamptz[], $16::text[])
+    ON CONFLICT (leg_id) DO UPDATE
+   SET paid = excluded.paid, paid_at = excluded.paid_at, received = excluded.received,
+       received_at = excluded.received_at, state = excluded.state, log = excluded.log,
+       number = excluded.number, ended_at = excluded.ended_at, code = excluded.code;
+
+-- read_open_legs --
+-- Legs that have not ended.
+SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, received,
+       received_at, state, log, number, ended_at, code
+  FROM leg WHERE state = 'open' ORDER BY cycle, place;
+
+-- read_legs --
+-- A cycle's legs, in the order in which they were made.
+SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, received,
+       received_at, state, log, number, ended_at, code
+  FROM leg WHERE cycle = $1 ORDER BY place;
+
+-- read_leg --
+-- One leg.
+SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, received,
+       received_at, state, log, number, ended_at, code
+  FROM leg WHERE leg_id = $1;

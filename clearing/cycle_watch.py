@@ -7,7 +7,9 @@ found. A long list is chained in a thread of its own: no member waits for a disp
 import asyncio
 
 from clearing import cycle_store
-from clearing.rules import Statement, TellMoves, read_statement
+from clearing.house import HubHouse
+from clearing.rules import DueLegs, Statement, TellMoves, read_statement
+from protocol.address import Group
 from protocol.cycle import Difference, Moves, answer_at_hub
 from protocol.errors import LedgerBrokenError
 from protocol.messages import CycleList, line_hash, read_item, write_line
@@ -22,20 +24,37 @@ class CycleWatch:
     """Follows disputes.
 
     Args:
+        house: knows which legs are open.
         clerk: makes durable what was found.
         database: only read.
     """
 
-    def __init__(self, clerk: Clerk, database: Database) -> None:
+    def __init__(self, house: HubHouse, clerk: Clerk, database: Database) -> None:
+        self._house = house
         self._clerk = clerk
         self._database = database
 
     async def look(self) -> None:
-        """Answer the groups that wait, each once."""
+        """Answer the groups that wait, each once; have legs decided that waited."""
+        if self._has_due():
+            await self._clerk.take(DueLegs())
         async with self._database.readers.acquire() as connection:
             waiting = await cycle_store.read_unanswered(connection, _MOST)
         for kept in waiting:
             await self._answer(kept)
+
+    def _has_due(self) -> bool:
+        """Say whether an open leg needs more than a word to end."""
+        closed = self._house.closed
+        return any(
+            leg.is_signed
+            or (closed is not None and leg.cycle < closed.cycle)
+            or "left" in {self._state(leg.debtor), self._state(leg.creditor)}
+            for leg in self._house.legs.values()
+        )
+
+    def _state(self, group: str) -> str:
+        return self._house.directory[Group(group)].state
 
     async def _answer(self, kept: Statement) -> None:
         async with self._database.readers.acquire() as connection:

@@ -17,6 +17,7 @@ from clearing.rules import (
     Disapprove,
     Freeze,
     HubView,
+    Leg,
     Limit,
     MirrorState,
     OpenCycle,
@@ -124,6 +125,8 @@ class HubHouse:
         self._noted: dict[str, _Noted] = {}
         #: The newest cycle that has ended.
         self.closed: ClosedCycle | None = None
+        #: Legs that are open, by id.
+        self.legs: dict[str, Leg] = {}
         self._running: dict[str, Running] = {}
         #: Tallies that the database does not know, and of how many moves.
         self._unwritten: set[str] = set()
@@ -152,6 +155,9 @@ class HubHouse:
             for group, log, number in await log_store.read_mirrored(connection)
         }
         self.closed = await cycle_store.read_newest(connection)
+        self.legs = {
+            leg.leg_id: leg for leg in await cycle_store.read_open_legs(connection)
+        }
         newest = await ledger_store.read_sequence(connection)
         found = await cycle_store.read_running(connection, newest)
         self._running, self._unwritten_moves = found
@@ -186,7 +192,7 @@ class HubHouse:
         view.history = self._history
         view.own_keys, view.proposals = self._own_keys, dict(self.proposals)
         view.mirrors, view.quota = self._mirrors, self._quota.copy()
-        view.open_cycle = OpenCycle(self.closed, self._running)
+        view.open_cycle = OpenCycle(self.closed, self._running, self.legs)
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -357,6 +363,7 @@ class HubHouse:
             self._unwritten_moves += opened.moves
         self._running.update(opened.changed)
         self.closed = opened.former
+        self.legs = {leg.leg_id: leg for leg in opened.open_legs}
 
     def _state(self, view: HubView) -> SignedCheckpoint:
         """Say how log and directory stand after a batch."""

@@ -1,15 +1,24 @@
 """Cycles as a node keeps them, and what its own ledger yields for one."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import asyncpg
 import msgspec
 
-from nodes.rules import CycleState, KeepLog, KeepOwnCycle, OwnCycle
+from nodes.rules import (
+    CycleState,
+    KeepLog,
+    KeepOwnCycle,
+    KeepOwnLeg,
+    LegState,
+    OwnCycle,
+    OwnLeg,
+)
 from protocol.cycle import Difference, Figures, tally_of
 from protocol.effects import Effect, PostEntry
 from protocol.errors import LedgerBrokenError
-from protocol.instant import from_datetime, to_datetime
+from protocol.instant import Instant, from_datetime, to_datetime
 from protocol.messages import CycleMove, DecisionName
 from protocol.peer.database import AnyConnection, queries
 
@@ -71,6 +80,45 @@ def _cycle(row: asyncpg.Record) -> OwnCycle:
     )
 
 
+async def read_legs_named(
+    connection: AnyConnection, ids: Collection[str]
+) -> dict[str, OwnLeg]:
+    """Give legs by id."""
+    rows = await connection.fetch(_SQL["read_legs_named"], list(ids))
+    return {str(row["leg_id"]): _leg(row) for row in rows}
+
+
+async def read_legs(connection: AnyConnection, before: int, most: int) -> list[OwnLeg]:
+    """Give legs, newest first, those told of before an item of the hub's."""
+    rows = await connection.fetch(_SQL["read_legs"], before, most)
+    return [_leg(row) for row in rows]
+
+
+def _leg(row: asyncpg.Record) -> OwnLeg:
+    log = row["log"]
+    return OwnLeg(
+        leg_id=str(row["leg_id"]),
+        cycle=row["cycle"],
+        item=row["item"],
+        line=row["line"],
+        at=from_datetime(row["at"]),
+        debtor=row["debtor"],
+        creditor=row["creditor"],
+        milliseconds=row["milliseconds"],
+        state=LegState(row["state"]),
+        signed_at=_instant(row["signed_at"]),
+        author=row["author"],
+        reason=row["reason"],
+        name=None if log is None else DecisionName(log, row["number"]),
+        ended_at=_instant(row["ended_at"]),
+        code=row["code"],
+    )
+
+
+def _instant(at: datetime | None) -> Instant | None:
+    return None if at is None else from_datetime(at)
+
+
 async def read_own_moves(connection: AnyConnection, own: OwnCycle) -> OwnMoves:
     """Read a cycle's moves from our own postings.
 
@@ -115,6 +163,8 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
                 await connection.execute(_SQL["insert_log"], log)
             case KeepOwnCycle(own):
                 await _write_cycle(connection, own, behind)
+            case KeepOwnLeg(leg):
+                await _write_leg(connection, leg)
             case _:
                 pass
 
@@ -137,4 +187,27 @@ async def _write_cycle(connection: AnyConnection, own: OwnCycle, behind: int) ->
         own.unanswered,
         told,
         behind,
+    )
+
+
+async def _write_leg(connection: AnyConnection, leg: OwnLeg) -> None:
+    name = leg.name
+    await connection.execute(
+        _SQL["write_leg"],
+        leg.leg_id,
+        leg.cycle,
+        leg.item,
+        leg.line,
+        to_datetime(leg.at),
+        leg.debtor,
+        leg.creditor,
+        leg.milliseconds,
+        leg.state.value,
+        None if leg.signed_at is None else to_datetime(leg.signed_at),
+        leg.author,
+        leg.reason,
+        None if name is None else name.log,
+        None if name is None else name.number,
+        None if leg.ended_at is None else to_datetime(leg.ended_at),
+        leg.code,
     )

@@ -68,3 +68,26 @@ SELECT named.log, named.number, entry.entry_id, -posting.amount AS amount,
          <= (coalesce((SELECT place FROM hub_log WHERE log = $5), 0), $6::bigint)
        END
  ORDER BY coalesce(hub_log.place, 0), named.number, posting.sequence;
+
+-- write_leg --
+-- Keep a leg as it now stands.
+INSERT INTO leg (leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state,
+                 signed_at, author, reason, log, number, ended_at, code)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    ON CONFLICT (leg_id) DO UPDATE
+   SET state = excluded.state, signed_at = excluded.signed_at, author = excluded.author,
+       reason = excluded.reason, log = excluded.log, number = excluded.number,
+       ended_at = excluded.ended_at, code = excluded.code;
+
+-- read_legs_named --
+-- Legs by id.
+SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, signed_at,
+       author, reason, log, number, ended_at, code
+  FROM leg WHERE leg_id = ANY($1::uuid[]);
+
+-- read_legs --
+-- Legs, newest first.
+SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, signed_at,
+       author, reason, log, number, ended_at, code
+  FROM leg WHERE item < $1
+ ORDER BY item DESC LIMIT $2;

@@ -183,9 +183,18 @@ class CycleRefusalCode(StrEnum):
     CYCLE_NOT_OPEN = "cycle-not-open"
     CYCLE_TOO_LARGE = "cycle-too-large"
     LEDGER_DIFFERS = "ledger-differs"
+    CYCLE_NOT_NEWEST = "cycle-not-newest"
+    CYCLE_DISPUTED = "cycle-disputed"
+    LEGS_OPEN = "legs-open"
+    NOTHING_TO_SETTLE = "nothing-to-settle"
+    NO_SUCH_LEG = "no-such-leg"
+    LEG_ENDED = "leg-ended"
+    LEG_WAITS = "leg-waits"
     LINK_BEHIND = "link-behind"
 
     NO_STATEMENT = "no-statement"
+    LEG_NOT_YOURS = "leg-not-yours"
+    LEG_SIGNED = "leg-signed"
 
 
 class ServerRefusalCode(StrEnum):

@@ -113,6 +113,30 @@ class Step(StrEnum):
     MOVES = "moves"
     """A server answers a list of moves, or names the first that differs."""
 
+    SETTLE = "settle"
+    """The hub makes the legs of a cycle."""
+
+    LEG = "leg"
+    """A node takes a leg of its group's."""
+
+    SIGN = "sign"
+    """A node signs at its treasurer's word that a leg was paid, or received."""
+
+    SIGNED = "signed"
+    """The hub takes the first of a leg's two words."""
+
+    SETTLED = "settled"
+    """The hub decides that a leg is settled: postings, decision."""
+
+    VOID = "void"
+    """The hub decides that a leg is void."""
+
+    LEG_SETTLED = "leg-settled"
+    """A node takes that decision and books the leg."""
+
+    LEG_VOID = "leg-void"
+    """A node takes that a leg is void."""
+
     RESTORE = "restore"
     """A command fills an empty database from a backup, and marks it as restored."""
 

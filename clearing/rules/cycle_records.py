@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 from protocol.cycle import Difference, Tally
 from protocol.effects import HouseEffect, PostEntry
-from protocol.instant import Instant
-from protocol.messages import CycleMove, DecisionName
+from protocol.instant import Instant, write_instant
+from protocol.messages import CycleMove, DecisionName, SettlementLeg
+
+VoidCode = Literal["cancelled", "cycle-closed", "party-left"]
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -75,6 +78,75 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     difference: Difference | None = None
 
 
+class LegState(StrEnum):
+    """What became of a leg."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+    VOID = "void"
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True):
+    """What one group is to make good to another.
+
+    Attributes:
+        leg_id: a UUID (``protocol.cycle.leg_id``).
+        cycle: whose positions it settles.
+        place: how many legs of that cycle were made before it.
+        at: when it was made.
+        debtor: the group that pays, outside of these ledgers.
+        creditor: the group that receives.
+        milliseconds: how much.
+        paid: hash of the debtor's word, once it is here.
+        paid_at: when the hub took it.
+        received: hash of the creditor's word, once it is here.
+        received_at: when the hub took it.
+        state: only an open one can still be signed, and moves nothing.
+        name: the decision that ended it.
+        ended_at: when that was.
+        code: why it is void.
+    """
+
+    leg_id: str
+    cycle: int
+    place: int
+    at: Instant
+    debtor: str
+    creditor: str
+    milliseconds: int
+    paid: str | None = None
+    paid_at: Instant | None = None
+    received: str | None = None
+    received_at: Instant | None = None
+    state: LegState = LegState.OPEN
+    name: DecisionName | None = None
+    ended_at: Instant | None = None
+    code: VoidCode | None = None
+
+    @property
+    def is_signed(self) -> bool:
+        """Say whether both have signed."""
+        return self.paid is not None and self.received is not None
+
+    @property
+    def item(self) -> SettlementLeg:
+        """What both groups are told."""
+        return SettlementLeg(
+            id=self.leg_id,
+            cycle=self.cycle,
+            at=write_instant(self.at),
+            debtor=self.debtor,
+            creditor=self.creditor,
+            milliseconds=self.milliseconds,
+        )
+
+
+class KeepLeg(HouseEffect, frozen=True):
+    """Keep a leg as it now stands."""
+
+    leg: Leg
+
+
 class KeepCycle(HouseEffect, frozen=True):
     """Keep that a cycle has ended; what is decided now belongs to the next."""
 
@@ -97,10 +169,15 @@ class OpenCycle:
         wanted: cycle and group of statements that the batch is about.
         statements: those of them that there are.
         has_closed: this batch has ended a cycle.
+        legs: all that are open; and those of the cycle that is to be settled.
+        wanted_legs: cycles whose legs and statements the batch is about.
     """
 
     def __init__(
-        self, former: ClosedCycle | None, running: Mapping[str, Running]
+        self,
+        former: ClosedCycle | None,
+        running: Mapping[str, Running],
+        legs: Mapping[str, Leg],
     ) -> None:
         self.former = former
         self._running = running
@@ -109,6 +186,14 @@ class OpenCycle:
         self.wanted: set[tuple[int, str]] = set()
         self.statements: dict[tuple[int, str], Statement] = {}
         self.has_closed = False
+        self.legs = dict(legs)
+        self.wanted_legs: set[int] = set()
+
+    @property
+    def open_legs(self) -> list[Leg]:
+        """All open legs, in the order in which they were made."""
+        found = [leg for leg in self.legs.values() if leg.state is LegState.OPEN]
+        return sorted(found, key=lambda leg: (leg.cycle, leg.place))
 
     @property
     def number(self) -> int:
@@ -130,8 +215,11 @@ class OpenCycle:
             self.changed[posting.account_id] = after
             self.moves += 1
 
-    def apply(self, effect: KeepCycle | KeepStatement) -> None:
+    def apply(self, effect: KeepCycle | KeepStatement | KeepLeg) -> None:
         """Let the next decision see that a cycle ended, or what was said of one."""
+        if isinstance(effect, KeepLeg):
+            self.legs[effect.leg.leg_id] = effect.leg
+            return
         if isinstance(effect, KeepStatement):
             kept = effect.statement
             self.statements[kept.cycle, kept.group] = kept

@@ -17,6 +17,7 @@ from clearing.rules.cycle_records import (
     Statement,
     StatementState,
 )
+from clearing.rules.legs import CycleRefused, may_decide_on_leg, void_leg
 from clearing.rules.view import RESERVE, AppendDecision, HubView
 from protocol.address import Group
 from protocol.cycle import Difference, Figures, figures_of, write_statement
@@ -71,14 +72,6 @@ class TellMoves(msgspec.Struct, frozen=True, kw_only=True):
     difference: Difference | None
 
 
-class CycleRefused(msgspec.Struct, frozen=True):
-    """Why an order about a cycle changed nothing; ``group`` stands in the way."""
-
-    code: CycleRefusalCode
-    cycle: int
-    group: str = ""
-
-
 def decide_close(view: HubView, order: CloseCycle, now: Instant) -> Iterator[Effects]:
     """End the open cycle; the outcome is the ``ClosedCycle``, or ``CycleRefused``.
 
@@ -89,6 +82,10 @@ def decide_close(view: HubView, order: CloseCycle, now: Instant) -> Iterator[Eff
     if refused is not None:
         yield Effects(None, _calls(refused), refused)
         return
+    # What lacks a word is void with this close; it moved nothing.
+    for leg in view.open_cycle.open_legs:
+        if not leg.is_signed and may_decide_on_leg(view, leg):
+            yield void_leg(view, leg, "cycle-closed", now)
     yield _close(view, now)
 
 

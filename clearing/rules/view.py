@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from clearing.rules.cycle_records import KeepCycle, KeepStatement, OpenCycle
+from clearing.rules.cycle_records import KeepCycle, KeepLeg, KeepStatement, OpenCycle
 from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
@@ -231,7 +231,7 @@ class HubView(View):
         self.moved: dict[str, list[Moved]] = {}
         self.moves: list[tuple[str, int, int]] = []
         self.quota = Quota(REFUSED_PREPARES_MAX)
-        self.open_cycle = OpenCycle(None, {})
+        self.open_cycle = OpenCycle(None, {}, {})
         self.stated: tuple[SignedCheckpoint, str] | None = None
 
     @property
@@ -247,7 +247,7 @@ class HubView(View):
                 self._append(leaf_hash(effect.line))
             case KeepProposal():
                 self.proposals[effect.proposal.group] = effect.proposal
-            case KeepCycle() | KeepStatement():
+            case KeepCycle() | KeepStatement() | KeepLeg():
                 self.open_cycle.apply(effect)
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}

@@ -7,7 +7,15 @@ clerk's business (protocol, sections 7 and 8).
 
 from nodes.rules.acts import Deed, Detail, NoteAct, Noted, with_act
 from nodes.rules.content import about_prepare, open_content, read_content
-from nodes.rules.cycle_records import CycleState, KeepLog, KeepOwnCycle, OwnCycle
+from nodes.rules.cycle_records import (
+    CycleState,
+    KeepLog,
+    KeepOwnCycle,
+    KeepOwnLeg,
+    LegState,
+    OwnCycle,
+    OwnLeg,
+)
 from nodes.rules.cycles import (
     AnswerStatement,
     NotAnswered,
@@ -35,6 +43,7 @@ from nodes.rules.entries import (
     foresee_entry,
 )
 from nodes.rules.group import decide_directory, decide_log, decide_mirror
+from nodes.rules.legs import SignLeg, decide_leg, decide_settlement, decide_sign
 from nodes.rules.limits import (
     Foreseen,
     ForeseenLimits,
@@ -157,9 +166,11 @@ __all__ = [
     "KeepKeys",
     "KeepLog",
     "KeepOwnCycle",
+    "KeepOwnLeg",
     "KeepProposal",
     "KeepTrust",
     "KeysOutcome",
+    "LegState",
     "LimitLine",
     "LimitsChange",
     "MemberChange",
@@ -181,11 +192,13 @@ __all__ = [
     "Ordered",
     "OtherBody",
     "OwnCycle",
+    "OwnLeg",
     "PastPayment",
     "Proposal",
     "ProposalState",
     "Propose",
     "SaveMember",
+    "SignLeg",
     "Standing",
     "TellMoves",
     "TellPeople",
@@ -210,6 +223,7 @@ __all__ = [
     "decide_directory",
     "decide_entry",
     "decide_item_refused",
+    "decide_leg",
     "decide_limits",
     "decide_list",
     "decide_log",
@@ -220,6 +234,8 @@ __all__ = [
     "decide_offer",
     "decide_order",
     "decide_propose",
+    "decide_settlement",
+    "decide_sign",
     "decide_statement",
     "decide_trust",
     "foresee_entry",

@@ -1,11 +1,22 @@
 """A cycle ends, groups agree or dispute, and the move that differs is named by both."""
 
 import json  # noqa: TID251 - as people read what is stored
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from clearing.cycle_watch import CycleWatch as HubWatch
-from clearing.rules import CloseCycle, ClosedCycle, CycleRefused
-from nodes.rules import Ordered
+from clearing.house import HubHouse
+from clearing.rules import (
+    CancelLeg,
+    CloseCycle,
+    ClosedCycle,
+    CycleRefused,
+    Leg,
+    LegState,
+    Settle,
+)
+from nodes.rules import NotAnswered, Ordered, OwnLeg, SignLeg
 from nodes.watch.cycle_watch import CycleWatch as NodeWatch
 from protocol.errors import CycleRefusalCode
 from tests.peer.federation import Federation, NewDatabase, federation, order
@@ -33,7 +44,8 @@ async def look(all_: Federation) -> None:
         for node in all_.nodes.values():
             await NodeWatch(node.clerk, node.database).look()
         await all_.quiet()
-        await HubWatch(all_.hub.clerk, all_.hub.database).look()
+        assert isinstance(all_.hub.house, HubHouse)
+        await HubWatch(all_.hub.house, all_.hub.clerk, all_.hub.database).look()
         await all_.quiet()
 
 
@@ -191,3 +203,124 @@ async def test_a_hub_whose_position_was_altered_closes_nothing(
         rows = await all_.hub.ask("SELECT told FROM alarm WHERE about = 'ledger'")
         assert "mechelen" in rows[-1]["told"]
         assert not await all_.hub.ask("SELECT FROM cycle")
+
+
+async def settle(all_: Federation, cycle: int) -> list[Leg]:
+    legs = await all_.hub.clerk.take(Settle(cycle))
+    assert isinstance(legs, list), legs
+    await all_.quiet()
+    return legs
+
+
+async def sign(server: Any, leg: Leg, word: Any) -> object:
+    return await server.clerk.take(
+        SignLeg(leg_id=leg.leg_id, word=word, author="@treasurer", reason="by bank")
+    )
+
+
+async def ended(all_: Federation, leg: Leg) -> tuple[str, str | None]:
+    rows = await all_.hub.ask(
+        "SELECT state, code FROM leg WHERE leg_id = $1", leg.leg_id
+    )
+    return rows[0]["state"], rows[0]["code"]
+
+
+@asynccontextmanager
+async def settling(new_database: NewDatabase) -> AsyncIterator[tuple[Federation, Leg]]:
+    """Oostende owes two blussers after cycle 1, and its one leg is made."""
+    async with federation(new_database) as all_:
+        await pay(all_, "one", "two")
+        await close(all_, 1)
+        await look(all_)
+        [leg] = await settle(all_, 1)
+        assert (leg.debtor, leg.creditor) == (OOSTENDE, MECHELEN)
+        assert leg.milliseconds == 2 * S
+        yield all_, leg
+
+
+async def test_a_leg_moves_both_ledgers_when_both_have_signed(
+    new_database: NewDatabase,
+) -> None:
+    async with settling(new_database) as (all_, leg):
+        debtor, creditor = all_.nodes[OOSTENDE], all_.nodes[MECHELEN]
+        before = await all_.hub.balances()
+        for server, other, word in (
+            (debtor, creditor, "paid"),
+            (creditor, debtor, "received"),
+        ):
+            assert await all_.hub.balances() == before
+            wrong = "received" if word == "paid" else "paid"
+            code = CycleRefusalCode
+            assert await sign(server, leg, wrong) == NotAnswered(code.LEG_NOT_YOURS)
+            assert isinstance(await sign(server, leg, word), OwnLeg)
+            # Booked by the decision alone, never by the word.
+            assert "settlement" not in await server.balances()
+            assert await sign(server, leg, word) == NotAnswered(code.LEG_SIGNED)
+            # Whoever has not compared since is not decided about yet.
+            await other.restart()
+            await look(all_)
+        assert await ended(all_, leg) == ("settled", None)
+        assert await all_.hub.balances() == {}
+        assert (await debtor.balances())["settlement"] == 2 * S
+        assert (await creditor.balances())["settlement"] == -2 * S
+        assert await all_.unsound() == []
+        assert await sign(debtor, leg, "paid") == NotAnswered(
+            CycleRefusalCode.LEG_ENDED
+        )
+        mirrors = await all_.hub.ask("SELECT group_name, differs FROM mirror")
+        assert {row["differs"] for row in mirrors} == {False}
+        # The leg is a move of the next cycle, and both yield the same for it.
+        await pay(all_, "three")
+        await all_.hub.restart()
+        await all_.quiet()
+        assert isinstance(await close(all_, 2), ClosedCycle)
+        await look(all_)
+        assert set((await states(all_, 2)).values()) == {"agreed"}
+        figures = await stated(all_, 2, OOSTENDE)
+        assert (figures["credits"], figures["debits"]) == (2 * S, S)
+
+
+async def test_a_leg_that_lacks_a_word_is_void_when_the_next_cycle_ends(
+    new_database: NewDatabase,
+) -> None:
+    async with settling(new_database) as (all_, leg):
+        await sign(all_.nodes[OOSTENDE], leg, "paid")
+        await all_.quiet()
+        before = await all_.hub.balances()
+        assert isinstance(await close(all_, 2), ClosedCycle)
+        assert await ended(all_, leg) == ("void", "cycle-closed")
+        assert await all_.hub.balances() == before
+        refused = await sign(all_.nodes[MECHELEN], leg, "received")
+        assert refused == NotAnswered(CycleRefusalCode.LEG_ENDED)
+        # What is still owed can be settled with the next.
+        [again] = await settle(all_, 2)
+        assert again.milliseconds == leg.milliseconds and again.leg_id != leg.leg_id
+
+
+async def test_a_leg_is_cancelled_before_the_second_word_only(
+    new_database: NewDatabase,
+) -> None:
+    async with settling(new_database) as (all_, leg):
+        await sign(all_.nodes[MECHELEN], leg, "received")
+        await all_.quiet()
+        assert await all_.hub.clerk.take(Settle(1)) == CycleRefused(
+            CycleRefusalCode.LEGS_OPEN, 1
+        )
+        cancelled = await all_.hub.clerk.take(CancelLeg(leg.leg_id))
+        assert isinstance(cancelled, Leg) and cancelled.state is LegState.VOID
+        # The word that crossed it on the way has no effect.
+        await sign(all_.nodes[OOSTENDE], leg, "paid")
+        await all_.quiet()
+        assert await ended(all_, leg) == ("void", "cancelled")
+        [again] = await settle(all_, 1)
+        assert again.place == 1
+        for group, word in ((OOSTENDE, "paid"), (MECHELEN, "received")):
+            await sign(all_.nodes[group], again, word)
+        await all_.quiet()
+        refused = await all_.hub.clerk.take(CancelLeg(again.leg_id))
+        assert refused == CycleRefused(CycleRefusalCode.NO_SUCH_LEG, 0)
+        assert await all_.hub.balances() == {}
+        assert await all_.unsound() == []
+        assert await all_.hub.clerk.take(Settle(1)) == CycleRefused(
+            CycleRefusalCode.NOTHING_TO_SETTLE, 1
+        )

@@ -903,6 +903,11 @@ def _read_newest_cycle(database: MemoryDatabase) -> list[Row]:
     return list(database.table("cycle").values())[-1:]
 
 
+@answers(_HUB_CYCLE, "read_open_legs")
+def _read_open_legs(database: MemoryDatabase) -> list[Row]:
+    return [row for row in database.table("leg").values() if row["state"] == "open"]
+
+
 @answers(_NODE_CYCLE, "insert_log")
 def _insert_log(database: MemoryDatabase, log: str) -> None:
     if log not in database.table("hub_log"):
