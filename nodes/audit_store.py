@@ -54,14 +54,26 @@ class StoredProof(NamedTuple):
 READ_PROOFS = _SQL["read_proofs"]
 
 
-def checks(rates: Sequence[EntryRate]) -> list[Check]:
+def checks(rates: Sequence[EntryRate], group: str) -> list[Check]:
     """Give a node's checks.
 
     Args:
         rates: all that the group ever announced.
+        group: whose node this is.
     """
     versions, milliseconds = _columns(rates)
     return [
+        Check(
+            "settled_legs_are_booked",
+            "Every settled leg of ours is booked once, and nothing else is.",
+            _SQL["settled_legs_are_booked"],
+            (group,),
+        ),
+        Check(
+            "cycles_came_from_the_hub",
+            "Every statement and every leg came from the hub.",
+            _SQL["cycles_came_from_the_hub"],
+        ),
         Check(
             "cleared_transfers_are_booked",
             "Every cleared transfer has its four postings, and no other entry has.",
