@@ -14,6 +14,7 @@ from clearing.api.invitations import InvitationsApi
 from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
 from clearing.api.transfers import TransfersApi
+from clearing.calendar import Calendar
 from clearing.cycle_watch import CycleWatch
 from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
@@ -40,6 +41,8 @@ _SWEEP_S = 0.5
 _SWEEP_MOST = 1000
 #: How often it looks for disputes that wait for a list, and legs for a decision.
 _CYCLE_S = 1.0
+#: How often it looks whether a cycle is to end by the calendar.
+_CALENDAR_S = 60.0
 #: How often it keeps who was shown its log, for receipts that nobody has asked for.
 _WITNESS_S = 3600.0
 
@@ -97,9 +100,26 @@ async def serve(settings: Settings) -> None:
             lambda: runner.every(server, _CYCLE_S, cycles.look),
             lambda: runner.every(server, _WITNESS_S, keep_witnesses),
         ]
+        add_calendar(server, house)
         await runner.serve(server)
     finally:
         await database.close()
+
+
+def add_calendar(server: Server, house: HubHouse) -> None:
+    """Let cycles end by themselves, where somebody has set so."""
+    settings = server.settings.cycle
+    if settings.calendar == "off":
+        return
+    calendar = Calendar(
+        house,
+        server.clerk,
+        server.database,
+        server.clock,
+        settings.calendar,
+        settings.hour,
+    )
+    server.tasks.append(lambda: runner.every(server, _CALENDAR_S, calendar.look))
 
 
 def add_people(server: Server, house: HubHouse, identity: Identity) -> None:

@@ -6,8 +6,7 @@ chained here, and the tree hash of all statements that the close was decided wit
 
 import asyncio
 from collections.abc import AsyncGenerator
-
-import asyncpg
+from typing import NamedTuple
 
 from clearing import cycle_store
 from protocol.cycle import tally_of
@@ -39,23 +38,44 @@ CHECKS = (
 )
 
 
+class _Closed(NamedTuple):
+    """A cycle that has ended, as its row says."""
+
+    cycle: int
+    groups: int
+    statements: str
+    reserve: int
+
+
+class _Recomputed(NamedTuple):
+    """A statement beside what the postings come to."""
+
+    group: str
+    line: bytes
+    opening: int
+    debits: int
+    credits: int
+    moves: int
+
+
 async def walk(
     connection: AnyConnection,
 ) -> AsyncGenerator[tuple[float, list[Finding]]]:
     """Walk all cycles; gives how much is done, of 1, and what was found there."""
     cycles = await connection.fetch(_SQL["read_cycles"])
     for place, cycle in enumerate(cycles, start=1):
-        yield place / len(cycles), await _look_at(connection, cycle)
+        yield place / len(cycles), await _look_at(connection, _Closed(*cycle))
 
 
-async def _look_at(connection: AnyConnection, cycle: asyncpg.Record) -> list[Finding]:
-    number, total = cycle["cycle"], cycle["reserve"]
-    rows = await connection.fetch(_SQL["read_recomputed"], number)
+async def _look_at(connection: AnyConnection, cycle: _Closed) -> list[Finding]:
+    number, total = cycle.cycle, cycle.reserve
+    found_rows = await connection.fetch(_SQL["read_recomputed"], number)
+    rows = [_Recomputed(*row) for row in found_rows]
     found: list[Finding] = []
     for row in rows:
-        stated = read_item(row["line"])
+        stated = read_item(row.line)
         if not isinstance(stated, CycleStatement):
-            key = f"{number}, {row['group_name']}"
+            key = f"{number}, {row.group}"
             found.append(finding(NAME, "statement", key, "no statement", "one"))
             continue
         total += stated.closing
@@ -63,8 +83,8 @@ async def _look_at(connection: AnyConnection, cycle: asyncpg.Record) -> list[Fin
         # In a thread: a long list is all computing, and others have their turn.
         found += await asyncio.to_thread(_compare, row, stated, moves)
     for name, kept, lawful in (
-        ("groups", cycle["groups"], len(rows)),
-        ("statements", cycle["statements"], root_of([row["line"] for row in rows])),
+        ("groups", cycle.groups, len(rows)),
+        ("statements", cycle.statements, root_of([row.line for row in rows])),
         ("sum", total, 0),
     ):
         if kept != lawful:
@@ -74,20 +94,19 @@ async def _look_at(connection: AnyConnection, cycle: asyncpg.Record) -> list[Fin
 
 
 def _compare(
-    row: asyncpg.Record, stated: CycleStatement, moves: list[CycleMove]
+    row: _Recomputed, stated: CycleStatement, moves: list[CycleMove]
 ) -> list[Finding]:
     """Compare what a statement says with what was booked."""
-    opening, debits, credits_ = (row[name] for name in ("opening", "debits", "credits"))
     lawful = {
-        "group": row["group_name"],
-        "opening": opening,
-        "debits": debits,
-        "credits": credits_,
-        "count": row["count"],
-        "closing": opening + credits_ - debits,
+        "group": row.group,
+        "opening": row.opening,
+        "debits": row.debits,
+        "credits": row.credits,
+        "count": row.moves,
+        "closing": row.opening + row.credits - row.debits,
         "digest": tally_of(moves).digest,
     }
-    key = f"{stated.cycle}, {row['group_name']}"
+    key = f"{stated.cycle}, {row.group}"
     return [
         finding(
             NAME,

@@ -20,8 +20,14 @@ from clearing.rules import (
 )
 from protocol.cycle import Difference, Tally
 from protocol.effects import Effect
-from protocol.instant import Instant, from_datetime, to_datetime
-from protocol.messages import CycleMove, CycleStatement, DecisionName
+from protocol.instant import Instant, from_datetime, read_instant, to_datetime
+from protocol.messages import (
+    CycleMove,
+    CycleStatement,
+    DecisionName,
+    LogDecision,
+    read_item,
+)
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
@@ -86,6 +92,13 @@ async def read_newest(connection: AnyConnection) -> ClosedCycle | None:
     """Give the newest cycle that has ended, if any has."""
     row = await connection.fetchrow(_SQL["read_newest_cycle"])
     return None if row is None else _cycle(row)
+
+
+async def read_beginning(connection: AnyConnection) -> Instant | None:
+    """Say when this hub made its first decision."""
+    line = await connection.fetchval(_SQL["read_beginning"])
+    item = None if line is None else read_item(line)
+    return read_instant(item.at) if isinstance(item, LogDecision) else None
 
 
 async def read_cycle(connection: AnyConnection, cycle: int) -> ClosedCycle | None:

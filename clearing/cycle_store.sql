@@ -31,6 +31,10 @@ SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::b
 INSERT INTO tallied (sequence) VALUES ($1)
     ON CONFLICT (single) DO UPDATE SET sequence = excluded.sequence;
 
+-- read_beginning --
+-- The first decision that this hub ever made.
+SELECT line FROM decision ORDER BY sequence LIMIT 1;
+
 -- insert_cycle --
 -- Keep that a cycle has ended.
 INSERT INTO cycle (cycle, log, number, former_log, former_number, at, groups, statements,
