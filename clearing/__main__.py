@@ -150,6 +150,15 @@ def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         example = f"interlets-hub cycle {name} 1 --config hub.toml"
         verb = add_verb(kinds, name, carry_out, told, example)
         verb.add_argument("cycle", type=int, help="its number")
+    file = add_verb(
+        kinds,
+        "file",
+        cycles.file,
+        "write the file that proves to anyone how a cycle was closed",
+        "interlets-hub cycle file 1 --to cycle-1.json --config hub.toml",
+    )
+    file.add_argument("cycle", type=int, help="its number")
+    file.add_argument("--to", required=True, help="the new file")
     cancel = add_verb(
         kinds,
         "cancel",

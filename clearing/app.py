@@ -15,6 +15,7 @@ from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
 from clearing.api.transfers import TransfersApi
 from clearing.calendar import Calendar
+from clearing.cycle_files import CycleFiles
 from clearing.cycle_watch import CycleWatch
 from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
@@ -77,7 +78,7 @@ async def serve(settings: Settings) -> None:
             evidence.note_cover(body.cover)
 
         links = LinkEndpoint(server.clerk, server.clock, house.must_wait, hear)
-        add_people(server, house, identity)
+        add_people(server, house, identity, evidence)
         server.routes += [
             *FederationApi(house, server.clerk, identity).routes(),
             *LogApi(house, server.clerk, database, evidence).routes(),
@@ -122,11 +123,14 @@ def add_calendar(server: Server, house: HubHouse) -> None:
     server.tasks.append(lambda: runner.every(server, _CALENDAR_S, calendar.look))
 
 
-def add_people(server: Server, house: HubHouse, identity: Identity) -> None:
+def add_people(
+    server: Server, house: HubHouse, identity: Identity, evidence: Evidence
+) -> None:
     """Let the regional admin in, by her programs and by pages."""
     clerk, database, clock = server.clerk, server.database, server.clock
     public_url = server.settings.server.public_url
     trail = Trail(house, identity)
+    files = CycleFiles(identity, evidence)
     parts = Parts(
         groups=GroupsApi(house, clerk, database),
         links=LinksApi(house, clerk, database, clock),
@@ -142,7 +146,7 @@ def add_people(server: Server, house: HubHouse, identity: Identity) -> None:
         *parts.transfers.routes(),
         *parts.invitations.routes(),
         *parts.alarms.routes(),
-        *CyclesApi(house, clerk, database, clock).routes(),
+        *CyclesApi(house, clerk, database, clock, files).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)

@@ -7,6 +7,8 @@ from aiohttp import web
 from msgspec import Meta
 
 from clearing import cycle_store
+from clearing.api.turns import Turns
+from clearing.cycle_files import CycleFiles
 from clearing.house import HubHouse
 from clearing.rules import (
     CancelLeg,
@@ -20,6 +22,7 @@ from clearing.rules import (
     read_statement,
 )
 from protocol.address import UUID_PATTERN
+from protocol.cycle_file import MEDIA_TYPE, CycleFile
 from protocol.errors import CycleRefusalCode
 from protocol.instant import Instant, write_instant
 from protocol.messages import CycleMove, DecisionName
@@ -34,6 +37,8 @@ from protocol.peer.web.routes import Route
 from protocol.strict_json import INTEGER_MAX
 
 T = TypeVar("T")
+#: Who comes when so many wait for a file is told to come back.
+_FILES_WAITING_MAX = 4
 _NUMBER_PATTERN = r"^[1-9][0-9]{0,15}\Z"
 _number_decoder = msgspec.json.Decoder(Annotated[str, Meta(pattern=_NUMBER_PATTERN)])
 _id_decoder = msgspec.json.Decoder(Annotated[str, Meta(pattern=UUID_PATTERN)])
@@ -139,15 +144,24 @@ class CyclesApi:
         clerk: decides.
         database: read only here.
         clock: to tell how long groups have been silent.
+        files: puts proofs together.
     """
 
     def __init__(
-        self, house: HubHouse, clerk: Clerk, database: Database, clock: Clock
+        self,
+        house: HubHouse,
+        clerk: Clerk,
+        database: Database,
+        clock: Clock,
+        files: CycleFiles,
     ) -> None:
         self._house = house
         self._clerk = clerk
         self._database = database
         self._clock = clock
+        self._files = files
+        # It holds a reader for as long as it takes.
+        self._turns = Turns(1, _FILES_WAITING_MAX)
 
     def routes(self) -> list[Route]:
         """List what the regional admin and her programs ask."""
@@ -189,6 +203,15 @@ class CyclesApi:
                 scope="admin",
                 answer=str,
                 media_type="text/csv",
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/cycles/{cycle}/file",
+                handler=self.get_file,
+                told="The cycle file: what proves to anyone how the cycle was closed.",
+                scope="admin",
+                answer=CycleFile,
+                media_type=MEDIA_TYPE,
             ),
             Route(
                 method="GET",
@@ -317,6 +340,20 @@ class CyclesApi:
                 "Content-Disposition": f'attachment; filename="cycle-{number}.csv"',
                 "Cache-Control": "no-store",
             },
+        )
+
+    async def get_file(self, request: web.Request) -> web.Response:
+        """Give the file that ``interlets-verify`` reads."""
+        number = _number(request)
+        async with (
+            self._turns.take(),
+            self._database.readers.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            closed = _found(await cycle_store.read_cycle(connection, number))
+            body = await self._files.write(connection, closed)
+        return web.Response(
+            body=body, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
         )
 
     async def get_legs(self, request: web.Request) -> web.Response:

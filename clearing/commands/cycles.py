@@ -2,8 +2,11 @@
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 
 from clearing.commands.hub import STAFF
+from protocol import strict_json
+from protocol.peer.new_file import NewFile
 from protocol.peer.own_server import ask
 from protocol.peer.settings import Settings
 
@@ -35,6 +38,18 @@ def close(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object
 def settle(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Make the legs that bring the newest cycle's positions to their targets."""
     return ask(settings, STAFF, "POST", f"/api/v1/cycles/{chosen.cycle}/settle")
+
+
+def file(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Write the file that proves to anyone how a cycle was closed."""
+    path = f"/api/v1/cycles/{chosen.cycle}/file"
+    told = ask(settings, STAFF, "GET", path)
+    with NewFile(Path(chosen.to)) as new:
+        # The same bytes again: no spaces, fields in their order.
+        new.write(strict_json.write(told) + b"\n")
+        new.sync()
+        new.keep()
+    return {"written": chosen.to}
 
 
 def cancel(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:

@@ -179,11 +179,15 @@ def test_killed_while_a_leg_is_called_off(federation: Federation, when: str) -> 
     federation.hub.run("cycle", "settle", str(cycle))
     leg = leg_of(federation, cycle, group)
     wait_known(debtor, leg["id"])
+    # No leg is called off before both its groups have compared.
+    debtor.restart(kill_at=f"{Step.LEG_VOID}:{when}")
     hub.restart(kill_at=f"{Step.VOID}:{when}")
     federation.wait_compared()
-    debtor.kill()
-    command(hub, Step.VOID, when, "cycle", "cancel", leg["id"])
-    debtor.start(kill_at=f"{Step.LEG_VOID}:{when}")
+    assert hub.command("cycle", "cancel", leg["id"]).returncode == AGAIN
+    see_killed(hub, Step.VOID, when)
+    if when == "before":
+        federation.wait_compared()
+        hub.run("cycle", "cancel", leg["id"])
     see_killed(debtor, Step.LEG_VOID, when)
     federation.wait_compared()
     for other in shown(federation, cycle)["legs"]:

@@ -1,9 +1,12 @@
 """A cycle on real servers: closed, agreed to, settled, and closed no second time."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from protocol.cycle_file import verify_cycle_file
+from protocol.messages import CycleAgree
 from tests.federation.servers import wait_for
 from tests.federation.world import Federation
 
@@ -34,7 +37,7 @@ def positions(federation: Federation) -> dict[str, int]:
 
 
 def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
-    federation: Federation,
+    federation: Federation, tmp_path: Path
 ) -> None:
     for payer, payee in (
         ("rik@oostende", "tom@mechelen"),
@@ -50,6 +53,15 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     assert (again.returncode, "has ended already" in again.stderr) == (NO, True)
     node = federation.server("oostende")
     assert node.run("cycle", "show", number)["state"] == "agreed"
+    # Anyone can check it with nothing but the file.
+    path = tmp_path / "cycle.json"
+    federation.hub.run("cycle", "file", number, "--to", str(path))
+    proven = verify_cycle_file(path.read_bytes(), None)
+    assert proven.decision.cycle == told["cycle"]
+    closing = {name: proven.positions[name] for name in before}
+    assert closing == before
+    answers = {type(line.answer) for line in proven.lines.values()}
+    assert answers == {CycleAgree}
 
     legs = federation.hub.run("cycle", "settle", number)["legs"]
     refused = federation.hub.command("cycle", "settle", number)
