@@ -28,6 +28,7 @@ from protocol.messages import (
     LogDecision,
     read_item,
 )
+from protocol.netting import Flows
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
@@ -239,6 +240,19 @@ async def read_moves(
         stated.to.number,
     )
     return [_move(row) for row in rows]
+
+
+async def read_flows(connection: AnyConnection, closed: ClosedCycle) -> Flows:
+    """Give the gross flows of a cycle: who paid whom how much, before any netting."""
+    former = closed.former or DecisionName("", 0)
+    span = (former.log, former.number, closed.name.log, closed.name.number)
+    paid: dict[str, dict[str, int]] = {}
+    transfers = 0
+    for row in await connection.fetch(_SQL["read_flows"], *span):
+        milliseconds = int(row["milliseconds"])
+        paid.setdefault(row["payer_group"], {})[row["payee_group"]] = milliseconds
+        transfers += row["transfers"]
+    return Flows(paid, transfers)
 
 
 async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:

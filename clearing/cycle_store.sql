@@ -147,3 +147,17 @@ SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, 
 SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, received,
        received_at, state, log, number, ended_at, code
   FROM leg WHERE leg_id = $1;
+
+-- read_flows --
+-- What groups paid each other in transfers that one decision (or the first) began and
+-- another ended: each pair's sum, which may pass 64 bits, and how many there were.
+SELECT payer_group, payee_group, sum(milliseconds)::text AS milliseconds,
+       count(*) AS transfers
+  FROM transfer JOIN decision USING (log, number)
+ WHERE transfer.state = 'cleared'
+   AND decision.sequence > coalesce(
+           (SELECT sequence FROM decision WHERE log = $1 AND number = $2), 0)
+   AND decision.sequence <= (SELECT sequence FROM decision
+                              WHERE log = $3 AND number = $4)
+ GROUP BY payer_group, payee_group
+ ORDER BY payer_group, payee_group;

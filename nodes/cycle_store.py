@@ -119,6 +119,12 @@ def _instant(at: datetime | None) -> Instant | None:
     return None if at is None else from_datetime(at)
 
 
+async def read_settled(connection: AnyConnection, group: str) -> int:
+    """Give what settled legs come to, signed as the position of our ``group``."""
+    found: int = await connection.fetchval(_SQL["read_settled"], group)
+    return found
+
+
 async def read_own_moves(connection: AnyConnection, own: OwnCycle) -> OwnMoves:
     """Read a cycle's moves from our own postings.
 

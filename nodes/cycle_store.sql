@@ -91,3 +91,9 @@ SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, sig
        author, reason, log, number, ended_at, code
   FROM leg WHERE item < $1
  ORDER BY item DESC LIMIT $2;
+
+-- read_settled --
+-- What settled legs come to, signed as our position: up by what we paid. $1: our group.
+SELECT coalesce(sum(CASE debtor WHEN $1 THEN milliseconds ELSE -milliseconds END), 0)
+       ::bigint
+  FROM leg WHERE state = 'settled';

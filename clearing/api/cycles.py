@@ -1,5 +1,6 @@
 """The regional admin's desk: cycles, what groups say of them, and legs."""
 
+import asyncio
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ from protocol.cycle_file import MEDIA_TYPE, CycleFile
 from protocol.errors import CycleRefusalCode
 from protocol.instant import Instant, write_instant
 from protocol.messages import CycleMove, DecisionName
+from protocol.netting import Savings, compute_savings
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.csv_text import write_header, write_rows
@@ -110,6 +112,28 @@ class StatementsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     cycle: int
     statements: list[StatementAnswer]
     after: str | None
+
+
+class FlowAnswer(msgspec.Struct, frozen=True):
+    """What one group's members paid another's in a cycle."""
+
+    payer_group: str
+    payee_group: str
+    milliseconds: int
+
+
+class NettingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cycle's trade came to before any netting, and what each way leaves.
+
+    ``saved`` is what the hub's netting spares, and ``payments_saved`` how many
+    payments.
+    """
+
+    cycle: int
+    flows: list[FlowAnswer]
+    savings: Savings
+    saved: int
+    payments_saved: int
 
 
 class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +236,14 @@ class CyclesApi:
                 scope="admin",
                 answer=CycleFile,
                 media_type=MEDIA_TYPE,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/cycles/{cycle}/netting",
+                handler=self.get_netting,
+                told="A cycle's gross flows, and what netting spares of them.",
+                scope="admin",
+                answer=NettingAnswer,
             ),
             Route(
                 method="GET",
@@ -354,6 +386,28 @@ class CyclesApi:
             body = await self._files.write(connection, closed)
         return web.Response(
             body=body, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
+        )
+
+    async def get_netting(self, request: web.Request) -> web.Response:
+        """Give what netting spares."""
+        number = _number(request)
+        async with self._turns.take(), self._database.readers.acquire() as connection:
+            closed = _found(await cycle_store.read_cycle(connection, number))
+            flows = await cycle_store.read_flows(connection, closed)
+        # Circles of many groups take a second or two.
+        savings = await asyncio.to_thread(compute_savings, flows)
+        return json_response(
+            NettingAnswer(
+                cycle=number,
+                flows=[
+                    FlowAnswer(payer, payee, milliseconds)
+                    for payer, row in flows.paid.items()
+                    for payee, milliseconds in row.items()
+                ],
+                savings=savings,
+                saved=savings.cleared,
+                payments_saved=savings.payments_saved,
+            )
         )
 
     async def get_legs(self, request: web.Request) -> web.Response:

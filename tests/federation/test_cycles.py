@@ -39,6 +39,8 @@ def positions(federation: Federation) -> dict[str, int]:
 def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     federation: Federation, tmp_path: Path
 ) -> None:
+    # A cycle of its own, without what other tests have settled.
+    close(federation)
     for payer, payee in (
         ("rik@oostende", "tom@mechelen"),
         ("tom@mechelen", "rik@oostende"),
@@ -91,10 +93,21 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     wait_for(is_settled, "the hub to decide", 20)
     assert set(positions(federation).values()) == {0}
     federation.audit()
+    told = federation.server("oostende").run("position")
+    assert (told["position"], told["by_decisions"], told["agrees"]) == (0, 0, True)
 
     status, text = federation.admin.ask("GET", f"/api/v1/cycles/{number}/statements")
     assert status == 200
     assert [one["group"] for one in text["statements"]] == sorted(before)
+    netting = federation.admin.get(f"/api/v1/cycles/{number}/netting")
+    assert netting["savings"]["gross"]["payments"] >= 3
+    net = dict.fromkeys(before, 0)
+    for flow in netting["flows"]:
+        net[flow["payer_group"]] -= flow["milliseconds"]
+        net[flow["payee_group"]] += flow["milliseconds"]
+    stated = {one["group"]: one for one in text["statements"]}
+    for group, gained in net.items():
+        assert stated[group]["closing"] - stated[group]["opening"] == gained
     # The legs are moves of the next cycle, which all agree to as well.
     told = close(federation)
     assert {one["closing"] for one in told["groups_stated"]} == {0}

@@ -74,6 +74,7 @@ from tests.protocol.makers import (
     three_lines,
 )
 from tests.vectors import netting
+from tests.vectors.cycle_moves import cycle_moves
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -533,6 +534,7 @@ TOPICS: dict[str, Callable[[], object]] = {
     "receipts": receipts,
     "netting": netting.netting,
     "cycles": netting.cycles,
+    "cycle_moves": cycle_moves,
     "refusals": refusals,
 }
 
