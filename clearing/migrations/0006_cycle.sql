@@ -63,6 +63,9 @@ END $$;
 CREATE TRIGGER statement_never_changes BEFORE UPDATE ON statement
     FOR EACH ROW EXECUTE FUNCTION refuse_other_line();
 
+CREATE TRIGGER statement_is_never_removed BEFORE DELETE OR TRUNCATE ON statement
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- What one group is to make good to another, and how that ended.
 CREATE TABLE leg (
     leg_id uuid PRIMARY KEY,
@@ -90,3 +93,5 @@ CREATE TABLE leg (
     CONSTRAINT leg_has_one_place UNIQUE (cycle, place)
 ) WITH (fillfactor = 70);
 CREATE INDEX leg_open ON leg (leg_id) WHERE state = 'open';
+CREATE TRIGGER leg_is_never_removed BEFORE DELETE OR TRUNCATE ON leg
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

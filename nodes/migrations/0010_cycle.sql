@@ -37,6 +37,9 @@ CREATE TABLE cycle (
 CREATE INDEX cycle_waits ON cycle (cycle)
     WHERE state = 'waiting' OR unanswered IS NOT NULL;
 
+CREATE TRIGGER cycle_is_never_removed BEFORE DELETE OR TRUNCATE ON cycle
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- What one group is to make good to another, and how that ended.
 CREATE TABLE leg (
     leg_id uuid PRIMARY KEY,
@@ -62,3 +65,5 @@ CREATE TABLE leg (
     CONSTRAINT leg_settles_when_signed
         CHECK (state NOT IN ('signed', 'settled') OR signed_at IS NOT NULL)
 ) WITH (fillfactor = 70);
+CREATE TRIGGER leg_is_never_removed BEFORE DELETE OR TRUNCATE ON leg
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -9,7 +9,7 @@ import asyncio
 from nodes import cycle_store
 from nodes.cycle_store import OwnMoves
 from nodes.rules import AnswerStatement, CycleState, NotAnswered, OwnCycle, TellMoves
-from protocol.cycle import Difference, Moves, answer_at_node
+from protocol.cycle import Difference, Figures, Moves, answer_at_node
 from protocol.errors import CycleRefusalCode, LedgerBrokenError
 from protocol.messages import CycleList, read_item, write_line
 from protocol.peer.clerk import Clerk
@@ -38,8 +38,9 @@ class CycleWatch:
         for own in waiting:
             found = await self._read(own)
             if own.state is CycleState.WAITING:
+                figures = await asyncio.to_thread(_figures, found)
                 await self._clerk.take(
-                    AnswerStatement(cycle=own.cycle, figures=found.figures)
+                    AnswerStatement(cycle=own.cycle, figures=figures)
                 )
             elif own.unanswered is not None:
                 await self._clerk.take(await _told(own, own.unanswered, found))
@@ -53,11 +54,9 @@ class CycleWatch:
         own = known.get(cycle)
         if own is None or own.line is None:
             return NotAnswered(CycleRefusalCode.NO_STATEMENT)
-        found = await self._read(own)
+        figures = await asyncio.to_thread(_figures, await self._read(own))
         outcome = await self._clerk.take(
-            AnswerStatement(
-                cycle=cycle, figures=found.figures, author=author, reason=reason
-            )
+            AnswerStatement(cycle=cycle, figures=figures, author=author, reason=reason)
         )
         assert isinstance(outcome, OwnCycle | NotAnswered)
         return outcome
@@ -68,6 +67,11 @@ class CycleWatch:
             connection.transaction(isolation="repeatable_read"),
         ):
             return await cycle_store.read_own_moves(connection, own)
+
+
+def _figures(found: OwnMoves) -> Figures:
+    """Chain a list that may be long: in a thread, members are served meanwhile."""
+    return found.figures
 
 
 async def _told(own: OwnCycle, unanswered: bytes, found: OwnMoves) -> TellMoves:
