@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from clearing.cycle_watch import CycleWatch as HubWatch
 from clearing.house import HubHouse
 from clearing.rules import (
@@ -120,6 +122,33 @@ async def test_tallies_outlive_restarts_of_all(new_database: NewDatabase) -> Non
         for cycle in (1, 2):
             assert set((await states(all_, cycle)).values()) == {"agreed"}
             assert (await stated(all_, cycle, OOSTENDE))["count"] == 2
+
+
+async def test_tallies_are_written_now_and_then_and_can_be_made_anew(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clearing.house._UNWRITTEN_MAX", 3)
+    monkeypatch.setattr("clearing.cycle_store._RUN", 2)
+    async with federation(new_database) as all_:
+        await pay(all_, "one")
+        assert await all_.hub.ask("SELECT FROM tallied") == []
+        await pay(all_, "two", "three")
+        [known] = await all_.hub.ask("SELECT sequence FROM tallied")
+        assert known["sequence"] >= 2
+        await all_.hub.restart()
+        await all_.quiet()
+        await pay(all_, "four")
+        # As a hub of before there were cycles has none of them.
+        await all_.hub.stop()
+        await all_.hub.change("DELETE FROM tally; DELETE FROM tallied")
+        await all_.hub.start()
+        await all_.quiet()
+        [known] = await all_.hub.ask("SELECT sequence FROM tallied")
+        assert known["sequence"] == 4
+        assert isinstance(await close(all_, 1), ClosedCycle)
+        await look(all_)
+        assert set((await states(all_, 1)).values()) == {"agreed"}
+        assert (await stated(all_, 1, OOSTENDE))["count"] == 4
 
 
 async def spoil(server: Any, sql: str) -> None:
