@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from clearing import app
-from clearing.commands import groups, hub
+from clearing.commands import cycles, groups, hub
 from protocol.peer import backup_commands, key_commands
 from protocol.peer.command_line import add_verb, run
 
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         "--ceiling", type=int, default=100, help="highest position, hours (100)"
     )
     _add_group(verbs)
+    _add_cycle(verbs)
     add_verb(
         verbs,
         "audit",
@@ -117,6 +118,56 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     limits.add_argument("group", help="the group's name, as oostende")
     limits.add_argument("--floor", type=int, required=True, help="hours, 0 or lower")
     limits.add_argument("--ceiling", type=int, required=True, help="hours, 0 or higher")
+
+
+def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    cycle = verbs.add_parser("cycle", help="cycles and what settles them")
+    kinds = cycle.add_subparsers(required=True, metavar="VERB")
+    listed = add_verb(
+        kinds,
+        "list",
+        cycles.list_cycles,
+        "list cycles that have ended, newest first",
+        "interlets-hub cycle list --config hub.toml",
+    )
+    listed.add_argument(
+        "--most", type=int, default=20, help="most to list, 1 to 200 (20)"
+    )
+    close = add_verb(
+        kinds,
+        "close",
+        cycles.close,
+        "end the open cycle and state each group's figures; trade goes on",
+        "interlets-hub cycle close --config hub.toml",
+    )
+    close.add_argument(
+        "cycle", type=int, nargs="?", help="end this one, and no other (the open one)"
+    )
+    for name, carry_out, told in (
+        ("show", cycles.show, "show who agrees, who disputes what, who is silent"),
+        ("settle", cycles.settle, "make legs that bring its positions to zero"),
+    ):
+        example = f"interlets-hub cycle {name} 1 --config hub.toml"
+        verb = add_verb(kinds, name, carry_out, told, example)
+        verb.add_argument("cycle", type=int, help="its number")
+    file = add_verb(
+        kinds,
+        "file",
+        cycles.file,
+        "write the file that proves to anyone how a cycle was closed",
+        "interlets-hub cycle file 1 --to cycle-1.json --config hub.toml",
+    )
+    file.add_argument("cycle", type=int, help="its number")
+    file.add_argument("--to", required=True, help="the new file")
+    cancel = add_verb(
+        kinds,
+        "cancel",
+        cycles.cancel,
+        "call off a leg that not both groups have signed",
+        "interlets-hub cycle cancel 2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10 "
+        "--config hub.toml",
+    )
+    cancel.add_argument("leg", help="its id, as show tells it")
 
 
 def main() -> int:

@@ -7,12 +7,16 @@ from pathlib import Path
 from aiohttp import web
 
 from clearing import audit, log_store
+from clearing.api.cycles import CyclesApi
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
 from clearing.api.invitations import InvitationsApi
 from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
 from clearing.api.transfers import TransfersApi
+from clearing.calendar import Calendar
+from clearing.cycle_files import CycleFiles
+from clearing.cycle_watch import CycleWatch
 from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
 from clearing.inquiries import Inquiries
@@ -36,6 +40,10 @@ MIGRATIONS = ("clearing", Path(__file__).parent / "migrations")
 #: How often the hub looks for transfers whose time is up.
 _SWEEP_S = 0.5
 _SWEEP_MOST = 1000
+#: How often it looks for disputes that wait for a list, and legs for a decision.
+_CYCLE_S = 1.0
+#: How often it looks whether a cycle is to end by the calendar.
+_CALENDAR_S = 60.0
 #: How often it keeps who was shown its log, for receipts that nobody has asked for.
 _WITNESS_S = 3600.0
 
@@ -70,7 +78,7 @@ async def serve(settings: Settings) -> None:
             evidence.note_cover(body.cover)
 
         links = LinkEndpoint(server.clerk, server.clock, house.must_wait, hear)
-        add_people(server, house, identity)
+        add_people(server, house, identity, evidence)
         server.routes += [
             *FederationApi(house, server.clerk, identity).routes(),
             *LogApi(house, server.clerk, database, evidence).routes(),
@@ -87,20 +95,42 @@ async def serve(settings: Settings) -> None:
                 await keep_witnesses()
 
         server.on_shutdown.append(part)
+        cycles = CycleWatch(house, server.clerk, database)
         server.tasks += [
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
+            lambda: runner.every(server, _CYCLE_S, cycles.look),
             lambda: runner.every(server, _WITNESS_S, keep_witnesses),
         ]
+        add_calendar(server, house)
         await runner.serve(server)
     finally:
         await database.close()
 
 
-def add_people(server: Server, house: HubHouse, identity: Identity) -> None:
+def add_calendar(server: Server, house: HubHouse) -> None:
+    """Let cycles end by themselves, where somebody has set so."""
+    settings = server.settings.cycle
+    if settings.calendar == "off":
+        return
+    calendar = Calendar(
+        house,
+        server.clerk,
+        server.database,
+        server.clock,
+        settings.calendar,
+        settings.hour,
+    )
+    server.tasks.append(lambda: runner.every(server, _CALENDAR_S, calendar.look))
+
+
+def add_people(
+    server: Server, house: HubHouse, identity: Identity, evidence: Evidence
+) -> None:
     """Let the regional admin in, by her programs and by pages."""
     clerk, database, clock = server.clerk, server.database, server.clock
     public_url = server.settings.server.public_url
     trail = Trail(house, identity)
+    files = CycleFiles(identity, evidence)
     parts = Parts(
         groups=GroupsApi(house, clerk, database),
         links=LinksApi(house, clerk, database, clock),
@@ -116,6 +146,7 @@ def add_people(server: Server, house: HubHouse, identity: Identity) -> None:
         *parts.transfers.routes(),
         *parts.invitations.routes(),
         *parts.alarms.routes(),
+        *CyclesApi(house, clerk, database, clock, files).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)

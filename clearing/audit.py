@@ -1,6 +1,12 @@
 """The hub's part in its audit: whose keys count, and what else holds."""
 
-from clearing import audit_log, audit_store, audit_transfers, audit_witnesses
+from clearing import (
+    audit_cycles,
+    audit_log,
+    audit_store,
+    audit_transfers,
+    audit_witnesses,
+)
 from clearing.audit_log import LogWalk
 from clearing.log_store import Identity
 from protocol.address import HUB, FederationId
@@ -32,11 +38,12 @@ def plan_of(identity: Identity) -> MakePlan:
         keys = keyring(directory, [own])
         return Plan(
             parties=Parties(federation, HUB, keys),
-            checks=audit_store.checks(directory),
+            checks=[*audit_store.checks(directory), *audit_cycles.CHECKS],
             walks=[
                 decisions,
                 transfers,
                 Walk(audit_log.NAME, audit_log.TOLD, log.walk),
+                Walk(audit_cycles.NAME, audit_cycles.TOLD, audit_cycles.walk),
                 audit_witnesses.walk_of(federation, keys),
             ],
             findings=findings,

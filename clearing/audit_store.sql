@@ -67,9 +67,11 @@ SELECT 'mirror' AS place, group_name AS key,
                              AND named.number = mirror.number
   LEFT JOIN (SELECT posting.account_id, posting.amount, decision.sequence
                FROM posting JOIN entry USING (sequence)
-               JOIN transfer ON transfer.transfer_id = entry.transfer_id
-               JOIN decision ON decision.log = transfer.log
-                            AND decision.number = transfer.number) AS booked
+               LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
+               LEFT JOIN leg ON leg.leg_id = entry.entry_id
+               JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
+                            AND decision.number = coalesce(transfer.number, leg.number))
+         AS booked
          ON booked.account_id = mirror.group_name
         AND booked.sequence <= named.sequence
  GROUP BY group_name, mirror.balance, mirror.log, mirror.number, named.sequence

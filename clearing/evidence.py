@@ -105,7 +105,7 @@ class Evidence:
             federation=self._federation,
             statement=self._identity.statement,
             checkpoint=note,
-            decision=await _decision(connection, stated, transfer.number),
+            decision=await read_leaf_proof(connection, stated, transfer.number),
             prepare=await _prepare(connection, transfer),
             accept=await _accept(connection, transfer),
             payer=folded.entry(transfer.payer_group),
@@ -167,6 +167,22 @@ class Evidence:
                 await witness_store.write(connection, named, covers)
             self._kept.keep(named, kept | covers.keys())
 
+    async def directory_at(
+        self, connection: AnyConnection, version: int
+    ) -> DirectoryAt:
+        """Fold the directory as it was after so many decisions."""
+        return await self._history.at(connection, version)
+
+    async def covers_of(
+        self, connection: AnyConnection, named: Checkpoint
+    ) -> dict[str, str]:
+        """Give the covers that name a checkpoint, by group, as far as they are known.
+
+        Where nobody names it any more, or not yet, there are none.
+        """
+        kept = await witness_store.read(connection, named.log, named.size)
+        return kept | self._naming(named)
+
     def _naming(self, checkpoint: Checkpoint) -> dict[str, str]:
         """Give the newest covers that name a checkpoint, by group."""
         return {
@@ -225,9 +241,10 @@ def _witnesses(
     return witnesses
 
 
-async def _decision(
+async def read_leaf_proof(
     connection: AnyConnection, stated: SignedCheckpoint, number: int
 ) -> LeafProof:
+    """Prove that a decision stands in the log of a checkpoint."""
     tree = TileTree(stated.size, read_base64url(stated.root, "root"))
     tiles = {}
     for tile in tree.lacks(nodes_of_path(number, stated.size)):

@@ -8,19 +8,23 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clearing import log_store, proposal_store, rules
+from clearing import cycle_store, cycles, log_store, proposal_store, rules
 from clearing.log_store import Identity
 from clearing.rules import (
     Admission,
     Approve,
+    ClosedCycle,
     Disapprove,
     Freeze,
     HubView,
+    Leg,
     Limit,
     MirrorState,
+    OpenCycle,
     Positions,
     Proposal,
     Release,
+    Running,
 )
 from protocol.address import HUB, FederationId, Group
 from protocol.base64url import write_base64url
@@ -36,7 +40,7 @@ from protocol.effects import (
     transfers_of,
 )
 from protocol.envelope import Verified, prove
-from protocol.errors import ItemRefusalCode, LedgerBrokenError
+from protocol.errors import ItemRefusalCode
 from protocol.instant import Instant
 from protocol.keyring import Keyring, SigningKey
 from protocol.merkle import Frontier
@@ -51,7 +55,7 @@ from protocol.messages import (
     TransferRefuse,
     read_item,
 )
-from protocol.peer import directory_store
+from protocol.peer import directory_store, ledger_store
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
 from protocol.quota import Quota
@@ -59,6 +63,8 @@ from protocol.transfer import REFUSED_PREPARES_MAX
 
 #: How many transfers are looked through for what made a mirror differ.
 _MOVES_MAX = 1000
+#: Moves that are folded into tallies in memory before these are written.
+_UNWRITTEN_MAX = 4096
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,14 @@ class HubHouse:
         self._positions = Positions()
         self._mirrors: Mapping[str, MirrorState] = {}
         self._noted: dict[str, _Noted] = {}
+        #: The newest cycle that has ended.
+        self.closed: ClosedCycle | None = None
+        #: Legs that are open, by id.
+        self.legs: dict[str, Leg] = {}
+        self._running: dict[str, Running] = {}
+        #: Tallies that the database does not know, and of how many moves.
+        self._unwritten: set[str] = set()
+        self._unwritten_moves = 0
 
     def must_wait(self, group: str, now: Instant) -> bool:
         """Say whether a group has had too much refused in this hour."""
@@ -140,6 +154,14 @@ class HubHouse:
             group: _Noted(log, number, None)
             for group, log, number in await log_store.read_mirrored(connection)
         }
+        self.closed = await cycle_store.read_newest(connection)
+        self.legs = {
+            leg.leg_id: leg for leg in await cycle_store.read_open_legs(connection)
+        }
+        newest = await ledger_store.read_sequence(connection)
+        found = await cycle_store.read_running(connection, newest)
+        self._running, self._unwritten_moves = found
+        self._unwritten = set(self._running)
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
@@ -170,6 +192,7 @@ class HubHouse:
         view.history = self._history
         view.own_keys, view.proposals = self._own_keys, dict(self.proposals)
         view.mirrors, view.quota = self._mirrors, self._quota.copy()
+        view.open_cycle = OpenCycle(self.closed, self._running, self.legs)
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -214,16 +237,12 @@ class HubHouse:
                 assert isinstance(view, HubView)
                 view.mirrored[wanted.peer] = (item, None)
                 return Touched()
-            case ArrivedItem():
-                return Touched(transfers=transfers_of(wanted.item))
+            case Due() | Limit():
+                return _touched_by(wanted)
             case OpenLog():
                 return Touched(accounts={rules.RESERVE})
-            case Due():
-                return Touched(transfers=set(wanted.transfer_ids))
-            case Limit():
-                return Touched(accounts={wanted.group})
             case _:
-                return Touched()
+                return cycles.touches(view, wanted)
 
     async def read(
         self, connection: Connection, view: View, orders: Sequence[object]
@@ -236,6 +255,7 @@ class HubHouse:
                 del view.mirrored[group]
                 continue
             await self._read_mirrored(connection, view, group, mirror)
+        await cycles.read(connection, view)
         hashes = [order.code_hash for order in orders if isinstance(order, Admission)]
         if hashes:
             view.invitations = await log_store.read_invitations(connection, hashes)
@@ -296,7 +316,7 @@ class HubHouse:
                 if used_up is not None:
                     yield used_up
             case _:
-                raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+                yield from cycles.decide(view, wanted, now)
 
     def before_sealing(self, view: View, peer: str) -> Effects | None:
         """The hub adds nothing of its own to an envelope."""
@@ -313,12 +333,37 @@ class HubHouse:
         assert isinstance(view, HubView)
         await log_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
+        await cycle_store.write(connection, effects)
+        await self._write_running(connection, view.open_cycle)
         if view.size > self._frontier.size:
             stated = self._state(view)
             note = write_checkpoint(stated, self.signing_key)
             view.stated = stated, note
             await log_store.write_tile_hashes(connection, view.log, view.tile_hashes)
             await log_store.write_checkpoint(connection, stated, note)
+
+    async def _write_running(self, connection: Connection, opened: OpenCycle) -> None:
+        """Write tallies when a cycle has ended, or many moves are not written yet."""
+        if not self._is_due(opened):
+            return
+        unwritten = self._unwritten | opened.changed.keys()
+        running = {name: opened.running(name) for name in unwritten}
+        newest = await ledger_store.read_sequence(connection)
+        await cycle_store.write_running(connection, running, newest)
+
+    def _is_due(self, opened: OpenCycle) -> bool:
+        moves = self._unwritten_moves + opened.moves
+        return opened.has_closed or moves >= _UNWRITTEN_MAX
+
+    def _keep_running(self, opened: OpenCycle) -> None:
+        if self._is_due(opened):
+            self._unwritten, self._unwritten_moves = set(), 0
+        else:
+            self._unwritten |= opened.changed.keys()
+            self._unwritten_moves += opened.moves
+        self._running.update(opened.changed)
+        self.closed = opened.former
+        self.legs = {leg.leg_id: leg for leg in opened.open_legs}
 
     def _state(self, view: HubView) -> SignedCheckpoint:
         """Say how log and directory stand after a batch."""
@@ -350,8 +395,15 @@ class HubHouse:
             # What we have not decided yet is not further than what comes next.
             if at_mirror is not None:
                 self._noted[group] = _Noted(mirror.log, mirror.number, at_mirror)
+        self._keep_running(view.open_cycle)
         for group, number, position in view.moves:
             self._positions.note(group, number, position)
+
+
+def _touched_by(wanted: Due | Limit) -> Touched:
+    if isinstance(wanted, Limit):
+        return Touched(accounts={wanted.group})
+    return Touched(transfers=set(wanted.transfer_ids))
 
 
 def _decide_due(view: HubView, due: Due, now: Instant) -> Iterator[Effects]:
@@ -377,5 +429,4 @@ def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
         case ItemRefusalCode() as code:
             return Effects(None, (refuse_item(arrived, code),))
         case _:
-            code = ItemRefusalCode.NOT_YOURS
-            return Effects(None, (refuse_item(arrived, code),))
+            return cycles.decide_item(view, arrived, now)

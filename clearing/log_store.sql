@@ -64,9 +64,10 @@ SELECT account.account_id, account.balance, account.held_out, account.held_in,
 SELECT coalesce(
            (SELECT posting.balance_after
               FROM posting JOIN entry USING (sequence)
-              JOIN transfer ON transfer.transfer_id = entry.transfer_id
-              JOIN decision ON decision.log = transfer.log
-                           AND decision.number = transfer.number
+              LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
+              LEFT JOIN leg ON leg.leg_id = entry.entry_id
+              JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
+                           AND decision.number = coalesce(transfer.number, leg.number)
              WHERE posting.account_id = $1 AND decision.sequence <= named.sequence
              ORDER BY posting.sequence DESC
              LIMIT 1), 0)
@@ -88,12 +89,14 @@ SELECT EXISTS (
 -- read_moves --
 -- Of what moved a group's position last, what was decided after one decision (or
 -- from the first) up to another, oldest first.
-SELECT entry.transfer_id, newest.amount
+SELECT entry.entry_id AS transfer_id, newest.amount
   FROM (SELECT sequence, amount FROM posting
          WHERE account_id = $1 ORDER BY sequence DESC LIMIT $6) AS newest
   JOIN entry USING (sequence)
-  JOIN transfer ON transfer.transfer_id = entry.transfer_id
-  JOIN decision ON decision.log = transfer.log AND decision.number = transfer.number
+  LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
+  LEFT JOIN leg ON leg.leg_id = entry.entry_id
+  JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
+               AND decision.number = coalesce(transfer.number, leg.number)
  WHERE decision.sequence > coalesce(
            (SELECT sequence FROM decision WHERE log = $2 AND number = $3), 0)
    AND decision.sequence <= (SELECT sequence FROM decision

@@ -50,6 +50,7 @@ class Story:
         self.mechelen_dies_and_comes_back()
         self.marie_calls_a_payment_off()
         self.brussel_sleeps_and_wakes()
+        self.the_hub_closes_a_cycle()
 
     def pay(
         self, payer: Api, to: str, amount: int, *, wait_s: int, **more: object
@@ -310,6 +311,31 @@ class Story:
         if ended["state"] != "cleared":
             raise DemoError(f"the payment when reachable ended {ended}")
         say("Brussel is stopped, paid when reachable, started: cleared")
+
+    def the_hub_closes_a_cycle(self) -> None:
+        """Every node looks at its own ledger and agrees; anyone can check it all."""
+        hub = self.federation.staff(self.federation.hub)
+        number = hub.get("/api/v1/cycles")["open"]
+        path = f"/api/v1/cycles/{number}"
+        expect(hub.ask("POST", f"{path}/close"), 200, cycle=number)
+        expect(hub.ask("POST", f"{path}/close"), 409, code="cycle-not-open")
+
+        def have_agreed() -> bool:
+            told = hub.get(path)
+            return told["agreed"] == told["groups"]
+
+        wait_for(have_agreed, "every group to agree with its statement", 20)
+        savings = hub.get(f"{path}/netting")["savings"]
+        made, left = (savings[name]["payments"] for name in ("gross", "novation"))
+        known = hub.get("/.well-known/interlets")["federation"]
+        verified = verify(hub.text(f"{path}/file"), known)
+        if verified.returncode != 0:
+            raise DemoError(f"the cycle file: {verified.stdout}{verified.stderr}")
+        say(
+            f"the hub closes cycle {number}, all agree by themselves: of {made}"
+            f" payments between groups {left} positions are left"
+        )
+        say("the cycle's file verifies offline in an empty folder")
 
     def audit(self) -> None:
         """Every ledger sums to zero, and every mirror equals its position."""

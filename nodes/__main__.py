@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from nodes import app
-from nodes.commands import exports, group, moving, node, staff, treasurer
+from nodes.commands import cycles, exports, group, moving, node, staff, treasurer
 from nodes.commands import trust as trusting
 from nodes.commands import unit as units
 from nodes.imports import reading
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "interlets-node sign-in --config node.toml",
     )
     _add_trust(verbs)
+    _add_cycle(verbs)
     backup_commands.add_verbs(verbs, "interlets-node", node.subject)
     key_commands.add_verbs(verbs, "interlets-node", node.read_public, app.keys_folder)
     _add_group(verbs)
@@ -337,6 +338,49 @@ def _add_unit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     change.add_argument("--unit", help="what one unit is called")
     change.add_argument("--plural", help="what several are called")
     change.add_argument("--symbol", help="short form beside numbers")
+
+
+def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    cycle = verbs.add_parser("cycle", help="cycles and what settles them")
+    kinds = cycle.add_subparsers(required=True, metavar="VERB")
+    for name, carry_out, told in (
+        ("list", cycles.list_cycles, "list cycles and what we have said to them"),
+        ("legs", cycles.list_legs, "list what is to be made good, by us or to us"),
+    ):
+        example = f"interlets-node cycle {name} --config node.toml"
+        listed = add_verb(kinds, name, carry_out, told, example)
+        listed.add_argument(
+            "--most", type=int, default=20, help="most to list, 1 to 200 (20)"
+        )
+    show = add_verb(
+        kinds,
+        "show",
+        cycles.show,
+        "show a cycle, and the first move that differs, if one does",
+        "interlets-node cycle show 1 --config node.toml",
+    )
+    show.add_argument("cycle", type=int, help="its number")
+    check = add_verb(
+        kinds,
+        "check",
+        cycles.check,
+        "look at our own ledger again, after something was mended",
+        "interlets-node cycle check 1 --reason 'the disk was repaired' "
+        "--config node.toml",
+    )
+    check.add_argument("cycle", type=int, help="its number")
+    check.add_argument("--reason", required=True, help="kept for ever")
+    for name, carry_out, told in (
+        ("paid", cycles.paid, "sign that our group has paid a leg"),
+        ("received", cycles.received, "sign that our group has received a leg"),
+    ):
+        example = (
+            f"interlets-node cycle {name} 2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10 "
+            "--reason 'by bank on Monday' --config node.toml"
+        )
+        signed = add_verb(kinds, name, carry_out, told, example)
+        signed.add_argument("leg", help="its id, as legs tells it")
+        signed.add_argument("--reason", required=True, help="kept for ever")
 
 
 def _add_trust(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,6 +6,7 @@ from nodes import audit, member_store
 from nodes.api.account import AccountApi
 from nodes.api.asks import AskApi
 from nodes.api.bulk import BulkApi
+from nodes.api.cycles import CyclesApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
 from nodes.api.exports import ExportsApi
@@ -35,6 +36,7 @@ from nodes.proposals import Proposals
 from nodes.rules import CancelWish
 from nodes.staff import Staff
 from nodes.treasurer import Treasurer
+from nodes.watch.cycle_watch import CycleWatch
 from nodes.watch.log_watch import LogWatch
 from protocol.address import HUB
 from protocol.envelope import Body
@@ -56,6 +58,8 @@ _SWEEP_S = 1.0
 _SWEEP_MOST = 100
 #: How often it looks at the hub's log; it must be sure within a minute.
 _WATCH_S = 3.0
+#: How often it looks for statements that wait for our word.
+_CYCLE_S = 1.0
 ALARMS = "/api/v1/group/alarms"
 
 
@@ -90,6 +94,7 @@ async def serve(settings: Settings) -> None:
         clerk, clock = server.clerk, server.clock
         inquiries = Inquiries(house, clerk, database, clock, server.metrics)
         evidence = NodeEvidence(house)
+        cycles = CycleWatch(clerk, database)
         watch = LogWatch(house, clerk, database, clock, joined.hub_url, evidence)
 
         def hear(body: Body) -> None:
@@ -111,6 +116,7 @@ async def serve(settings: Settings) -> None:
             inquiries.run,
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
             lambda: runner.every(server, _WATCH_S, watch.look),
+            lambda: runner.every(server, _CYCLE_S, cycles.look),
         ]
         await runner.serve(server)
     finally:
@@ -188,6 +194,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *StaffApi(Staff(clerk, database, clock, public_url), database).routes(),
         *ExportsApi(Exports(database)).routes(),
         *MovingApi(Moving(house, clerk, database, clock), house).routes(),
+        *CyclesApi(house, clerk, database, CycleWatch(clerk, database)).routes(),
     ]
 
 

@@ -34,7 +34,7 @@ def plan_of(joined: Membership) -> MakePlan:
         rates = entry.rates if record is None else record.entry.rates
         return Plan(
             parties=Parties(federation, own, keyring(known, others)),
-            checks=audit_store.checks(rates),
+            checks=audit_store.checks(rates, own),
             walks=[
                 audit_trust.walk_of(federation, hub),
                 audit_keys.walk_of(federation),

@@ -54,14 +54,16 @@ class StoredProof(NamedTuple):
 READ_PROOFS = _SQL["read_proofs"]
 
 
-def checks(rates: Sequence[EntryRate]) -> list[Check]:
+def checks(rates: Sequence[EntryRate], group: str) -> list[Check]:
     """Give a node's checks.
 
     Args:
         rates: all that the group ever announced.
+        group: whose node this is.
     """
     versions, milliseconds = _columns(rates)
     return [
+        *_checks_of_cycles(group),
         Check(
             "cleared_transfers_are_booked",
             "Every cleared transfer has its four postings, and no other entry has.",
@@ -114,6 +116,22 @@ def checks(rates: Sequence[EntryRate]) -> list[Check]:
             "accepted_keys_have_their_act",
             "Every time that keys were accepted is noted among the staff's acts.",
             _SQL["accepted_keys_have_their_act"],
+        ),
+    ]
+
+
+def _checks_of_cycles(group: str) -> list[Check]:
+    return [
+        Check(
+            "settled_legs_are_booked",
+            "Every settled leg of ours is booked once, and nothing else is.",
+            _SQL["settled_legs_are_booked"],
+            (group,),
+        ),
+        Check(
+            "cycles_came_from_the_hub",
+            "Every statement and every leg came from the hub.",
+            _SQL["cycles_came_from_the_hub"],
         ),
     ]
 

@@ -191,6 +191,46 @@ SELECT CASE WHEN accepted_id IS NULL THEN 'act' ELSE 'accepted_keys' END AS plac
  WHERE accepted_id IS NULL OR number IS NULL
  ORDER BY place, key;
 
+-- settled_legs_are_booked --
+-- Postings that a settled leg has not made, or others than it should have: what we paid
+-- leaves the clearing account, what we received comes to it. $1: our group.
+SELECT 'posting' AS place, leg_id || ', ' || account_id AS key,
+       coalesce(booked.amount, 0)::text AS found,
+       coalesce(expected.amount, 0)::text AS expected
+  FROM (SELECT leg_id, side.account_id, side.amount
+          FROM leg
+         CROSS JOIN LATERAL (
+               SELECT CASE debtor WHEN $1 THEN -1 ELSE 1 END) AS turned (sign)
+         CROSS JOIN LATERAL (VALUES
+               ('clearing', sign * milliseconds), ('settlement', -sign * milliseconds))
+            AS side (account_id, amount)
+         WHERE state = 'settled') AS expected
+  FULL JOIN (SELECT entry.entry_id AS leg_id, posting.account_id,
+                    sum(posting.amount) AS amount
+               FROM entry JOIN posting USING (sequence)
+              WHERE entry.kind = 'settlement'
+              GROUP BY entry.entry_id, posting.account_id) AS booked
+       USING (leg_id, account_id)
+ WHERE booked.amount IS DISTINCT FROM expected.amount
+ ORDER BY leg_id, account_id;
+
+-- cycles_came_from_the_hub --
+-- Statements and legs that no item of the hub's brought.
+SELECT 'cycle' AS place, cycle::text AS key,
+       'a statement that never came' AS found, 'an item of the hub' AS expected
+  FROM cycle
+ WHERE line IS NOT NULL
+   AND NOT EXISTS (SELECT FROM item
+                    WHERE item.peer = 'hub' AND item.direction = 'in'
+                      AND item.line = cycle.line)
+ UNION ALL
+SELECT 'leg', leg_id::text, 'item ' || item, 'the item of the hub that told of it'
+  FROM leg
+ WHERE NOT EXISTS (SELECT FROM item AS told
+                    WHERE told.peer = 'hub' AND told.direction = 'in'
+                      AND told.number = leg.item AND told.line = leg.line)
+ ORDER BY place, key;
+
 -- read_accepted --
 -- All keys that people have accepted.
 SELECT accepted_id, group_name, keys, digits FROM accepted_keys ORDER BY accepted_id;

@@ -11,6 +11,8 @@ from weakref import WeakValueDictionary
 
 from nodes import (
     act_store,
+    cycle_store,
+    cycles,
     import_store,
     member_store,
     proposal_store,
@@ -60,7 +62,6 @@ from protocol.effects import (
 from protocol.envelope import Verified
 from protocol.errors import (
     ItemRefusalCode,
-    LedgerBrokenError,
     OutageError,
     PeerError,
 )
@@ -285,17 +286,10 @@ class NodeHouse:
                 return _touched_by_treasurer(wanted)
             case MoveIn():
                 return Touched(accounts={one.account_id for one in wanted.members})
-            case ArrivedItem(item=ItemRefused() as item):
-                return Touched(sent_items={(wanted.peer, item.number)})
             case ArrivedItem():
-                # Naming one account has the node's own accounts read as well.
-                accounts = {rules.CLEARING}
-                content = rules.read_content(wanted.content_line)
-                if content is not None:
-                    accounts.add(content.payee)
-                return Touched(accounts=accounts, transfers=transfers_of(wanted.item))
+                return _touched_by_item(view, wanted)
             case _:
-                return Touched()
+                return cycles.touches(view, wanted)
 
     def _touched_by(self, order: Order) -> Touched:
         touched = Touched(accounts={order.payer}, transfers={order.transfer_id})
@@ -334,6 +328,7 @@ class NodeHouse:
         if any(isinstance(one, MoveIn) for one in orders):
             view.has_entries = await ledger_store.read_sequence(connection) > 0
             view.moved_in = await import_store.read_run(connection)
+        await cycles.read(connection, view)
         if view.own_entries:
             view.asked = await proposal_store.read_asked(
                 connection, self.federation, view.own_entries
@@ -369,7 +364,7 @@ class NodeHouse:
             case MoveIn():
                 yield from self._move_in(view, wanted, now)
             case _:
-                raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+                yield cycles.decide(view, wanted, now)
 
     def _move_in(
         self, view: NodeView, wanted: MoveIn, now: Instant
@@ -396,6 +391,7 @@ class NodeHouse:
         await trust_store.write(connection, self.trust.era, effects, now)
         await act_store.write(connection, effects, now)
         await import_store.write(connection, effects)
+        await cycle_store.write(connection, effects)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""
@@ -419,6 +415,18 @@ class NodeHouse:
 _TreasurerOrder = (
     NewMember | MemberChange | LimitsChange | HandEntry | Correction | Propose
 )
+
+
+def _touched_by_item(view: View, arrived: ArrivedItem) -> Touched:
+    if isinstance(arrived.item, ItemRefused):
+        return Touched(sent_items={(arrived.peer, arrived.item.number)})
+    # Naming one account has the node's own accounts read as well.
+    touched = Touched(accounts={rules.CLEARING}, transfers=transfers_of(arrived.item))
+    content = rules.read_content(arrived.content_line)
+    if content is not None:
+        touched.accounts.add(content.payee)
+    touched.accounts |= cycles.touches(view, arrived).accounts
+    return touched
 
 
 def _touched_by_treasurer(wanted: _TreasurerOrder) -> Touched:
@@ -473,5 +481,4 @@ def _decide_item(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
         case ItemRefusalCode() as code:
             return Effects(None, (refuse_item(arrived, code),))
         case _:
-            code = ItemRefusalCode.NOT_YOURS
-            return Effects(None, (refuse_item(arrived, code),))
+            return cycles.decide(view, arrived, now)

@@ -1,4 +1,4 @@
-"""``interlets-verify``: check a receipt, refusal or checkpoint from its file, offline.
+"""``interlets-verify``: check a receipt, refusal, cycle or checkpoint, offline.
 
 Needs no server, no network and no account: only the file, and the federation's id
 from somebody you trust. Of two files it also says whether they prove together that
@@ -19,10 +19,17 @@ from typing import TextIO
 
 from protocol.address import FederationId, read_federation
 from protocol.checkpoint import read_checkpoint_of
-from protocol.contradiction import find_contradiction
+from protocol.contradiction import Proof, find_contradiction
+from protocol.cycle_file import (
+    CYCLE_BEGINS,
+    CYCLE_LENGTH_MAX,
+    ProvenCycle,
+    describe_cycle,
+    verify_cycle_file,
+)
 from protocol.directory import read_hub_statement
 from protocol.errors import InterletsError, MalformedMessageError
-from protocol.receipt import RECEIPT_LENGTH_MAX, Proven, describe, verify_receipt
+from protocol.receipt import describe, verify_receipt
 from protocol.refusal import ProvenRefusal, describe_refusal, verify_refusal
 
 GENUINE = 0
@@ -32,26 +39,27 @@ HUB_LIED = 3
 
 #: Words come first in a file, and are verified as all else.
 _REFUSAL_BEGINS = b'{"told":["Interlets refusal'
-_Proof = Proven | ProvenRefusal
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the arguments."""
     told = argparse.ArgumentParser(
         prog="interlets-verify",
-        description="Check a receipt, a refusal or a checkpoint from its file, "
-        "offline; of two receipts or refusals also whether the hub lied.",
+        description="Check a receipt, a refusal, a cycle file or a checkpoint, "
+        "offline; of two of the first three also whether the hub lied.",
         epilog="example: interlets-verify receipt.json --federation vlaanderen#9pT...",
     )
     told.add_argument(
-        "file", type=Path, help="the receipt, the refusal, or the checkpoint"
+        "file",
+        type=Path,
+        help="the receipt, the refusal, the cycle file, or the checkpoint",
     )
     told.add_argument(
         "other",
         type=Path,
         nargs="?",
-        help="another receipt or refusal: do the two prove that the hub decided twice, "
-        "or showed two logs?",
+        help="another receipt, refusal or cycle file: do the two prove that the hub "
+        "decided twice, or showed two logs?",
     )
     told.add_argument(
         "--federation",
@@ -130,15 +138,19 @@ def _compare(
     return HUB_LIED, [*told, f"PROOF THAT THE HUB LIED: {lie}."]
 
 
-def _prove(raw: bytes, federation: FederationId | None) -> _Proof:
+def _prove(raw: bytes, federation: FederationId | None) -> Proof:
     if raw.startswith(_REFUSAL_BEGINS):
         return verify_refusal(raw, federation)
+    if raw.startswith(CYCLE_BEGINS):
+        return verify_cycle_file(raw, federation)
     return verify_receipt(raw, federation)
 
 
-def _describe(proven: _Proof) -> list[str]:
+def _describe(proven: Proof) -> list[str]:
     if isinstance(proven, ProvenRefusal):
         return describe_refusal(proven)
+    if isinstance(proven, ProvenCycle):
+        return describe_cycle(proven)
     return describe(proven)
 
 
@@ -149,7 +161,7 @@ def _check(raw: bytes, federation: FederationId | None, hub: Path | None) -> lis
         raise MalformedMessageError(
             "file",
             raw[:40],
-            "a receipt; or a checkpoint together with --hub and --federation",
+            "a receipt or the like; or a checkpoint with --hub and --federation",
         )
     statement = read_hub_statement(_text(_read(hub)).removesuffix("\n"), federation)
     found = read_checkpoint_of(_text(raw), federation, statement)
@@ -160,9 +172,9 @@ def _check(raw: bytes, federation: FederationId | None, hub: Path | None) -> lis
 
 
 def _read(path: Path) -> bytes:
-    """Read a file up to the length that a receipt may have, and one byte more."""
+    """Read a file up to the length that any may have, and one byte more."""
     with path.open("rb") as file:
-        return file.read(RECEIPT_LENGTH_MAX + 1)
+        return file.read(CYCLE_LENGTH_MAX + 1)
 
 
 def _text(raw: bytes) -> str:

@@ -19,6 +19,8 @@ FederationId = NewType("FederationId", str)
 
 #: The hub's name in envelopes; no group may have it.
 HUB = Group("hub")
+#: The hub's common account, beside the groups' positions; no group may have its name.
+RESERVE = Group("reserve")
 
 GROUP_PATTERN = r"^[a-z][a-z0-9-]{1,31}$"
 ACCOUNT_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,31}$"

@@ -2,17 +2,21 @@
 
 Each is genuine by itself. An honest hub makes one decision about a transfer for ever,
 gives every group the same line, and has one log; so two of its signatures that cannot
-both be honest prove to anyone that it lied (protocol, sections 7 and 9).
+both be honest prove to anyone that it lied (protocol, sections 7 and 9). A cycle it
+ends once, and begins the next one where that ended (section 10).
 """
 
-from protocol.messages import TransferDecision
+from protocol.cycle_file import ProvenCycle
+from protocol.messages import CycleDecision, DecisionName, TransferDecision
 from protocol.receipt import Proven
 from protocol.refusal import ProvenRefusal
 
-_Proof = Proven | ProvenRefusal
+#: What any file that ``interlets-verify`` takes proves.
+Proof = Proven | ProvenRefusal | ProvenCycle
+_Decision = TransferDecision | CycleDecision
 
 
-def find_contradiction(one: _Proof, other: _Proof) -> str | None:
+def find_contradiction(one: Proof, other: Proof) -> str | None:
     """Say what two genuine proofs of one federation prove together against its hub.
 
     Returns:
@@ -20,18 +24,57 @@ def find_contradiction(one: _Proof, other: _Proof) -> str | None:
     """
     if one.federation != other.federation:
         return None
-    if is_second_decision(one.decision, other.decision):
-        return (
-            f"the hub decided twice about transfer {one.decision.id}: "
-            f"{_outcome(one.decision)}, and {_outcome(other.decision)}"
-        )
+    second = _second_decision(one.decision, other.decision)
+    if second is not None:
+        return second
     here, there = one.checkpoint, other.checkpoint
     if (here.log, here.size) == (there.log, there.size) and here != there:
         return f"the hub signed two checkpoints of log {here.log} at size {here.size}"
     if _is_other_leaf(one.decision, other.decision):
         told = f"log {one.decision.log} at number {one.decision.number}"
         return f"the hub signed two decisions in {told}"
+    if isinstance(one, ProvenCycle) and isinstance(other, ProvenCycle):
+        return _broken_chain(one, other) or _broken_chain(other, one)
     return None
+
+
+def _broken_chain(former: ProvenCycle, following: ProvenCycle) -> str | None:
+    """The next cycle begins by the decision, and at the positions, that ended one."""
+    cycle, ended = former.decision.cycle, former.decision
+    if following.decision.cycle != cycle + 1:
+        return None
+    if following.decision.former != DecisionName(ended.log, ended.number):
+        return f"the hub names another decision as the end of cycle {cycle}"
+    for group, line in following.lines.items():
+        closing = former.positions.get(group)
+        if line.statement is None or closing in (None, line.statement.opening):
+            continue
+        return (
+            f"the hub closed cycle {cycle} with {group} at {closing} ms, and opened "
+            f"the next one with it at {line.statement.opening} ms"
+        )
+    return None
+
+
+def _second_decision(one: _Decision, other: _Decision) -> str | None:
+    if isinstance(one, CycleDecision) or isinstance(other, CycleDecision):
+        return _second_close(one, other)
+    if not is_second_decision(one, other):
+        return None
+    return (
+        f"the hub decided twice about transfer {one.id}: {_outcome(one)}, and "
+        f"{_outcome(other)}"
+    )
+
+
+def _second_close(one: _Decision, other: _Decision) -> str | None:
+    """A cycle ends once, for everyone by the same line."""
+    if not isinstance(one, CycleDecision) or not isinstance(other, CycleDecision):
+        return None
+    if one.cycle != other.cycle or one == other:
+        return None
+    places = [f"number {each.number} in log {each.log}" for each in (one, other)]
+    return f"the hub closed cycle {one.cycle} twice: {places[0]}, and {places[1]}"
 
 
 def is_second_decision(one: TransferDecision, other: TransferDecision) -> bool:
@@ -48,7 +91,7 @@ def is_second_decision(one: TransferDecision, other: TransferDecision) -> bool:
     return one.prepare is not None and one.prepare == other.prepare
 
 
-def _is_other_leaf(one: TransferDecision, other: TransferDecision) -> bool:
+def _is_other_leaf(one: _Decision, other: _Decision) -> bool:
     return (one.log, one.number) == (other.log, other.number) and one != other
 
 

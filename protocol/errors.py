@@ -172,6 +172,31 @@ class DirectoryRefusalCode(StrEnum):
     ENTRY_TOO_LONG = "entry-too-long"
 
 
+class CycleRefusalCode(StrEnum):
+    """Why nothing about a cycle or a leg is done (protocol, section 17).
+
+    The first group is said by the hub to the regional admin, the second by a node to
+    its treasurer; no other server ever hears of them.
+    """
+
+    NO_SUCH_CYCLE = "no-such-cycle"
+    CYCLE_NOT_OPEN = "cycle-not-open"
+    CYCLE_TOO_LARGE = "cycle-too-large"
+    LEDGER_DIFFERS = "ledger-differs"
+    CYCLE_NOT_NEWEST = "cycle-not-newest"
+    CYCLE_DISPUTED = "cycle-disputed"
+    LEGS_OPEN = "legs-open"
+    NOTHING_TO_SETTLE = "nothing-to-settle"
+    NO_SUCH_LEG = "no-such-leg"
+    LEG_ENDED = "leg-ended"
+    LEG_WAITS = "leg-waits"
+    LINK_BEHIND = "link-behind"
+
+    NO_STATEMENT = "no-statement"
+    LEG_NOT_YOURS = "leg-not-yours"
+    LEG_SIGNED = "leg-signed"
+
+
 class ServerRefusalCode(StrEnum):
     """Why a server does nothing of what is asked of it, whatever it is."""
 

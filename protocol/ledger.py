@@ -71,10 +71,10 @@ class Entry(msgspec.Struct, frozen=True):
     """Immutable set of postings that sum to zero per unit.
 
     Attributes:
-        entry_id: a UUID; a transfer's entry has the transfer's id.
+        entry_id: a UUID; a transfer's entry has the transfer's id, a leg's the leg's.
         at: when this server booked it, for people.
-        kind: ``transfer``, ``local``, ``by-hand``, ``correction``, ``opening``,
-            ``history``.
+        kind: ``transfer``, ``settlement``, ``local``, ``by-hand``, ``correction``,
+            ``opening``, ``history``.
         postings: at least two.
         transfer_id: the transfer that caused it, if any.
         author: account or person that asked for it, if any.

@@ -30,6 +30,9 @@ OFFER_LENGTH_MAX = 12 * 1024
 ITEM_LENGTH_MAX = 16 * 1024
 SEALED_LINE_LENGTH_MAX = 6 * 1024
 PATH_LENGTH_MAX = 10
+#: Marks, or moves, in one list of a cycle's moves: either fits an item.
+LIST_MARKS_MAX = 64
+LIST_MOVES_MAX = 64
 #: Spans of former hub keys in a statement: one for each log that such a key signed.
 HUB_KEY_SPANS_MAX = 1000
 
@@ -219,6 +222,163 @@ class LogDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
     former: Checkpoint | None
 
 
+class DecisionName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which decision: the log it was made in, and its number there."""
+
+    log: LifeField
+    number: CountField
+
+
+class CycleDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
+    """The end of a cycle: what is decided later belongs to the next one.
+
+    ``former`` ended the cycle before, ``None`` for the first. ``groups`` is how many
+    statements there are, and ``statements`` the tree hash of their lines in name
+    order. ``reserve`` is the reserve's position: with the closing positions of all
+    statements it makes zero.
+    """
+
+    kind: Literal["cycle"] = "cycle"
+    at: InstantField
+    cycle: NumberField
+    former: DecisionName | None
+    groups: CountField
+    statements: HashField
+    reserve: SignedField
+
+
+class SettlementDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
+    """A leg is settled and moves two positions, or it is void and moves nothing.
+
+    ``paid`` and ``received`` are hashes of the lines that say so; both are there in
+    what is settled. ``code`` says why a leg is void, ``None`` when settled.
+    """
+
+    kind: Literal["settlement"] = "settlement"
+    at: InstantField
+    id: IdField
+    cycle: NumberField
+    debtor: GroupField
+    creditor: GroupField
+    milliseconds: MillisecondsField
+    paid: HashField | None
+    received: HashField | None
+    outcome: Literal["settled", "void"]
+    code: Literal["cancelled", "cycle-closed", "party-left"] | None
+
+
+class CycleStatement(Item, frozen=True, kw_only=True, tag="cycle.statement"):
+    """How a group's position came to be in a cycle, as the hub has it.
+
+    The cycle's moves are those decided after ``former`` (``None``: from the first
+    decision on) and up to ``to``, which ended it. ``debits`` and ``credits`` are sums,
+    ``count`` is of moves, ``digest`` chains them (``protocol.cycle``). What is held
+    is shown and not agreed on. Amounts are milliseconds.
+    """
+
+    group: GroupField
+    cycle: NumberField
+    former: DecisionName | None
+    to: DecisionName
+    opening: SignedField
+    debits: CountField
+    credits: CountField
+    count: CountField
+    closing: SignedField
+    digest: HashField
+    held_out: CountField
+    held_in: CountField
+
+
+class CycleWord(Item, frozen=True, kw_only=True):
+    """What is said to a statement; ``statement`` is the hash of its line."""
+
+    cycle: NumberField
+    statement: HashField
+
+
+class CycleAgree(CycleWord, frozen=True, kw_only=True, tag="cycle.agree"):
+    """The node's own ledger yields the same."""
+
+
+class CycleDispute(CycleWord, frozen=True, kw_only=True, tag="cycle.dispute"):
+    """The node's own ledger yields something else, and this is what.
+
+    Signs are those of the position: the negative of what the node's clearing
+    account shows.
+    """
+
+    opening: SignedField
+    debits: CountField
+    credits: CountField
+    count: CountField
+    closing: SignedField
+    digest: HashField
+
+
+class CycleMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The digest after so many moves of a cycle."""
+
+    count: NumberField
+    digest: HashField
+
+
+class CycleMove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One decision moved a group's position by so much, milliseconds.
+
+    ``id`` is the transfer's or the leg's. Without ``log`` and ``number``, a posting
+    that no decision explains, which only a ledger in disorder has.
+    """
+
+    log: LifeField | None
+    number: CountField | None
+    id: IdField
+    amount: SignedField
+
+
+class CycleList(CycleWord, frozen=True, kw_only=True, tag="cycle.list"):
+    """Where two lists of a cycle's moves differ is looked for with this.
+
+    ``first`` and ``last`` count moves from 1; ``last`` is ``first`` - 1 for none.
+    ``marks`` are of the sender's list within that run; ``moves`` are all of the
+    sender's in it, once the run is short enough, else ``None``.
+    """
+
+    first: NumberField
+    last: CountField
+    marks: Annotated[list[CycleMark], Meta(max_length=LIST_MARKS_MAX)]
+    moves: Annotated[list[CycleMove], Meta(max_length=LIST_MOVES_MAX)] | None
+
+
+class SettlementLeg(Item, frozen=True, kw_only=True, tag="settlement.leg"):
+    """What one group is to make good to another; both get this very line.
+
+    It moves nothing: that is done by a decision of kind ``settlement``, when both
+    have signed.
+    """
+
+    id: IdField
+    cycle: NumberField
+    at: InstantField
+    debtor: GroupField
+    creditor: GroupField
+    milliseconds: MillisecondsField
+
+
+class SettlementPaid(Item, frozen=True, kw_only=True, tag="settlement.paid"):
+    """The debtor's group has paid; ``leg`` is the hash of the leg's line."""
+
+    id: IdField
+    leg: HashField
+
+
+class SettlementReceived(Item, frozen=True, kw_only=True, tag="settlement.received"):
+    """The creditor's group has received; ``leg`` is the hash of the leg's line."""
+
+    id: IdField
+    leg: HashField
+
+
 class DirectoryPropose(Item, frozen=True, kw_only=True, tag="directory.propose"):
     """A group asks for a new version of its entry."""
 
@@ -252,6 +412,15 @@ AnyItem = (
     | DirectoryDecision
     | KeysDecision
     | LogDecision
+    | CycleDecision
+    | SettlementDecision
+    | CycleStatement
+    | CycleAgree
+    | CycleDispute
+    | CycleList
+    | SettlementLeg
+    | SettlementPaid
+    | SettlementReceived
     | DirectoryPropose
     | Mirror
     | ItemRefused
@@ -415,6 +584,13 @@ _DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
             TransferRefuse,
             TransferCancel,
             DirectoryPropose,
+            CycleStatement,
+            CycleAgree,
+            CycleDispute,
+            CycleList,
+            SettlementLeg,
+            SettlementPaid,
+            SettlementReceived,
             Mirror,
             ItemRefused,
         )
@@ -423,6 +599,8 @@ _DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
     ("decision", "directory"): msgspec.json.Decoder(DirectoryDecision),
     ("decision", "keys"): msgspec.json.Decoder(KeysDecision),
     ("decision", "log"): msgspec.json.Decoder(LogDecision),
+    ("decision", "cycle"): msgspec.json.Decoder(CycleDecision),
+    ("decision", "settlement"): msgspec.json.Decoder(SettlementDecision),
 }
 _LENGTHS_MAX = {
     "transfer.prepare": PREPARE_LENGTH_MAX,

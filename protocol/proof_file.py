@@ -1,7 +1,8 @@
-"""What receipts and refusals have in common: files that prove a decision of the hub's.
+"""What files have in common that prove a decision of the hub's to anyone.
 
-Both hold the hub's keys as the root key signed them, a signed checkpoint, and the
-decision with its place in the log of that checkpoint (protocol, section 9).
+Receipts, refusals and cycle files hold the hub's keys as the root key signed them, a
+signed checkpoint, and the decision with its place in the log of that checkpoint
+(protocol, section 9).
 """
 
 from typing import Annotated, Literal, TypeVar
@@ -9,16 +10,20 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from protocol import merkle, strict_json
+from protocol import envelope, jws, merkle, strict_json
 from protocol.address import FederationId
 from protocol.base64url import read_base64url, write_base64url
 from protocol.checkpoint import SignedCheckpoint, read_checkpoint_of
-from protocol.directory import read_hub_statement
-from protocol.errors import MalformedMessageError, NotSignedError
+from protocol.directory import GroupRecord, entry_key, read_hub_statement
+from protocol.errors import ItemRefusalCode, MalformedMessageError, NotSignedError
+from protocol.keyring import key_id
 from protocol.messages import (
+    AnyItem,
     CountField,
+    DecisionItem,
     FederationField,
     HashField,
+    ItemProof,
     TransferDecision,
     read_item,
 )
@@ -111,19 +116,41 @@ def prove_decision(
     Raises:
         NotSignedError: it does not, or it is another decision.
     """
-    if proof.size != checkpoint.size:
-        raise NotSignedError("decision: of another size than the checkpoint's")
-    check_leaf(proof, checkpoint.root, "decision")
-    decision = read_item(proof.line.encode())
+    decision = prove_leaf(proof, checkpoint)
     # What was refused has a code, what was cleared has none.
     if not isinstance(decision, TransferDecision) or (
         (decision.outcome, decision.code is None) != (outcome, outcome == "cleared")
     ):
         verb = "clears" if outcome == "cleared" else "refuses"
         raise NotSignedError(f"decision: not one that {verb} a transfer")
+    check_place(decision, proof, checkpoint)
+    return decision
+
+
+def prove_leaf(
+    proof: LeafProof, checkpoint: SignedCheckpoint
+) -> AnyItem | ItemRefusalCode:
+    """Check that a line stands in the log of a checkpoint, and read it.
+
+    Raises:
+        NotSignedError: it does not.
+    """
+    if proof.size != checkpoint.size:
+        raise NotSignedError("decision: of another size than the checkpoint's")
+    check_leaf(proof, checkpoint.root, "decision")
+    return read_item(octets(proof.line))
+
+
+def check_place(
+    decision: DecisionItem, proof: LeafProof, checkpoint: SignedCheckpoint
+) -> None:
+    """Check that a decision is named by its place in the log.
+
+    Raises:
+        NotSignedError: by another.
+    """
     if (decision.log, decision.number) != (checkpoint.log, proof.index):
         raise NotSignedError("decision: named otherwise than by its place in the log")
-    return decision
 
 
 def check_leaf(proof: LeafProof, root: str, what: str) -> None:
@@ -144,3 +171,22 @@ def octets(line: str) -> bytes:
         return line.encode("utf-8")
     except UnicodeEncodeError:
         raise MalformedMessageError("line", "a lone surrogate", "UTF-8 text") from None
+
+
+def tell_former_key(proof: ItemProof, record: GroupRecord) -> list[str]:
+    """Say so when a group's word is not by the key that its check digits are of."""
+    kid = jws.split(proof.envelope, envelope.TYP).kid
+    if kid == key_id(entry_key(record.entry.keys, "signing")):
+        return []
+    return [
+        f"{record.entry.group} signed with a former key, {kid}: that it was the "
+        "group's is the hub's word alone."
+    ]
+
+
+def write_hours(milliseconds: int) -> str:
+    """Write an amount of time for people, to the millisecond."""
+    sign = "-" if milliseconds < 0 else ""
+    seconds, rest = divmod(abs(milliseconds), 1000)
+    hours, left = divmod(seconds, 3600)
+    return f"{sign}{hours}:{left // 60:02}:{left % 60:02}.{rest:03} hours"

@@ -12,19 +12,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from protocol import envelope, jws, strict_json
+from protocol import strict_json
 from protocol.address import FederationId, Group, read_display_name, read_memo
 from protocol.checkpoint import SignedCheckpoint
 from protocol.directory import (
     GroupRecord,
     check_digits,
-    entry_key,
     keyring,
     read_record,
 )
 from protocol.envelope import check_cover, check_proof
 from protocol.errors import MalformedMessageError, NotSignedError
-from protocol.keyring import key_id
 from protocol.messages import (
     Content,
     DirectoryDecision,
@@ -44,7 +42,9 @@ from protocol.proof_file import (
     prove_checkpoint,
     prove_decision,
     read_file,
+    tell_former_key,
     write_file,
+    write_hours,
 )
 from protocol.unit import Amount, quote, write_amount
 
@@ -160,8 +160,8 @@ def prove_receipt(receipt: Receipt, federation: FederationId | None) -> Proven:
         payee=payee,
         witnesses=witnesses,
         former=[
-            *_former_key(receipt.prepare, payer),
-            *_former_key(receipt.accept, payee),
+            *tell_former_key(receipt.prepare, payer),
+            *tell_former_key(receipt.accept, payee),
         ],
         content=_content_of(receipt.content, prepare, payer, payee),
     )
@@ -209,17 +209,6 @@ def _prepare_of(
     if not decision.id == accept.id == prepare.id:
         raise NotSignedError("id: of different transfers")
     return prepare
-
-
-def _former_key(proof: ItemProof, record: GroupRecord) -> list[str]:
-    """Say so when a group's word is not by the key that its check digits are of."""
-    kid = jws.split(proof.envelope, envelope.TYP).kid
-    if kid == key_id(entry_key(record.entry.keys, "signing")):
-        return []
-    return [
-        f"{record.entry.group} signed with a former key, {kid}: that it was the "
-        "group's is the hub's word alone."
-    ]
 
 
 def _witness_of(
@@ -291,7 +280,7 @@ def describe(proven: Proven) -> list[str]:
         "Interlets receipt: this transfer was cleared.",
         _who(proven),
         f"Time moved from {prepare.payer_group} to {prepare.payee_group}: "
-        f"{_hours(prepare.milliseconds)}.",
+        f"{write_hours(prepare.milliseconds)}.",
     ]
     if prepare.refund_of is not None:
         told.append(f"It gives back transfer {prepare.refund_of}, wholly or in part.")
@@ -331,12 +320,6 @@ def _who(proven: Proven) -> str:
 
 def _quoted(text: str) -> str:
     return strict_json.write(text).decode()
-
-
-def _hours(milliseconds: int) -> str:
-    seconds, rest = divmod(milliseconds, 1000)
-    hours, left = divmod(seconds, 3600)
-    return f"{hours}:{left // 60:02}:{left % 60:02}.{rest:03} hours"
 
 
 def _digits(proven: Proven, record: GroupRecord) -> str:

@@ -89,6 +89,54 @@ class Step(StrEnum):
     PROPOSAL_ANSWERED = "proposal-answered"
     """A node takes the hub's no to its proposal."""
 
+    CLOSE = "close"
+    """The hub ends a cycle: decision, a statement to each group."""
+
+    CYCLE = "cycle"
+    """A node takes the decision that ended a cycle."""
+
+    STATEMENT = "statement"
+    """A node takes a statement, and will look whether its ledger yields the same."""
+
+    AGREE = "agree"
+    """A node signs that its own ledger yields the same as a statement."""
+
+    DISPUTE = "dispute"
+    """A node signs what its own ledger yields instead."""
+
+    AGREED = "agreed"
+    """The hub takes a group's agreement."""
+
+    DISPUTED = "disputed"
+    """The hub takes a group's dispute, and will look for the move that differs."""
+
+    MOVES = "moves"
+    """A server answers a list of moves, or names the first that differs."""
+
+    SETTLE = "settle"
+    """The hub makes the legs of a cycle."""
+
+    LEG = "leg"
+    """A node takes a leg of its group's."""
+
+    SIGN = "sign"
+    """A node signs at its treasurer's word that a leg was paid, or received."""
+
+    SIGNED = "signed"
+    """The hub takes the first of a leg's two words."""
+
+    SETTLED = "settled"
+    """The hub decides that a leg is settled: postings, decision."""
+
+    VOID = "void"
+    """The hub decides that a leg is void."""
+
+    LEG_SETTLED = "leg-settled"
+    """A node takes that decision and books the leg."""
+
+    LEG_VOID = "leg-void"
+    """A node takes that a leg is void."""
+
     RESTORE = "restore"
     """A command fills an empty database from a backup, and marks it as restored."""
 

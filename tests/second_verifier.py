@@ -243,6 +243,8 @@ def written(value: Any, shape: Any) -> Any:
         return {name: written(value[name], shape[name]) for name in shape}
     if isinstance(shape, list):
         return [written(one, shape[0]) for one in value]
+    if isinstance(shape, tuple) and shape[0] == "null" and value is not None:
+        return written(value, shape[1])
     return value
 
 
@@ -393,16 +395,13 @@ def root_of(leaf: bytes, index: int, size: int, path: list[str]) -> str:
 
 
 class Group:
-    """A directory entry whose place in the directory is proved."""
+    """A directory entry; its place in the directory is proved elsewhere."""
 
-    def __init__(self, leaf: Found, note: Found, federation: str) -> None:
-        need(leaf["size"] == note["groups"], "directory entry: size")
-        place = (leaf["index"], leaf["size"], leaf["path"])
-        need(root_of(utf8(leaf["line"]), *place) == note["directory"], "directory")
-        line = parse(utf8(leaf["line"]))
+    def __init__(self, text: str, index: int, federation: str) -> None:
+        line = parse(utf8(text))
         has_former = isinstance(line, dict) and line.get("kind") == "keys"
         shape = KEYS_LINE if has_former else DIRECTORY
-        decision = item(leaf["line"], shape, 16384, "directory entry")
+        decision = item(text, shape, 16384, "directory entry")
         kid, payload = unsigned(decision["entry"], "interlets-entry")
         self.entry = entry = read(payload, ENTRY, "entry")
         self.keys = keys_of(entry["keys"])
@@ -417,7 +416,7 @@ class Group:
         need(entry["federation"] == federation, "entry: federation")
         need(entry["group"] == decision["group"] != "hub", "entry: group")
         self.name: str = entry["group"]
-        self.index: int = leaf["index"]
+        self.index = index
         former = [octets(key) for key in decision.get("former", [])]
         self.used = {*self.keys.values(), *former}
         publics = [*former, self.keys["signing"]]
@@ -486,6 +485,14 @@ class Group:
         digest = hashlib.sha256("\n".join(told).encode()).digest()
         text = str(int.from_bytes(digest) % 10**12).rjust(12, "0")
         return f"{self.name} {text[:4]} {text[4:8]} {text[8:]}"
+
+
+def listed(leaf: Found, note: Found, federation: str) -> Group:
+    """A group whose place in the directory is proved by a path."""
+    need(leaf["size"] == note["groups"], "directory entry: size")
+    place = (leaf["index"], leaf["size"], leaf["path"])
+    need(root_of(utf8(leaf["line"]), *place) == note["directory"], "directory")
+    return Group(leaf["line"], leaf["index"], federation)
 
 
 def hub_statement(signed: str, federation: str) -> Found:
@@ -673,8 +680,8 @@ def prove_decision(file: Found, shape: Found, federation: str) -> tuple[Found, F
 def prove(receipt: Found, federation: str) -> list[str]:
     """Give the words that the proofs allow."""
     note, decision = prove_decision(receipt, DECISION, federation)
-    payer = Group(receipt["payer"], note, federation)
-    payee = Group(receipt["payee"], note, federation)
+    payer = listed(receipt["payer"], note, federation)
+    payee = listed(receipt["payee"], note, federation)
     need(not payer.used & payee.used, "one key for two groups")
     payer.check_proof(receipt["prepare"], federation)
     payee.check_proof(receipt["accept"], federation)
@@ -689,7 +696,7 @@ def prove(receipt: Found, federation: str) -> list[str]:
 
     witnesses = []
     for one in receipt["witnesses"]:
-        witness = Group(one["entry"], note, federation)
+        witness = listed(one["entry"], note, federation)
         witness.check_cover(one["cover"], note, federation)
         witnesses.append(witness)
     names = [one.name for one in witnesses]

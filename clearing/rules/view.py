@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import msgspec
 
+from clearing.rules.cycle_records import KeepCycle, KeepLeg, KeepStatement, OpenCycle
+from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
 from protocol.effects import (
@@ -20,13 +22,13 @@ from protocol.instant import Instant
 from protocol.keyring import Keyring
 from protocol.link import Link, Trouble
 from protocol.merkle import Frontier, leaf_hash
-from protocol.messages import Checkpoint, GroupEntry, Mirror
+from protocol.messages import Checkpoint, DecisionName, GroupEntry, Mirror
 from protocol.quota import Quota
 from protocol.tiles import HEIGHT, completed
 from protocol.transfer import REFUSED_PREPARES_MAX, State, Transfer
 
 #: The hub's own account, for charges and shared losses; no group may be so named.
-RESERVE = "reserve"
+RESERVE = address.RESERVE
 
 
 class AppendDecision(HouseEffect, frozen=True):
@@ -208,6 +210,7 @@ class HubView(View):
             last agreed.
         moves: how this batch moves positions: group, decision, position.
         quota: how much of each group's was refused in this hour.
+        open_cycle: what has moved since a cycle ended, and statements.
         stated: the checkpoint that this batch signs, with its note, once it is.
     """
 
@@ -228,6 +231,7 @@ class HubView(View):
         self.moved: dict[str, list[Moved]] = {}
         self.moves: list[tuple[str, int, int]] = []
         self.quota = Quota(REFUSED_PREPARES_MAX)
+        self.open_cycle = OpenCycle(None, {}, {})
         self.stated: tuple[SignedCheckpoint, str] | None = None
 
     @property
@@ -243,6 +247,8 @@ class HubView(View):
                 self._append(leaf_hash(effect.line))
             case KeepProposal():
                 self.proposals[effect.proposal.group] = effect.proposal
+            case KeepCycle() | KeepStatement() | KeepLeg():
+                self.open_cycle.apply(effect)
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}
             case SpendInvitation():
@@ -269,6 +275,7 @@ class HubView(View):
                 (name, self.size - 1, self.accounts[name].balance)
                 for name in (posting.account_id for posting in effect.entry.postings)
             ]
+            self.open_cycle.post(effect, DecisionName(self.log, self.size - 1))
 
     def may_decide_on(self, transfer: Transfer) -> bool:
         """Say whether a transfer's groups have compared since the hub's start.

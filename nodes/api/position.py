@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from nodes import member_store
+from nodes import cycle_store, member_store
 from nodes.house import NodeHouse
 from nodes.payment_answers import party, unit_answer
 from nodes.payments import Payments
@@ -150,6 +150,8 @@ class PositionApi:
             clearing = await member_store.read_clearing(connection)
             newest = await member_store.read_newest(connection)
             moved = await transfer_store.read_moved(connection)
+            settled = await cycle_store.read_settled(connection, self._house.own)
+        by_decisions = moved.decided + settled
         link, waits_for = self._clerk.link(HUB), self._clerk.waits_for()
         if link.trouble is not None:
             waits_for[HUB] = link_state(link)
@@ -158,8 +160,8 @@ class PositionApi:
             PositionAnswer(
                 group=self._house.own,
                 position=-clearing,
-                by_decisions=moved.decided,
-                agrees=None if is_waiting else -clearing == moved.decided,
+                by_decisions=by_decisions,
+                agrees=None if is_waiting else -clearing == by_decisions,
                 waits_for=waits_for,
                 may_go_out=moved.out,
                 may_come_in=moved.in_,

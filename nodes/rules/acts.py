@@ -10,7 +10,10 @@ from enum import StrEnum
 
 import msgspec
 
+from nodes.rules.cycle_records import OwnCycle, OwnLeg
+from nodes.rules.cycles import AnswerStatement
 from nodes.rules.entries import Booked, Correction, HandEntry
+from nodes.rules.legs import SignLeg
 from nodes.rules.limits import LimitsChange
 from nodes.rules.members import MemberChange, NewMember, Standing
 from nodes.rules.moving import MoveIn
@@ -40,6 +43,9 @@ class Deed(StrEnum):
     PERSON_REMOVED = "person-removed"
     SIGN_INS_ENDED = "sign-ins-ended"
     MOVED_IN = "moved-in"
+    CYCLE_CHECKED = "cycle-checked"
+    LEG_PAID = "leg-paid"
+    LEG_RECEIVED = "leg-received"
 
 
 class NoteAct(HouseEffect, frozen=True):
@@ -73,13 +79,15 @@ _Single = (
     | MoveIn
 )
 #: What is noted when it has changed something.
-Noted = _Single | LimitsChange
+Noted = _Single | LimitsChange | AnswerStatement | SignLeg
 
 
 def with_act(wanted: Noted, effects: Effects) -> Effects:
     """Add to what an order led to who gave it, if it changed anything."""
     if isinstance(wanted, LimitsChange):
         acts = _acts_of_limits(wanted, effects)
+    elif isinstance(wanted, AnswerStatement | SignLeg):
+        acts = _acts_of_cycle(wanted, effects.outcome)
     else:
         act = _act(wanted, effects)
         acts = () if act is None else (act,)
@@ -169,6 +177,28 @@ def _changed(wanted: MemberChange, effects: Effects) -> dict[str, Detail]:
             details["entry"] = effect.entry.entry_id
             details["to_fund"] = effect.entry.postings[-1].amount
     return details
+
+
+def _acts_of_cycle(
+    wanted: AnswerStatement | SignLeg, own: object
+) -> tuple[NoteAct, ...]:
+    """Note who had a cycle looked at again, or signed; the node itself is nobody."""
+    if isinstance(wanted, SignLeg):
+        if not isinstance(own, OwnLeg):
+            return ()
+        deed = Deed.LEG_PAID if wanted.word == "paid" else Deed.LEG_RECEIVED
+        owed: dict[str, Detail] = {
+            "cycle": own.cycle,
+            "debtor": own.debtor,
+            "creditor": own.creditor,
+            "milliseconds": own.milliseconds,
+        }
+        return (NoteAct(wanted.author, deed, own.leg_id, owed, wanted.reason),)
+    if wanted.author is None or not isinstance(own, OwnCycle):
+        return ()
+    details: dict[str, Detail] = {"state": own.state.value}
+    deed, about = Deed.CYCLE_CHECKED, str(own.cycle)
+    return (NoteAct(wanted.author, deed, about, details, wanted.reason),)
 
 
 def _act_of_moving(author: str | None, run: object) -> NoteAct | None:

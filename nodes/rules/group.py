@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from nodes.rules.cycle_records import KeepLog
 from nodes.rules.proposals import answers_of_decision
 from nodes.rules.view import NodeView, NoteDecision, accounts_of
 from protocol.address import Group
@@ -70,8 +71,9 @@ def _calls_about_keys(view: NodeView, record: GroupRecord) -> Sequence[CallPeopl
 
 
 def decide_log(decision: LogDecision) -> Effects:
-    """Note that the hub began a new log."""
-    return Effects(None, (NoteDecision(decision.log, decision.number),))
+    """Note that the hub began a new log; cycles go by the order of logs."""
+    note = NoteDecision(decision.log, decision.number)
+    return Effects(None, (note, KeepLog(decision.log)))
 
 
 def decide_mirror(view: NodeView) -> Effects:

@@ -6,6 +6,7 @@ from typing import assert_never
 
 import msgspec
 
+from nodes.rules.cycle_records import KeepOwnCycle, KeepOwnLeg, OwnCycle, OwnLeg
 from protocol import sealing
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, GroupRecord, keyring, trusted
@@ -333,6 +334,10 @@ class NodeView(View):
         quota: by account, orders that were refused elsewhere in this hour.
         has_entries: whether the ledger has any; known where a group moves in.
         moved_in: what was brought in before, known where a group moves in.
+        wanted_cycles: numbers of cycles that the batch is about.
+        cycles: those of them that are here, and the ones before.
+        wanted_legs: ids of legs that the batch is about.
+        legs: those of them that are here.
     """
 
     def __init__(
@@ -363,6 +368,10 @@ class NodeView(View):
         self.quota = Quota(MEMBER_REFUSED_MAX)
         self.has_entries = False
         self.moved_in: ImportRun | None = None
+        self.wanted_cycles: set[int] = set()
+        self.cycles: dict[int, OwnCycle] = {}
+        self.wanted_legs: set[str] = set()
+        self.legs: dict[str, OwnLeg] = {}
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``, and what it corrects."""
@@ -391,6 +400,14 @@ class NodeView(View):
                 self.names[effect.account_id] = effect.name
             case KeepImportRun(run):
                 self.moved_in = run
+            case KeepOwnCycle() | KeepOwnLeg():
+                self._keep_cycle(effect)
+
+    def _keep_cycle(self, effect: KeepOwnCycle | KeepOwnLeg) -> None:
+        if isinstance(effect, KeepOwnCycle):
+            self.cycles[effect.cycle.cycle] = effect.cycle
+        else:
+            self.legs[effect.leg.leg_id] = effect.leg
 
     def _keep(self, proposal: Proposal) -> None:
         self.asked[proposal.signed] = proposal

@@ -126,6 +126,18 @@ class AuditSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 3
 
 
+class CycleSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Section ``[cycle]``: whether a hub ends cycles by itself, and when."""
+
+    calendar: Annotated[
+        Literal["off", "weekly", "monthly"],
+        Meta(description="off, weekly or monthly"),
+    ] = "off"
+    hour: Annotated[
+        int, Meta(ge=0, le=23, description="a whole number from 0 to 23, in UTC")
+    ] = 2
+
+
 class TrialSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Section ``[test]``: for trials only; never in a server that people use."""
 
@@ -151,6 +163,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     log: LogSettings
     limits: LimitSettings
     audit: AuditSettings
+    cycle: CycleSettings
     test: TrialSettings
 
 

@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from clearing import app
 from clearing.commands.hub import STAFF
+from clearing.evidence import Evidence
 from clearing.house import HubHouse
 from protocol.peer import access_store, runner
 from protocol.peer.steps import KillSwitch
@@ -88,7 +89,7 @@ async def desk(
             Door(hub.database, hub.clock),
         )
         assert isinstance(hub.house, HubHouse)
-        app.add_people(server, hub.house, identity())
+        app.add_people(server, hub.house, identity(), Evidence(identity()))
         test_server = TestServer(runner._application(server))
         await stack.enter_async_context(test_server)
         yield Desk(federated, test_server, server.api, stack)

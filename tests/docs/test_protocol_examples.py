@@ -8,6 +8,7 @@ import json  # noqa: TID251 - another reader than ours
 import pathlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,12 +25,13 @@ from protocol import (
     key_change,
     link,
     messages,
+    netting,
     sealing,
     strict_json,
     transfer,
     unit,
 )
-from protocol.address import Group, TransferId, transfer_id
+from protocol.address import RESERVE, Group, TransferId, transfer_id
 from protocol.errors import AskRefusalCode, ItemRefusalCode, RefusalCode
 from protocol.instant import read_instant
 from protocol.peer import waiting_lines
@@ -415,7 +417,39 @@ def test_every_example_has_a_test() -> None:
         *("hub-statement", "invitation", "join", "consent", "check-digits"),
         *("inquiry", "inquiry-content", "answer-content"),
         *("ask", "ask-link", "key-change", "recovery", "later-hub-statement"),
+        *("netting-transfers", "netting-savings", "netting-closing"),
+        *("netting-reserve", "netting-legs"),
         "checkpoint",
     }
     assert {told.split()[0] for told, _ in blocks()} == tried
     assert TransferId(json.loads(one("transfer.cancel"))["id"])
+
+
+def shown_netting(what: str) -> Any:
+    return json.loads(shown(f"netting-{what}")[0])
+
+
+def test_the_example_of_netting_is_what_the_code_computes() -> None:
+    flows = netting.gather(tuple(one) for one in shown_netting("transfers"))
+    savings = netting.compute_savings(flows)
+    assert msgspec.to_builtins(savings) == shown_netting("savings")
+    closing = netting.close_positions({RESERVE: 0}, flows.net())
+    assert closing == shown_netting("closing")
+    plan = netting.make_plan(closing, netting.default_targets(closing))
+    assert msgspec.to_builtins(list(plan.legs)) == shown_netting("legs")
+    reserve = shown_netting("reserve")
+    closing = netting.close_positions(reserve["opening"], flows.net())
+    assert closing == reserve["closing"]
+    assert netting.default_targets(closing) == reserve["targets"]
+
+
+def test_the_bounds_of_netting_are_the_codes_own() -> None:
+    part = TEXT.partition("## 18. ")[2]
+    for told in (
+        f"up to {netting.GROUPS_MAX:,} groups and {netting.PAIRS_MAX:,} pairs",
+        f"more than {netting.LOOKS_MAX:,} arcs",
+        f"at most {netting.EXACT_MAX} groups are left",
+        f"at most {netting.TRIPLES_MAX:,}: each debtor",
+    ):
+        assert told in part
+    assert netting.POSITION_MAX == 2**53 - 1

@@ -7,6 +7,7 @@ import re
 
 from protocol import receipt as receipts
 from protocol.checkpoint import NOTE_LENGTH_MAX
+from protocol.cycle_file import CYCLE_LENGTH_MAX
 from protocol.envelope import LINE_1_LENGTH_MAX
 from protocol.messages import ITEM_LENGTH_MAX, PATH_LENGTH_MAX, PREPARE_LENGTH_MAX
 from protocol.refusal import REFUSAL_LENGTH_MAX
@@ -21,6 +22,11 @@ FILE: str = json.loads(
 )["genuine"]["with content and a witness"]
 RECEIPT = json.loads(FILE)
 REFUSAL = json.loads(refusal(Evidence()))
+CYCLE = json.loads(
+    json.loads((ROOT / "tests" / "vectors" / "cycles.json").read_text("utf-8"))[
+        "genuine"
+    ]["two groups agree"]
+)
 
 
 def blocks() -> dict[str, str]:
@@ -55,6 +61,10 @@ def test_all_examples_are_parts_of_one_genuine_receipt() -> None:
         "told": "\n".join(RECEIPT["told"]),
         "tile-paths": blocks()["tile-paths"],
         "refusal": "\n".join(REFUSAL["told"]),
+        "cycle-decision": CYCLE["decision"]["line"],
+        "cycle-statement": CYCLE["groups"][1]["statement"],
+        "cycle-agree": CYCLE["groups"][1]["answer"]["line"],
+        "cycle": "\n".join(CYCLE["told"]),
     }
     assert second_verifier.verify(FILE.encode(), RECEIPT["federation"])
 
@@ -77,6 +87,15 @@ def test_the_table_names_a_refusals_members_in_their_order() -> None:
     assert re.findall(r"`(\w+)`", " ".join(cells)) == list(REFUSAL)
 
 
+def test_the_table_names_a_cycle_files_members_in_their_order() -> None:
+    part = TEXT.partition("\n## 11. ")[2].partition("### Step")[0]
+    cells = re.findall(r"^\| (`.*?) \|", part, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(cells)) == list(CYCLE)
+    inner = re.findall(r"a list of ((?:`\w+`(?:, )?)+)", part)
+    named = [re.findall(r"`(\w+)`", one) for one in inner]
+    assert named == [[*CYCLE[name][0]] for name in ("groups", "targets", "legs")]
+
+
 def test_the_limits_are_the_codes_own() -> None:
     for limit, told in (
         (receipts.RECEIPT_LENGTH_MAX // 1024**2, "At most {} MiB"),
@@ -87,5 +106,6 @@ def test_the_limits_are_the_codes_own() -> None:
         (PATH_LENGTH_MAX, "`path` of at most {} hashes, `envelope`"),
         (receipts.WITNESSES_MAX, "at most {} of `entry`"),
         (REFUSAL_LENGTH_MAX // 1024, "is one file, at most {} KiB"),
+        (CYCLE_LENGTH_MAX // 1024**2, "at most {} MiB, media type"),
     ):
         assert told.format(limit) in TEXT

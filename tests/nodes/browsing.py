@@ -21,6 +21,7 @@ from protocol.address import Group
 from protocol.peer import access_store, runner
 from protocol.peer.settings import (
     AuditSettings,
+    CycleSettings,
     DatabaseSettings,
     LimitSettings,
     LogSettings,
@@ -184,6 +185,7 @@ def settings_of(url: str) -> Settings:
         log=LogSettings(),
         limits=LimitSettings(),
         audit=AuditSettings(),
+        cycle=CycleSettings(),
         test=TrialSettings(),
     )
 

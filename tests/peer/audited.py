@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -16,7 +16,7 @@ import asyncpg
 from clearing import audit as hub_audit
 from clearing import log_store
 from clearing.evidence import Evidence
-from clearing.rules import Limit
+from clearing.rules import CloseCycle, Leg, Limit, Settle
 from nodes import audit as node_audit
 from nodes import proof_store, trust_store
 from nodes.member_store import Membership
@@ -32,8 +32,10 @@ from nodes.rules import (
     NewMember,
     Order,
     Ordered,
+    SignLeg,
     TrustAgain,
 )
+from nodes.watch.cycle_watch import CycleWatch
 from protocol import address, envelope
 from protocol.address import HUB, AccountName, Group
 from protocol.envelope import VerifiedCover
@@ -133,6 +135,21 @@ async def live(federated: Federation, seed: int, payments: int) -> None:
         if draw.random() < 0.2:
             await federated.exchange(draw.choice([OOSTENDE, MECHELEN]))
     await federated.quiet()
+
+
+async def settle_up(federated: Federation) -> None:
+    """A cycle ends, both groups agree, and what is owed is settled by both words."""
+    await federated.hub.clerk.take(CloseCycle(1))
+    await federated.quiet()
+    for node in federated.nodes.values():
+        await CycleWatch(node.clerk, node.database).look()
+    [leg] = cast("list[Leg]", await federated.hub.clerk.take(Settle(1)))
+    await federated.quiet()
+    said: dict[str, Any] = {"author": "@treasurer", "reason": "by bank"}
+    for group, word in ((leg.debtor, "paid"), (leg.creditor, "received")):
+        told: Any = {"leg_id": leg.leg_id, "word": word, **said}
+        await take(federated, Group(group), SignLeg(**told))
+        await federated.quiet()
 
 
 async def leave_some_under_way(federated: Federation) -> None:
@@ -279,6 +296,7 @@ class Past:
         async with federation(lambda: self._create("template0")) as federated:
             await take(federated, OOSTENDE, LIES)
             await live(federated, 7, 40)
+            await settle_up(federated)
             await refund(federated)
             await keep_books(federated)
             await set_limits(federated)

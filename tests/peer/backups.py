@@ -14,6 +14,7 @@ from protocol.peer.backup_file import Cost
 from protocol.peer.key_files import ensure_keys
 from protocol.peer.settings import (
     AuditSettings,
+    CycleSettings,
     DatabaseSettings,
     LimitSettings,
     LogSettings,
@@ -41,6 +42,7 @@ def settings_of(url: str, data: Path, public_url: str = "http://a.example") -> S
         log=LogSettings(),
         limits=LimitSettings(),
         audit=AuditSettings(),
+        cycle=CycleSettings(),
         test=TrialSettings(),
     )
 

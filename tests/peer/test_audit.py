@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from clearing import audit_log, audit_transfers, audit_witnesses
+from clearing import audit_cycles, audit_log, audit_transfers, audit_witnesses
 from clearing import audit_store as hub_store
 from clearing.audit_store import LogPage, LogRow
 from nodes import audit_keys, audit_proofs, audit_trust
@@ -1094,8 +1094,97 @@ PLANTS = [
         "witness",
         "SELECT log || ', ' || size + 1000 || ', mechelen' FROM witness",
     ),
+    Plant(
+        HUB,
+        "settled_legs_are_booked",
+        "UPDATE leg SET milliseconds = milliseconds + 1",
+        "posting",
+        "SELECT leg_id || ', ' || debtor FROM leg",
+    ),
+    Plant(
+        HUB,
+        "settled_legs_are_booked",
+        "UPDATE entry SET kind = 'local' WHERE kind = 'settlement'",
+        "posting",
+        "SELECT leg_id || ', ' || creditor FROM leg",
+    ),
+    Plant(
+        HUB,
+        "legs_were_decided",
+        "UPDATE leg SET paid = received",
+        "leg",
+        "SELECT leg_id::text FROM leg",
+    ),
+    Plant(
+        HUB,
+        "legs_were_decided",
+        "UPDATE leg SET number = number - 1",
+        "leg",
+        "SELECT leg_id::text FROM leg",
+    ),
+    Plant(
+        HUB,
+        "cycles_were_decided",
+        "UPDATE cycle SET reserve = 1",
+        "cycle",
+        "SELECT '1'",
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "UPDATE cycle SET reserve = 1",
+        "cycle",
+        "SELECT '1'",
+        "SELECT 'sum ' || reserve FROM cycle",
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "UPDATE statement SET line = convert_to(replace(convert_from(line, 'UTF8'),"
+        " '\"opening\":0', '\"opening\":1'), 'UTF8') WHERE group_name = 'oostende'",
+        "statement",
+        "SELECT '1, oostende'",
+        "SELECT 'opening ' || (convert_from(line, 'UTF8')::json ->> 'opening')"
+        " FROM statement WHERE group_name = 'oostende'",
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "UPDATE statement SET line = ''",
+        "statement",
+        "SELECT '1, mechelen'",
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "DELETE FROM statement WHERE group_name = 'oostende'",
+        "cycle",
+        "SELECT '1'",
+    ),
+    Plant(
+        OOSTENDE,
+        "settled_legs_are_booked",
+        "UPDATE leg SET milliseconds = milliseconds + 1",
+        "posting",
+        "SELECT leg_id || ', clearing' FROM leg",
+    ),
+    Plant(
+        OOSTENDE,
+        "cycles_came_from_the_hub",
+        "UPDATE cycle SET line = ' '",
+        "cycle",
+        "SELECT '1'",
+    ),
+    Plant(
+        OOSTENDE,
+        "cycles_came_from_the_hub",
+        "UPDATE leg SET item = item + 1",
+        "leg",
+        "SELECT leg_id::text FROM leg",
+    ),
 ]
 
+CYCLES = ("cycle", "statement")
 CHECKPOINTS = ("checkpoint", "tile_hash", "witness")
 NODES = (
     *("member_limit", "doubt", "trust"),
@@ -1111,7 +1200,7 @@ async def spoil(url: str, plant: Plant) -> tuple[str, Any, Any]:
         key = await connection.fetchval(plant.key)
         value = plant.value or "SELECT NULL"
         before = await connection.fetchval(value)
-        house = ("decision", *CHECKPOINTS) if plant.where == HUB else NODES
+        house = ("decision", *CHECKPOINTS, *CYCLES) if plant.where == HUB else NODES
         for table in TABLES + house:
             await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         await connection.execute(plant.sql)
@@ -1187,12 +1276,15 @@ async def test_what_was_answered_before_there_were_checkpoints_has_no_number(
 
 def test_every_check_finds_something_planted() -> None:
     rates = [EntryRate(1, 60_000)]
-    names = {check.name for check in (*CHECKS, *hub_store.checks({}))}
-    names |= {check.name for check in node_store.checks(rates)}
+    names = {
+        check.name for check in (*CHECKS, *hub_store.checks({}), *audit_cycles.CHECKS)
+    }
+    names |= {check.name for check in node_store.checks(rates, OOSTENDE)}
     names |= {
         audit_streams.NAME,
         DIRECTORY_NAME,
         hub_store.DECISIONS_NAME,
+        audit_cycles.NAME,
         audit_log.NAME,
         audit_transfers.NAME,
         audit_keys.NAME,

@@ -40,6 +40,18 @@ INSERT INTO person
 VALUES ('00000000-0000-8000-8000-000000000003', '@treasurer', NULL, NULL),
        ('00000000-0000-8000-8000-000000000004', 'marie', 'marie', NULL);
 """
+#: What the hub said of its logs, in an order that is not the alphabet's, and more.
+LOGS = """
+INSERT INTO item (peer, direction, number, line)
+SELECT 'hub', 'in', place, convert_to(line, 'UTF8')
+  FROM unnest(ARRAY[
+       '{"type":"decision","log":"zzzzzzzzzzA","number":0,"kind":"log","former":null}',
+       '{"type":"decision","log":"zzzzzzzzzzA","number":1,"kind":"transfer"}',
+       '{"type":"transfer.answer","line":"{\\"kind\\":\\"log\\"}"}',
+       '{"type":"decision","log":"aaaaaaaaaaA","number":0,"kind":"log","former":null}',
+       '{"type":"later","kind":"log"}'])
+       WITH ORDINALITY AS said (line, place);
+"""
 OF_THE_HUB = "INSERT INTO mirror VALUES ('oostende', 'AAAAAAAAAAA', 7, -3600000)"
 
 
@@ -76,8 +88,11 @@ async def upgraded(
 async def test_a_nodes_rows_move_along(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
-    node = await upgraded(await new_database(), NODE_MIGRATIONS, OF_A_NODE, tmp_path)
+    rows = OF_A_NODE + LOGS
+    node = await upgraded(await new_database(), NODE_MIGRATIONS, rows, tmp_path)
     try:
+        logs = await node.fetch("SELECT log FROM hub_log ORDER BY place")
+        assert [row["log"] for row in logs] == ["zzzzzzzzzzA", "aaaaaaaaaaA"]
         assert await node.fetchval("SELECT other FROM transfer") == "jan"
         assert await node.fetchval("SELECT refunded FROM transfer") == 0
         assert not await node.fetchval("SELECT bool_or(closed) FROM account")

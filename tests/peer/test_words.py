@@ -7,6 +7,7 @@ import pytest
 
 from protocol.errors import (
     AskRefusalCode,
+    CycleRefusalCode,
     DirectoryRefusalCode,
     InquiryRefusalCode,
     ItemRefusalCode,
@@ -35,6 +36,7 @@ EVERY_CODE = [
     *AskRefusalCode,
     *InquiryRefusalCode,
     *TreasurerRefusalCode,
+    *CycleRefusalCode,
     *DirectoryRefusalCode,
     *ServerRefusalCode,
 ]

@@ -146,11 +146,79 @@ def every_item() -> dict[str, messages.AnyItem]:
             statement=None,
         ),
         "decision log": messages.LogDecision(log=log, number=0, at=AT, former=None),
+        **cycle_items(log),
         "directory.propose": messages.DirectoryPropose(entry=signed),
         "mirror": messages.Mirror(log=log, number=3, balance=-5),
         "item.refused": messages.ItemRefused(
             number=9, hash=hash_of("line"), code=ItemRefusalCode.UNREADABLE
         ),
+    }
+
+
+def cycle_items(log: str) -> dict[str, messages.AnyItem]:
+    """One good item of each type that cycles and settlements need."""
+    figures: dict[str, Any] = {
+        "opening": 0,
+        "debits": 360_000,
+        "credits": 180_000,
+        "count": 2,
+        "closing": -180_000,
+        "digest": hash_of("moves"),
+    }
+    statement = hash_of("statement")
+    leg: dict[str, Any] = {
+        "id": ID,
+        "cycle": 1,
+        "at": AT,
+        "debtor": OOSTENDE,
+        "creditor": MECHELEN,
+        "milliseconds": 180_000,
+    }
+    return {
+        "decision cycle": messages.CycleDecision(
+            log=log,
+            number=12,
+            at=AT,
+            cycle=1,
+            former=None,
+            groups=2,
+            statements=hash_of("statements"),
+            reserve=0,
+        ),
+        "decision settlement": messages.SettlementDecision(
+            log=log,
+            number=14,
+            **leg,
+            paid=hash_of("paid"),
+            received=hash_of("received"),
+            outcome="settled",
+            code=None,
+        ),
+        "cycle.statement": messages.CycleStatement(
+            group=OOSTENDE,
+            cycle=1,
+            former=None,
+            to=messages.DecisionName(log, 12),
+            **figures,
+            held_out=0,
+            held_in=0,
+        ),
+        "cycle.agree": messages.CycleAgree(cycle=1, statement=statement),
+        "cycle.dispute": messages.CycleDispute(cycle=1, statement=statement, **figures),
+        "cycle.list": messages.CycleList(
+            cycle=1,
+            statement=statement,
+            first=1,
+            last=2,
+            marks=[messages.CycleMark(2, hash_of("moves"))],
+            moves=[
+                messages.CycleMove(log, 4, ID, -360_000),
+                messages.CycleMove(log, 7, ID, 180_000),
+            ],
+        ),
+        "settlement.leg": messages.SettlementLeg(**leg),
+        "settlement.paid": messages.SettlementPaid(id=ID, leg=hash_of("leg")),
+        "settlement.received": messages.SettlementReceived(id=ID, leg=hash_of("leg")),
     }
 
 

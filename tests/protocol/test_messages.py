@@ -76,7 +76,7 @@ def test_a_field_said_twice_is_unreadable(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["transfer.hold", "", "Mirror", "mirror ", "cycle.agree"]
+    "kind", ["transfer.hold", "", "Mirror", "mirror ", "cycle.agreed"]
 )
 def test_a_type_of_a_later_version_is_unknown(kind: str) -> None:
     assert read_item(json.dumps({"type": kind, "more": [1]}).encode()) is UNKNOWN_TYPE

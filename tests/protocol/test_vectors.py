@@ -10,7 +10,15 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from protocol import ask, directory, envelope, key_change, messages
+from protocol import (
+    ask,
+    cycle_file,
+    directory,
+    envelope,
+    key_change,
+    messages,
+    strict_json,
+)
 from protocol.address import HUB
 from protocol.base64url import read_base64url
 from protocol.errors import AskRefusalCode, PeerError
@@ -139,3 +147,41 @@ def test_an_inquiry_opens_by_the_words_of_the_protocol_alone(
     )
     assert len(opened) == length
     assert opened.rstrip(b"\0") == found[kind].encode() + b"\x80"
+
+
+def test_the_plans_that_were_written_down_settle() -> None:
+    found = vector("netting")
+    for case in (found["example"], found["with a reserve"], *found["drawn"]):
+        settled = dict(case["closing"])
+        for debtor, creditor, milliseconds in case["legs"]:
+            settled[debtor] += milliseconds
+            settled[creditor] -= milliseconds
+        assert settled == case["targets"]
+        assert case["bound"] <= len(case["legs"]) < len(settled)
+
+
+def test_the_drawn_transfers_can_be_drawn_by_a_stranger() -> None:
+    case = vector("netting")["drawn"][-1]
+    closing: dict[str, int] = {"reserve": 0}
+    for place in range(case["transfers"]):
+        label = f"transfer {place} between {case['groups']}"
+        raw = hashlib.sha256(label.encode()).digest()
+        names = [f"g{raw[at] * raw[at + 1] % case['groups']:03}" for at in (0, 2)]
+        if names[0] != names[1]:
+            amount = 1 + int.from_bytes(raw[4:8])
+            closing[names[0]] = closing.get(names[0], 0) - amount
+            closing[names[1]] = closing.get(names[1], 0) + amount
+    assert closing == case["closing"]
+
+
+def test_the_cycle_files_that_were_written_down_are_genuine_or_not() -> None:
+    found = vector("cycles")
+    for raw in found["genuine"].values():
+        cycle_file.verify_cycle_file(raw.encode(), found["federation"])
+    whole = json.loads(found["genuine"][found["not_genuine_of"]])
+    assert len(found["not_genuine"]) > 30
+    for wrong in found["not_genuine"]:
+        with pytest.raises(PeerError):
+            cycle_file.verify_cycle_file(
+                strict_json.write(whole | wrong["replace"]), found["federation"]
+            )

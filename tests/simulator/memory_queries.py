@@ -22,6 +22,8 @@ _NODE_PROPOSAL = "nodes.proposal_store"
 _TRUST = "nodes.trust_store"
 _LOG = "clearing.log_store"
 _HUB_PROPOSAL = "clearing.proposal_store"
+_HUB_CYCLE = "clearing.cycle_store"
+_NODE_CYCLE = "nodes.cycle_store"
 _UNDECIDED = ("ordered", "taken", "offered", "accepted")
 
 
@@ -848,3 +850,65 @@ def _read_newest_proposals(database: MemoryDatabase) -> list[Row]:
     for (group, _), row in sorted(database.table("proposal").items()):
         newest[group] = row
     return list(newest.values())
+
+
+# Cycles: what every start and batch asks of them, though nobody here closes one yet.
+
+
+@answers(_HUB_CYCLE, "read_tallied")
+def _read_tallied(database: MemoryDatabase) -> list[Row]:
+    return [{"sequence": row} for row in database.table("tallied").values()]
+
+
+@answers(_HUB_CYCLE, "read_tallies")
+def _read_tallies(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("tally").values())
+
+
+@answers(_HUB_CYCLE, "read_moves_after")
+def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[Row]:
+    found = []
+    entries = database.table("entry")
+    for group in sorted(database.table("account")):
+        for sequence, posting in database.table(("posting", group)).items():
+            if not first < sequence <= last:
+                continue
+            entry = entries[sequence]
+            transfer = database.table("transfer").get(entry["transfer_id"], {})
+            row = {
+                "account_id": group,
+                "entry_id": entry["entry_id"],
+                "amount": posting[0],
+                "log": transfer.get("log"),
+                "number": transfer.get("number"),
+            }
+            found.append((sequence, row))
+    return [row for _, row in sorted(found, key=lambda one: one[0])]
+
+
+@answers(_HUB_CYCLE, "write_tallies")
+def _write_tallies(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
+    names = ("group_name", "opening", "debits", "credits", "count", "digest")
+    for values in zip(*columns, strict=True):
+        database.put("tally", values[0], dict(zip(names, values, strict=True)))
+
+
+@answers(_HUB_CYCLE, "write_tallied")
+def _write_tallied(database: MemoryDatabase, sequence: int) -> None:
+    database.put("tallied", True, sequence)
+
+
+@answers(_HUB_CYCLE, "read_newest_cycle")
+def _read_newest_cycle(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("cycle").values())[-1:]
+
+
+@answers(_HUB_CYCLE, "read_open_legs")
+def _read_open_legs(database: MemoryDatabase) -> list[Row]:
+    return [row for row in database.table("leg").values() if row["state"] == "open"]
+
+
+@answers(_NODE_CYCLE, "insert_log")
+def _insert_log(database: MemoryDatabase, log: str) -> None:
+    if log not in database.table("hub_log"):
+        database.put("hub_log", log, len(database.table("hub_log")) + 1)

@@ -26,8 +26,10 @@ Statement = tuple[str, str, Sequence[Any], Any]
 NewDatabase = Callable[[], Awaitable[str]]
 
 #: Asked by no story yet: where nobody lies nobody is doubted, a log of a story has no
-#: tiles above its leaves, and no treasurer books by hand.
+#: tiles above its leaves, no treasurer books by hand, and no cycle is long or ends.
 _RARE = {
+    "clearing.cycle_store.write_tallies",
+    "clearing.cycle_store.write_tallied",
     "clearing.log_store.read_moves",
     "clearing.log_store.insert_tile_hashes",
     "clearing.log_store.read_tile_hashes",

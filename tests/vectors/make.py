@@ -73,6 +73,8 @@ from tests.protocol.makers import (
     signing_key,
     three_lines,
 )
+from tests.vectors import netting
+from tests.vectors.cycle_moves import cycle_moves
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -530,6 +532,9 @@ TOPICS: dict[str, Callable[[], object]] = {
     "log_proofs": log_proofs,
     "directory": directory_of_three,
     "receipts": receipts,
+    "netting": netting.netting,
+    "cycles": netting.cycles,
+    "cycle_moves": cycle_moves,
     "refusals": refusals,
 }
 

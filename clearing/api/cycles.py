@@ -1,0 +1,512 @@
+"""The regional admin's desk: cycles, what groups say of them, and legs."""
+
+import asyncio
+from typing import Annotated, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from clearing import cycle_store
+from clearing.api.turns import Turns
+from clearing.cycle_files import CycleFiles
+from clearing.house import HubHouse
+from clearing.rules import (
+    CancelLeg,
+    CloseCycle,
+    ClosedCycle,
+    CycleRefused,
+    Leg,
+    Settle,
+    Statement,
+    StatementState,
+    read_statement,
+)
+from protocol.address import UUID_PATTERN
+from protocol.cycle_file import MEDIA_TYPE, CycleFile
+from protocol.errors import CycleRefusalCode
+from protocol.instant import Instant, write_instant
+from protocol.messages import CycleMove, DecisionName
+from protocol.netting import Savings, compute_savings
+from protocol.peer.clerk import Clerk
+from protocol.peer.clock import Clock
+from protocol.peer.csv_text import write_header, write_rows
+from protocol.peer.database import Database
+from protocol.peer.web.paging import PAGE_SIZE, PageQuery, PageSizeField
+from protocol.peer.web.problems import Problem
+from protocol.peer.web.requests import json_response, read_query
+from protocol.peer.web.routes import Route
+from protocol.strict_json import INTEGER_MAX
+
+T = TypeVar("T")
+#: Who comes when so many wait for a file is told to come back.
+_FILES_WAITING_MAX = 4
+_NUMBER_PATTERN = r"^[1-9][0-9]{0,15}\Z"
+_number_decoder = msgspec.json.Decoder(Annotated[str, Meta(pattern=_NUMBER_PATTERN)])
+_id_decoder = msgspec.json.Decoder(Annotated[str, Meta(pattern=UUID_PATTERN)])
+
+
+class CycleAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A cycle that has ended, and how many groups have said what of it.
+
+    ``waiting`` groups have said nothing since ``at``, for ``waiting_ms`` now.
+    """
+
+    cycle: int
+    log: str
+    number: int
+    former: DecisionName | None
+    at: str
+    groups: int
+    statements: str
+    reserve: int
+    agreed: int
+    disputed: int
+    waiting: int
+    waiting_ms: int
+
+
+class CyclesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of cycles that have ended, newest first; ``open`` is the one that runs."""
+
+    open: int
+    cycles: list[CycleAnswer]
+    cursor: str | None
+
+
+class DifferenceAnswer(msgspec.Struct, frozen=True):
+    """The first move that differs, as the hub has it and as the node does."""
+
+    place: int
+    hubs: CycleMove | None
+    nodes: CycleMove | None
+
+
+class StatementAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's statement, and what the group has said to it; milliseconds."""
+
+    group: str
+    state: str
+    opening: int
+    debits: int
+    credits: int
+    count: int
+    closing: int
+    held_out: int
+    held_in: int
+    digest: str
+    answered_at: str | None
+    difference: DifferenceAnswer | None
+
+
+class StatementsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page of statements: by group, those behind ``after``."""
+
+    after: Annotated[str, Meta(max_length=32)] = ""
+    page_size: PageSizeField = PAGE_SIZE
+
+
+class StatementsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a cycle's statements; ``after`` gives the next one."""
+
+    cycle: int
+    statements: list[StatementAnswer]
+    after: str | None
+
+
+class FlowAnswer(msgspec.Struct, frozen=True):
+    """What one group's members paid another's in a cycle."""
+
+    payer_group: str
+    payee_group: str
+    milliseconds: int
+
+
+class NettingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cycle's trade came to before any netting, and what each way leaves.
+
+    ``saved`` is what the hub's netting spares, and ``payments_saved`` how many
+    payments.
+    """
+
+    cycle: int
+    flows: list[FlowAnswer]
+    savings: Savings
+    saved: int
+    payments_saved: int
+
+
+class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A leg, which words are here, and how it ended."""
+
+    id: str
+    cycle: int
+    at: str
+    debtor: str
+    creditor: str
+    milliseconds: int
+    state: str
+    paid_at: str | None
+    received_at: str | None
+    ended_at: str | None
+    log: str | None
+    number: int | None
+    code: str | None
+
+
+class LegsAnswer(msgspec.Struct, frozen=True):
+    """A cycle's legs, in the order in which they were made."""
+
+    legs: list[LegAnswer]
+
+
+class CyclesApi:
+    """The handlers, one method each.
+
+    Args:
+        house: knows which cycle is open.
+        clerk: decides.
+        database: read only here.
+        clock: to tell how long groups have been silent.
+        files: puts proofs together.
+    """
+
+    def __init__(
+        self,
+        house: HubHouse,
+        clerk: Clerk,
+        database: Database,
+        clock: Clock,
+        files: CycleFiles,
+    ) -> None:
+        self._house = house
+        self._clerk = clerk
+        self._database = database
+        self._clock = clock
+        self._files = files
+        # It holds a reader for as long as it takes.
+        self._turns = Turns(1, _FILES_WAITING_MAX)
+
+    def routes(self) -> list[Route]:
+        """List what the regional admin and her programs ask."""
+        return [*self._looking(), *self._deciding()]
+
+    def _looking(self) -> list[Route]:
+        return [
+            Route(
+                method="GET",
+                path="/api/v1/cycles",
+                handler=self.get_cycles,
+                told="Cycles that have ended, newest first, and which one is open.",
+                scope="admin",
+                query=PageQuery,
+                answer=CyclesAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/cycles/{cycle}",
+                handler=self.get_cycle,
+                told="One cycle that has ended.",
+                scope="admin",
+                answer=CycleAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/cycles/{cycle}/statements",
+                handler=self.get_statements,
+                told="A cycle's statements by group, and what groups say to them.",
+                scope="admin",
+                query=StatementsQuery,
+                answer=StatementsAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/cycles/{cycle}/statements.csv",
+                handler=self.get_statements_csv,
+                told="All of a cycle's statements as one CSV file.",
+                scope="admin",
+                answer=str,
+                media_type="text/csv",
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/cycles/{cycle}/file",
+                handler=self.get_file,
+                told="The cycle file: what proves to anyone how the cycle was closed.",
+                scope="admin",
+                answer=CycleFile,
+                media_type=MEDIA_TYPE,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/cycles/{cycle}/netting",
+                handler=self.get_netting,
+                told="A cycle's gross flows, and what netting spares of them.",
+                scope="admin",
+                answer=NettingAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/cycles/{cycle}/legs",
+                handler=self.get_legs,
+                told="A cycle's legs, which words are here, and how each ended.",
+                scope="admin",
+                answer=LegsAnswer,
+            ),
+        ]
+
+    def _deciding(self) -> list[Route]:
+        return [
+            Route(
+                method="POST",
+                path="/api/v1/cycles/{cycle}/close",
+                handler=self.post_close,
+                told="End the open cycle, whose number is named; trade goes on.",
+                scope="admin",
+                answer=CycleAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/cycles/{cycle}/settle",
+                handler=self.post_settle,
+                told="Make the legs that bring the newest cycle's positions to zero.",
+                scope="admin",
+                answer=LegsAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/legs/{id}/cancel",
+                handler=self.post_cancel,
+                told="Call off a leg that not both groups have signed.",
+                scope="admin",
+                answer=LegAnswer,
+            ),
+        ]
+
+    async def get_cycles(self, request: web.Request) -> web.Response:
+        """Give a page of cycles, newest first."""
+        query = read_query(request, PageQuery)
+        before = INTEGER_MAX if query.cursor is None else int(query.cursor)
+        return json_response(await self.cycles(before, query.page_size))
+
+    async def cycles(self, before: int, most: int) -> CyclesAnswer:
+        """Give a page of cycles, as answers show them."""
+        self._clerk.check_ready()
+        async with self._database.readers.acquire() as connection:
+            found = await cycle_store.read_cycles(connection, before, most)
+            numbers = [closed.cycle for closed in found]
+            counts = await cycle_store.count_answers(connection, numbers)
+        closed = self._house.closed
+        return CyclesAnswer(
+            open=1 if closed is None else closed.cycle + 1,
+            cycles=[self._cycle(one, counts) for one in found],
+            cursor=str(found[-1].cycle) if len(found) == most else None,
+        )
+
+    def _cycle(
+        self, closed: ClosedCycle, counts: dict[tuple[int, StatementState], int]
+    ) -> CycleAnswer:
+        agreed, disputed, waiting = (
+            counts.get((closed.cycle, state), 0)
+            for state in (
+                StatementState.AGREED,
+                StatementState.DISPUTED,
+                StatementState.WAITING,
+            )
+        )
+        return CycleAnswer(
+            cycle=closed.cycle,
+            log=closed.name.log,
+            number=closed.name.number,
+            former=closed.former,
+            at=write_instant(closed.at),
+            groups=closed.groups,
+            statements=closed.statements,
+            reserve=closed.reserve,
+            agreed=agreed,
+            disputed=disputed,
+            waiting=waiting,
+            waiting_ms=max(0, self._clock.now() - closed.at) if waiting else 0,
+        )
+
+    async def get_cycle(self, request: web.Request) -> web.Response:
+        """Give one cycle."""
+        return json_response(await self.cycle(_number(request)))
+
+    async def cycle(self, number: int) -> CycleAnswer:
+        """Give one cycle, as answers show it; raises ``Problem`` 404."""
+        async with self._database.readers.acquire() as connection:
+            closed = await cycle_store.read_cycle(connection, number)
+            counts = await cycle_store.count_answers(connection, [number])
+        return self._cycle(_found(closed), counts)
+
+    async def get_statements(self, request: web.Request) -> web.Response:
+        """Give a page of a cycle's statements."""
+        number, query = _number(request), read_query(request, StatementsQuery)
+        async with self._database.readers.acquire() as connection:
+            _found(await cycle_store.read_cycle(connection, number))
+            kept = await cycle_store.read_statements(
+                connection, number, query.after, query.page_size
+            )
+        full = len(kept) == query.page_size
+        return json_response(
+            StatementsAnswer(
+                cycle=number,
+                statements=[_statement(one) for one in kept],
+                after=kept[-1].group if full else None,
+            )
+        )
+
+    async def get_statements_csv(self, request: web.Request) -> web.Response:
+        """Give all statements of a cycle as CSV."""
+        number = _number(request)
+        async with self._database.readers.acquire() as connection:
+            _found(await cycle_store.read_cycle(connection, number))
+            kept = await cycle_store.read_all_statements(connection, number)
+        names = StatementAnswer.__struct_fields__[:-1]
+        rows = ([getattr(_statement(one), name) for name in names] for one in kept)
+        return web.Response(
+            body=write_header(names) + write_rows(rows),
+            headers={
+                "Content-Type": "text/csv; charset=utf-8; header=present",
+                "Content-Disposition": f'attachment; filename="cycle-{number}.csv"',
+                "Cache-Control": "no-store",
+            },
+        )
+
+    async def get_file(self, request: web.Request) -> web.Response:
+        """Give the file that ``interlets-verify`` reads."""
+        number = _number(request)
+        async with (
+            self._turns.take(),
+            self._database.readers.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            closed = _found(await cycle_store.read_cycle(connection, number))
+            body = await self._files.write(connection, closed)
+        return web.Response(
+            body=body, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
+        )
+
+    async def get_netting(self, request: web.Request) -> web.Response:
+        """Give what netting spares."""
+        number = _number(request)
+        async with self._turns.take(), self._database.readers.acquire() as connection:
+            closed = _found(await cycle_store.read_cycle(connection, number))
+            flows = await cycle_store.read_flows(connection, closed)
+        # Circles of many groups take a second or two.
+        savings = await asyncio.to_thread(compute_savings, flows)
+        return json_response(
+            NettingAnswer(
+                cycle=number,
+                flows=[
+                    FlowAnswer(payer, payee, milliseconds)
+                    for payer, row in flows.paid.items()
+                    for payee, milliseconds in row.items()
+                ],
+                savings=savings,
+                saved=savings.cleared,
+                payments_saved=savings.payments_saved,
+            )
+        )
+
+    async def get_legs(self, request: web.Request) -> web.Response:
+        """Give a cycle's legs."""
+        number = _number(request)
+        async with self._database.readers.acquire() as connection:
+            _found(await cycle_store.read_cycle(connection, number))
+            legs = await cycle_store.read_legs(connection, number)
+        return json_response(LegsAnswer([_leg(leg) for leg in legs]))
+
+    async def post_close(self, request: web.Request) -> web.Response:
+        """End the open cycle; one that has ended ends only once."""
+        number = _number(request)
+        _done(await self._clerk.take(CloseCycle(number)), ClosedCycle)
+        return json_response(await self.cycle(number))
+
+    async def post_settle(self, request: web.Request) -> web.Response:
+        """Make the newest cycle's legs."""
+        legs = _done(await self._clerk.take(Settle(_number(request))), list)
+        return json_response(LegsAnswer([_leg(leg) for leg in legs]))
+
+    async def post_cancel(self, request: web.Request) -> web.Response:
+        """Call off a leg."""
+        leg_id = _read(request.match_info["id"], _id_decoder)
+        return json_response(
+            _leg(_done(await self._clerk.take(CancelLeg(leg_id)), Leg))
+        )
+
+
+def _number(request: web.Request) -> int:
+    return int(_read(request.match_info["cycle"], _number_decoder))
+
+
+def _read(text: str, decoder: msgspec.json.Decoder[str]) -> str:
+    """Read a name in the path; what can be none of ours is not found."""
+    try:
+        return decoder.decode(msgspec.json.encode(text))
+    except msgspec.MsgspecError:
+        raise Problem(404, "not-found", "There is nothing by this name.") from None
+
+
+def _found(closed: ClosedCycle | None) -> ClosedCycle:
+    if closed is None:
+        raise Problem(404, "not-found", "No cycle of this number has ended.")
+    return closed
+
+
+def _done(outcome: object, expected: type[T]) -> T:
+    """Give what was done; raises ``Problem`` 409 with the reason when it was not."""
+    if isinstance(outcome, CycleRefused):
+        code = outcome.code
+        raise Problem(
+            404 if code is CycleRefusalCode.NO_SUCH_LEG else 409,
+            "not-done",
+            f"Refused: {code}.",
+            code=code,
+            extra={"cycle": outcome.cycle, "group": outcome.group},
+        )
+    assert isinstance(outcome, expected)
+    return outcome
+
+
+def _statement(kept: Statement) -> StatementAnswer:
+    stated, found = read_statement(kept), kept.difference
+    return StatementAnswer(
+        group=kept.group,
+        state=kept.state.value,
+        opening=stated.opening,
+        debits=stated.debits,
+        credits=stated.credits,
+        count=stated.count,
+        closing=stated.closing,
+        held_out=stated.held_out,
+        held_in=stated.held_in,
+        digest=stated.digest,
+        answered_at=_written(kept.answered_at),
+        difference=None
+        if found is None
+        else DifferenceAnswer(found.place, found.hubs, found.nodes),
+    )
+
+
+def _leg(leg: Leg) -> LegAnswer:
+    return LegAnswer(
+        id=leg.leg_id,
+        cycle=leg.cycle,
+        at=write_instant(leg.at),
+        debtor=leg.debtor,
+        creditor=leg.creditor,
+        milliseconds=leg.milliseconds,
+        state=leg.state.value,
+        paid_at=_written(leg.paid_at),
+        received_at=_written(leg.received_at),
+        ended_at=_written(leg.ended_at),
+        log=None if leg.name is None else leg.name.log,
+        number=None if leg.name is None else leg.name.number,
+        code=leg.code,
+    )
+
+
+def _written(at: Instant | None) -> str | None:
+    return None if at is None else write_instant(at)

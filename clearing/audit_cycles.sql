@@ -1,0 +1,94 @@
+-- settled_legs_are_booked --
+-- Postings that a settled leg has not made, or others than it should have.
+SELECT 'posting' AS place, leg_id || ', ' || account_id AS key,
+       coalesce(booked.amount, 0)::text AS found,
+       coalesce(expected.amount, 0)::text AS expected
+  FROM (SELECT leg_id, side.account_id, side.amount
+          FROM leg
+         CROSS JOIN LATERAL (VALUES (debtor, milliseconds), (creditor, -milliseconds))
+            AS side (account_id, amount)
+         WHERE state = 'settled') AS expected
+  FULL JOIN (SELECT entry.entry_id AS leg_id, posting.account_id,
+                    sum(posting.amount) AS amount
+               FROM entry JOIN posting USING (sequence)
+              WHERE entry.kind = 'settlement'
+              GROUP BY entry.entry_id, posting.account_id) AS booked
+       USING (leg_id, account_id)
+ WHERE booked.amount IS DISTINCT FROM expected.amount
+ ORDER BY leg_id, account_id;
+
+-- legs_were_decided --
+-- Legs that have ended otherwise than the decision that they name says.
+SELECT 'leg' AS place, leg_id::text AS key,
+       coalesce('a line with hash ' || encode(sha256(decision.line), 'hex'),
+                'no decision') AS found,
+       'a line with hash ' || encode(sha256(convert_to(lawful.line, 'UTF8')), 'hex')
+           AS expected
+  FROM leg
+  LEFT JOIN decision ON decision.log = leg.log AND decision.number = leg.number
+ CROSS JOIN LATERAL (SELECT
+       '{"type":"decision","log":"' || leg.log || '","number":' || leg.number
+       || ',"kind":"settlement","at":"'
+       || to_char(ended_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+       || '","id":"' || leg_id || '","cycle":' || cycle
+       || ',"debtor":"' || debtor || '","creditor":"' || creditor
+       || '","milliseconds":' || milliseconds
+       || ',"paid":' || coalesce('"' || paid || '"', 'null')
+       || ',"received":' || coalesce('"' || received || '"', 'null')
+       || ',"outcome":"' || state
+       || '","code":' || coalesce('"' || code || '"', 'null') || '}' AS line) AS lawful
+ WHERE state <> 'open'
+   AND decision.line IS DISTINCT FROM convert_to(lawful.line, 'UTF8')
+ ORDER BY leg_id;
+
+-- cycles_were_decided --
+-- Cycles that ended otherwise than the decision that they name says.
+SELECT 'cycle' AS place, cycle::text AS key,
+       coalesce('a line with hash ' || encode(sha256(decision.line), 'hex'),
+                'no decision') AS found,
+       'a line with hash ' || encode(sha256(convert_to(lawful.line, 'UTF8')), 'hex')
+           AS expected
+  FROM cycle
+  LEFT JOIN decision ON decision.log = cycle.log AND decision.number = cycle.number
+ CROSS JOIN LATERAL (SELECT
+       '{"type":"decision","log":"' || cycle.log || '","number":' || cycle.number
+       || ',"kind":"cycle","at":"' || to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+       || '","cycle":' || cycle || ',"former":'
+       || coalesce('{"log":"' || former_log || '","number":' || former_number || '}',
+                   'null')
+       || ',"groups":' || groups || ',"statements":"' || statements
+       || '","reserve":' || reserve || '}' AS line) AS lawful
+ WHERE decision.line IS DISTINCT FROM convert_to(lawful.line, 'UTF8')
+ ORDER BY cycle;
+
+-- read_cycles --
+-- All cycles that have ended.
+SELECT cycle, groups, statements, reserve FROM cycle ORDER BY cycle;
+
+-- read_recomputed --
+-- The statements of a cycle beside what the postings themselves come to: what was there
+-- before, and what was decided in it.
+SELECT statement.group_name, statement.line,
+       coalesce(sum(amount) FILTER (WHERE place <= first), 0)::bigint AS opening,
+       coalesce(-sum(amount) FILTER (WHERE place > first AND amount < 0), 0)::bigint
+           AS debits,
+       coalesce(sum(amount) FILTER (WHERE place > first AND amount > 0), 0)::bigint
+           AS credits,
+       count(amount) FILTER (WHERE place > first) AS count
+  FROM statement
+  JOIN cycle USING (cycle)
+ CROSS JOIN LATERAL (SELECT
+       coalesce((SELECT sequence FROM decision
+                  WHERE log = former_log AND number = former_number), 0) AS first,
+       coalesce((SELECT sequence FROM decision
+                  WHERE log = cycle.log AND number = cycle.number), 0) AS last) AS span
+  LEFT JOIN (SELECT posting.account_id, posting.amount, decision.sequence AS place
+               FROM posting JOIN entry USING (sequence)
+               LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
+               LEFT JOIN leg ON leg.leg_id = entry.entry_id
+               JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
+                            AND decision.number = coalesce(transfer.number, leg.number))
+         AS moved ON moved.account_id = statement.group_name AND moved.place <= last
+ WHERE statement.cycle = $1
+ GROUP BY statement.group_name, statement.line
+ ORDER BY statement.group_name;

@@ -1,0 +1,115 @@
+"""What proves how a cycle was closed, put together from the hub's rows.
+
+The hub gives the file and nobody has to believe it: whoever receives it verifies it
+with ``protocol.cycle_file``. It says how much each group traded, and nothing of whom
+with, for whom or for what.
+"""
+
+import asyncio
+
+from clearing import cycle_store, desk_store, log_store
+from clearing.evidence import Evidence, read_leaf_proof
+from clearing.log_store import Identity
+from clearing.rules import ClosedCycle, Statement
+from protocol.address import FederationId
+from protocol.checkpoint import read_checkpoint_of
+from protocol.cycle_file import (
+    CycleFile,
+    CycleLine,
+    complete_cycle_file,
+    write_cycle_file,
+)
+from protocol.directory import read_hub_statement
+from protocol.envelope import prove
+from protocol.errors import LedgerBrokenError, PeerError
+from protocol.messages import ItemProof
+from protocol.peer.database import AnyConnection
+
+#: Of ``read_note``: the newest.
+_NEWEST = 0
+
+
+class CycleFiles:
+    """Puts cycle files together.
+
+    Args:
+        identity: who this hub is.
+        evidence: knows directories of the past, and covers.
+    """
+
+    def __init__(self, identity: Identity, evidence: Evidence) -> None:
+        self._identity = identity
+        self._federation = FederationId(identity.federation)
+        self._statement = read_hub_statement(identity.statement, self._federation)
+        self._evidence = evidence
+
+    async def write(self, connection: AnyConnection, closed: ClosedCycle) -> bytes:
+        """Write the file of a cycle that has ended.
+
+        Args:
+            connection: of one view of the database.
+            closed: which.
+
+        Raises:
+            LedgerBrokenError: what is stored does not prove it.
+        """
+        note = await log_store.read_note(connection, closed.name.log, _NEWEST)
+        if note is None:
+            raise LedgerBrokenError(f"checkpoint: none of log {closed.name.log}")
+        stated = read_checkpoint_of(note, self._federation, self._statement)
+        folded = await self._evidence.directory_at(connection, stated.version)
+        kept = {
+            one.group: one
+            for one in await cycle_store.read_all_statements(connection, closed.cycle)
+        }
+        covers = await self._evidence.covers_of(connection, stated.short)
+        lines = [
+            CycleLine(
+                entry=record.line.decode(),
+                statement=_line_of(kept.get(group)),
+                answer=await _answer_of(connection, kept.get(group)),
+                cover=covers.get(group),
+            )
+            for group, record in sorted(folded.directory.items())
+        ]
+        file = CycleFile(
+            told=[],
+            federation=self._federation,
+            statement=self._identity.statement,
+            checkpoint=note,
+            decision=await read_leaf_proof(connection, stated, closed.name.number),
+            groups=lines,
+            targets=[],
+            legs=[],
+            bound=0,
+        )
+        try:
+            # Each group's signature is verified once more: others have their turn.
+            return await asyncio.to_thread(_complete, file)
+        except PeerError as error:
+            told = f"cycle {closed.cycle} cannot be proved: {error}"
+            raise LedgerBrokenError(told) from None
+
+
+def _complete(file: CycleFile) -> bytes:
+    return write_cycle_file(complete_cycle_file(file))
+
+
+def _line_of(kept: Statement | None) -> str | None:
+    return None if kept is None else kept.line.decode()
+
+
+async def _answer_of(
+    connection: AnyConnection, kept: Statement | None
+) -> ItemProof | None:
+    """Prove what a group said to its statement, from the envelope that it sealed."""
+    if kept is None or kept.answer is None:
+        return None
+    envelope = await desk_store.read_envelope(connection, kept.group, "in", kept.answer)
+    if envelope is None:
+        raise LedgerBrokenError(f"cycle {kept.cycle}: the answer of {kept.group}")
+    lines = await desk_store.read_lines(
+        connection, kept.group, "in", envelope.first, envelope.count
+    )
+    place = kept.answer - envelope.first
+    return prove(envelope.line_1.encode("ascii"), lines, [place])[0]

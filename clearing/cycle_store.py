@@ -1,0 +1,345 @@
+"""Cycles as the hub keeps them: tallies of the open one, statements of the others."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from clearing.rules import (
+    ClosedCycle,
+    KeepCycle,
+    KeepLeg,
+    KeepStatement,
+    Leg,
+    LegState,
+    Running,
+    Statement,
+    StatementState,
+)
+from protocol.cycle import Difference, Tally
+from protocol.effects import Effect
+from protocol.instant import Instant, from_datetime, read_instant, to_datetime
+from protocol.messages import (
+    CycleMove,
+    CycleStatement,
+    DecisionName,
+    LogDecision,
+    read_item,
+)
+from protocol.netting import Flows
+from protocol.peer.database import AnyConnection, queries
+
+_SQL = queries(__file__)
+#: Entries that are read at once where tallies are caught up.
+_RUN = 5000
+_decoder = msgspec.json.Decoder(Difference)
+
+
+async def read_running(
+    connection: AnyConnection, newest: int
+) -> tuple[dict[str, Running], int]:
+    """Give how each account's position goes in the open cycle.
+
+    Args:
+        connection: any.
+        newest: sequence of the newest entry.
+
+    Returns:
+        Also how many moves the stored tallies did not know of.
+    """
+    running = {
+        row["group_name"]: Running(
+            row["opening"],
+            Tally(row["debits"], row["credits"], row["count"], row["digest"]),
+        )
+        for row in await connection.fetch(_SQL["read_tallies"])
+    }
+    known: int = await connection.fetchval(_SQL["read_tallied"]) or 0
+    caught_up = 0
+    for first in range(known, newest, _RUN):
+        last = min(first + _RUN, newest)
+        for row in await connection.fetch(_SQL["read_moves_after"], first, last):
+            before = running.get(row["account_id"], Running())
+            tally = before.tally.after(_move(row))
+            running[row["account_id"]] = Running(before.opening, tally)
+            caught_up += 1
+    return running, caught_up
+
+
+def _move(row: asyncpg.Record) -> CycleMove:
+    return CycleMove(row["log"], row["number"], str(row["entry_id"]), row["amount"])
+
+
+async def write_running(
+    connection: AnyConnection, running: Mapping[str, Running], newest: int
+) -> None:
+    """Keep tallies as they stand after the newest entry; all that have changed."""
+    tallies = [one.tally for one in running.values()]
+    await connection.execute(
+        _SQL["write_tallies"],
+        list(running),
+        [one.opening for one in running.values()],
+        [tally.debits for tally in tallies],
+        [tally.credits for tally in tallies],
+        [tally.count for tally in tallies],
+        [tally.digest for tally in tallies],
+    )
+    await connection.execute(_SQL["write_tallied"], newest)
+
+
+async def read_newest(connection: AnyConnection) -> ClosedCycle | None:
+    """Give the newest cycle that has ended, if any has."""
+    row = await connection.fetchrow(_SQL["read_newest_cycle"])
+    return None if row is None else _cycle(row)
+
+
+async def read_beginning(connection: AnyConnection) -> Instant | None:
+    """Say when this hub made its first decision."""
+    line = await connection.fetchval(_SQL["read_beginning"])
+    item = None if line is None else read_item(line)
+    return read_instant(item.at) if isinstance(item, LogDecision) else None
+
+
+async def read_cycle(connection: AnyConnection, cycle: int) -> ClosedCycle | None:
+    """Give one cycle that has ended; ``None``: it has not, or never began."""
+    row = await connection.fetchrow(_SQL["read_cycle"], cycle)
+    return None if row is None else _cycle(row)
+
+
+async def read_cycles(
+    connection: AnyConnection, before: int, most: int
+) -> list[ClosedCycle]:
+    """Give cycles that have ended, newest first."""
+    return [
+        _cycle(row) for row in await connection.fetch(_SQL["read_cycles"], before, most)
+    ]
+
+
+def _cycle(row: asyncpg.Record) -> ClosedCycle:
+    former = row["former_log"]
+    return ClosedCycle(
+        cycle=row["cycle"],
+        name=DecisionName(row["log"], row["number"]),
+        former=None if former is None else DecisionName(former, row["former_number"]),
+        at=from_datetime(row["at"]),
+        groups=row["groups"],
+        statements=row["statements"],
+        reserve=row["reserve"],
+    )
+
+
+async def count_answers(
+    connection: AnyConnection, cycles: Sequence[int]
+) -> dict[tuple[int, StatementState], int]:
+    """Count, by cycle, what groups have said."""
+    rows = await connection.fetch(_SQL["count_answers"], list(cycles))
+    return {(row["cycle"], StatementState(row["state"])): row["count"] for row in rows}
+
+
+async def read_named(
+    connection: AnyConnection, named: Collection[tuple[int, str]]
+) -> dict[tuple[int, str], Statement]:
+    """Give statements by cycle and group."""
+    rows = await connection.fetch(
+        _SQL["read_named"],
+        [cycle for cycle, _ in named],
+        [group for _, group in named],
+    )
+    return {(row["cycle"], row["group_name"]): _statement(row) for row in rows}
+
+
+async def read_statements(
+    connection: AnyConnection, cycle: int, after: str, most: int
+) -> list[Statement]:
+    """Give a cycle's statements by group, those behind one name."""
+    rows = await connection.fetch(_SQL["read_statements"], cycle, after, most)
+    return [_statement(row) for row in rows]
+
+
+async def read_all_statements(connection: AnyConnection, cycle: int) -> list[Statement]:
+    """Give all statements of a cycle, by group."""
+    rows = await connection.fetch(_SQL["read_all_statements"], cycle)
+    return [_statement(row) for row in rows]
+
+
+async def read_open_legs(connection: AnyConnection) -> list[Leg]:
+    """Give legs that have not ended."""
+    return [_leg(row) for row in await connection.fetch(_SQL["read_open_legs"])]
+
+
+async def read_legs(connection: AnyConnection, cycle: int) -> list[Leg]:
+    """Give a cycle's legs, in the order in which they were made."""
+    return [_leg(row) for row in await connection.fetch(_SQL["read_legs"], cycle)]
+
+
+async def read_leg(connection: AnyConnection, leg_id: str) -> Leg | None:
+    """Give one leg."""
+    row = await connection.fetchrow(_SQL["read_leg"], leg_id)
+    return None if row is None else _leg(row)
+
+
+def _leg(row: asyncpg.Record) -> Leg:
+    log = row["log"]
+    return Leg(
+        leg_id=str(row["leg_id"]),
+        cycle=row["cycle"],
+        place=row["place"],
+        at=from_datetime(row["at"]),
+        debtor=row["debtor"],
+        creditor=row["creditor"],
+        milliseconds=row["milliseconds"],
+        paid=row["paid"],
+        paid_at=_instant(row["paid_at"]),
+        received=row["received"],
+        received_at=_instant(row["received_at"]),
+        state=LegState(row["state"]),
+        name=None if log is None else DecisionName(log, row["number"]),
+        ended_at=_instant(row["ended_at"]),
+        code=row["code"],
+    )
+
+
+def _instant(at: datetime | None) -> Instant | None:
+    return None if at is None else from_datetime(at)
+
+
+async def read_unanswered(connection: AnyConnection, most: int) -> list[Statement]:
+    """Give statements about which a group waits for a list."""
+    rows = await connection.fetch(_SQL["read_unanswered"], most)
+    return [_statement(row) for row in rows]
+
+
+def _statement(row: asyncpg.Record) -> Statement:
+    difference = row["difference"]
+    return Statement(
+        cycle=row["cycle"],
+        group=row["group_name"],
+        line=row["line"],
+        state=StatementState(row["state"]),
+        answered_at=_instant(row["answered_at"]),
+        answer=row["answer"],
+        dispute=row["dispute"],
+        unanswered=row["unanswered"],
+        difference=None if difference is None else _decoder.decode(difference),
+    )
+
+
+async def read_moves(
+    connection: AnyConnection, stated: CycleStatement
+) -> list[CycleMove]:
+    """Give the moves of a statement, from the postings themselves."""
+    former = stated.former or DecisionName("", 0)
+    rows = await connection.fetch(
+        _SQL["read_moves"],
+        stated.group,
+        former.log,
+        former.number,
+        stated.to.log,
+        stated.to.number,
+    )
+    return [_move(row) for row in rows]
+
+
+async def read_flows(connection: AnyConnection, closed: ClosedCycle) -> Flows:
+    """Give the gross flows of a cycle: who paid whom how much, before any netting."""
+    former = closed.former or DecisionName("", 0)
+    span = (former.log, former.number, closed.name.log, closed.name.number)
+    paid: dict[str, dict[str, int]] = {}
+    transfers = 0
+    for row in await connection.fetch(_SQL["read_flows"], *span):
+        milliseconds = int(row["milliseconds"])
+        paid.setdefault(row["payer_group"], {})[row["payee_group"]] = milliseconds
+        transfers += row["transfers"]
+    return Flows(paid, transfers)
+
+
+async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
+    """Write the cycles that a batch has ended, and what was said to statements."""
+    statements: dict[tuple[int, str], Statement] = {}
+    legs: dict[str, Leg] = {}
+    for effect in effects:
+        match effect:
+            case KeepCycle(closed):
+                await _write_cycle(connection, closed)
+            case KeepStatement(kept):
+                statements[kept.cycle, kept.group] = kept
+            case KeepLeg(leg):
+                legs[leg.leg_id] = leg
+            case _:
+                pass
+    if statements:
+        await _write_statements(connection, list(statements.values()))
+    if legs:
+        await _write_legs(connection, list(legs.values()))
+
+
+async def _write_cycle(connection: AnyConnection, closed: ClosedCycle) -> None:
+    former = closed.former
+    await connection.execute(
+        _SQL["insert_cycle"],
+        closed.cycle,
+        closed.name.log,
+        closed.name.number,
+        None if former is None else former.log,
+        None if former is None else former.number,
+        to_datetime(closed.at),
+        closed.groups,
+        closed.statements,
+        closed.reserve,
+    )
+
+
+async def _write_statements(
+    connection: AnyConnection, kept: Sequence[Statement]
+) -> None:
+    columns: list[list[Any]] = [
+        [one.cycle for one in kept],
+        [one.group for one in kept],
+        [one.line for one in kept],
+        [one.state.value for one in kept],
+        [_time(one.answered_at) for one in kept],
+        [one.answer for one in kept],
+        [one.dispute for one in kept],
+        [one.unanswered for one in kept],
+        [
+            None
+            if one.difference is None
+            else msgspec.json.encode(one.difference).decode()
+            for one in kept
+        ],
+    ]
+    await connection.execute(_SQL["write_statements"], *columns)
+
+
+async def _write_legs(connection: AnyConnection, legs: Sequence[Leg]) -> None:
+    columns: list[list[Any]] = [
+        [leg.leg_id for leg in legs],
+        [leg.cycle for leg in legs],
+        [leg.place for leg in legs],
+        [to_datetime(leg.at) for leg in legs],
+        [leg.debtor for leg in legs],
+        [leg.creditor for leg in legs],
+        [leg.milliseconds for leg in legs],
+        [leg.paid for leg in legs],
+        [_time(leg.paid_at) for leg in legs],
+        [leg.received for leg in legs],
+        [_time(leg.received_at) for leg in legs],
+        [leg.state.value for leg in legs],
+        [leg.name and leg.name.log for leg in legs],
+        [leg.name and leg.name.number for leg in legs],
+        [_time(leg.ended_at) for leg in legs],
+        [leg.code for leg in legs],
+    ]
+    await connection.execute(_SQL["write_legs"], *columns)
+
+
+def _text(difference: Difference | None) -> str | None:
+    if difference is None:
+        return None
+    return msgspec.json.encode(difference).decode()
+
+
+def _time(at: Instant | None) -> Any:
+    return None if at is None else to_datetime(at)

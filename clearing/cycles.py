@@ -1,0 +1,92 @@
+"""Cycles in the hub's batch: what they touch, what is read, which rule decides."""
+
+from collections.abc import Iterable, Iterator
+
+from clearing import cycle_store, rules
+from clearing.rules import (
+    CancelLeg,
+    CloseCycle,
+    DueLegs,
+    HubView,
+    Leg,
+    Settle,
+    TellMoves,
+)
+from protocol.effects import (
+    ArrivedItem,
+    Effects,
+    Touched,
+    View,
+    refuse_item,
+    transfers_of,
+)
+from protocol.errors import ItemRefusalCode, LedgerBrokenError
+from protocol.instant import Instant
+from protocol.messages import CycleWord, SettlementPaid, SettlementReceived
+from protocol.peer.database import Connection
+
+
+def touches(view: View, wanted: object) -> Touched:
+    """Say or note what must be read before it can be decided; transfers, else."""
+    assert isinstance(view, HubView)
+    match wanted:
+        case ArrivedItem(item=CycleWord() as item):
+            view.open_cycle.wanted.add((item.cycle, wanted.peer))
+        case ArrivedItem(item=SettlementPaid() | SettlementReceived() as item):
+            leg = view.open_cycle.legs.get(item.id)
+            return Touched(accounts=_parties([] if leg is None else [leg]))
+        case ArrivedItem():
+            return Touched(transfers=transfers_of(wanted.item))
+        case TellMoves():
+            view.open_cycle.wanted.add((wanted.cycle, wanted.group))
+        case CloseCycle():
+            return Touched(accounts={rules.RESERVE, *view.directory})
+        case Settle():
+            view.open_cycle.wanted_legs.add(wanted.cycle)
+        case DueLegs():
+            return Touched(accounts=_parties(view.open_cycle.open_legs))
+        case _:
+            pass
+    return Touched()
+
+
+def _parties(legs: Iterable[Leg]) -> set[str]:
+    return {group for leg in legs for group in (leg.debtor, leg.creditor)}
+
+
+async def read(connection: Connection, view: HubView) -> None:
+    """Read what was noted."""
+    opened = view.open_cycle
+    if opened.wanted:
+        opened.statements = await cycle_store.read_named(connection, opened.wanted)
+    for cycle in opened.wanted_legs:
+        for leg in await cycle_store.read_legs(connection, cycle):
+            opened.legs.setdefault(leg.leg_id, leg)
+        for kept in await cycle_store.read_all_statements(connection, cycle):
+            opened.statements[kept.cycle, kept.group] = kept
+
+
+def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
+    """Lead an order to its rule."""
+    match wanted:
+        case CloseCycle():
+            yield from rules.decide_close(view, wanted, now)
+        case TellMoves():
+            yield rules.decide_moves(view, wanted)
+        case Settle():
+            yield rules.decide_settle(view, wanted, now)
+        case CancelLeg():
+            yield rules.decide_cancel(view, wanted, now)
+        case DueLegs():
+            yield from rules.decide_due_legs(view, now)
+        case _:
+            raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+
+
+def decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Lead an item to its rule; a node may send nothing else."""
+    if isinstance(arrived.item, CycleWord):
+        return rules.decide_cycle_word(view, arrived, now)
+    if isinstance(arrived.item, SettlementPaid | SettlementReceived):
+        return rules.decide_leg_word(view, arrived, now)
+    return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))

@@ -1,0 +1,230 @@
+"""What the hub keeps of cycles, and the effects that keep it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from protocol.cycle import Difference, Tally
+from protocol.effects import HouseEffect, PostEntry
+from protocol.instant import Instant, write_instant
+from protocol.messages import CycleMove, DecisionName, SettlementLeg
+
+VoidCode = Literal["cancelled", "cycle-closed", "party-left"]
+
+
+class Running(msgspec.Struct, frozen=True):
+    """How a group's position goes in the cycle that is open."""
+
+    opening: int = 0
+    tally: Tally = Tally()
+
+
+class ClosedCycle(msgspec.Struct, frozen=True, kw_only=True):
+    """A cycle that has ended.
+
+    Attributes:
+        cycle: 1, 2, 3, ...
+        name: the decision that ended it.
+        former: the one that ended the cycle before.
+        at: when, by the hub's clock.
+        groups: how many statements it has.
+        statements: the tree hash of their lines.
+        reserve: the reserve's position at its end.
+    """
+
+    cycle: int
+    name: DecisionName
+    former: DecisionName | None
+    at: Instant
+    groups: int
+    statements: str
+    reserve: int
+
+
+class StatementState(StrEnum):
+    """What a group has said to its statement."""
+
+    WAITING = "waiting"
+    AGREED = "agreed"
+    DISPUTED = "disputed"
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's statement, and what came of it.
+
+    Attributes:
+        cycle: whose.
+        group: for whom.
+        line: of the ``cycle.statement``; its hash names it.
+        state: what the group last said.
+        answered_at: when the hub took that.
+        answer: number of the item that says so, in the group's stream.
+        dispute: the line of its newest dispute, if it ever disputed.
+        unanswered: a list of the node's that waits for an answer; empty: the first
+            list is to be sent; ``None``: nothing waits.
+        difference: the first move that differs, once it was found.
+    """
+
+    cycle: int
+    group: str
+    line: bytes
+    state: StatementState = StatementState.WAITING
+    answered_at: Instant | None = None
+    answer: int | None = None
+    dispute: bytes | None = None
+    unanswered: bytes | None = None
+    difference: Difference | None = None
+
+
+class LegState(StrEnum):
+    """What became of a leg."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+    VOID = "void"
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True):
+    """What one group is to make good to another.
+
+    Attributes:
+        leg_id: a UUID (``protocol.cycle.leg_id``).
+        cycle: whose positions it settles.
+        place: how many legs of that cycle were made before it.
+        at: when it was made.
+        debtor: the group that pays, outside of these ledgers.
+        creditor: the group that receives.
+        milliseconds: how much.
+        paid: hash of the debtor's word, once it is here.
+        paid_at: when the hub took it.
+        received: hash of the creditor's word, once it is here.
+        received_at: when the hub took it.
+        state: only an open one can still be signed, and moves nothing.
+        name: the decision that ended it.
+        ended_at: when that was.
+        code: why it is void.
+    """
+
+    leg_id: str
+    cycle: int
+    place: int
+    at: Instant
+    debtor: str
+    creditor: str
+    milliseconds: int
+    paid: str | None = None
+    paid_at: Instant | None = None
+    received: str | None = None
+    received_at: Instant | None = None
+    state: LegState = LegState.OPEN
+    name: DecisionName | None = None
+    ended_at: Instant | None = None
+    code: VoidCode | None = None
+
+    @property
+    def is_signed(self) -> bool:
+        """Say whether both have signed."""
+        return self.paid is not None and self.received is not None
+
+    @property
+    def item(self) -> SettlementLeg:
+        """What both groups are told."""
+        return SettlementLeg(
+            id=self.leg_id,
+            cycle=self.cycle,
+            at=write_instant(self.at),
+            debtor=self.debtor,
+            creditor=self.creditor,
+            milliseconds=self.milliseconds,
+        )
+
+
+class KeepLeg(HouseEffect, frozen=True):
+    """Keep a leg as it now stands."""
+
+    leg: Leg
+
+
+class KeepCycle(HouseEffect, frozen=True):
+    """Keep that a cycle has ended; what is decided now belongs to the next."""
+
+    closed: ClosedCycle
+
+
+class KeepStatement(HouseEffect, frozen=True):
+    """Keep a statement as it now stands."""
+
+    statement: Statement
+
+
+class OpenCycle:
+    """The cycle that is open, as a batch sees it; copies share what did not change.
+
+    Attributes:
+        former: the newest that has ended.
+        changed: groups whose tally this batch has changed.
+        moves: how many moves this batch has made.
+        wanted: cycle and group of statements that the batch is about.
+        statements: those of them that there are.
+        has_closed: this batch has ended a cycle.
+        legs: all that are open; and those of the cycle that is to be settled.
+        wanted_legs: cycles whose legs and statements the batch is about.
+    """
+
+    def __init__(
+        self,
+        former: ClosedCycle | None,
+        running: Mapping[str, Running],
+        legs: Mapping[str, Leg],
+    ) -> None:
+        self.former = former
+        self._running = running
+        self.changed: dict[str, Running] = {}
+        self.moves = 0
+        self.wanted: set[tuple[int, str]] = set()
+        self.statements: dict[tuple[int, str], Statement] = {}
+        self.has_closed = False
+        self.legs = dict(legs)
+        self.wanted_legs: set[int] = set()
+
+    @property
+    def open_legs(self) -> list[Leg]:
+        """All open legs, in the order in which they were made."""
+        found = [leg for leg in self.legs.values() if leg.state is LegState.OPEN]
+        return sorted(found, key=lambda leg: (leg.cycle, leg.place))
+
+    @property
+    def number(self) -> int:
+        """The number of the cycle that is open."""
+        return 1 if self.former is None else self.former.cycle + 1
+
+    def running(self, group: str) -> Running:
+        """Say how a group's position goes."""
+        found = self.changed.get(group)
+        return found or self._running.get(group) or Running()
+
+    def post(self, effect: PostEntry, name: DecisionName) -> None:
+        """Tally what a decision has moved."""
+        entry = effect.entry
+        for posting in entry.postings:
+            before = self.running(posting.account_id)
+            move = CycleMove(name.log, name.number, entry.entry_id, posting.amount)
+            after = Running(before.opening, before.tally.after(move))
+            self.changed[posting.account_id] = after
+            self.moves += 1
+
+    def apply(self, effect: KeepCycle | KeepStatement | KeepLeg) -> None:
+        """Let the next decision see that a cycle ended, or what was said of one."""
+        if isinstance(effect, KeepLeg):
+            self.legs[effect.leg.leg_id] = effect.leg
+            return
+        if isinstance(effect, KeepStatement):
+            kept = effect.statement
+            self.statements[kept.cycle, kept.group] = kept
+            return
+        for group in {*self._running, *self.changed}:
+            before = self.running(group)
+            self.changed[group] = Running(before.opening + before.tally.net)
+        self.former, self.has_closed = effect.closed, True

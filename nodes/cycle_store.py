@@ -1,0 +1,219 @@
+"""Cycles as a node keeps them, and what its own ledger yields for one."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from nodes.rules import (
+    CycleState,
+    KeepLog,
+    KeepOwnCycle,
+    KeepOwnLeg,
+    LegState,
+    OwnCycle,
+    OwnLeg,
+)
+from protocol.cycle import Difference, Figures, tally_of
+from protocol.effects import Effect, PostEntry
+from protocol.errors import LedgerBrokenError
+from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.messages import CycleMove, DecisionName
+from protocol.peer.database import AnyConnection, queries
+
+_SQL = queries(__file__)
+_decoder = msgspec.json.Decoder(Difference)
+
+
+class OwnMoves(msgspec.Struct, frozen=True):
+    """What our own ledger has of a cycle, signed as the position.
+
+    Attributes:
+        opening: what all that was decided before adds up to.
+        moves: in the order of their decisions.
+    """
+
+    opening: int
+    moves: Sequence[CycleMove]
+
+    @property
+    def figures(self) -> Figures:
+        """What we agree with, if the hub states the same."""
+        return Figures.of(self.opening, tally_of(self.moves))
+
+
+async def read_cycles_named(
+    connection: AnyConnection, cycles: Collection[int]
+) -> dict[int, OwnCycle]:
+    """Give cycles by number."""
+    rows = await connection.fetch(_SQL["read_cycles_named"], list(cycles))
+    return {row["cycle"]: _cycle(row) for row in rows}
+
+
+async def read_cycles(
+    connection: AnyConnection, before: int, most: int
+) -> list[OwnCycle]:
+    """Give cycles that have ended, newest first."""
+    rows = await connection.fetch(_SQL["read_cycles"], before, most)
+    return [_cycle(row) for row in rows]
+
+
+async def read_waiting(connection: AnyConnection, most: int) -> list[OwnCycle]:
+    """Give cycles about which the hub waits for a word of ours."""
+    return [_cycle(row) for row in await connection.fetch(_SQL["read_waiting"], most)]
+
+
+def _cycle(row: asyncpg.Record) -> OwnCycle:
+    former, at, difference = row["former_log"], row["answered_at"], row["difference"]
+    return OwnCycle(
+        cycle=row["cycle"],
+        name=DecisionName(row["log"], row["number"]),
+        former=None if former is None else DecisionName(former, row["former_number"]),
+        at=from_datetime(row["at"]),
+        line=row["line"],
+        state=CycleState(row["state"]),
+        answered_at=None if at is None else from_datetime(at),
+        dispute=row["dispute"],
+        unanswered=row["unanswered"],
+        difference=None if difference is None else _decoder.decode(difference),
+    )
+
+
+async def read_legs_named(
+    connection: AnyConnection, ids: Collection[str]
+) -> dict[str, OwnLeg]:
+    """Give legs by id."""
+    rows = await connection.fetch(_SQL["read_legs_named"], list(ids))
+    return {str(row["leg_id"]): _leg(row) for row in rows}
+
+
+async def read_legs(connection: AnyConnection, before: int, most: int) -> list[OwnLeg]:
+    """Give legs, newest first, those told of before an item of the hub's."""
+    rows = await connection.fetch(_SQL["read_legs"], before, most)
+    return [_leg(row) for row in rows]
+
+
+def _leg(row: asyncpg.Record) -> OwnLeg:
+    log = row["log"]
+    return OwnLeg(
+        leg_id=str(row["leg_id"]),
+        cycle=row["cycle"],
+        item=row["item"],
+        line=row["line"],
+        at=from_datetime(row["at"]),
+        debtor=row["debtor"],
+        creditor=row["creditor"],
+        milliseconds=row["milliseconds"],
+        state=LegState(row["state"]),
+        signed_at=_instant(row["signed_at"]),
+        author=row["author"],
+        reason=row["reason"],
+        name=None if log is None else DecisionName(log, row["number"]),
+        ended_at=_instant(row["ended_at"]),
+        code=row["code"],
+    )
+
+
+def _instant(at: datetime | None) -> Instant | None:
+    return None if at is None else from_datetime(at)
+
+
+async def read_settled(connection: AnyConnection, group: str) -> int:
+    """Give what settled legs come to, signed as the position of our ``group``."""
+    found: int = await connection.fetchval(_SQL["read_settled"], group)
+    return found
+
+
+async def read_own_moves(connection: AnyConnection, own: OwnCycle) -> OwnMoves:
+    """Read a cycle's moves from our own postings.
+
+    What was decided in it counts, whenever it was booked; so what people have mended
+    since counts too.
+
+    Raises:
+        LedgerBrokenError: there is no such cycle here.
+    """
+    span = await connection.fetchrow(_SQL["read_span"], own.cycle)
+    if span is None:
+        raise LedgerBrokenError(f"cycle {own.cycle}: it is not here")
+    # Where it began before we were here, all that we have was decided in it.
+    former = own.former if span["has_former"] else None
+    balance = await connection.fetchval(_SQL["read_balance"], span["first"])
+    rows = await connection.fetch(
+        _SQL["read_moves"],
+        span["first"],
+        span["last"],
+        "" if former is None else former.log,
+        -1 if former is None else former.number,
+        own.name.log,
+        own.name.number,
+    )
+    late = sum(row["amount"] for row in rows if row["is_former"])
+    moves = [
+        CycleMove(row["log"], row["number"], str(row["entry_id"]), row["amount"])
+        for row in rows
+        if not row["is_former"]
+    ]
+    return OwnMoves(late - (balance or 0), moves)
+
+
+async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
+    """Write cycles and logs, in the order in which they were kept."""
+    behind = sum(isinstance(effect, PostEntry) for effect in effects)
+    for effect in effects:
+        match effect:
+            case PostEntry():
+                behind -= 1
+            case KeepLog(log):
+                await connection.execute(_SQL["insert_log"], log)
+            case KeepOwnCycle(own):
+                await _write_cycle(connection, own, behind)
+            case KeepOwnLeg(leg):
+                await _write_leg(connection, leg)
+            case _:
+                pass
+
+
+async def _write_cycle(connection: AnyConnection, own: OwnCycle, behind: int) -> None:
+    former, at, difference = own.former, own.answered_at, own.difference
+    told = None if difference is None else msgspec.json.encode(difference).decode()
+    await connection.execute(
+        _SQL["write_cycle"],
+        own.cycle,
+        own.name.log,
+        own.name.number,
+        None if former is None else former.log,
+        None if former is None else former.number,
+        to_datetime(own.at),
+        own.line,
+        own.state.value,
+        None if at is None else to_datetime(at),
+        own.dispute,
+        own.unanswered,
+        told,
+        behind,
+    )
+
+
+async def _write_leg(connection: AnyConnection, leg: OwnLeg) -> None:
+    name = leg.name
+    await connection.execute(
+        _SQL["write_leg"],
+        leg.leg_id,
+        leg.cycle,
+        leg.item,
+        leg.line,
+        to_datetime(leg.at),
+        leg.debtor,
+        leg.creditor,
+        leg.milliseconds,
+        leg.state.value,
+        None if leg.signed_at is None else to_datetime(leg.signed_at),
+        leg.author,
+        leg.reason,
+        None if name is None else name.log,
+        None if name is None else name.number,
+        None if leg.ended_at is None else to_datetime(leg.ended_at),
+        leg.code,
+    )

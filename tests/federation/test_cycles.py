@@ -1,0 +1,165 @@
+"""A cycle on real servers: closed, agreed to, settled, and closed no second time."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.cycle_file import verify_cycle_file
+from protocol.messages import CycleAgree
+from tests.federation.servers import wait_for
+from tests.federation.world import Federation
+
+NO = 1
+
+
+@pytest.fixture(autouse=True)
+def compared(federation: Federation) -> None:
+    federation.wait_compared()
+
+
+def close(federation: Federation) -> dict[str, Any]:
+    """End the open cycle, and wait until every group that is there has agreed."""
+    closed = federation.hub.run("cycle", "close")
+
+    def shown() -> dict[str, Any]:
+        found: dict[str, Any] = federation.hub.run(
+            "cycle", "show", str(closed["cycle"])
+        )
+        return found
+
+    wait_for(lambda: shown()["agreed"] == shown()["groups"], "all to agree", 30)
+    return shown()
+
+
+def positions(federation: Federation) -> dict[str, int]:
+    return {name: found["position"] for name, found in federation.groups().items()}
+
+
+def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
+    federation: Federation, tmp_path: Path
+) -> None:
+    # A cycle of its own, without what other tests have settled.
+    close(federation)
+    for payer, payee in (
+        ("rik@oostende", "tom@mechelen"),
+        ("tom@mechelen", "rik@oostende"),
+        ("rik@oostende", "tom@mechelen"),
+    ):
+        federation.end_of(federation.pay(payer, payee, 2))
+    before = positions(federation)
+    told = close(federation)
+    assert {one["group"]: one["closing"] for one in told["groups_stated"]} == before
+    number = str(told["cycle"])
+    again = federation.hub.command("cycle", "close", number)
+    assert (again.returncode, "has ended already" in again.stderr) == (NO, True)
+    node = federation.server("oostende")
+    assert node.run("cycle", "show", number)["state"] == "agreed"
+    # Anyone can check it with nothing but the file.
+    path = tmp_path / "cycle.json"
+    federation.hub.run("cycle", "file", number, "--to", str(path))
+    proven = verify_cycle_file(path.read_bytes(), None)
+    assert proven.decision.cycle == told["cycle"]
+    closing = {name: proven.positions[name] for name in before}
+    assert closing == before
+    answers = {type(line.answer) for line in proven.lines.values()}
+    assert answers == {CycleAgree}
+
+    legs = federation.hub.run("cycle", "settle", number)["legs"]
+    refused = federation.hub.command("cycle", "settle", number)
+    assert (refused.returncode, "still wait" in refused.stderr) == (NO, True)
+    for leg in legs:
+        for party, word, other in (
+            ("debtor", "paid", "received"),
+            ("creditor", "received", "paid"),
+        ):
+            server, signed = federation.server(leg[party]), "by bank"
+
+            def listed(server: Any = server, leg: Any = leg) -> bool:
+                found = server.run("cycle", "legs")["legs"]
+                return leg["id"] in {one["id"] for one in found}
+
+            wait_for(listed, "the leg to arrive", 20)
+            wrong = server.command("cycle", other, leg["id"], "--reason", signed)
+            assert wrong.returncode == NO
+            server.run("cycle", word, leg["id"], "--reason", signed)
+            twice = server.command("cycle", word, leg["id"], "--reason", signed)
+            assert twice.returncode == NO
+
+    def is_settled() -> bool:
+        found = federation.hub.run("cycle", "show", number)["legs"]
+        return {leg["state"] for leg in found} == {"settled"}
+
+    wait_for(is_settled, "the hub to decide", 20)
+    assert set(positions(federation).values()) == {0}
+    federation.audit()
+    told = federation.server("oostende").run("position")
+    assert (told["position"], told["by_decisions"], told["agrees"]) == (0, 0, True)
+
+    status, text = federation.admin.ask("GET", f"/api/v1/cycles/{number}/statements")
+    assert status == 200
+    assert [one["group"] for one in text["statements"]] == sorted(before)
+    netting = federation.admin.get(f"/api/v1/cycles/{number}/netting")
+    assert netting["savings"]["gross"]["payments"] >= 3
+    net = dict.fromkeys(before, 0)
+    for flow in netting["flows"]:
+        net[flow["payer_group"]] -= flow["milliseconds"]
+        net[flow["payee_group"]] += flow["milliseconds"]
+    stated = {one["group"]: one for one in text["statements"]}
+    for group, gained in net.items():
+        assert stated[group]["closing"] - stated[group]["opening"] == gained
+    # The legs are moves of the next cycle, which all agree to as well.
+    told = close(federation)
+    assert {one["closing"] for one in told["groups_stated"]} == {0}
+    listed = federation.hub.run("cycle", "list")
+    assert listed["open"] == told["cycle"] + 1
+    assert [one["cycle"] for one in listed["cycles"]][:2] == [
+        told["cycle"],
+        int(number),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/cycles/0", 404),
+        ("GET", "/api/v1/cycles/01", 404),
+        ("GET", "/api/v1/cycles/9007199254740992", 404),
+        ("GET", "/api/v1/cycles/99999999999999999999", 404),
+        ("GET", "/api/v1/cycles/x/statements", 404),
+        ("GET", "/api/v1/cycles?page_size=0", 400),
+        ("POST", "/api/v1/cycles/999999/close", 409),
+        ("POST", "/api/v1/cycles/999999/settle", 409),
+        ("POST", "/api/v1/legs/none/cancel", 404),
+        ("POST", "/api/v1/legs/2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10/cancel", 404),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    federation: Federation, method: str, path: str, status: int
+) -> None:
+    assert federation.admin.ask(method, path)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/api/v1/group/cycles/999999", None, 404),
+        ("GET", "/api/v1/group/cycles/x", None, 404),
+        ("POST", "/api/v1/group/cycles/999999/check", {"reason": "so"}, 404),
+        ("POST", "/api/v1/group/cycles/1/check", {"reason": " "}, 400),
+        ("POST", "/api/v1/group/legs/x/paid", {"reason": "so"}, 404),
+        (
+            "POST",
+            "/api/v1/group/legs/2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10/paid",
+            {"reason": "so"},
+            404,
+        ),
+        ("POST", "/api/v1/group/legs/x/received", {"reason": "so", "more": 1}, 404),
+    ],
+)
+def test_what_cannot_be_is_refused_at_a_node(
+    federation: Federation, method: str, path: str, body: object, status: int
+) -> None:
+    treasurer = federation.nodes["oostende"].treasurer
+    assert treasurer is not None
+    assert treasurer.ask(method, path, body)[0] == status
