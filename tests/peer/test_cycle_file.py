@@ -293,6 +293,24 @@ def test_the_next_cycle_begins_where_one_ended(
     assert is_lie(*files[::-1], FEDERATION) == (lie is not None)
 
 
+@pytest.mark.parametrize(("position", "is_lie_of_hub"), [(0, False), (2, True)])
+def test_a_group_that_stood_somewhere_is_not_forgotten(
+    position: int, is_lie_of_hub: bool
+) -> None:
+    made = ClosedCycle(
+        moved={BRUSSEL: (position, 0, 0), MECHELEN: (1 - position, 0, 0)},
+        reserve=-HOUR,
+    )
+    following = made.next_cycle({MECHELEN: (1 - position, 0, position)}, reserve=-HOUR)
+    # The directory that it shows does not have Brussel any more.
+    following.directory = {MECHELEN: made.directory[MECHELEN]}
+    following.names = [MECHELEN]
+    files = [cycle_file(made), cycle_file(following)]
+    one, other = (verify_cycle_file(raw, FEDERATION) for raw in files)
+    assert (find_contradiction(one, other) is not None) == is_lie_of_hub
+    assert is_lie(*files, FEDERATION) == is_lie_of_hub
+
+
 def test_two_decisions_in_one_place_are_the_hubs_lie(raw: bytes) -> None:
     proven = verify_cycle_file(raw, FEDERATION)
     receipt = verify_receipt(write_receipt(ClosedCycle().receipt()), FEDERATION)
