@@ -174,6 +174,14 @@ async def read_legs(connection: AnyConnection, cycle: int) -> list[Leg]:
     return [_leg(row) for row in await connection.fetch(_SQL["read_legs"], cycle)]
 
 
+async def read_settled_since(
+    connection: AnyConnection, name: DecisionName
+) -> list[Leg]:
+    """Give legs of whatever cycle that were settled behind a decision."""
+    rows = await connection.fetch(_SQL["read_settled_since"], name.log, name.number)
+    return [_leg(row) for row in rows]
+
+
 async def read_leg(connection: AnyConnection, leg_id: str) -> Leg | None:
     """Give one leg."""
     row = await connection.fetchrow(_SQL["read_leg"], leg_id)
@@ -333,12 +341,6 @@ async def _write_legs(connection: AnyConnection, legs: Sequence[Leg]) -> None:
         [leg.code for leg in legs],
     ]
     await connection.execute(_SQL["write_legs"], *columns)
-
-
-def _text(difference: Difference | None) -> str | None:
-    if difference is None:
-        return None
-    return msgspec.json.encode(difference).decode()
 
 
 def _time(at: Instant | None) -> Any:

@@ -142,6 +142,16 @@ SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, 
        received_at, state, log, number, ended_at, code
   FROM leg WHERE cycle = $1 ORDER BY place;
 
+-- read_settled_since --
+-- Legs of whatever cycle that were settled behind a decision, in that order.
+SELECT leg_id, cycle, place, leg.at, debtor, creditor, milliseconds, paid, paid_at,
+       received, received_at, state, log, number, ended_at, code
+  FROM leg JOIN decision USING (log, number)
+ WHERE state = 'settled'
+   AND decision.sequence > (SELECT sequence FROM decision
+                             WHERE log = $1 AND number = $2)
+ ORDER BY decision.sequence;
+
 -- read_leg --
 -- One leg.
 SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, received,

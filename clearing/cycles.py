@@ -64,6 +64,10 @@ async def read(connection: Connection, view: HubView) -> None:
             opened.legs.setdefault(leg.leg_id, leg)
         for kept in await cycle_store.read_all_statements(connection, cycle):
             opened.statements[kept.cycle, kept.group] = kept
+    if opened.wanted_legs and opened.former is not None:
+        name = opened.former.name
+        for leg in await cycle_store.read_settled_since(connection, name):
+            opened.settled[leg.leg_id] = leg
 
 
 def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:

@@ -75,8 +75,9 @@ class CycleRefused(msgspec.Struct, frozen=True):
 def decide_settle(view: HubView, order: Settle, now: Instant) -> Effects:
     """Make the legs of the newest cycle; the outcome is a list of them.
 
-    Positions are those at its end and the legs that are settled: what was traded since
-    belongs to the next cycle.
+    Positions are those at its end and the legs that were settled since, of whatever
+    cycle: what was traded since belongs to the next cycle. Targets follow from its end
+    alone, so that a second plan of the cycle has those of the first.
     """
     refused = _why_not(view, order)
     if refused is not None:
@@ -85,13 +86,12 @@ def decide_settle(view: HubView, order: Settle, now: Instant) -> Effects:
     positions = _positions(view.open_cycle.statements, order.cycle)
     assert view.open_cycle.former is not None, "a cycle that ended is known"
     positions[RESERVE] = view.open_cycle.former.reserve
+    targets = netting.default_targets(positions)
     settled = [
         netting.Leg(leg.debtor, leg.creditor, leg.milliseconds)
-        for leg in ours
-        if leg.state is LegState.SETTLED
+        for leg in view.open_cycle.settled.values()
     ]
-    positions = netting.settle(positions, settled)
-    plan = netting.make_plan(positions, netting.default_targets(positions))
+    plan = netting.make_plan(netting.settle(positions, settled), targets)
     if not plan.legs:
         code = CycleRefusalCode.NOTHING_TO_SETTLE
         return Effects(None, (), CycleRefused(code, order.cycle))
@@ -123,7 +123,8 @@ def _why_not(view: HubView, order: Settle) -> CycleRefused | None:
         return CycleRefused(code.NO_SUCH_CYCLE, cycle)
     if cycle < former.cycle:
         return CycleRefused(code.CYCLE_NOT_NEWEST, cycle)
-    if any(leg.cycle == cycle for leg in view.open_cycle.open_legs):
+    # One of a former cycle, too: it may yet be settled, and is not in the positions.
+    if view.open_cycle.open_legs:
         return CycleRefused(code.LEGS_OPEN, cycle)
     for (number, group), kept in sorted(view.open_cycle.statements.items()):
         # Nobody can be asked to make good what she says is wrong.
