@@ -32,7 +32,7 @@ from protocol.effects import (
 from protocol.envelope import root_of
 from protocol.errors import CycleRefusalCode, ItemRefusalCode
 from protocol.instant import Instant, write_instant
-from protocol.link import Trouble
+from protocol.link import Link, Trouble
 from protocol.messages import (
     CycleAgree,
     CycleDecision,
@@ -93,13 +93,8 @@ def _why_not(view: HubView, order: CloseCycle) -> CycleRefused | None:
     code, number = CycleRefusalCode, view.open_cycle.number
     if order.cycle != number:
         return CycleRefused(code.CYCLE_NOT_OPEN, order.cycle)
-    behind = (Trouble.WE_ARE_BEHIND, Trouble.PEER_IS_BEHIND)
     for group, record in sorted(view.directory.items()):
-        link = view.links.get(group)
-        # One that is frozen holds nobody up: its server may be gone for good.
-        if record.state == "frozen" or link is None:
-            continue
-        if link.trouble in behind:
+        if _holds_up(record.state, view.links.get(group)):
             return CycleRefused(code.LINK_BEHIND, number, group)
     total = view.accounts[RESERVE].balance
     for group in sorted(view.directory):
@@ -110,6 +105,19 @@ def _why_not(view: HubView, order: CloseCycle) -> CycleRefused | None:
             return CycleRefused(code.LEDGER_DIFFERS, number, group)
         total += account.balance
     return CycleRefused(code.LEDGER_DIFFERS, number, RESERVE) if total else None
+
+
+def _holds_up(state: str, link: Link | None) -> bool:
+    """Say whether a group's node may know of decisions that this hub has forgotten.
+
+    One that is frozen holds nobody up: its server may be gone for good. Nor does one
+    that has left, unless it says that something is missing.
+    """
+    if state == "frozen" or link is None:
+        return False
+    if link.trouble is None:
+        return state != "left" and not link.has_compared
+    return link.trouble in (Trouble.WE_ARE_BEHIND, Trouble.PEER_IS_BEHIND)
 
 
 def _calls(refused: CycleRefused) -> list[Effect]:

@@ -187,6 +187,25 @@ def test_a_link_that_is_behind_stops_the_close(trouble: Trouble) -> None:
     assert isinstance(closed(view)[0].outcome, ClosedCycle)
 
 
+@pytest.mark.parametrize("group", [OOSTENDE, MECHELEN])
+def test_no_cycle_ends_before_every_group_has_compared(group: Group) -> None:
+    view = view_of()
+    view.links[group] = not_compared(group)
+    [effects] = closed(view)
+    refused = CycleRefused(CycleRefusalCode.LINK_BEHIND, 1, group)
+    assert (list(effects.wanted), effects.outcome) == ([], refused)
+    active = view.directory
+    for state in ("frozen", "left"):
+        view.directory = in_state(active, group, state)
+        cycle = view.open_cycle.number
+        assert isinstance(closed(view, cycle)[-1].outcome, ClosedCycle)
+    # A fork is no lack: what that node says is not waited for.
+    view.directory = active
+    forked = msgspec.structs.replace(view.links[group], trouble=Trouble.FORK)
+    view.links[group] = forked
+    assert isinstance(closed(view, 3)[-1].outcome, ClosedCycle)
+
+
 def test_one_millisecond_that_no_decision_explains_stops_the_close() -> None:
     view = view_of()
     moved(view, 1, OOSTENDE, MECHELEN, 5)
@@ -428,7 +447,10 @@ def test_a_leg_waits_for_a_party_that_has_not_compared() -> None:
     # What both have signed is neither called off nor void.
     found = rules.decide_cancel(view, CancelLeg(leg.leg_id), NOW).outcome
     assert found == CycleRefused(CycleRefusalCode.LEG_ENDED, 1)
+    active = view.directory
+    view.directory = in_state(active, OOSTENDE, "frozen")
     assert [one.step for one in closed(view, 2)] == [Step.CLOSE]
+    view.directory = active
     view.links[OOSTENDE] = compared(OOSTENDE)
     [effects] = rules.decide_due_legs(view, NOW)
     assert effects.step is Step.SETTLED
@@ -447,7 +469,10 @@ def test_what_lacks_a_word_is_void_with_the_next_close() -> None:
 def test_a_leg_that_cannot_be_decided_at_the_close_is_void_later() -> None:
     view, leg = owing()
     view.links[MECHELEN] = not_compared(MECHELEN)
+    active = view.directory
+    view.directory = in_state(active, MECHELEN, "frozen")
     assert [one.step for one in closed(view, 2)] == [Step.CLOSE]
+    view.directory = active
     word(view, leg, "paid")
     view.links[MECHELEN] = compared(MECHELEN)
     assert refused(word(view, leg, "received")) is ItemRefusalCode.NOT_YOURS
