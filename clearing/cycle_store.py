@@ -1,5 +1,6 @@
 """Cycles as the hub keeps them: tallies of the open one, statements of the others."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -213,9 +214,17 @@ def _instant(at: datetime | None) -> Instant | None:
     return None if at is None else from_datetime(at)
 
 
-async def read_unanswered(connection: AnyConnection, most: int) -> list[Statement]:
-    """Give statements about which a group waits for a list."""
-    rows = await connection.fetch(_SQL["read_unanswered"], most)
+async def read_unanswered(
+    connection: AnyConnection, after: str, most: int
+) -> list[Statement]:
+    """Give statements about which a group waits for a list: one of each group.
+
+    Args:
+        connection: any.
+        after: the groups behind this name come first, so that all have their turn.
+        most: how many.
+    """
+    rows = await connection.fetch(_SQL["read_unanswered"], after, most)
     return [_statement(row) for row in rows]
 
 
@@ -247,6 +256,11 @@ async def read_moves(
         stated.to.log,
         stated.to.number,
     )
+    # In a thread: they may be many, and others have their turn meanwhile.
+    return await asyncio.to_thread(_moves, rows)
+
+
+def _moves(rows: Sequence[asyncpg.Record]) -> list[CycleMove]:
     return [_move(row) for row in rows]
 
 

@@ -89,11 +89,15 @@ SELECT cycle, group_name, line, state, answered_at, answer, dispute, unanswered,
  ORDER BY group_name LIMIT $3;
 
 -- read_unanswered --
--- Statements about which a group waits for a list, oldest first.
+-- Statements about which a group waits for a list: the oldest of each group, those
+-- behind a name first.
 SELECT cycle, group_name, line, state, answered_at, answer, dispute, unanswered,
        difference
-  FROM statement WHERE unanswered IS NOT NULL
- ORDER BY cycle, group_name LIMIT $1;
+  FROM (SELECT DISTINCT ON (group_name) cycle, group_name, line, state, answered_at,
+               answer, dispute, unanswered, difference
+          FROM statement WHERE unanswered IS NOT NULL
+         ORDER BY group_name, cycle) AS waiting
+ ORDER BY group_name <= $1, group_name LIMIT $2;
 
 -- read_moves --
 -- What moved a group's position after one decision (or from the first) up to another.

@@ -38,7 +38,7 @@ def touches(view: View, wanted: object) -> Touched:
         case ArrivedItem():
             return Touched(transfers=transfers_of(wanted.item))
         case TellMoves():
-            view.open_cycle.wanted.add((wanted.cycle, wanted.group))
+            view.open_cycle.wanted.add((wanted.cycle, wanted.peer))
         case CloseCycle():
             return Touched(accounts={rules.RESERVE, *view.directory})
         case Settle():

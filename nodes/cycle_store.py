@@ -1,5 +1,6 @@
 """Cycles as a node keeps them, and what its own ledger yields for one."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
@@ -149,13 +150,18 @@ async def read_own_moves(connection: AnyConnection, own: OwnCycle) -> OwnMoves:
         own.name.log,
         own.name.number,
     )
+    # In a thread: they may be many, and members are served meanwhile.
+    return await asyncio.to_thread(_own_moves, rows, balance or 0)
+
+
+def _own_moves(rows: Sequence[asyncpg.Record], balance: int) -> OwnMoves:
     late = sum(row["amount"] for row in rows if row["is_former"])
     moves = [
         CycleMove(row["log"], row["number"], str(row["entry_id"]), row["amount"])
         for row in rows
         if not row["is_former"]
     ]
-    return OwnMoves(late - (balance or 0), moves)
+    return OwnMoves(late - balance, moves)
 
 
 async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:

@@ -56,6 +56,7 @@ from clearing.rules.prepares import decide_prepare
 from clearing.rules.refusals import count_refusal
 from clearing.rules.view import (
     RESERVE,
+    ROUNDS_MAX,
     AppendDecision,
     HubView,
     Invitation,
@@ -72,6 +73,7 @@ from clearing.rules.view import (
 
 __all__ = [
     "RESERVE",
+    "ROUNDS_MAX",
     "Admission",
     "AdmissionRefused",
     "AppendDecision",

@@ -303,7 +303,7 @@ def test_what_was_found_for_an_older_list_is_not_sent() -> None:
     listed = CycleList(
         cycle=1, statement=hash_in(view), first=1, last=0, marks=[], moves=None
     )
-    found: dict[str, Any] = {"cycle": 1, "group": OOSTENDE, "reply": b"{}"}
+    found: dict[str, Any] = {"cycle": 1, "peer": OOSTENDE, "reply": b"{}"}
     told = TellMoves(**found, unanswered=b"", difference=None)
     hear(view, listed)
     assert rules.decide_moves(view, told).wanted == ()
@@ -313,6 +313,53 @@ def test_what_was_found_for_an_older_list_is_not_sent() -> None:
     assert effects.step is Step.MOVES
     assert stated(view).difference == difference
     assert any(isinstance(one, CallPeople) for one in effects.wanted)
+
+
+def test_a_group_has_so_many_rounds_an_hour_about_a_statement() -> None:
+    view = view_of()
+    closed(view)
+    listed = CycleList(
+        cycle=1, statement=hash_in(view), first=1, last=0, marks=[], moves=None
+    )
+    said = [disputing(view), listed] * (rules.ROUNDS_MAX // 2)
+    for item in said:
+        assert not any(
+            isinstance(one, ItemRefused) for _, one in sent(hear(view, item))
+        )
+    for item in said[:2]:
+        assert refused(hear(view, item)) is ItemRefusalCode.NOT_YOURS
+    # Others have theirs, and who agrees is heard.
+    other = msgspec.structs.replace(disputing(view), statement=hash_in(view, MECHELEN))
+    assert hear(view, other, MECHELEN).step is Step.DISPUTED
+    hear(view, CycleAgree(cycle=1, statement=hash_in(view)))
+    assert stated(view).state is StatementState.AGREED
+
+
+def test_the_next_hour_has_rounds_of_its_own() -> None:
+    view = view_of()
+    closed(view)
+    arrived = arrival(OOSTENDE, disputing(view), number=9)
+    for hour in (0, 1):
+        for _ in range(rules.ROUNDS_MAX):
+            at = later(hour * HOUR)
+            effects = apply(view, rules.decide_cycle_word(view, arrived, at))
+            assert effects.step is Step.DISPUTED
+
+
+def test_a_new_dispute_keeps_the_difference_until_another_is_found() -> None:
+    view = view_of()
+    closed(view)
+    hear(view, disputing(view))
+    difference = Difference(1, None, CycleMove(None, None, hash_of("x"), 5))
+    found = TellMoves(
+        cycle=1, peer=OOSTENDE, unanswered=b"", reply=None, difference=difference
+    )
+    told = apply(view, rules.decide_moves(view, found))
+    assert [one for one in told.wanted if isinstance(one, CallPeople)]
+    hear(view, disputing(view, closing=7))
+    assert stated(view).difference == difference
+    again = apply(view, rules.decide_moves(view, found))
+    assert not [one for one in again.wanted if isinstance(one, CallPeople)]
 
 
 def test_a_list_without_a_dispute_is_refused() -> None:
