@@ -138,8 +138,8 @@ async def read_own_moves(connection: AnyConnection, own: OwnCycle) -> OwnMoves:
     span = await connection.fetchrow(_SQL["read_span"], own.cycle)
     if span is None:
         raise LedgerBrokenError(f"cycle {own.cycle}: it is not here")
-    # Where it began before we were here, all that we have was decided in it.
-    former = own.former if span["has_former"] else None
+    # Where it began in a log of before we were here, all that we have belongs to it.
+    former = own.former if span["knows_former"] else None
     balance = await connection.fetchval(_SQL["read_balance"], span["first"])
     rows = await connection.fetch(
         _SQL["read_moves"],

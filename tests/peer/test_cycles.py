@@ -151,6 +151,32 @@ async def test_tallies_are_written_now_and_then_and_can_be_made_anew(
         assert (await stated(all_, 1, OOSTENDE))["count"] == 4
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_node_that_never_heard_of_the_former_cycle_agrees_to_the_next(
+    new_database: NewDatabase, restarts: bool
+) -> None:
+    async with federation(new_database) as all_:
+        if restarts:
+            await all_.hub.restart()
+            await all_.quiet()
+        await pay(all_, "one")
+        await close(all_, 1)
+        await pay(all_, "two")
+        # As a node that was of an older version when it ended.
+        node = all_.nodes[OOSTENDE]
+        await node.stop()
+        await node.change(
+            "ALTER TABLE cycle DISABLE TRIGGER USER; DELETE FROM cycle;"
+            "ALTER TABLE cycle ENABLE TRIGGER USER"
+        )
+        await node.start()
+        await all_.quiet()
+        await close(all_, 2)
+        await look(all_)
+        assert set((await states(all_, 2)).values()) == {"agreed"}
+        assert (await stated(all_, 2, OOSTENDE))["opening"] == -S
+
+
 async def spoil(server: Any, sql: str) -> None:
     """Alter a ledger as nobody may."""
     await server.change(
