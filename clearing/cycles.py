@@ -24,6 +24,7 @@ from protocol.errors import ItemRefusalCode, LedgerBrokenError
 from protocol.instant import Instant
 from protocol.messages import CycleWord, SettlementPaid, SettlementReceived
 from protocol.peer.database import Connection
+from protocol.steps import Step
 
 
 def touches(view: View, wanted: object) -> Touched:
@@ -34,6 +35,8 @@ def touches(view: View, wanted: object) -> Touched:
             view.open_cycle.wanted.add((item.cycle, wanted.peer))
         case ArrivedItem(item=SettlementPaid() | SettlementReceived() as item):
             leg = view.open_cycle.legs.get(item.id)
+            if leg is not None:
+                view.open_cycle.wanted.add((leg.cycle, wanted.peer))
             return Touched(accounts=_parties([] if leg is None else [leg]))
         case ArrivedItem():
             return Touched(transfers=transfers_of(wanted.item))
@@ -43,6 +46,8 @@ def touches(view: View, wanted: object) -> Touched:
             return Touched(accounts={rules.RESERVE, *view.directory})
         case Settle():
             view.open_cycle.wanted_legs.add(wanted.cycle)
+        case CancelLeg():
+            view.open_cycle.wanted_leg_ids.add(wanted.leg_id)
         case DueLegs():
             return Touched(accounts=_parties(view.open_cycle.open_legs))
         case _:
@@ -59,6 +64,10 @@ async def read(connection: Connection, view: HubView) -> None:
     opened = view.open_cycle
     if opened.wanted:
         opened.statements = await cycle_store.read_named(connection, opened.wanted)
+    for leg_id in opened.wanted_leg_ids - opened.legs.keys():
+        ended = await cycle_store.read_leg(connection, leg_id)
+        if ended is not None:
+            opened.legs[leg_id] = ended
     for cycle in opened.wanted_legs:
         for leg in await cycle_store.read_legs(connection, cycle):
             opened.legs.setdefault(leg.leg_id, leg)
@@ -85,6 +94,15 @@ def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
             yield from rules.decide_due_legs(view, now)
         case _:
             raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+
+
+def decide_after(
+    view: HubView, arrived: ArrivedItem, decided: Effects, now: Instant
+) -> Iterator[Effects]:
+    """Decide what follows from what an item led to."""
+    if decided.step is Step.DISPUTED:
+        assert isinstance(arrived.item, CycleWord)
+        yield from rules.void_disputed(view, arrived.item.cycle, arrived.peer, now)
 
 
 def decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:

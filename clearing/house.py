@@ -314,6 +314,7 @@ class HubHouse:
             case ArrivedItem():
                 effects = _decide_item(view, wanted, now)
                 yield effects
+                yield from cycles.decide_after(view, wanted, effects, now)
                 used_up = rules.count_refusal(view, wanted, effects, now)
                 if used_up is not None:
                     yield used_up

@@ -50,6 +50,7 @@ from clearing.rules.legs import (
     decide_leg_word,
     decide_settle,
     may_decide_on_leg,
+    void_disputed,
 )
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
@@ -131,4 +132,5 @@ __all__ = [
     "may_decide_on_leg",
     "open_log",
     "read_statement",
+    "void_disputed",
 ]

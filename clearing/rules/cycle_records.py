@@ -172,6 +172,7 @@ class OpenCycle:
         legs: all that are open; and those of the cycle that is to be settled.
         settled: those that were settled since ``former``, where a plan is asked for.
         wanted_legs: cycles whose legs and statements the batch is about.
+        wanted_leg_ids: legs that the batch is about, whatever became of them.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class OpenCycle:
         self.legs = dict(legs)
         self.settled: dict[str, Leg] = {}
         self.wanted_legs: set[int] = set()
+        self.wanted_leg_ids: set[str] = set()
 
     @property
     def open_legs(self) -> list[Leg]:

@@ -159,6 +159,10 @@ def decide_leg_word(view: HubView, arrived: ArrivedItem, now: Instant) -> Effect
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
     if arrived.peer != (leg.debtor if is_paid else leg.creditor):
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
+    kept = view.open_cycle.statements.get((leg.cycle, arrived.peer))
+    if kept is not None and kept.state is StatementState.DISPUTED:
+        # What it says is wrong is not settled; this leg waits to be void.
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
     word = leg.paid if is_paid else leg.received
     if word is not None or said.leg != line_hash(write_line(leg.item)):
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
@@ -188,6 +192,17 @@ def decide_cancel(view: HubView, order: CancelLeg, now: Instant) -> Effects:
     if not may_decide_on_leg(view, leg):
         return Effects(None, (), CycleRefused(code.LEG_WAITS, leg.cycle, leg.debtor))
     return void_leg(view, leg, "cancelled", now)
+
+
+def void_disputed(
+    view: HubView, cycle: int, group: str, now: Instant
+) -> Iterator[Effects]:
+    """End the legs of a group that disputes their cycle; its word, if given, stands."""
+    for leg in view.open_cycle.open_legs:
+        words = {leg.debtor: leg.paid, leg.creditor: leg.received}
+        is_unsigned = group in words and words[group] is None
+        if leg.cycle == cycle and is_unsigned and may_decide_on_leg(view, leg):
+            yield void_leg(view, leg, "cancelled", now)
 
 
 def decide_due_legs(view: HubView, now: Instant) -> Iterator[Effects]:

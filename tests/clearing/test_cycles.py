@@ -528,6 +528,34 @@ def test_a_leg_that_cannot_be_decided_at_the_close_is_void_later() -> None:
     assert effects.outcome.code == "cycle-closed"
 
 
+@pytest.mark.parametrize("said", [None, "received", "paid"])
+def test_who_disputes_is_asked_for_nothing(said: str | None) -> None:
+    view, leg = owing()
+    if said is not None:
+        word(view, leg, said)
+    assert hear(view, disputing(view)).step is Step.DISPUTED
+    assert said == "paid" or refused(word(view, leg, "paid")) is (
+        ItemRefusalCode.NOT_YOURS
+    )
+    found = list(rules.void_disputed(view, 1, OOSTENDE, NOW))
+    if said == "paid":
+        # It has said that it paid, and so the other may say that it received.
+        assert found == []
+        assert word(view, leg, "received").step is Step.SETTLED
+        return
+    [effects] = found
+    assert isinstance(effects.outcome, Leg) and effects.outcome.code == "cancelled"
+    assert view.accounts[OOSTENDE].balance == -5 * HOUR
+
+
+def test_legs_of_others_and_of_other_cycles_outlive_a_dispute() -> None:
+    view, _ = owing()
+    assert list(rules.void_disputed(view, 1, GENT, NOW)) == []
+    assert list(rules.void_disputed(view, 2, OOSTENDE, NOW)) == []
+    view.links[MECHELEN] = not_compared(MECHELEN)
+    assert list(rules.void_disputed(view, 1, OOSTENDE, NOW)) == []
+
+
 def test_a_leg_of_a_group_that_has_left_is_void() -> None:
     view, leg = owing()
     assert list(rules.decide_due_legs(view, NOW)) == []

@@ -352,6 +352,22 @@ async def test_a_leg_that_lacks_a_word_is_void_when_the_next_cycle_ends(
         assert again.milliseconds == leg.milliseconds and again.leg_id != leg.leg_id
 
 
+async def test_a_dispute_ends_the_leg_of_who_has_not_signed(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as all_:
+        await pay(all_, "one")
+        node = all_.nodes[OOSTENDE]
+        await close(all_, 1)
+        [leg] = await settle(all_, 1)
+        one = "account_id = 'clearing'"
+        await spoil(node, f"UPDATE posting SET amount = {S + 1} WHERE {one}")
+        await look(all_)
+        assert (await states(all_, 1))[OOSTENDE] == "disputed"
+        assert await ended(all_, leg) == ("void", "cancelled")
+        assert await sign(node, leg, "paid") == NotAnswered(CycleRefusalCode.LEG_ENDED)
+
+
 async def test_a_leg_is_cancelled_before_the_second_word_only(
     new_database: NewDatabase,
 ) -> None:
@@ -373,7 +389,11 @@ async def test_a_leg_is_cancelled_before_the_second_word_only(
             await sign(all_.nodes[group], again, word)
         await all_.quiet()
         refused = await all_.hub.clerk.take(CancelLeg(again.leg_id))
-        assert refused == CycleRefused(CycleRefusalCode.NO_SUCH_LEG, 0)
+        assert refused == CycleRefused(CycleRefusalCode.LEG_ENDED, 1)
+        unknown = CancelLeg("00000000-0000-8000-8000-000000000000")
+        assert await all_.hub.clerk.take(unknown) == CycleRefused(
+            CycleRefusalCode.NO_SUCH_LEG, 0
+        )
         assert await all_.hub.balances() == {}
         assert await all_.unsound() == []
         assert await all_.hub.clerk.take(Settle(1)) == CycleRefused(
