@@ -9,6 +9,7 @@ from clearing.rules import (
     DueLegs,
     HubView,
     Leg,
+    OpenCycle,
     Settle,
     TellMoves,
 )
@@ -31,15 +32,8 @@ def touches(view: View, wanted: object) -> Touched:
     """Say or note what must be read before it can be decided; transfers, else."""
     assert isinstance(view, HubView)
     match wanted:
-        case ArrivedItem(item=CycleWord() as item):
-            view.open_cycle.wanted.add((item.cycle, wanted.peer))
-        case ArrivedItem(item=SettlementPaid() | SettlementReceived() as item):
-            leg = view.open_cycle.legs.get(item.id)
-            if leg is not None:
-                view.open_cycle.wanted.add((leg.cycle, wanted.peer))
-            return Touched(accounts=_parties([] if leg is None else [leg]))
         case ArrivedItem():
-            return Touched(transfers=transfers_of(wanted.item))
+            return _touched_by_item(view.open_cycle, wanted)
         case TellMoves():
             view.open_cycle.wanted.add((wanted.cycle, wanted.peer))
         case CloseCycle():
@@ -55,6 +49,21 @@ def touches(view: View, wanted: object) -> Touched:
     return Touched()
 
 
+def _touched_by_item(opened: OpenCycle, arrived: ArrivedItem) -> Touched:
+    match arrived.item:
+        case CycleWord() as item:
+            opened.wanted.add((item.cycle, arrived.peer))
+            return Touched()
+        case SettlementPaid() | SettlementReceived() as item:
+            leg = opened.legs.get(item.id)
+            if leg is None:
+                return Touched()
+            opened.wanted.add((leg.cycle, arrived.peer))
+            return Touched(accounts=_parties([leg]))
+        case _:
+            return Touched(transfers=transfers_of(arrived.item))
+
+
 def _parties(legs: Iterable[Leg]) -> set[str]:
     return {group for leg in legs for group in (leg.debtor, leg.creditor)}
 
@@ -68,12 +77,17 @@ async def read(connection: Connection, view: HubView) -> None:
         ended = await cycle_store.read_leg(connection, leg_id)
         if ended is not None:
             opened.legs[leg_id] = ended
+    if opened.wanted_legs:
+        await _read_for_plan(connection, opened)
+
+
+async def _read_for_plan(connection: Connection, opened: OpenCycle) -> None:
     for cycle in opened.wanted_legs:
         for leg in await cycle_store.read_legs(connection, cycle):
             opened.legs.setdefault(leg.leg_id, leg)
         for kept in await cycle_store.read_all_statements(connection, cycle):
             opened.statements[kept.cycle, kept.group] = kept
-    if opened.wanted_legs and opened.former is not None:
+    if opened.former is not None:
         name = opened.former.name
         for leg in await cycle_store.read_settled_since(connection, name):
             opened.settled[leg.leg_id] = leg
