@@ -87,7 +87,13 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     for name, carry_out, told in (
         ("show", groups.show, "show a group, and what it asks for"),
         ("freeze", groups.freeze, "let nothing new in or out of a group"),
-        ("release", groups.release, "let a frozen group trade again"),
+        ("release", groups.release, "let a frozen group be as it was before"),
+        (
+            "leaving",
+            groups.leaving,
+            "have a group's position run off: a debtor only receives, a creditor pays",
+        ),
+        ("stay", groups.stay, "let a group that is leaving stay after all"),
     ):
         verb = add_verb(
             kinds,
@@ -97,6 +103,19 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
             f"interlets-hub group {name} oostende --config hub.toml",
         )
         verb.add_argument("group", help="the group's name, as oostende")
+    left = add_verb(
+        kinds,
+        "left",
+        groups.left,
+        "say that a group has left, for ever; a position it leaves behind is shown",
+        "interlets-hub group left oostende --config hub.toml",
+    )
+    left.add_argument("group", help="the group's name, as oostende")
+    left.add_argument(
+        "--with-debt",
+        action="store_true",
+        help="though its position is not zero, as show tells it: it is shared later",
+    )
     for name, carry_out, told in (
         ("approve", groups.approve, "approve what a group asks for"),
         ("refuse", groups.refuse, "say no to what a group asks for"),

@@ -2,6 +2,7 @@
 
 from clearing import (
     audit_cycles,
+    audit_leaving,
     audit_log,
     audit_store,
     audit_transfers,
@@ -12,6 +13,7 @@ from clearing.log_store import Identity
 from protocol.address import HUB, FederationId
 from protocol.directory import entry_key, keyring, read_hub_statement
 from protocol.keyring import KeyPeriod
+from protocol.peer import directory_store
 from protocol.peer.audit import MakePlan, Plan, read_directory
 from protocol.peer.audit_store import Walk
 from protocol.peer.audit_streams import Parties
@@ -26,6 +28,7 @@ def plan_of(identity: Identity) -> MakePlan:
 
     async def make_plan(connection: AnyConnection) -> Plan:
         directory, findings = await read_directory(connection, federation)
+        changes = await directory_store.read_lines(connection)
         decisions = Walk(
             audit_store.DECISIONS_NAME,
             audit_store.DECISIONS_TOLD,
@@ -38,7 +41,11 @@ def plan_of(identity: Identity) -> MakePlan:
         keys = keyring(directory, [own])
         return Plan(
             parties=Parties(federation, HUB, keys),
-            checks=[*audit_store.checks(directory), *audit_cycles.CHECKS],
+            checks=[
+                *audit_store.checks(directory),
+                *audit_cycles.CHECKS,
+                audit_leaving.check_of(changes),
+            ],
             walks=[
                 decisions,
                 transfers,

@@ -13,7 +13,9 @@ from clearing.log_store import Identity
 from clearing.rules import (
     Admission,
     Approve,
+    BeginLeaving,
     ClosedCycle,
+    DeclareLeft,
     Disapprove,
     Freeze,
     HubView,
@@ -25,6 +27,7 @@ from clearing.rules import (
     Proposal,
     Release,
     Running,
+    Stay,
 )
 from protocol.address import HUB, FederationId, Group
 from protocol.base64url import write_base64url
@@ -46,6 +49,7 @@ from protocol.keyring import Keyring, SigningKey
 from protocol.merkle import Frontier
 from protocol.messages import (
     Checkpoint,
+    DirectoryLeave,
     DirectoryPropose,
     ItemRefused,
     Mirror,
@@ -239,7 +243,7 @@ class HubHouse:
                 assert isinstance(view, HubView)
                 view.mirrored[wanted.peer] = (item, None)
                 return Touched()
-            case Due() | Limit():
+            case Due() | Limit() | DeclareLeft():
                 return _touched_by(wanted)
             case OpenLog():
                 return Touched(accounts={rules.RESERVE})
@@ -309,6 +313,8 @@ class HubHouse:
                 yield rules.decide_admission(view, wanted, now)
             case Approve() | Disapprove() | Freeze() | Release() | Limit():
                 yield rules.decide_group(view, wanted, now)
+            case BeginLeaving() | Stay() | DeclareLeft():
+                yield from rules.decide_leaving(view, wanted, now)
             case Due():
                 yield from _decide_due(view, wanted, now)
             case ArrivedItem():
@@ -404,8 +410,8 @@ class HubHouse:
             self._positions.note(group, number, position)
 
 
-def _touched_by(wanted: Due | Limit) -> Touched:
-    if isinstance(wanted, Limit):
+def _touched_by(wanted: Due | Limit | DeclareLeft) -> Touched:
+    if isinstance(wanted, Limit | DeclareLeft):
         return Touched(accounts={wanted.group})
     return Touched(transfers=set(wanted.transfer_ids))
 
@@ -424,6 +430,8 @@ def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
             return rules.decide_prepare(view, arrived, now)
         case TransferAccept() | TransferRefuse() | TransferCancel():
             return rules.decide_reply(view, arrived, now)
+        case DirectoryLeave():
+            return rules.decide_leave_wish(view, arrived, now)
         case DirectoryPropose():
             return rules.decide_proposal(view, arrived, now)
         case Mirror():

@@ -424,6 +424,21 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "show the group's position, by its own ledger and by the hub's decisions",
         "interlets-node position --config node.toml",
     )
+    add_verb(
+        verbs,
+        "leaving",
+        group.show_leaving,
+        "show how the group stands in the federation, and its wish to leave it",
+        "interlets-node leaving --config node.toml",
+    )
+    leave = add_verb(
+        verbs,
+        "leave",
+        group.leave,
+        "tell the hub that the group wishes to leave; its position then runs off",
+        "interlets-node leave --reason 'decided by our meeting' --config node.toml",
+    )
+    leave.add_argument("--reason", required=True, help="kept for ever")
     undecided = add_verb(
         verbs,
         "undecided",

@@ -12,6 +12,7 @@ from nodes.api.events import EventsApi
 from nodes.api.exports import ExportsApi
 from nodes.api.group import GroupApi
 from nodes.api.groups import DirectoryApi
+from nodes.api.leaving import LeavingApi
 from nodes.api.members import MembersApi
 from nodes.api.moving import MovingApi
 from nodes.api.news import News
@@ -189,6 +190,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *BulkApi(Bulk(treasurer, clerk, database), payments).routes(),
         *PositionApi(house, clerk, payments, database, clock).routes(),
         *UnitApi(Proposals(house, clerk), database).routes(),
+        *LeavingApi(house, clerk, database).routes(),
         *AlarmApi(database, ALARMS, TREASURER).routes(),
         *TrustApi(house, clerk, database).routes(),
         *StaffApi(Staff(clerk, database, clock, public_url), database).routes(),

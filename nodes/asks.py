@@ -155,7 +155,9 @@ class Asks:
             raise refused(RefusalCode.SAME_ACCOUNT)
         record = house.directory[Group(ask.group)]
         if record.state not in OPEN_STATES:
-            raise refused(RefusalCode.GROUP_FROZEN)
+            has_left = record.state == "left"
+            code = RefusalCode.GROUP_LEFT if has_left else RefusalCode.GROUP_FROZEN
+            raise refused(code)
         to = write_address(AccountName(ask.account), Group(ask.group))
         quoted = None
         if ask.amount is not None:

@@ -14,6 +14,7 @@ from nodes import (
     cycle_store,
     cycles,
     import_store,
+    leaving_store,
     member_store,
     proposal_store,
     rules,
@@ -28,6 +29,7 @@ from nodes.rules import (
     Correction,
     Distrust,
     HandEntry,
+    LeavingWish,
     LimitsChange,
     MemberChange,
     MoveIn,
@@ -39,6 +41,7 @@ from nodes.rules import (
     TellPeople,
     Trust,
     TrustAgain,
+    WishToLeave,
 )
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import (
@@ -132,6 +135,8 @@ class NodeHouse:
         self._recent = Recent[str, Transfer](_RECENT_MAX)
         #: The newest that the group has asked the hub for.
         self.proposal: Proposal | None = None
+        #: The newest wish of the group's to leave.
+        self.leaving_wish: LeavingWish | None = None
         #: Kept only as long as somebody waits for it.
         self._watched: WeakValueDictionary[str, asyncio.Future[Transfer]]
         self._watched = WeakValueDictionary()
@@ -155,6 +160,11 @@ class NodeHouse:
     def checkpoint(self) -> Checkpoint | None:
         """The newest of the hub's log that we believe: for covers and prepares."""
         return self.trust.checkpoint
+
+    @property
+    def position(self) -> int:
+        """Where the group stands by our own ledger, milliseconds."""
+        return -self._clearing
 
     @property
     def mirrored(self) -> tuple[str, int] | None:
@@ -202,6 +212,7 @@ class NodeHouse:
         self._know(await directory_store.read(connection, self.federation))
         self._clearing = await member_store.read_clearing(connection)
         self.proposal = await proposal_store.read_newest(connection, self.federation)
+        self.leaving_wish = await leaving_store.read_newest(connection)
         self.listeners.wake_all()
 
     def _know(self, directory: Directory) -> None:
@@ -229,6 +240,7 @@ class NodeHouse:
         view.hub_key, view.keyring = self._hub_key, self.keyring
         view.newest, view.mirrored = self._newest, self._mirrored
         view.clearing, view.proposal = self._clearing, self.proposal
+        view.leaving_wish = self.leaving_wish
         view.quota = self._quota.copy()
         return view
 
@@ -282,6 +294,7 @@ class NodeHouse:
                 | HandEntry()
                 | Correction()
                 | Propose()
+                | WishToLeave()
             ):
                 return _touched_by_treasurer(wanted)
             case MoveIn():
@@ -358,6 +371,7 @@ class NodeHouse:
                 | HandEntry()
                 | Correction()
                 | Propose()
+                | WishToLeave()
             ):
                 effects = _decide_treasurer(view, wanted, now)
                 yield rules.with_act(wanted, effects)
@@ -388,6 +402,7 @@ class NodeHouse:
         """Write what only nodes keep."""
         await member_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
+        await leaving_store.write(connection, effects)
         await trust_store.write(connection, self.trust.era, effects, now)
         await act_store.write(connection, effects, now)
         await import_store.write(connection, effects)
@@ -400,6 +415,7 @@ class NodeHouse:
         self.keyring = view.keyring
         self._newest, self._mirrored = view.newest, view.mirrored
         self._clearing, self.proposal = view.clearing_balance, view.proposal
+        self.leaving_wish = view.leaving_wish
         self.trust, self._quota = view.trust, view.quota
         for transfer_id, transfer in view.transfers.items():
             self._recent.keep(transfer_id, transfer)
@@ -413,7 +429,13 @@ class NodeHouse:
 
 #: What a treasurer orders on her own ledger.
 _TreasurerOrder = (
-    NewMember | MemberChange | LimitsChange | HandEntry | Correction | Propose
+    NewMember
+    | MemberChange
+    | LimitsChange
+    | HandEntry
+    | Correction
+    | Propose
+    | WishToLeave
 )
 
 
@@ -442,7 +464,7 @@ def _touched_by_treasurer(wanted: _TreasurerOrder) -> Touched:
                 accounts=rules.accounts_on(entry.postings),
                 transfers={entry.transfer_id} if entry.transfer_id else set(),
             )
-        case Propose():
+        case Propose() | WishToLeave():
             return Touched()
 
 
@@ -461,6 +483,8 @@ def _decide_treasurer(view: NodeView, wanted: _TreasurerOrder, now: Instant) -> 
             return rules.decide_correction(view, wanted, now)
         case Propose():
             return rules.decide_propose(view, wanted, now)
+        case WishToLeave():
+            return rules.decide_leaving_wish(view, wanted, now)
 
 
 def _decide_item(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:

@@ -120,7 +120,8 @@ class Payees:
             raise Problem(404, code, f"No group is called {group}.", code=code)
         if record.state not in OPEN_STATES:
             # The hub would not pass the question on, for nobody can pay there now.
-            code = RefusalCode.GROUP_FROZEN
+            has_left = record.state == "left"
+            code = RefusalCode.GROUP_LEFT if has_left else RefusalCode.GROUP_FROZEN
             raise Problem(404, code, f"{group} is {record.state}.", code=code)
         return record
 

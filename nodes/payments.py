@@ -78,6 +78,21 @@ class Payments:
         self._clerk.check_ready()
         return self._house.own_record()
 
+    def own_standing(self) -> str:
+        """Say how the group stands between groups; "": it trades as always.
+
+        One that is leaving may still be paid (``leaving-owes``), pay
+        (``leaving-owed``) or neither (``leaving-even``).
+        """
+        state, position = self.own_record().state, self._house.position
+        if state == "active":
+            return ""
+        if state != "leaving":
+            return state
+        if position == 0:
+            return "leaving-even"
+        return "leaving-owes" if position < 0 else "leaving-owed"
+
     def record(self, group: Group) -> GroupRecord:
         """Give a group's entry; raises ``Problem`` for one that nobody knows."""
         record = self._house.directory.get(group)

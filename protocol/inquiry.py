@@ -22,6 +22,7 @@ from protocol.messages import (
     GroupField,
     IdField,
 )
+from protocol.run_off import TRADING_STATES
 
 #: Most lines behind one cover; more are not read.
 LINES_MAX = 100
@@ -34,7 +35,7 @@ ANSWER_S = 5.0
 #: Most payees that one answer names.
 PAYEES_MAX = 10
 #: Groups that may ask and be asked; the others can neither pay nor be paid.
-OPEN_STATES = ("active", "leaving")
+OPEN_STATES = TRADING_STATES
 #: Shortest part of a name that is looked for, characters.
 NAME_LENGTH_MIN = 2
 

@@ -379,6 +379,12 @@ class SettlementReceived(Item, frozen=True, kw_only=True, tag="settlement.receiv
     leg: HashField
 
 
+class DirectoryLeave(Item, frozen=True, kw_only=True, tag="directory.leave"):
+    """The group wishes to leave; from then on its position only runs off."""
+
+    group: GroupField
+
+
 class DirectoryPropose(Item, frozen=True, kw_only=True, tag="directory.propose"):
     """A group asks for a new version of its entry."""
 
@@ -421,6 +427,7 @@ AnyItem = (
     | SettlementLeg
     | SettlementPaid
     | SettlementReceived
+    | DirectoryLeave
     | DirectoryPropose
     | Mirror
     | ItemRefused
@@ -583,6 +590,7 @@ _DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
             TransferAccept,
             TransferRefuse,
             TransferCancel,
+            DirectoryLeave,
             DirectoryPropose,
             CycleStatement,
             CycleAgree,

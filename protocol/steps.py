@@ -89,6 +89,12 @@ class Step(StrEnum):
     PROPOSAL_ANSWERED = "proposal-answered"
     """A node takes the hub's no to its proposal."""
 
+    LEAVE_WISH = "leave-wish"
+    """A node signs that its group wishes to leave."""
+
+    LEAVE_REFUSED = "leave-refused"
+    """A node takes the hub's no to that wish."""
+
     CLOSE = "close"
     """The hub ends a cycle: decision, a statement to each group."""
 

@@ -11,13 +11,17 @@ from clearing.house import HubHouse
 from clearing.log_store import Position
 from clearing.rules import (
     Approve,
+    BeginLeaving,
+    DeclareLeft,
     Disapprove,
     Freeze,
     GroupOrder,
+    LeavingOrder,
     Limit,
     NotDecided,
     Proposal,
     Release,
+    Stay,
 )
 from protocol.address import Group
 from protocol.directory import GroupRecord, check_digits, namesakes
@@ -30,8 +34,9 @@ from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import json_response, read_json
 from protocol.peer.web.routes import Route
 from protocol.peer.web.units import RateAnswer, UnitAnswer
+from protocol.run_off import run_off
 from protocol.strict_json import INTEGER_MAX
-from protocol.unit import MILLISECONDS_MAX
+from protocol.unit import HOUR, MILLISECONDS_MAX, write_ratio
 
 
 class ProposalAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +58,10 @@ class ProposalAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A group's position, milliseconds, and whether its node mirrors it.
 
-    ``proposal`` is what waits for the regional admin, if anything does.
-    ``same_name`` lists other groups whose name for people reads the same.
+    While the group is leaving, ``run_off_floor`` and ``run_off_ceiling`` bind new
+    transfers: its position and zero. ``proposal`` is what waits for the regional
+    admin, if anything does. ``same_name`` lists other groups whose name for people
+    reads the same.
     """
 
     group: str
@@ -74,6 +81,8 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     is_mirrored: bool
     digits: str
     proposal: ProposalAnswer | None
+    run_off_floor: int | None = None
+    run_off_ceiling: int | None = None
 
 
 class GroupsAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,8 +107,15 @@ class LimitsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ceiling: Annotated[int, Meta(ge=0, le=MILLISECONDS_MAX)]
 
 
+class LeftRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The position that was seen and stays behind, milliseconds; 0: none."""
+
+    position: Annotated[int, Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)] = 0
+
+
 _proposal_decoder = msgspec.json.Decoder(ProposalRequest)
 _limits_decoder = msgspec.json.Decoder(LimitsRequest)
+_left_decoder = msgspec.json.Decoder(LeftRequest)
 
 
 class GroupsApi:
@@ -165,7 +181,7 @@ class GroupsApi:
                 method="POST",
                 path="/api/v1/groups/{group}/release",
                 handler=self.post_release,
-                told="Let a frozen group trade again.",
+                told="Let a frozen group be as it was before.",
                 scope="admin",
                 answer=PositionAnswer,
             ),
@@ -176,6 +192,38 @@ class GroupsApi:
                 told="Set lowest and highest position; they bind new transfers only.",
                 scope="admin",
                 body=LimitsRequest,
+                answer=PositionAnswer,
+            ),
+            *self._of_leaving(),
+        ]
+
+    def _of_leaving(self) -> list[Route]:
+        return [
+            Route(
+                method="POST",
+                path="/api/v1/groups/{group}/leaving",
+                handler=self.post_leaving,
+                told="Have a group's position run off: a debtor only receives, a"
+                " creditor only pays, never past zero.",
+                scope="admin",
+                answer=PositionAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/groups/{group}/stay",
+                handler=self.post_stay,
+                told="Let a group that is leaving stay after all.",
+                scope="admin",
+                answer=PositionAnswer,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/groups/{group}/left",
+                handler=self.post_left,
+                told="Say that a group has left, for ever; with the position that it"
+                " leaves behind, if any.",
+                scope="admin",
+                body=LeftRequest,
                 answer=PositionAnswer,
             ),
         ]
@@ -235,6 +283,19 @@ class GroupsApi:
             await self.decide(Limit(group, asked.floor, asked.ceiling))
         )
 
+    async def post_leaving(self, request: web.Request) -> web.Response:
+        """Begin a group's leaving; one that is leaving goes on."""
+        return json_response(await self.decide(BeginLeaving(self._asked(request))))
+
+    async def post_stay(self, request: web.Request) -> web.Response:
+        """Take a group's leaving back; one that is active stays so."""
+        return json_response(await self.decide(Stay(self._asked(request))))
+
+    async def post_left(self, request: web.Request) -> web.Response:
+        """Say that a group has left; one that has stays away."""
+        group, asked = self._asked(request), await read_json(request, _left_decoder)
+        return json_response(await self.decide(DeclareLeft(group, asked.position)))
+
     def _asked(self, request: web.Request) -> Group:
         return self.known(request.match_info["group"])
 
@@ -250,7 +311,7 @@ class GroupsApi:
             raise Problem(404, "not-found", "There is no group by this name.")
         return group
 
-    async def decide(self, order: GroupOrder) -> PositionAnswer:
+    async def decide(self, order: GroupOrder | LeavingOrder) -> PositionAnswer:
         """Have it decided, once; the answer is how the group then stands.
 
         Raises:
@@ -274,6 +335,7 @@ class GroupsApi:
         account = position.account
         group = Group(account.account_id)
         record = self._house.directory[group]
+        bounded = run_off(account) if record.state == "leaving" else None
         link = self._clerk.link(group)
         is_mirrored = (
             position.mirrored is not None
@@ -299,6 +361,8 @@ class GroupsApi:
             is_mirrored=is_mirrored,
             digits=check_digits(self._house.federation, entry),
             proposal=waiting_answer(record, proposal),
+            run_off_floor=None if bounded is None else bounded.floor,
+            run_off_ceiling=None if bounded is None else bounded.ceiling,
         )
 
 
@@ -308,7 +372,16 @@ def _not_decided(outcome: NotDecided) -> Problem:
     extra: dict[str, object] = {"group": outcome.group}
     if outcome.proposal is not None:
         extra["proposal"] = outcome.proposal
+    if outcome.position is not None:
+        extra["hours"] = _write_hours(outcome.position)
     return Problem(409, "not-decided", f"Refused: {code}.", code=code, extra=extra)
+
+
+def _write_hours(milliseconds: int) -> str:
+    if milliseconds == 0:
+        return "0"
+    sign = "-" if milliseconds < 0 else ""
+    return sign + write_ratio(abs(milliseconds), HOUR)
 
 
 def waiting_answer(

@@ -40,6 +40,25 @@ def release(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, obje
     return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/release"))
 
 
+def leaving(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Have a group's position run off."""
+    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/leaving"))
+
+
+def stay(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Let a group that is leaving stay after all."""
+    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/stay"))
+
+
+def left(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Say that a group has left; what it leaves behind only when told so."""
+    position: object = 0
+    if chosen.with_debt:
+        position = ask(settings, STAFF, "GET", _path(chosen))["position"]
+    body = {"position": position}
+    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/left", body))
+
+
 def limits(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Set the lowest and highest position, given in hours."""
     floor, ceiling = read_limits(chosen.floor, chosen.ceiling)

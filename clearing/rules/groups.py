@@ -42,6 +42,7 @@ from protocol.messages import (
     DirectoryPropose,
     ItemRefused,
     line_hash,
+    read_item,
     write_line,
 )
 from protocol.steps import Step
@@ -68,7 +69,7 @@ class Freeze(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """The end of a freeze."""
+    """The end of a freeze: the group is as it was before, active or leaving."""
 
     group: Group
 
@@ -91,11 +92,13 @@ class NotDecided(msgspec.Struct, frozen=True):
         code: the reason.
         group: which it is about: the order's, or the one that stands in the way.
         proposal: the number that she named, where it is about a proposal.
+        position: where the group stands, milliseconds, where it is about that.
     """
 
     code: DirectoryRefusalCode
     group: Group
     proposal: int | None = None
+    position: int | None = None
 
 
 def decide_proposal(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
@@ -120,7 +123,8 @@ def decide_proposal(view: HubView, arrived: ArrivedItem, now: Instant) -> Effect
         signed=propose.entry,
         at=now,
     )
-    if not _may_follow(view.directory[group], proposal):
+    record = view.directory[group]
+    if record.state == "left" or not _may_follow(record, proposal):
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_APPROVED),))
     wanted: list[Effect] = []
     former = view.proposals.get(group)
@@ -156,7 +160,7 @@ def decide_group(view: HubView, order: GroupOrder, now: Instant) -> Effects:
     """
     record = view.directory.get(order.group)
     if record is None:
-        return _no(DirectoryRefusalCode.NO_SUCH_GROUP, order.group)
+        return no(DirectoryRefusalCode.NO_SUCH_GROUP, order.group)
     match order:
         case Approve() | Disapprove():
             return _decide_proposed(view, record, order, now)
@@ -170,10 +174,15 @@ def decide_group(view: HubView, order: GroupOrder, now: Instant) -> Effects:
             assert_never(order)
 
 
-def _no(
-    code: DirectoryRefusalCode, group: Group, proposal: int | None = None
+def no(
+    code: DirectoryRefusalCode,
+    group: Group,
+    proposal: int | None = None,
+    *,
+    position: int | None = None,
 ) -> Effects:
-    return Effects(None, (), NotDecided(code, group, proposal))
+    """Say no to the regional admin, with what her sentence names."""
+    return Effects(None, (), NotDecided(code, group, proposal, position))
 
 
 def _decide_proposed(
@@ -183,14 +192,14 @@ def _decide_proposed(
     proposal = view.proposals.get(order.group)
     if proposal is None or proposal.number != order.proposal:
         code = DirectoryRefusalCode.NO_SUCH_PROPOSAL
-        return _no(code, order.group, order.proposal)
+        return no(code, order.group, order.proposal)
     if isinstance(order, Approve):
         return _approve(view, record, proposal, now)
     if proposal.state is ProposalState.REFUSED:
         return Effects(None, (), record)
     if not proposal.is_waiting:
         code = DirectoryRefusalCode.PROPOSAL_ENDED
-        return _no(code, order.group, order.proposal)
+        return no(code, order.group, order.proposal)
     ended = _end(proposal, ProposalState.REFUSED, now)
     return Effects(Step.PROPOSAL_REFUSED, ended, record)
 
@@ -202,38 +211,52 @@ def _approve(
         return Effects(None, (), record)
     group, number = proposal.group, proposal.number
     if not proposal.is_waiting:
-        return _no(DirectoryRefusalCode.PROPOSAL_ENDED, group, number)
-    if not _has_compared(view, group):
-        return _wait(view, group)
+        return no(DirectoryRefusalCode.PROPOSAL_ENDED, group, number)
+    if record.state == "left":
+        return no(DirectoryRefusalCode.LEFT_FOR_EVER, group)
+    if not has_compared(view, group):
+        return wait_for(view, group)
     if not _may_follow(record, proposal):
-        return _no(DirectoryRefusalCode.PROPOSAL_OUTDATED, group, number)
+        return no(DirectoryRefusalCode.PROPOSAL_OUTDATED, group, number)
     approved = msgspec.structs.replace(
         proposal, state=ProposalState.APPROVED, decided_at=now
     )
     changed = msgspec.structs.replace(record, signed=proposal.signed)
-    return _decide(view, changed, now, [KeepProposal(approved)])
+    return change_group(view, changed, now, [KeepProposal(approved)])
 
 
 def _freeze(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     """Freeze a group, with whatever entry is known of it: this waits for nobody."""
     if record.state == "frozen":
         return Effects(None, (), record)
-    if record.state != "active":
-        return _no(DirectoryRefusalCode.GROUP_LEAVING, Group(record.entry.group))
+    if record.state == "left":
+        return no(DirectoryRefusalCode.LEFT_FOR_EVER, Group(record.entry.group))
     changed = msgspec.structs.replace(record, state="frozen")
-    return _decide(view, changed, now, [])
+    return change_group(view, changed, now)
 
 
 def _release(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     if record.state == "active":
         return Effects(None, (), record)
     group = Group(record.entry.group)
+    if record.state == "left":
+        return no(DirectoryRefusalCode.LEFT_FOR_EVER, group)
     if record.state != "frozen":
-        return _no(DirectoryRefusalCode.GROUP_LEAVING, group)
-    if not _has_compared(view, group):
-        return _wait(view, group)
-    changed = msgspec.structs.replace(record, state="active")
-    return _decide(view, changed, now, [])
+        return no(DirectoryRefusalCode.GROUP_LEAVING, group)
+    if not has_compared(view, group):
+        return wait_for(view, group)
+    changed = msgspec.structs.replace(record, state=_state_before(view, group))
+    return change_group(view, changed, now)
+
+
+def _state_before(view: HubView, group: Group) -> str:
+    """Say how a frozen group was before: a freeze ends no leaving."""
+    for line in reversed(view.history):
+        decision = read_item(line)
+        assert isinstance(decision, DirectoryDecision), "the history is of these"
+        if decision.group == group and decision.state != "frozen":
+            return decision.state
+    return "active"
 
 
 def _change_limits(
@@ -241,17 +264,19 @@ def _change_limits(
 ) -> Effects:
     """Set limits, wherever the position stands: they are looked at by new holds."""
     assert order.floor <= 0 <= order.ceiling, "callers parse limits"
+    if record.state == "left":
+        return no(DirectoryRefusalCode.LEFT_FOR_EVER, order.group)
     if (record.floor, record.ceiling) == (order.floor, order.ceiling):
         return Effects(None, (), record)
-    if not _has_compared(view, order.group):
-        return _wait(view, order.group)
+    if not has_compared(view, order.group):
+        return wait_for(view, order.group)
     changed = msgspec.structs.replace(record, floor=order.floor, ceiling=order.ceiling)
     frozen = view.accounts[order.group].frozen
     limits = SetLimits(order.group, order.floor, order.ceiling, frozen)
-    return _decide(view, changed, now, [limits])
+    return change_group(view, changed, now, [limits])
 
 
-def _has_compared(view: HubView, group: Group) -> bool:
+def has_compared(view: HubView, group: Group) -> bool:
     """Say whether the hub surely knows a group's newest entry and proposal.
 
     A hub that was restored may have forgotten them, and would sign an old entry
@@ -261,25 +286,25 @@ def _has_compared(view: HubView, group: Group) -> bool:
     (docs/decisions/0015).
     """
     link = view.links.get(group)
-    return link is not None and link.has_compared and not _telling(view, group)
+    return link is not None and link.has_compared and not telling(view, group)
 
 
-def _telling(view: HubView, group: Group) -> list[Group]:
+def telling(view: HubView, group: Group) -> list[Group]:
     """Name who says that the hub is behind and is heard in what concerns a group."""
     frozen = {name for name, one in view.directory.items() if one.state == "frozen"}
     return [other for other in view.told_behind if other not in frozen - {group}]
 
 
-def _wait(view: HubView, group: Group) -> Effects:
+def wait_for(view: HubView, group: Group) -> Effects:
     """Say whose node knows more, or that the group's has yet to compare."""
-    telling = _telling(view, group)
-    if telling:
-        return _no(DirectoryRefusalCode.HUB_BEHIND, telling[0])
-    return _no(DirectoryRefusalCode.GROUP_NOT_COMPARED, group)
+    others = telling(view, group)
+    if others:
+        return no(DirectoryRefusalCode.HUB_BEHIND, others[0])
+    return no(DirectoryRefusalCode.GROUP_NOT_COMPARED, group)
 
 
-def _decide(
-    view: HubView, record: GroupRecord, now: Instant, more: Sequence[Effect]
+def change_group(
+    view: HubView, record: GroupRecord, now: Instant, more: Sequence[Effect] = ()
 ) -> Effects:
     """Write the one decision on a group, for everyone, and what hangs on it.
 

@@ -91,7 +91,15 @@ def decide_settle(view: HubView, order: Settle, now: Instant) -> Effects:
         netting.Leg(leg.debtor, leg.creditor, leg.milliseconds)
         for leg in view.open_cycle.settled.values()
     ]
-    plan = netting.make_plan(netting.settle(positions, settled), targets)
+    standing = netting.settle(positions, settled)
+    left = [
+        group for group in sorted(standing) if _has_left_with(view, group, standing)
+    ]
+    if left:
+        # Nobody is left there to sign: what it left behind is shared, not settled.
+        refused = CycleRefused(CycleRefusalCode.PARTY_LEFT, order.cycle, left[0])
+        return Effects(None, (), refused)
+    plan = netting.make_plan(standing, targets)
     if not plan.legs:
         code = CycleRefusalCode.NOTHING_TO_SETTLE
         return Effects(None, (), CycleRefused(code, order.cycle))
@@ -115,6 +123,11 @@ def decide_settle(view: HubView, order: Settle, now: Instant) -> Effects:
         wanted += [KeepLeg(leg), SendItem(leg.debtor, line)]
         wanted.append(SendItem(leg.creditor, line))
     return Effects(Step.SETTLE, wanted, legs)
+
+
+def _has_left_with(view: HubView, group: str, standing: Mapping[str, int]) -> bool:
+    """Say whether a group has left and yet stands where a plan would move it."""
+    return group != RESERVE and standing[group] != 0 and _has_left(view, group)
 
 
 def _why_not(view: HubView, order: Settle) -> CycleRefused | None:

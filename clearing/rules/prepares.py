@@ -19,6 +19,7 @@ from protocol.effects import (
 from protocol.errors import ItemRefusalCode, RefusalCode
 from protocol.instant import Instant, read_instant
 from protocol.ledger import (
+    Account,
     may_credit,
     may_debit,
 )
@@ -29,6 +30,7 @@ from protocol.messages import (
     line_hash,
     write_line,
 )
+from protocol.run_off import TRADING_STATES, run_off
 from protocol.steps import Step
 from protocol.transfer import (
     DEADLINE_SLACK_MS,
@@ -99,8 +101,9 @@ def _first_refusal(
     payee = view.directory.get(Group(prepare.payee_group))
     if payer is None or payee is None or payer is payee:
         return RefusalCode.UNKNOWN_GROUP
-    if not _may_trade(view, payer) or not _may_trade(view, payee):
-        return RefusalCode.GROUP_FROZEN
+    code = _refusal_by_state(view, payer, payee)
+    if code is not None:
+        return code
     if not 1 <= prepare.milliseconds <= MILLISECONDS_MAX:
         return RefusalCode.AMOUNT_OUT_OF_RANGE
     latest = now + REACHABLE_MS + DEADLINE_SLACK_MS
@@ -111,6 +114,16 @@ def _first_refusal(
         return RefusalCode.RATE_CHANGED
     code = _refusal_of_refund(view, prepare)
     return _refusal_by_limits(view, prepare) if code is None else code
+
+
+def _refusal_by_state(
+    view: HubView, payer: GroupRecord, payee: GroupRecord
+) -> RefusalCode | None:
+    if "left" in (payer.state, payee.state):
+        return RefusalCode.GROUP_LEFT
+    if not _may_trade(view, payer) or not _may_trade(view, payee):
+        return RefusalCode.GROUP_FROZEN
+    return None
 
 
 def _refusal_of_refund(view: HubView, prepare: TransferPrepare) -> RefusalCode | None:
@@ -125,16 +138,36 @@ def _refusal_of_refund(view: HubView, prepare: TransferPrepare) -> RefusalCode |
 
 
 def _refusal_by_limits(view: HubView, prepare: TransferPrepare) -> RefusalCode | None:
+    """Give the first reason by positions; of a group that leaves, its own."""
     amount = prepare.milliseconds
-    if may_debit(view.accounts[prepare.payer_group], amount) is not None:
+    payer, payee = prepare.payer_group, prepare.payee_group
+    if _is_leaving(view, payer) and may_debit(_run_off(view, payer), amount):
+        return RefusalCode.PAYER_GROUP_LEAVING
+    if may_debit(view.accounts[payer], amount) is not None:
         return RefusalCode.PAYER_GROUP_FLOOR
-    if not may_credit(view.accounts[prepare.payee_group], amount):
+    if _is_leaving(view, payee) and not may_credit(_run_off(view, payee), amount):
+        return RefusalCode.PAYEE_GROUP_LEAVING
+    if not may_credit(view.accounts[payee], amount):
         return RefusalCode.PAYEE_GROUP_CEILING
     return None
+
+
+def _is_leaving(view: HubView, group: str) -> bool:
+    return view.directory[Group(group)].state == "leaving"
+
+
+def _run_off(view: HubView, group: str) -> Account:
+    """Bound a leaving group's position; what open legs may yet move is counted."""
+    legs = view.open_cycle.open_legs
+    return run_off(
+        view.accounts[group],
+        due_out=sum(leg.milliseconds for leg in legs if leg.creditor == group),
+        due_in=sum(leg.milliseconds for leg in legs if leg.debtor == group),
+    )
 
 
 def _may_trade(view: HubView, record: GroupRecord) -> bool:
     """A group whose link has forked counts as frozen (protocol, section 5)."""
     link = view.links.get(record.entry.group)
     is_frozen_link = link is not None and link.trouble is not None
-    return record.state == "active" and not is_frozen_link
+    return record.state in TRADING_STATES and not is_frozen_link

@@ -9,6 +9,8 @@ from nodes.commands.node import STAFF
 from protocol.peer.own_server import ask
 from protocol.peer.settings import Settings
 
+_LEAVING = "/api/v1/group/leaving"
+
 
 def show_position(
     settings: Settings, _chosen: argparse.Namespace
@@ -18,6 +20,18 @@ def show_position(
     if not told["waits_for"]:
         del told["waits_for"]
     return told
+
+
+def show_leaving(
+    settings: Settings, _chosen: argparse.Namespace
+) -> Mapping[str, object]:
+    """Show how the group stands in the federation, and its wish to leave."""
+    return ask(settings, STAFF, "GET", _LEAVING)
+
+
+def leave(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Tell the hub that the group wishes to leave."""
+    return ask(settings, STAFF, "POST", _LEAVING, {"reason": chosen.reason})
 
 
 def list_undecided(

@@ -60,6 +60,7 @@ class AccountPages:
             "account.html",
             account=account,
             rate=self._payments.own_record().rate,
+            standing=self._payments.own_standing(),
             gauge=_gauge(account),
             entries=newest.entries,
             unit=newest.unit,

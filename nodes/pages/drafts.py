@@ -28,6 +28,13 @@ from protocol.peer.web.problems import Problem
 from protocol.peer.web.units import UnitAnswer
 from protocol.peer.web.words import Language
 
+#: How our own group stands, where that alone keeps a payment from leaving it.
+_IN_THE_WAY = {
+    "leaving-owes": RefusalCode.PAYER_GROUP_LEAVING,
+    "leaving-even": RefusalCode.PAYER_GROUP_LEAVING,
+    "left": RefusalCode.GROUP_LEFT,
+}
+
 
 class PayFields(msgspec.Struct, frozen=True):
     """What is typed on the way, all of it text.
@@ -242,6 +249,9 @@ class Drafts:
             way = RefusalCode.ACCOUNT_FROZEN
         elif account.available is not None and quote.payer_amount > account.available:
             way = RefusalCode.PAYER_FLOOR
+        is_local = payee.address.endswith(f"@{self._payees.own}")
+        if not way and not is_local:
+            way = _IN_THE_WAY.get(self._payments.own_standing(), "")
         return Draft(
             payee=payee,
             quote=quote,
@@ -250,7 +260,7 @@ class Drafts:
             deliver=typed.deliver if typed.deliver == "when_reachable" else "now",
             refund_of=typed.refund_of,
             other_amounts=others,
-            is_local=payee.address.endswith(f"@{self._payees.own}"),
+            is_local=is_local,
             stands_in_the_way=way,
         )
 

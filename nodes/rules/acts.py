@@ -13,6 +13,7 @@ import msgspec
 from nodes.rules.cycle_records import OwnCycle, OwnLeg
 from nodes.rules.cycles import AnswerStatement
 from nodes.rules.entries import Booked, Correction, HandEntry
+from nodes.rules.leaving import WishToLeave
 from nodes.rules.legs import SignLeg
 from nodes.rules.limits import LimitsChange
 from nodes.rules.members import MemberChange, NewMember, Standing
@@ -37,6 +38,7 @@ class Deed(StrEnum):
     ENTRY_CORRECTED = "entry-corrected"
     PAYMENT_ORDERED = "payment-ordered"
     PROPOSAL_MADE = "proposal-made"
+    LEAVING_ASKED = "leaving-asked"
     TRUSTED_AGAIN = "trusted-again"
     KEYS_ACCEPTED = "keys-accepted"
     PERSON_INVITED = "person-invited"
@@ -77,6 +79,7 @@ _Single = (
     | AcceptKeys
     | TrustAgain
     | MoveIn
+    | WishToLeave
 )
 #: What is noted when it has changed something.
 Noted = _Single | LimitsChange | AnswerStatement | SignLeg
@@ -135,7 +138,7 @@ def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
 
 
 def _act_of_other(
-    wanted: NewMember | MemberChange | Propose, effects: Effects
+    wanted: NewMember | MemberChange | Propose | WishToLeave, effects: Effects
 ) -> NoteAct:
     match wanted:
         case NewMember():
@@ -163,6 +166,8 @@ def _act_of_other(
                 "milliseconds": entry.rates[-1].milliseconds,
             }
             return NoteAct(wanted.author, Deed.PROPOSAL_MADE, entry.group, details)
+        case WishToLeave():
+            return NoteAct(wanted.author, Deed.LEAVING_ASKED, "", {}, wanted.reason)
 
 
 def _changed(wanted: MemberChange, effects: Effects) -> dict[str, Detail]:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from nodes.rules.leaving import decide_refused_wish, is_refused_wish
 from nodes.rules.proposals import decide_refused_proposal, is_refused_proposal
 from nodes.rules.view import (
     CLEARING,
@@ -169,11 +170,13 @@ def _entry_of(transfer: Transfer, now: Instant) -> Entry:
 
 
 def decide_item_refused(view: NodeView, arrived: ArrivedItem, now: Instant) -> Effects:
-    """End what the hub did not take, transfer or proposal; else call people."""
+    """End what the hub did not take: transfer, proposal, wish; else call people."""
     refused = arrived.item
     assert isinstance(refused, ItemRefused)
     if is_refused_proposal(view, arrived):
         return decide_refused_proposal(view, arrived, now)
+    if is_refused_wish(view, arrived):
+        return decide_refused_wish(view, arrived, now)
     transfer = refused_transfer(view, arrived, TransferPrepare)
     if transfer is None:
         text = f"the hub refused our item {refused.number}: {refused.code}"

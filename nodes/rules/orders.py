@@ -36,6 +36,7 @@ from protocol.messages import (
     write_line,
 )
 from protocol.quota import hour_ends
+from protocol.run_off import TRADING_STATES
 from protocol.steps import Step
 from protocol.transfer import (
     NOW_MS,
@@ -369,13 +370,19 @@ def _first_refusal_of_hub(
     """The hub would say these too; the member need not wait for it."""
     if other is None:
         return RefusalCode.UNKNOWN_GROUP
-    if own.state != "active" or other.state != "active":
+    if "left" in (own.state, other.state):
+        return RefusalCode.GROUP_LEFT
+    if not {own.state, other.state} <= set(TRADING_STATES):
         return RefusalCode.GROUP_FROZEN
     if quoted is None:
         return RefusalCode.AMOUNT_OUT_OF_RANGE
     if quoted.payer_amount > order.payer_amount_max:
         return RefusalCode.RATE_CHANGED
-    return _refusal_of_refund(view, order, quoted)
+    code = _refusal_of_refund(view, order, quoted)
+    # Only a creditor pays while it leaves; how much, the hub knows best.
+    if code is None and own.state == "leaving" and view.clearing_balance >= 0:
+        return RefusalCode.PAYER_GROUP_LEAVING
+    return code
 
 
 def _write_prepare(

@@ -179,6 +179,45 @@ class KeepProposal(HouseEffect, frozen=True):
     proposal: Proposal
 
 
+class WishState(StrEnum):
+    """What became of the group's wish to leave."""
+
+    WAITING = "waiting"
+    BEGUN = "begun"
+    REFUSED = "refused"
+
+
+class LeavingWish(msgspec.Struct, frozen=True, kw_only=True):
+    """The group has told the hub that it wishes to leave.
+
+    Attributes:
+        number: of its item in our stream to the hub.
+        at: when the treasurer said so.
+        author: the person.
+        reason: in her words.
+        state: whether the hub has answered.
+        answered_at: when we took that.
+    """
+
+    number: int
+    at: Instant
+    author: str | None
+    reason: str
+    state: WishState = WishState.WAITING
+    answered_at: Instant | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether the hub has yet to answer."""
+        return self.state is WishState.WAITING
+
+
+class KeepLeavingWish(HouseEffect, frozen=True):
+    """Keep a wish to leave as it now stands."""
+
+    wish: LeavingWish
+
+
 class Belief(msgspec.Struct, frozen=True):
     """How far a log of the hub's is believed.
 
@@ -327,6 +366,7 @@ class NodeView(View):
         proposal: the newest that the group has asked for.
         asked: by signed entry, the newest proposals of entries that are decided on.
         own_entries: what this batch's decisions on our own group hold.
+        leaving_wish: the newest, if the group ever wished to leave.
         clearing: the clearing account's balance when the batch began.
         newest: log and number of the newest decision taken.
         mirrored: the newest that a mirror item told the hub.
@@ -361,6 +401,7 @@ class NodeView(View):
         self.proposal: Proposal | None = None
         self.asked: dict[str, Proposal] = {}
         self.own_entries: set[str] = set()
+        self.leaving_wish: LeavingWish | None = None
         self.clearing = 0
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
@@ -384,8 +425,8 @@ class NodeView(View):
         match effect:
             case NoteDecision():
                 self.newest = (effect.log, effect.number)
-            case KeepProposal(proposal):
-                self._keep(proposal)
+            case KeepProposal() | KeepLeavingWish():
+                self._keep(effect)
             case (
                 KeepBelief()
                 | KeepCompared()
@@ -409,7 +450,12 @@ class NodeView(View):
         else:
             self.legs[effect.leg.leg_id] = effect.leg
 
-    def _keep(self, proposal: Proposal) -> None:
+    def _keep(self, effect: KeepProposal | KeepLeavingWish) -> None:
+        """Keep what we told the hub of our own group."""
+        if isinstance(effect, KeepLeavingWish):
+            self.leaving_wish = effect.wish
+            return
+        proposal = effect.proposal
         self.asked[proposal.signed] = proposal
         # One that was replaced may yet be approved; the newest stays the newest.
         if self.proposal is None or proposal.number >= self.proposal.number:

@@ -53,7 +53,6 @@ from tests.peer.makers import (
     compared,
     entry_of,
     flip,
-    in_state,
     later,
     not_compared,
     of_kind,
@@ -439,17 +438,6 @@ def test_a_proposal_that_does_not_wait_is_not_decided_on(
     code = DirectoryRefusalCode.NO_SUCH_PROPOSAL
     assert effects.outcome == no(code, wish.group, wish.proposal)
     assert effects.wanted == ()
-
-
-@pytest.mark.parametrize("state", ["leaving", "left"])
-@pytest.mark.parametrize("wish", [Freeze(OOSTENDE), Release(OOSTENDE)], ids=str)
-def test_a_group_that_leaves_is_neither_frozen_nor_released(
-    wish: GroupOrder, state: str
-) -> None:
-    view = hub_view()
-    view.directory = in_state(view.directory, OOSTENDE, state)
-    expected = no(DirectoryRefusalCode.GROUP_LEAVING)
-    assert order(view, wish).outcome == expected
 
 
 # What is in flight.

@@ -125,6 +125,21 @@ def no_such_group(view: HubView, fields: dict[str, Any]) -> None:
     fields["payee_group"] = "gent"
 
 
+def group_that_has_left(view: HubView, fields: dict[str, Any]) -> None:
+    view.directory = in_state(view.directory, MECHELEN, "left")
+
+
+def leaving_payer(view: HubView, fields: dict[str, Any]) -> None:
+    """At zero it may do nothing at all; a freeze is said before."""
+    if view.directory[OOSTENDE].state == "active":
+        view.directory = in_state(view.directory, OOSTENDE, "leaving")
+
+
+def leaving_payee(view: HubView, fields: dict[str, Any]) -> None:
+    if view.directory[MECHELEN].state == "active":
+        view.directory = in_state(view.directory, MECHELEN, "leaving")
+
+
 def frozen_group(view: HubView, fields: dict[str, Any]) -> None:
     view.directory = in_state(view.directory, OOSTENDE, "frozen")
 
@@ -156,12 +171,15 @@ def payee_at_ceiling(view: HubView, fields: dict[str, Any]) -> None:
 #: What can be wrong with a prepare, in the law's order of precedence.
 REASONS: list[tuple[RefusalCode, Spoiler]] = [
     (RefusalCode.UNKNOWN_GROUP, no_such_group),
+    (RefusalCode.GROUP_LEFT, group_that_has_left),
     (RefusalCode.GROUP_FROZEN, frozen_group),
     (RefusalCode.AMOUNT_OUT_OF_RANGE, too_much),
     (RefusalCode.DEADLINE_OUT_OF_RANGE, too_late),
     (RefusalCode.RATE_CHANGED, old_rate),
     (RefusalCode.REFUND_UNKNOWN, refund_of_nothing),
+    (RefusalCode.PAYER_GROUP_LEAVING, leaving_payer),
     (RefusalCode.PAYER_GROUP_FLOOR, payer_at_floor),
+    (RefusalCode.PAYEE_GROUP_LEAVING, leaving_payee),
     (RefusalCode.PAYEE_GROUP_CEILING, payee_at_ceiling),
 ]
 ORDER = list(RefusalCode)
@@ -309,13 +327,25 @@ def test_nobody_pays_the_hub_itself(payee: str) -> None:
     assert decisions(effects)[0][1].code is RefusalCode.UNKNOWN_GROUP
 
 
-@pytest.mark.parametrize("state", ["leaving", "frozen", "left"])
-@pytest.mark.parametrize("group", [OOSTENDE, MECHELEN])
-def test_only_an_active_group_trades(group: Group, state: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "group", "code"),
+    [
+        # At zero a group that is leaving has nothing more to run off.
+        ("leaving", OOSTENDE, RefusalCode.PAYER_GROUP_LEAVING),
+        ("leaving", MECHELEN, RefusalCode.PAYEE_GROUP_LEAVING),
+        ("frozen", OOSTENDE, RefusalCode.GROUP_FROZEN),
+        ("frozen", MECHELEN, RefusalCode.GROUP_FROZEN),
+        ("left", OOSTENDE, RefusalCode.GROUP_LEFT),
+        ("left", MECHELEN, RefusalCode.GROUP_LEFT),
+    ],
+)
+def test_only_an_active_group_trades(
+    group: Group, state: str, code: RefusalCode
+) -> None:
     view = hub_view()
     view.directory = in_state(view.directory, group, state)
     effects = rules.decide_prepare(view, prepared(), NOW)
-    assert decisions(effects)[0][1].code is RefusalCode.GROUP_FROZEN
+    assert decisions(effects)[0][1].code is code
 
 
 @pytest.mark.parametrize("trouble", [Trouble.FORK, Trouble.PEER_IS_BEHIND])

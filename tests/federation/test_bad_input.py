@@ -18,6 +18,7 @@ import pytest
 
 from tests.federation.callers import Answer, AwayError, Caller
 from tests.federation.conftest import Databases
+from tests.federation.servers import wait_for
 from tests.federation.world import PASSWORD, Federation
 
 LENGTH_MAX = 64 * 1024
@@ -205,6 +206,13 @@ WRITING = [
             "/api/v1/group/legs/{id}/received",
         )
     ),
+    Writing(
+        "oostende",
+        "POST",
+        "/api/v1/group/leaving",
+        "treasurer",
+        {"reason": "we thought about it"},
+    ),
     Writing("hub", "POST", "/api/v1/tokens", good=SIGN_IN),
     *(
         Writing("hub", "POST", f"/api/v1/groups/{{group}}/{verb}", "admin", good)
@@ -212,6 +220,7 @@ WRITING = [
             ("approve", {"proposal": 1}),
             ("refuse", {"proposal": 1}),
             ("limits", {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS}),
+            ("left", {"position": 0}),
         )
     ),
     Writing(
@@ -231,6 +240,8 @@ NOBODY_THERE = {
     ("oostende", "/api/v1/group/legs/{id}/received"): 404,
     ("hub", "/api/v1/groups/{group}/approve"): 409,
     ("hub", "/api/v1/groups/{group}/refuse"): 409,
+    # No group is leaving.
+    ("hub", "/api/v1/groups/{group}/left"): 409,
     ("hub", "/api/v1/tokens"): 401,
     ("oostende", "/api/v1/group/entries/{id}/correct"): 404,
 }
@@ -238,6 +249,8 @@ NOBODY_THERE = {
 WITHOUT_BODY = {
     ("hub", "POST", "/api/v1/groups/{group}/freeze"),
     ("hub", "POST", "/api/v1/groups/{group}/release"),
+    ("hub", "POST", "/api/v1/groups/{group}/leaving"),
+    ("hub", "POST", "/api/v1/groups/{group}/stay"),
     ("hub", "POST", "/api/v1/cycles/{cycle}/close"),
     ("hub", "POST", "/api/v1/cycles/{cycle}/settle"),
     ("hub", "POST", "/api/v1/legs/{id}/cancel"),
@@ -799,7 +812,8 @@ def test_nothing_is_decided_about_a_group_that_is_not_there(
     unchanged: None, programs: dict[tuple[str, str], Caller], group: str
 ) -> None:
     good = {one.path.rpartition("/")[2]: one.good for one in WRITING}
-    for verb in ("freeze", "release", "limits", "approve", "refuse"):
+    verbs = ("freeze", "release", "limits", "approve", "refuse")
+    for verb in (*verbs, "leaving", "stay", "left"):
         path = f"/api/v1/groups/{group}/{verb}"
         answer = programs["hub", "admin"].ask("POST", path, good.get(verb, {}))
         assert not wrong_with(answer, 404), (verb, answer)
@@ -814,6 +828,25 @@ def test_an_order_needs_a_key_that_is_one(
         "POST", "/api/v1/transfers", raw=json.dumps(ORDER).encode(), headers=headers
     )
     assert not wrong_with(answer, 400), answer
+
+
+def take_back(federation: Federation) -> None:
+    """Let Oostende stay after all, once its wish has arrived."""
+    path = "/api/v1/groups/oostende"
+    wait_for(
+        lambda: federation.admin.get(path)["state"] == "leaving",
+        "the wish to arrive",
+        20,
+    )
+    assert federation.admin.ask("POST", f"{path}/stay").status == 200
+    treasurer = federation.nodes["oostende"].treasurer
+    assert treasurer is not None
+
+    def stays() -> bool:
+        told = treasurer.get("/api/v1/group/leaving")
+        return bool((told["state"], told["wish"]["state"]) == ("active", "begun"))
+
+    wait_for(stays, "the node to hear that it stays", 20)
 
 
 @ROUTES
@@ -832,7 +865,9 @@ def test_what_is_spoilt_is_good_before(
     raw += b" " * (writing.length_max - len(raw))
     answer = caller.ask(writing.method, writing.address, raw=raw, headers=headers)
     no = NOBODY_THERE.get((writing.server, writing.path))
-    assert answer.status in ((200, 201) if no is None else (no,)), answer
+    assert answer.status in ((200, 201, 202) if no is None else (no,)), answer
+    if writing.path.endswith("/leaving"):
+        take_back(federation)
     for told in answer.told if isinstance(answer.told, list) else [answer.told]:
         federation.note_taken("jan@oostende", told.get("transfer") or told)
 

@@ -76,6 +76,8 @@ APPROVED = [
     (Step.OWN_ENTRY, "veere"),
 ]
 NOT_APPROVED = [(Step.PROPOSAL_REFUSED, "hub"), (Step.PROPOSAL_ANSWERED, "veere")]
+#: What leads to a group that is leaving, or to the hub's no.
+LEAVING = [(Step.LEAVE_WISH, "veere"), (Step.LEAVE_REFUSED, "veere")]
 OTHERS = [
     *((Step.EXPIRE, "hub"), (Step.DECISION_REFUSED, "mechelen")),
     *((Step.CANCEL_WISH, "oostende"), (Step.CANCEL, "hub")),
@@ -481,8 +483,71 @@ def test_killed_while_a_rate_is_asked_for_and_decided(
     federation.audit()
 
 
+AT_LEAVING = "/api/v1/group/leaving"
+
+
+def decide_surely(federation: Federation, verb: str, state: str) -> None:
+    """Have the regional admin decide on Veere, as soon as it may be."""
+    path = f"/api/v1/groups/veere/{verb}"
+
+    def is_decided() -> bool:
+        answer = federation.admin.ask_surely("POST", path)
+        assert answer.status in (200, 409), answer
+        return answer.status == 200 and bool(answer.told["state"] == state)
+
+    wait_for(is_decided, f"{verb} to be decided", 30)
+
+
+@BEFORE_AND_AFTER
+@pytest.mark.parametrize(("step", "victim"), LEAVING)
+def test_killed_while_a_group_wishes_to_leave(
+    federation: Federation, veere: Node, step: Step, victim: str, when: str
+) -> None:
+    desk, reason = veere.treasurer, {"reason": "our meeting of June"}
+    assert desk is not None
+    is_refused = step is Step.LEAVE_REFUSED
+    veere.server.restart(kill_at=f"{step}:{when}")
+    federation.wait_compared()
+    if is_refused:
+        # Wished before it has heard that it was frozen.
+        federation.hub.kill()
+        assert desk.ask_surely("POST", AT_LEAVING, reason).status == 202
+        veere.server.freeze()
+        federation.hub.start()
+        federation.hub.wait_ready()
+        decide_surely(federation, "freeze", "frozen")
+        veere.server.thaw()
+        see_killed(federation, step, when, victim)
+    else:
+        with ThreadPoolExecutor() as people:
+            asking = people.submit(desk.ask_surely, "POST", AT_LEAVING, reason)
+            see_killed(federation, step, when, victim)
+            # 200: the hub had answered before it came again.
+            assert asking.result().status in (200, 202)
+    expected = "refused" if is_refused else "begun"
+
+    def is_answered() -> bool:
+        wish = desk.ask_surely("GET", AT_LEAVING).told["wish"]
+        return wish is not None and bool(wish["state"] == expected)
+
+    wait_for(is_answered, "the wish to be answered", 30)
+    decide_surely(federation, "release" if is_refused else "stay", "active")
+    wait_for(
+        lambda: desk.ask_surely("GET", AT_LEAVING).told["state"] == "active",
+        "the node to hear of it",
+        30,
+    )
+    acts = desk.get("/api/v1/group/acts")["acts"]
+    noted = [act for act in acts if act["deed"] == "leaving-asked"]
+    assert len(noted) == len({act["at"] for act in noted})
+    federation.wait_compared()
+    paid = federation.pay("els@veere", "tom@mechelen", 3)
+    assert federation.end_of(paid)["state"] == "cleared"
+    federation.audit()
+
+
 def test_every_step_is_killed_or_the_reason_is_told() -> None:
-    places = (*STRAIGHT, *AT_START, *APPROVED, *NOT_APPROVED, *OTHERS)
+    places = (*STRAIGHT, *AT_START, *APPROVED, *NOT_APPROVED, *LEAVING, *OTHERS)
     tried = {step for step, *_ in places}
     assert tried | set(UNREACHED) == set(Step)
     assert not tried & set(UNREACHED)

@@ -25,7 +25,7 @@ from tests.federation.callers import Answer, Caller, Member
 from tests.federation.conftest import Databases
 from tests.federation.servers import CLONE, wait_for
 from tests.federation.test_kill import put_clock_forward, wait_sent
-from tests.federation.world import Federation, Ordered
+from tests.federation.world import Federation, Group, Ordered
 
 LANGUAGES = ("nl", "fr", "en")
 LIES, JAN = "lies@oostende", "jan@oostende"
@@ -238,6 +238,66 @@ def _before_it_heard_of_a_freeze(federation: Federation, *_: object) -> Provoked
 
 
 @contextlib.contextmanager
+def leaving_aalst(federation: Federation) -> Iterator[None]:
+    """Let Aalst leave at the regional admin's word, and stay after all."""
+    admin, path = federation.admin, "/api/v1/groups/aalst"
+    aalst = federation.nodes["aalst"].treasurer
+    assert aalst is not None
+
+    def turn(verb: str, state: str) -> None:
+        answer = admin.ask("POST", f"{path}/{verb}")
+        assert answer.status == 200, answer
+        at = "/api/v1/group/leaving"
+        wait_for(lambda: aalst.get(at)["state"] == state, f"{verb} to be heard of", 20)
+
+    turn("leaving", "leaving")
+    try:
+        yield
+    finally:
+        turn("stay", "active")
+
+
+@contextlib.contextmanager
+def _from_a_leaving_group(federation: Federation, *_: object) -> Provoked:
+    with leaving_aalst(federation):
+        # Whatever it is owed, this is more.
+        yield federation.pay("els@aalst", "tom@mechelen", 100_000)
+
+
+@contextlib.contextmanager
+def _to_a_leaving_group(federation: Federation, *_: object) -> Provoked:
+    with leaving_aalst(federation):
+        # Whatever it owes, this is more, and more than its limit too.
+        ordered = federation.pay(LIES, "els@aalst", 7 * 200)
+        federation.end_of(ordered)
+        yield ordered
+
+
+@contextlib.contextmanager
+def _to_a_group_that_has_left(federation: Federation, *_: object) -> Provoked:
+    """A group that was invited, joined, and never came back."""
+    group = Group("gone", "stropke", 60, -10, 10, {})
+    node = federation.new_node(group)
+    try:
+        invitation = federation.invite(group)
+        node.server.run(*federation.joining(group), given=invitation)
+        federation.hub.run("group", "freeze", "gone")
+        early = federation.hub.command("group", "stay", "gone")
+        assert "Release it first" in early.stderr, early
+        assert federation.hub.run("group", "left", "gone")["state"] == "left"
+        found: list[Ordered] = []
+
+        def is_refused_at_once() -> bool:
+            found.append(federation.pay(JAN, "nobody@gone", 1))
+            return found[-1].transfer_id is None
+
+        wait_for(is_refused_at_once, "the node to hear of it", 20)
+        yield found.pop()
+    finally:
+        federation.nodes.pop("gone", None)
+
+
+@contextlib.contextmanager
 def _without_hub(federation: Federation, *_: object) -> Provoked:
     federation.hub.kill()
     found: list[Ordered] = []
@@ -336,6 +396,7 @@ WAYS: dict[RefusalCode, list[Provoke]] = {
     ],
     RefusalCode.HUB_UNREACHABLE: [_without_hub],
     RefusalCode.UNKNOWN_GROUP: [paying(JAN, "anna@antwerpen", 1)],
+    RefusalCode.GROUP_LEFT: [_to_a_group_that_has_left],
     RefusalCode.GROUP_FROZEN: [_before_it_heard_of_a_freeze, _to_a_frozen_group],
     RefusalCode.AMOUNT_OUT_OF_RANGE: [
         # 10^14 milliseconds are 333,333,333.3 blussers.
@@ -362,6 +423,8 @@ WAYS: dict[RefusalCode, list[Provoke]] = {
         paying(LIES, "mia@mechelen", 12 * 3_000),
         paying(LIES, "mia@mechelen", 333_333_333),
     ],
+    RefusalCode.PAYER_GROUP_LEAVING: [_from_a_leaving_group],
+    RefusalCode.PAYEE_GROUP_LEAVING: [_to_a_leaving_group],
     RefusalCode.PAYEE_GROUP_CEILING: [paying(LIES, "els@aalst", 7 * 200)],
     RefusalCode.PAYEE_UNREACHABLE: [_too_late],
     RefusalCode.CANCELLED: [_called_off],

@@ -181,6 +181,15 @@ def frozen_group(view: NodeView, fields: dict[str, Any]) -> None:
     know(view, in_state(view.directory, MECHELEN, "frozen"))
 
 
+def group_that_has_left(view: NodeView, fields: dict[str, Any]) -> None:
+    know(view, in_state(view.directory, OOSTENDE, "left"))
+
+
+def leaving_group(view: NodeView, fields: dict[str, Any]) -> None:
+    if view.directory[OOSTENDE].state == "active":
+        know(view, in_state(view.directory, OOSTENDE, "leaving"))
+
+
 def slipped_in(view: NodeView, fields: dict[str, Any]) -> None:
     """Nobody has signed for the keys that Mechelen has now."""
     entry = next_keys(MECHELEN, "slipped in")
@@ -196,9 +205,11 @@ REASONS: list[tuple[RefusalCode, Spoiler]] = [
     (RefusalCode.PAYER_FLOOR, at_floor),
     (RefusalCode.HUB_UNREACHABLE, no_hub),
     (RefusalCode.UNKNOWN_GROUP, no_such_group),
+    (RefusalCode.GROUP_LEFT, group_that_has_left),
     (RefusalCode.GROUP_FROZEN, frozen_group),
     (RefusalCode.AMOUNT_OUT_OF_RANGE, too_much),
     (RefusalCode.RATE_CHANGED, dearer),
+    (RefusalCode.PAYER_GROUP_LEAVING, leaving_group),
     (RefusalCode.KEYS_NOT_ACCEPTED, slipped_in),
 ]
 #: Where there is no price, there is nothing to compare with the floor.

@@ -16,7 +16,7 @@ import asyncpg
 from clearing import audit as hub_audit
 from clearing import log_store
 from clearing.evidence import Evidence
-from clearing.rules import CloseCycle, Leg, Limit, Settle
+from clearing.rules import CloseCycle, Freeze, Leg, Limit, Release, Settle
 from nodes import audit as node_audit
 from nodes import proof_store, trust_store
 from nodes.member_store import Membership
@@ -211,7 +211,8 @@ async def keep_books(federated: Federation) -> None:
 async def set_limits(federated: Federation) -> None:
     """The regional admin and a treasurer change limits, and a member's name.
 
-    A payment past the new limit is refused by the hub, before any offer.
+    A payment past the new limit is refused by the hub, before any offer. Then the
+    group is frozen for a moment.
     """
     limit = Limit(group=MECHELEN, floor=-36_000_000, ceiling=72_000_000)
     await federated.hub.clerk.take(limit)
@@ -223,6 +224,9 @@ async def set_limits(federated: Federation) -> None:
     outcome = await federated.nodes[OOSTENDE].clerk.take(too_much)
     assert isinstance(outcome, Ordered) and outcome.content is not None
     await federated.quiet()
+    for word in (Freeze(MECHELEN), Release(MECHELEN)):
+        await federated.hub.clerk.take(word)
+        await federated.quiet()
 
 
 async def believe(federated: Federation) -> None:

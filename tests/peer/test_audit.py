@@ -12,7 +12,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from clearing import audit_cycles, audit_log, audit_transfers, audit_witnesses
+from clearing import (
+    audit_cycles,
+    audit_leaving,
+    audit_log,
+    audit_transfers,
+    audit_witnesses,
+)
 from clearing import audit_store as hub_store
 from clearing.audit_store import LogPage, LogRow
 from nodes import audit_keys, audit_proofs, audit_trust
@@ -822,6 +828,17 @@ PLANTS = [
         "SELECT 'gent'",
     ),
     Plant(
+        HUB,
+        "states_were_kept",
+        "UPDATE transfer SET taken_at = (SELECT (convert_from(line, 'UTF8')::json"
+        " ->> 'at')::timestamptz + interval '1 ms' FROM directory_change"
+        ' WHERE position(\'"state":"frozen"\'::bytea IN line) > 0)'
+        " WHERE transfer_id::text = (SELECT min(transfer_id::text) FROM transfer"
+        " WHERE state = 'cleared')",
+        "transfer",
+        "SELECT min(transfer_id::text) FROM transfer WHERE state = 'cleared'",
+    ),
+    Plant(
         OOSTENDE,
         "trust_follows_doubts",
         "UPDATE trust SET doubt_id = doubt_id + 1",
@@ -1350,6 +1367,7 @@ def test_every_check_finds_something_planted() -> None:
     names = {
         check.name for check in (*CHECKS, *hub_store.checks({}), *audit_cycles.CHECKS)
     }
+    names.add(audit_leaving.check_of([]).name)
     names |= {check.name for check in node_store.checks(rates, OOSTENDE)}
     names |= {
         audit_streams.NAME,

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from clearing.api.groups import GroupsApi
 from clearing.house import HubHouse
+from nodes.api.leaving import LeavingApi
 from nodes.api.unit import UnitApi
 from nodes.house import NodeHouse
 from nodes.proposals import Proposals
@@ -22,6 +23,7 @@ from tests.peer.federation import Federation, NewDatabase, Server, federation
 from tests.protocol.makers import OOSTENDE
 
 DESK = "/api/v1/group/proposal"
+LEAVING = "/api/v1/group/leaving"
 OOSTENDE_AT_HUB = "/api/v1/groups/oostende"
 HOUR = 3_600_000
 POSTS = {
@@ -30,6 +32,9 @@ POSTS = {
     "freeze": None,
     "release": None,
     "limits": {"floor": -HOUR, "ceiling": HOUR},
+    "leaving": None,
+    "stay": None,
+    "left": {"position": 0},
 }
 
 
@@ -74,7 +79,9 @@ def routes_of(server: Server) -> list[Route]:
     if isinstance(server.house, HubHouse):
         return GroupsApi(server.house, server.clerk, server.database).routes()
     assert isinstance(server.house, NodeHouse)
-    return UnitApi(Proposals(server.house, server.clerk), server.database).routes()
+    unit = UnitApi(Proposals(server.house, server.clerk), server.database)
+    leaving = LeavingApi(server.house, server.clerk, server.database)
+    return [*unit.routes(), *leaving.routes()]
 
 
 async def serve(stack: AsyncExitStack, server: Server) -> "TestClient[Any, Any]":
@@ -251,6 +258,44 @@ async def test_freeze_release_and_limits(new_database: NewDatabase) -> None:
         assert rows[0][0] == 2 + 3
 
 
+async def test_from_the_wish_to_leave_until_the_group_has_left(
+    new_database: NewDatabase,
+) -> None:
+    async with world(new_database) as here:
+        told = (await here.treasurer.get(LEAVING)).told
+        assert (told["state"], told["position"], told["wish"]) == ("active", 0, None)
+        early = await here.admin.post(f"{OOSTENDE_AT_HUB}/left", {"position": 0})
+        assert (early.status, early.told["code"]) == (409, "group-not-leaving")
+        for wish in ({}, {"reason": ""}, {"reason": 3}, {"reason": "x", "more": 1}):
+            assert (await here.treasurer.post(LEAVING, wish)).status == 400, wish
+        reason = {"reason": "our meeting of June"}
+        wished = await here.treasurer.post(LEAVING, reason)
+        assert (wished.status, wished.told["wish"]["state"]) == (202, "waiting")
+        assert await here.treasurer.post(LEAVING, reason) == wished
+        await here.federated.quiet()
+        again = await here.treasurer.post(LEAVING, reason)
+        assert (again.status, again.told["state"]) == (200, "leaving")
+        assert again.told["wish"]["state"] == "begun"
+        shown = (await here.admin.get(OOSTENDE_AT_HUB)).told
+        assert (shown["state"], shown["run_off_floor"]) == ("leaving", 0)
+        assert shown["run_off_ceiling"] == 0 < shown["ceiling"]
+        for _ in range(2):
+            stays = await here.admin.post(f"{OOSTENDE_AT_HUB}/stay")
+            assert (stays.status, stays.told["state"]) == (200, "active")
+            assert stays.told["run_off_floor"] is None
+        assert (await here.admin.post(f"{OOSTENDE_AT_HUB}/leaving")).status == 200
+        wrong = await here.admin.post(f"{OOSTENDE_AT_HUB}/left", {"position": -HOUR})
+        assert (wrong.status, wrong.told["code"]) == (409, "position-changed")
+        assert " 0 h by now" in wrong.told["detail"]
+        for _ in range(2):
+            left = await here.admin.post(f"{OOSTENDE_AT_HUB}/left", {})
+            assert (left.status, left.told["state"]) == (200, "left")
+        await here.federated.quiet()
+        late = await here.treasurer.post(LEAVING, reason)
+        assert (late.status, late.told["code"]) == (409, "left-for-ever")
+        assert "oostende has left" in late.told["detail"]
+
+
 WRONG_AT_HUB = [
     ("limits", {"floor": 1, "ceiling": 0}),
     ("limits", {"floor": 0, "ceiling": -1}),
@@ -263,6 +308,11 @@ WRONG_AT_HUB = [
     ("approve", {"proposal": "1"}),
     ("approve", {"proposal": True}),
     ("refuse", {"proposal": None}),
+    ("left", {"position": "0"}),
+    ("left", {"position": 0.5}),
+    ("left", {"position": 2**53}),
+    ("left", {"with_debt": True}),
+    ("left", []),
 ]
 WRONG_AT_NODE = [
     {"per_hour": 0},
@@ -305,6 +355,7 @@ async def test_only_the_admin_and_the_treasurer_may_ask(
             expected = 401 if "stranger" in name else 403
             if name.endswith("node"):
                 answers = [await person.get(DESK), await person.post(DESK, {})]
+                answers += [await person.get(LEAVING), await person.post(LEAVING, {})]
             else:
                 answers = [await person.get(OOSTENDE_AT_HUB)]
                 answers += [
@@ -325,4 +376,4 @@ async def test_the_description_names_every_route(new_database: NewDatabase) -> N
         "/api/v1/groups/{group}",
         *(f"/api/v1/groups/{{group}}/{word}" for word in POSTS),
     }
-    assert set(node["paths"]) == {DESK, "/api/v1/group/units"}  # type: ignore[call-overload]
+    assert set(node["paths"]) == {DESK, LEAVING, "/api/v1/group/units"}  # type: ignore[call-overload]

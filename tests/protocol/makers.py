@@ -147,6 +147,7 @@ def every_item() -> dict[str, messages.AnyItem]:
         ),
         "decision log": messages.LogDecision(log=log, number=0, at=AT, former=None),
         **cycle_items(log),
+        "directory.leave": messages.DirectoryLeave(group=OOSTENDE),
         "directory.propose": messages.DirectoryPropose(entry=signed),
         "mirror": messages.Mirror(log=log, number=3, balance=-5),
         "item.refused": messages.ItemRefused(

@@ -20,6 +20,7 @@ _TRANSFER = "protocol.peer.transfer_store"
 _DIRECTORY = "protocol.peer.directory_store"
 _MEMBER = "nodes.member_store"
 _NODE_PROPOSAL = "nodes.proposal_store"
+_LEAVING = "nodes.leaving_store"
 _TRUST = "nodes.trust_store"
 _LOG = "clearing.log_store"
 _HUB_PROPOSAL = "clearing.proposal_store"
@@ -526,6 +527,22 @@ def _read_group(database: MemoryDatabase) -> list[Row]:
 
 
 _NODE_PROPOSAL_COLUMNS = ("number", "entry", "at", "state", "answered_at")
+
+
+@answers(_LEAVING, "read_newest_wish")
+def _read_newest_wish(database: MemoryDatabase) -> list[Row]:
+    wishes = database.table("leaving_wish")
+    return [wishes[max(wishes)]] if wishes else []
+
+
+@answers(_LEAVING, "write_wish")
+def _write_wish(database: MemoryDatabase, *values: Any) -> None:
+    names = ("number", "at", "author", "reason", "state", "answered_at")
+    row = dict(zip(names, values, strict=True))
+    database.put("leaving_wish", row["number"], row)
+    wishes = database.table("leaving_wish").values()
+    if len([one for one in wishes if one["state"] == "waiting"]) > 1:
+        _refuse("leaving_wish_waits_alone")
 
 
 @answers(_NODE_PROPOSAL, "write_proposal")

@@ -26,13 +26,15 @@ Statement = tuple[str, str, Sequence[Any], Any]
 NewDatabase = Callable[[], Awaitable[str]]
 
 #: Asked by no story yet: where nobody lies nobody is doubted, a log of a story has no
-#: tiles above its leaves, no treasurer books by hand, and no cycle is long or ends.
+#: tiles above its leaves, no treasurer books by hand, no cycle is long or ends, and no
+#: group leaves.
 _RARE = {
     "clearing.cycle_store.write_tallies",
     "clearing.cycle_store.write_tallied",
     "clearing.log_store.read_moves",
     "clearing.log_store.insert_tile_hashes",
     "clearing.log_store.read_tile_hashes",
+    "nodes.leaving_store.write_wish",
     "nodes.trust_store.insert_doubt",
     "nodes.trust_store.insert_trust",
     "nodes.trust_store.read_before",
