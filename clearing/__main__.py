@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from clearing import app
-from clearing.commands import cycles, groups, hub
+from clearing.commands import admins, cycles, groups, hub
 from protocol.peer import backup_commands, key_commands
 from protocol.peer.command_line import add_verb, run
 
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_group(verbs)
     _add_cycle(verbs)
+    _add_admin(verbs)
     add_verb(
         verbs,
         "audit",
@@ -103,6 +104,7 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
             f"interlets-hub group {name} oostende --config hub.toml",
         )
         verb.add_argument("group", help="the group's name, as oostende")
+        _add_speaker(verb)
     left = add_verb(
         kinds,
         "left",
@@ -116,6 +118,7 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         action="store_true",
         help="though its position is not zero, as show tells it: it is shared later",
     )
+    _add_speaker(left)
     for name, carry_out, told in (
         ("approve", groups.approve, "approve what a group asks for"),
         ("refuse", groups.refuse, "say no to what a group asks for"),
@@ -137,6 +140,52 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     limits.add_argument("group", help="the group's name, as oostende")
     limits.add_argument("--floor", type=int, required=True, help="hours, 0 or lower")
     limits.add_argument("--ceiling", type=int, required=True, help="hours, 0 or higher")
+    _add_speaker(limits)
+
+
+def _add_speaker(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--as",
+        dest="speaker",
+        default=hub.STAFF.name,
+        help="which admin says so, where two must agree (@admin)",
+    )
+
+
+def _add_admin(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    admin = verbs.add_parser("admin", help="who the regional admins are")
+    kinds = admin.add_subparsers(required=True, metavar="VERB")
+    add_verb(
+        kinds,
+        "list",
+        admins.list_admins,
+        "list the regional admins; when there are two, they must agree",
+        "interlets-hub admin list --config hub.toml",
+    )
+    for name, carry_out, told in (
+        ("add", admins.add, "let somebody be an admin too; shows her link, once"),
+        ("remove", admins.remove, "let somebody be an admin no more"),
+    ):
+        example = f"interlets-hub admin {name} @ann --config hub.toml"
+        verb = add_verb(kinds, name, carry_out, told, example)
+        verb.add_argument("person", help="the name she signs in with, as @ann")
+    consent = verbs.add_parser("consent", help="acts that wait for another's word")
+    kinds = consent.add_subparsers(required=True, metavar="VERB")
+    add_verb(
+        kinds,
+        "list",
+        admins.list_consents,
+        "list what waits for another admin's word, or did",
+        "interlets-hub consent list --config hub.toml",
+    )
+    for name, carry_out, told in (
+        ("give", admins.give, "give what another admin asked your word: it is done"),
+        ("withdraw", admins.withdraw, "take back what was asked, or say no to it"),
+    ):
+        example = f"interlets-hub consent {name} 3 --as @ann --config hub.toml"
+        verb = add_verb(kinds, name, carry_out, told, example)
+        verb.add_argument("number", type=int, help="its number, as list tells it")
+        _add_speaker(verb)
 
 
 def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

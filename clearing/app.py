@@ -7,6 +7,7 @@ from pathlib import Path
 from aiohttp import web
 
 from clearing import audit, log_store
+from clearing.api.consents import ConsentsApi
 from clearing.api.cycles import CyclesApi
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
@@ -15,6 +16,7 @@ from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
 from clearing.api.transfers import TransfersApi
 from clearing.calendar import Calendar
+from clearing.consents import Consents
 from clearing.cycle_files import CycleFiles
 from clearing.cycle_watch import CycleWatch
 from clearing.evidence import Evidence
@@ -131,11 +133,13 @@ def add_people(
     public_url = server.settings.server.public_url
     trail = Trail(house, identity)
     files = CycleFiles(identity, evidence)
+    consents = Consents(house, clerk, database, clock)
     parts = Parts(
-        groups=GroupsApi(house, clerk, database),
+        groups=GroupsApi(house, clerk, database, consents),
         links=LinksApi(house, clerk, database, clock),
         transfers=TransfersApi(clerk, database, clock, trail),
         invitations=InvitationsApi(house, clerk, database, clock, public_url),
+        consents=consents,
         alarms=AlarmApi(database, "/api/v1/alarms", "admin"),
         database=database,
         clock=clock,
@@ -146,6 +150,7 @@ def add_people(
         *parts.transfers.routes(),
         *parts.invitations.routes(),
         *parts.alarms.routes(),
+        *ConsentsApi(consents).routes(),
         *CyclesApi(house, clerk, database, clock, files).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))

@@ -8,16 +8,26 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clearing import cycle_store, cycles, log_store, proposal_store, rules
+from clearing import (
+    consent_store,
+    cycle_store,
+    cycles,
+    log_store,
+    proposal_store,
+    rules,
+)
 from clearing.log_store import Identity
 from clearing.rules import (
     Admission,
     Approve,
+    AskConsent,
     BeginLeaving,
     ClosedCycle,
+    Consent,
     DeclareLeft,
     Disapprove,
     Freeze,
+    GiveConsent,
     HubView,
     Leg,
     Limit,
@@ -28,6 +38,7 @@ from clearing.rules import (
     Release,
     Running,
     Stay,
+    WithdrawConsent,
 )
 from protocol.address import HUB, FederationId, Group
 from protocol.base64url import write_base64url
@@ -113,6 +124,8 @@ class HubHouse:
         self.keyring = Keyring()
         #: The newest proposal of each group, waiting or not.
         self.proposals: dict[Group, Proposal] = {}
+        #: All that was ever asked for another admin's word, by number.
+        self.consents: dict[int, Consent] = {}
         self._keys = keys
         statement = read_hub_statement(identity.statement, self.federation)
         self._own_keys = frozenset(key.key for key in statement.keys)
@@ -151,6 +164,7 @@ class HubHouse:
         self._history = await directory_store.read_lines(connection)
         self._know(await directory_store.read(connection, self.federation))
         self.proposals = await proposal_store.read_newest(connection, self.federation)
+        self.consents = await consent_store.read(connection)
         self._former = await log_store.read_last_checkpoint(connection)
         self._frontier, self.checkpoint, self.note = Frontier(), None, ""
         self._positions = Positions()
@@ -196,6 +210,7 @@ class HubHouse:
         view.frontier, view.former = self._frontier.copy(), self._former
         view.history = self._history
         view.own_keys, view.proposals = self._own_keys, dict(self.proposals)
+        view.consents = dict(self.consents)
         view.mirrors, view.quota = self._mirrors, self._quota.copy()
         view.rounds = self._rounds.copy()
         view.open_cycle = OpenCycle(self.closed, self._running, self.legs)
@@ -243,6 +258,10 @@ class HubHouse:
                 assert isinstance(view, HubView)
                 view.mirrored[wanted.peer] = (item, None)
                 return Touched()
+            case AskConsent(act=act):
+                return self.touches(view, act)
+            case GiveConsent(number=number) if number in self.consents:
+                return self.touches(view, rules.read_act(self.consents[number].act))
             case Due() | Limit() | DeclareLeft():
                 return _touched_by(wanted)
             case OpenLog():
@@ -325,7 +344,7 @@ class HubHouse:
                 if used_up is not None:
                     yield used_up
             case _:
-                yield from cycles.decide(view, wanted, now)
+                yield from _decide_other(view, wanted, now)
 
     def before_sealing(self, view: View, peer: str) -> Effects | None:
         """The hub adds nothing of its own to an envelope."""
@@ -342,6 +361,7 @@ class HubHouse:
         assert isinstance(view, HubView)
         await log_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
+        await consent_store.write(connection, effects)
         await cycle_store.write(connection, effects)
         await self._write_running(connection, view.open_cycle)
         if view.size > self._frontier.size:
@@ -398,7 +418,7 @@ class HubHouse:
             stated, self.note = view.stated
             self.checkpoint = stated.short
         self._frontier, self._history = view.frontier, view.history
-        self.proposals = view.proposals
+        self.proposals, self.consents = view.proposals, view.consents
         self._mirrors, self._quota = view.mirrors, view.quota
         self._rounds = view.rounds
         for group, (mirror, at_mirror) in view.mirrored.items():
@@ -414,6 +434,13 @@ def _touched_by(wanted: Due | Limit | DeclareLeft) -> Touched:
     if isinstance(wanted, Limit | DeclareLeft):
         return Touched(accounts={wanted.group})
     return Touched(transfers=set(wanted.transfer_ids))
+
+
+def _decide_other(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
+    """Lead an admin's word on a dangerous act, or what is about cycles, to its rule."""
+    if isinstance(wanted, AskConsent | GiveConsent | WithdrawConsent):
+        return rules.decide_consent(view, wanted, now)
+    return cycles.decide(view, wanted, now)
 
 
 def _decide_due(view: HubView, due: Due, now: Instant) -> Iterator[Effects]:

@@ -182,6 +182,15 @@ class DirectoryRefusalCode(StrEnum):
     ENTRY_TOO_LONG = "entry-too-long"
 
 
+class ConsentRefusalCode(StrEnum):
+    """Why a word on a dangerous act is not taken; said to a regional admin alone."""
+
+    NO_SUCH_CONSENT = "no-such-consent"
+    CONSENT_ENDED = "consent-ended"
+    SAME_PERSON = "same-person"
+    NOT_AN_ADMIN = "not-an-admin"
+
+
 class CycleRefusalCode(StrEnum):
     """Why nothing about a cycle or a leg is done (protocol, section 17).
 

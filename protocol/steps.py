@@ -83,6 +83,9 @@ class Step(StrEnum):
     DIRECTORY = "directory"
     """The hub decides on a group: its entry, its state or its limits."""
 
+    CONSENT = "consent"
+    """The hub keeps an act as asked, or that another admin gave it her word."""
+
     OWN_ENTRY = "own-entry"
     """A node takes a decision on its own group, and opens what it needs for it."""
 

@@ -208,6 +208,7 @@ REFUSED = DECISION | {
         "hub-unreachable", "unknown-group", "group-frozen", "amount-out-of-range",
         "deadline-out-of-range", "rate-changed", "refund-unknown", "refund-too-large",
         "payer-group-floor", "payee-group-ceiling", "payee-unreachable", "cancelled",
+        "group-left", "payer-group-leaving", "payee-group-leaving",
         "unknown-transfer", "keys-not-accepted", "not-signed-by-payer-group",
         "history-differs", "content-unreadable", "amount-mismatch", "unknown-account",
         "payee-cannot-receive",

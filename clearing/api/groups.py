@@ -7,11 +7,13 @@ from aiohttp import web
 from msgspec import Meta
 
 from clearing import log_store
+from clearing.consents import Consents
 from clearing.house import HubHouse
 from clearing.log_store import Position
 from clearing.rules import (
     Approve,
     BeginLeaving,
+    Consent,
     DeclareLeft,
     Disapprove,
     Freeze,
@@ -28,10 +30,11 @@ from protocol.directory import GroupRecord, check_digits, namesakes
 from protocol.instant import write_instant
 from protocol.ledger import TIME_UNIT
 from protocol.peer import ledger_store, transfer_store
+from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.requests import json_response, read_json
+from protocol.peer.web.requests import caller_of, json_response, read_json
 from protocol.peer.web.routes import Route
 from protocol.peer.web.units import RateAnswer, UnitAnswer
 from protocol.run_off import run_off
@@ -60,7 +63,8 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     While the group is leaving, ``run_off_floor`` and ``run_off_ceiling`` bind new
     transfers: its position and zero. ``proposal`` is what waits for the regional
-    admin, if anything does. ``same_name`` lists other groups whose name for people
+    admin, if anything does. ``asked`` is the number under which just this waits for
+    another admin's word. ``same_name`` lists other groups whose name for people
     reads the same.
     """
 
@@ -83,6 +87,7 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     proposal: ProposalAnswer | None
     run_off_floor: int | None = None
     run_off_ceiling: int | None = None
+    asked: int | None = None
 
 
 class GroupsAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,12 +130,16 @@ class GroupsApi:
         house: knows the directory.
         clerk: decides.
         database: read only here.
+        consents: knows what needs another admin's word.
     """
 
-    def __init__(self, house: HubHouse, clerk: Clerk, database: Database) -> None:
+    def __init__(
+        self, house: HubHouse, clerk: Clerk, database: Database, consents: Consents
+    ) -> None:
         self._house = house
         self._clerk = clerk
         self._database = database
+        self._consents = consents
 
     def routes(self) -> list[Route]:
         """List what the regional admin and her programs ask."""
@@ -184,6 +193,7 @@ class GroupsApi:
                 told="Let a frozen group be as it was before.",
                 scope="admin",
                 answer=PositionAnswer,
+                also=(202,),
             ),
             Route(
                 method="POST",
@@ -193,6 +203,7 @@ class GroupsApi:
                 scope="admin",
                 body=LimitsRequest,
                 answer=PositionAnswer,
+                also=(202,),
             ),
             *self._of_leaving(),
         ]
@@ -225,6 +236,7 @@ class GroupsApi:
                 scope="admin",
                 body=LeftRequest,
                 answer=PositionAnswer,
+                also=(202,),
             ),
         ]
 
@@ -261,40 +273,38 @@ class GroupsApi:
     async def post_approve(self, request: web.Request) -> web.Response:
         """Approve the very proposal that was seen."""
         group, asked = self._asked(request), await read_json(request, _proposal_decoder)
-        return json_response(await self.decide(Approve(group, asked.proposal)))
+        return await self._decide(request, Approve(group, asked.proposal))
 
     async def post_refuse(self, request: web.Request) -> web.Response:
         """Say no to the very proposal that was seen."""
         group, asked = self._asked(request), await read_json(request, _proposal_decoder)
-        return json_response(await self.decide(Disapprove(group, asked.proposal)))
+        return await self._decide(request, Disapprove(group, asked.proposal))
 
     async def post_freeze(self, request: web.Request) -> web.Response:
         """Freeze a group; one that is frozen stays so."""
-        return json_response(await self.decide(Freeze(self._asked(request))))
+        return await self._decide(request, Freeze(self._asked(request)))
 
     async def post_release(self, request: web.Request) -> web.Response:
         """Release a group; one that is active stays so."""
-        return json_response(await self.decide(Release(self._asked(request))))
+        return await self._decide(request, Release(self._asked(request)))
 
     async def post_limits(self, request: web.Request) -> web.Response:
         """Set a group's limits."""
         group, asked = self._asked(request), await read_json(request, _limits_decoder)
-        return json_response(
-            await self.decide(Limit(group, asked.floor, asked.ceiling))
-        )
+        return await self._decide(request, Limit(group, asked.floor, asked.ceiling))
 
     async def post_leaving(self, request: web.Request) -> web.Response:
         """Begin a group's leaving; one that is leaving goes on."""
-        return json_response(await self.decide(BeginLeaving(self._asked(request))))
+        return await self._decide(request, BeginLeaving(self._asked(request)))
 
     async def post_stay(self, request: web.Request) -> web.Response:
         """Take a group's leaving back; one that is active stays so."""
-        return json_response(await self.decide(Stay(self._asked(request))))
+        return await self._decide(request, Stay(self._asked(request)))
 
     async def post_left(self, request: web.Request) -> web.Response:
         """Say that a group has left; one that has stays away."""
         group, asked = self._asked(request), await read_json(request, _left_decoder)
-        return json_response(await self.decide(DeclareLeft(group, asked.position)))
+        return await self._decide(request, DeclareLeft(group, asked.position))
 
     def _asked(self, request: web.Request) -> Group:
         return self.known(request.match_info["group"])
@@ -311,17 +321,31 @@ class GroupsApi:
             raise Problem(404, "not-found", "There is no group by this name.")
         return group
 
-    async def decide(self, order: GroupOrder | LeavingOrder) -> PositionAnswer:
+    async def _decide(
+        self, request: web.Request, order: GroupOrder | LeavingOrder
+    ) -> web.Response:
+        answer = await self.decide(order, caller_of(request))
+        return json_response(answer, 200 if answer.asked is None else 202)
+
+    async def decide(
+        self, order: GroupOrder | LeavingOrder, by: Caller
+    ) -> PositionAnswer:
         """Have it decided, once; the answer is how the group then stands.
+
+        Where another admin's word is needed it is kept as ``asked``, and all is as
+        it was.
 
         Raises:
             Problem: it is not, with the reason (409).
         """
-        outcome = await self._clerk.take(order)
+        outcome = await self._consents.take(order, by)
         if isinstance(outcome, NotDecided):
-            raise _not_decided(outcome)
+            raise not_decided(outcome)
+        answer = await self.group(order.group)
+        if isinstance(outcome, Consent):
+            return msgspec.structs.replace(answer, asked=outcome.number)
         assert isinstance(outcome, GroupRecord)
-        return await self.group(order.group)
+        return answer
 
     async def group(self, name: str) -> PositionAnswer:
         """Give one group, as answers show it."""
@@ -366,7 +390,7 @@ class GroupsApi:
         )
 
 
-def _not_decided(outcome: NotDecided) -> Problem:
+def not_decided(outcome: NotDecided) -> Problem:
     """Say no with the code, and with the values that its sentence names."""
     code = outcome.code
     extra: dict[str, object] = {"group": outcome.group}

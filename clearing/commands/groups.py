@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from clearing.commands.admins import speaker
 from clearing.commands.hub import STAFF, read_limits
 from protocol.address import read_group
 from protocol.peer.own_server import ask
@@ -37,7 +38,7 @@ def freeze(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, objec
 
 def release(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Let a frozen group trade again."""
-    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/release"))
+    return _told(ask(settings, speaker(chosen), "POST", f"{_path(chosen)}/release"))
 
 
 def leaving(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
@@ -55,15 +56,15 @@ def left(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]
     position: object = 0
     if chosen.with_debt:
         position = ask(settings, STAFF, "GET", _path(chosen))["position"]
-    body = {"position": position}
-    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/left", body))
+    body, path = {"position": position}, f"{_path(chosen)}/left"
+    return _told(ask(settings, speaker(chosen), "POST", path, body))
 
 
 def limits(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Set the lowest and highest position, given in hours."""
     floor, ceiling = read_limits(chosen.floor, chosen.ceiling)
-    body = {"floor": floor, "ceiling": ceiling}
-    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/limits", body))
+    body, path = {"floor": floor, "ceiling": ceiling}, f"{_path(chosen)}/limits"
+    return _told(ask(settings, speaker(chosen), "POST", path, body))
 
 
 def _path(chosen: argparse.Namespace) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from clearing import app, invitations, log_store, proposal_store
 from clearing import audit as hub_audit
+from clearing.consents import ADMIN, SCOPES
 from clearing.invitations import read_new_group
 from clearing.log_store import Identity
 from clearing.rules import Proposal
@@ -45,7 +46,7 @@ from protocol.peer.settings import Settings
 from protocol.unit import HOUR, MILLISECONDS_MAX
 
 #: No member can have this name, since no account begins with "@".
-STAFF = Staff("@admin", ("admin", "read"))
+STAFF = Staff("@admin", SCOPES)
 
 
 class AlreadyThereError(InterletsError):
@@ -116,7 +117,9 @@ def _make_identity(name: Group, keys: ServerKeys, root: SigningKey) -> Identity:
 async def _sign_in_link(settings: Settings, database: Database) -> str:
     """Let the regional admin in, by a one-time link."""
     async with database.desk.acquire() as connection, connection.transaction():
-        code = await access_store.invite_person(connection, *STAFF, _now(settings))
+        now = _now(settings)
+        code = await access_store.invite_person(connection, *STAFF, now)
+        await access_store.give_role(connection, STAFF.name, ADMIN, now)
     return f"{settings.server.public_url}/welcome#{code}"
 
 

@@ -9,7 +9,18 @@ from clearing.api.links import LinksApi
 from clearing.pages.limits import read_hours, write_hours
 from clearing.pages.link_words import link_words
 from clearing.pages.pictures import bar, nearest_limit
-from clearing.rules import Approve, Disapprove, Freeze, GroupOrder, Limit, Release
+from clearing.rules import (
+    Approve,
+    BeginLeaving,
+    DeclareLeft,
+    Disapprove,
+    Freeze,
+    GroupOrder,
+    LeavingOrder,
+    Limit,
+    Release,
+    Stay,
+)
 from protocol.errors import MalformedMessageError
 from protocol.peer.web import forms
 from protocol.peer.web.alarms import AlarmApi
@@ -18,6 +29,7 @@ from protocol.peer.web.pages import VISIT, Pages, see_other
 from protocol.peer.web.paging import PageQuery
 from protocol.peer.web.pictures import gauge
 from protocol.peer.web.problems import Problem
+from protocol.peer.web.requests import caller_of
 from protocol.peer.web.routes import Route
 from protocol.strict_json import INTEGER_MAX
 
@@ -47,6 +59,12 @@ class ProposalFields(msgspec.Struct, frozen=True):
     """Which proposal was seen."""
 
     proposal: str
+
+
+class LeftFields(msgspec.Struct, frozen=True):
+    """Where the group stood on the page, milliseconds."""
+
+    position: str
 
 
 class GroupPages:
@@ -83,6 +101,9 @@ class GroupPages:
             page("POST", f"{_ONE}/limits", self.post_limits, "admin", form=_ONE),
             page("POST", f"{_ONE}/freeze", self.post_freeze, "admin", form=_ONE),
             page("POST", f"{_ONE}/release", self.post_release, "admin", form=_ONE),
+            page("POST", f"{_ONE}/leaving", self.post_leaving, "admin", form=_ONE),
+            page("POST", f"{_ONE}/stay", self.post_stay, "admin", form=_ONE),
+            page("POST", f"{_ONE}/left", self.post_left, "admin", form=_ONE),
             page("POST", f"{_ONE}/approve", self.post_approve, "admin", form=_ONE),
             page("POST", f"{_ONE}/refuse", self.post_refuse, "admin", form=_ONE),
             page("GET", "/invite", self.get_invite, "admin"),
@@ -191,6 +212,26 @@ class GroupPages:
         group = self._groups.known(request.match_info["group"])
         return await self._decide(request, Release(group), "release")
 
+    async def post_leaving(self, request: web.Request) -> web.Response:
+        """Begin a group's leaving; one that is leaving goes on."""
+        group = self._groups.known(request.match_info["group"])
+        return await self._decide(request, BeginLeaving(group), "leaving")
+
+    async def post_stay(self, request: web.Request) -> web.Response:
+        """Take a group's leaving back; one that is active stays so."""
+        group = self._groups.known(request.match_info["group"])
+        return await self._decide(request, Stay(group), "stay")
+
+    async def post_left(self, request: web.Request) -> web.Response:
+        """Say that a group has left, with the position that stood on the page."""
+        group = self._groups.known(request.match_info["group"])
+        text = (await forms.read_form(request, LeftFields)).position
+        digits = text.removeprefix("-")
+        is_number = digits.isascii() and digits.isdigit() and len(digits) <= 16
+        if not is_number or abs(int(text)) > INTEGER_MAX:
+            raise MalformedMessageError("position", text, "milliseconds")
+        return await self._decide(request, DeclareLeft(group, int(text)), "left")
+
     async def post_approve(self, request: web.Request) -> web.Response:
         """Approve the very proposal that was seen."""
         group = self._groups.known(request.match_info["group"])
@@ -204,17 +245,18 @@ class GroupPages:
         return await self._decide(request, Disapprove(group, number), "refuse")
 
     async def _decide(
-        self, request: web.Request, order: GroupOrder, saved: str
+        self, request: web.Request, order: GroupOrder | LeavingOrder, saved: str
     ) -> web.Response:
         """Have it decided; a no stands on the group's page, above how it is now."""
         try:
-            await self._groups.decide(order)
+            answer = await self._groups.decide(order, caller_of(request))
         except Problem as problem:
             if problem.code is None:
                 raise
             told = self._pages.refusal(request, problem)
             one = await self._groups.group(order.group)
             return self._show_group(request, one, problem.status, told)
+        saved = saved if answer.asked is None else "asked"
         return see_other(f"/groups/{order.group}?saved={saved}")
 
     # Inviting.

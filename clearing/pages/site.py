@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from clearing.api.consents import ConsentsApi
 from clearing.api.groups import GroupsApi
 from clearing.api.invitations import InvitationsApi
 from clearing.api.links import LinksApi
 from clearing.api.transfers import TransfersApi
+from clearing.consents import Consents
 from clearing.house import HubHouse
+from clearing.pages.consents import ConsentPages
 from clearing.pages.groups import GroupPages
 from clearing.pages.profile import ProfilePages
 from clearing.pages.traffic import TrafficPages
@@ -27,6 +30,7 @@ MENU = tuple(
         ("/links", "links"),
         ("/alarms", "alarms"),
         ("/invite", "invite"),
+        ("/consents", "consents"),
         ("/profile", "profile"),
     )
 )
@@ -39,6 +43,7 @@ class Parts(NamedTuple):
     links: LinksApi
     transfers: TransfersApi
     invitations: InvitationsApi
+    consents: Consents
     alarms: AlarmApi
     database: Database
     clock: Clock
@@ -71,5 +76,6 @@ def routes_of(pages: Pages, parts: Parts) -> list[Route]:
         *TrafficPages(
             pages, parts.transfers, parts.links, parts.alarms, parts.clock
         ).routes(),
+        *ConsentPages(pages, ConsentsApi(parts.consents), parts.consents).routes(),
         *ProfilePages(pages, parts.database, parts.clock).routes(),
     ]

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
+from clearing.rules.consent_records import Consent, KeepConsent
 from clearing.rules.cycle_records import KeepCycle, KeepLeg, KeepStatement, OpenCycle
 from protocol import address
 from protocol.address import FederationId, Group
@@ -205,6 +206,7 @@ class HubView(View):
         history: lines of all directory decisions, for a new group.
         invitations: by the hash of their code.
         proposals: the newest of each group, waiting or not.
+        consents: all that was ever asked for another admin's word, by number.
         own_keys: the hub's public keys, as entries write keys.
         mirrors: how groups' mirrors compared so far, by group.
         mirrored: the last mirror of each group in this batch, with its position
@@ -229,6 +231,7 @@ class HubView(View):
         self.history: list[bytes] = []
         self.invitations: dict[str, Invitation] = {}
         self.proposals: dict[Group, Proposal] = {}
+        self.consents: dict[int, Consent] = {}
         self.own_keys: frozenset[str] = frozenset()
         self.mirrors: Mapping[str, MirrorState] = {}
         self.mirrored: dict[str, tuple[Mirror, int | None]] = {}
@@ -244,6 +247,11 @@ class HubView(View):
         """Decisions in the log so far; the number of the next one."""
         return self.frontier.size
 
+    @property
+    def next_consent(self) -> int:
+        """The number of what is asked next."""
+        return max(self.consents, default=0) + 1
+
     def apply_house(self, effect: Effect) -> None:
         """Let the next decision see what only the hub knows."""
         match effect:
@@ -252,6 +260,8 @@ class HubView(View):
                 self._append(leaf_hash(effect.line))
             case KeepProposal():
                 self.proposals[effect.proposal.group] = effect.proposal
+            case KeepConsent():
+                self.consents[effect.consent.number] = effect.consent
             case KeepCycle() | KeepStatement() | KeepLeg():
                 self.open_cycle.apply(effect)
             case NoteMirror():

@@ -8,7 +8,10 @@ from tests.federation.world import Federation
 
 #: One of each is enough: these pages are made of the same pieces as members'.
 LOOKS = (("nl", "phone", "dark"), ("fr", "phone", "light"), ("en", "desktop", "light"))
-PAGES = ("/flows?days=36500", "/transfers", "/links", "/alarms", "/invite", "/profile")
+PAGES = (
+    *("/flows?days=36500", "/transfers", "/links", "/alarms"),
+    *("/invite", "/consents", "/profile"),
+)
 
 
 def signed_in(windows: Windows, town: Federation, **look: object) -> Window:

@@ -60,12 +60,12 @@ async def ask(
     browser: Browser, method: str, path: str, token: str | None = None
 ) -> tuple[int, str]:
     """Ask for a page, or with a token for what programs get; gives status and text."""
-    fields = {"floor": "1", "ceiling": "1", "proposal": "1"}
+    fields = {"floor": "1", "ceiling": "1", "proposal": "1", "position": "0"}
     body: dict[str, object] = {}
     if method != "GET" and token is None:
         body = {"data": fields}
     elif method != "GET":
-        numbers = {"limits": {"floor": 0, "ceiling": 1}}
+        numbers = {"limits": {"floor": 0, "ceiling": 1}, "left": {"position": 0}}
         body = {"json": numbers.get(path.rpartition("/")[2], {"proposal": 1})}
     said = OURS if token is None else {"Authorization": f"Bearer {token}"}
     answer = await browser.client.request(
@@ -95,7 +95,7 @@ async def test_what_nobody_has_is_not_there_for_people_nor_programs(
             )
             assert asked[0] == 404, (route.method, path, asked)
             assert "Traceback" not in asked[1]
-    assert len(tried) == 15 and await changed(shown) == before
+    assert len(tried) == 21 and await changed(shown) == before
 
 
 async def test_nobody_gets_anything_before_signing_in(shown: Desk) -> None:
@@ -135,6 +135,7 @@ async def test_what_is_not_asked_that_way_is_refused_with_the_way(
     for path, methods in known.items():
         is_page = not path.startswith("/api/")
         names = {"id": NOBODYS, "group": "oostende", "name": "x", "cycle": "1"}
+        names["number"] = "1"
         filled = path.format_map(names)
         for method in set(METHODS) - methods:
             tried += 1

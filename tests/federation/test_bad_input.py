@@ -29,7 +29,13 @@ LIMITS = {"limits": [{"account": "trial-1", "floor": -9, "ceiling": 9}]}
 MASS = {"each": -1, "accounts": ["trial-1", "trial-2"]}
 ANY_ID = "00000000-0000-8000-8000-00000000000a"
 #: What stands for each name in a path.
-NAMES = {"account": "trial-1", "id": ANY_ID, "group": "aalst", "cycle": 999}
+NAMES = {
+    "account": "trial-1",
+    "id": ANY_ID,
+    "group": "aalst",
+    "cycle": 999,
+    "number": 999,
+}
 
 
 @dataclass(frozen=True)
@@ -251,6 +257,8 @@ WITHOUT_BODY = {
     ("hub", "POST", "/api/v1/groups/{group}/release"),
     ("hub", "POST", "/api/v1/groups/{group}/leaving"),
     ("hub", "POST", "/api/v1/groups/{group}/stay"),
+    ("hub", "POST", "/api/v1/consents/{number}/give"),
+    ("hub", "POST", "/api/v1/consents/{number}/withdraw"),
     ("hub", "POST", "/api/v1/cycles/{cycle}/close"),
     ("hub", "POST", "/api/v1/cycles/{cycle}/settle"),
     ("hub", "POST", "/api/v1/legs/{id}/cancel"),

@@ -462,6 +462,8 @@ def standing(federation: Federation) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: (group["position"], group["held_out"], group["held_in"])
         for name, group in federation.groups().items()
+        # One that is here only to have left has no node.
+        if name in federation.nodes
     }
     for node in federation.nodes.values():
         for member in node.members.values():

@@ -685,7 +685,7 @@ PLANTS = [
     Plant(
         HUB,
         audit_log.NAME,
-        "UPDATE checkpoint SET note = replace(note, 'directory 3', 'directory 4')"
+        "UPDATE checkpoint SET note = replace(note, 'directory 5', 'directory 6')"
         f" WHERE {CHECKPOINT}",
         "checkpoint",
         f"SELECT log || ', ' || size FROM checkpoint WHERE {CHECKPOINT}",
@@ -902,7 +902,7 @@ PLANTS = [
     Plant(
         OOSTENDE,
         audit_trust.NAME,
-        "UPDATE belief SET note = replace(note, 'directory 3', 'directory 4')"
+        "UPDATE belief SET note = replace(note, 'directory 5', 'directory 6')"
         " WHERE era = 1",
         "belief",
         "SELECT era || ', ' || log FROM belief WHERE era = 1",

@@ -8,7 +8,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from clearing.api.consents import ConsentsApi
 from clearing.api.groups import GroupsApi
+from clearing.consents import Consents
 from clearing.house import HubHouse
 from nodes.api.leaving import LeavingApi
 from nodes.api.unit import UnitApi
@@ -77,7 +79,10 @@ class World(NamedTuple):
 
 def routes_of(server: Server) -> list[Route]:
     if isinstance(server.house, HubHouse):
-        return GroupsApi(server.house, server.clerk, server.database).routes()
+        house, clerk, database = server.house, server.clerk, server.database
+        consents = Consents(house, clerk, database, server.clock)
+        groups = GroupsApi(house, clerk, database, consents)
+        return [*groups.routes(), *ConsentsApi(consents).routes()]
     assert isinstance(server.house, NodeHouse)
     unit = UnitApi(Proposals(server.house, server.clerk), server.database)
     leaving = LeavingApi(server.house, server.clerk, server.database)
@@ -296,6 +301,121 @@ async def test_from_the_wish_to_leave_until_the_group_has_left(
         assert "oostende has left" in late.told["detail"]
 
 
+async def admins(here: World, *names: str) -> list[Person]:
+    """Let these be the regional admins, each with a token of her own."""
+    hub, found = here.federated.hub, []
+    for name in names:
+        async with hub.database.desk.acquire() as connection:
+            await access_store.add_person(connection, name, None, None)
+            await access_store.give_role(connection, name, "admin", hub.clock.now())
+            secret = await access_store.new_errand(
+                connection, name, ("admin", "read"), hub.clock.now()
+            )
+        found.append(Person(here.admin._client, secret))
+    return found
+
+
+CONSENTS = "/api/v1/consents"
+
+
+async def test_with_one_admin_nothing_is_asked(new_database: NewDatabase) -> None:
+    async with world(new_database) as here:
+        [ann] = await admins(here, "@ann")
+        assert (await ann.post(f"{OOSTENDE_AT_HUB}/freeze")).status == 200
+        released = await ann.post(f"{OOSTENDE_AT_HUB}/release")
+        assert (released.status, released.told["asked"]) == (200, None)
+        assert (await ann.get(CONSENTS)).told == {"consents": []}
+
+
+async def test_two_admins_agree_before_a_dangerous_act_is_done(
+    new_database: NewDatabase,
+) -> None:
+    async with world(new_database) as here:
+        ann, bob = await admins(here, "@ann", "@bob")
+        [ann_again] = await admins(here, "@ann")
+        # A freeze is quick, whoever wants it.
+        assert (await ann.post(f"{OOSTENDE_AT_HUB}/freeze")).status == 200
+        release = f"{OOSTENDE_AT_HUB}/release"
+        asked = await ann.post(release)
+        assert (asked.status, asked.told["state"]) == (202, "frozen")
+        number = asked.told["asked"]
+        assert await ann.post(release) == asked
+        [shown] = (await bob.get(CONSENTS)).told["consents"]
+        assert (shown["number"], shown["state"], shown["asked_by"]) == (
+            number,
+            "asked",
+            "@ann",
+        )
+        assert shown["act"] == {"act": "release", "group": "oostende"}
+        # Not by herself, not by another token of hers, not by who is no admin.
+        for person, code in (
+            (ann, "same-person"),
+            (ann_again, "same-person"),
+            (here.admin, "not-an-admin"),
+        ):
+            refused = await person.post(f"{CONSENTS}/{number}/give")
+            assert refused.told["code"] == code
+            assert refused.status in (403, 409)
+        assert (await bob.get(OOSTENDE_AT_HUB)).told["state"] == "frozen"
+        given = f"{CONSENTS}/{number}/give"
+        done = await bob.post(given)
+        assert (done.status, done.told["state"], done.told["ended_by"]) == (
+            200,
+            "done",
+            "@bob",
+        )
+        assert await bob.post(given) == done
+        assert (await bob.get(OOSTENDE_AT_HUB)).told["state"] == "active"
+        late = await ann.post(f"{CONSENTS}/{number}/withdraw")
+        assert (late.status, late.told["code"]) == (409, "consent-ended")
+
+
+async def test_what_is_asked_waits_over_a_restart_and_may_be_refused_then(
+    new_database: NewDatabase,
+) -> None:
+    async with world(new_database) as here:
+        ann, bob = await admins(here, "@ann", "@bob")
+        await ann.post(f"{OOSTENDE_AT_HUB}/leaving")
+        left = f"{OOSTENDE_AT_HUB}/left"
+        number = (await bob.post(left, {})).told["asked"]
+        assert number is not None
+        rows = "SELECT state, asked_by, act FROM consent"
+        [row] = await here.federated.hub.ask(rows)
+        assert tuple(row) == (
+            "asked",
+            "@bob",
+            '{"act":"left","group":"oostende","position":0}',
+        )
+        # Meanwhile the group stays after all: now the rules say no.
+        await ann.post(f"{OOSTENDE_AT_HUB}/stay")
+        refused = await ann.post(f"{CONSENTS}/{number}/give")
+        assert (refused.status, refused.told["code"]) == (409, "group-not-leaving")
+        taken_back = await bob.post(f"{CONSENTS}/{number}/withdraw")
+        assert (taken_back.status, taken_back.told["state"]) == (200, "withdrawn")
+        limits = {"floor": -HOUR, "ceiling": HOUR}
+        few = await ann.post(f"{OOSTENDE_AT_HUB}/limits", limits)
+        assert (few.status, few.told["ceiling"]) == (200, HOUR)
+        more = await ann.post(
+            f"{OOSTENDE_AT_HUB}/limits", {"floor": -HOUR, "ceiling": 2 * HOUR + 1}
+        )
+        assert (more.status, more.told["ceiling"]) == (202, HOUR)
+        await bob.post(f"{CONSENTS}/{more.told['asked']}/give")
+        shown = (await bob.get(OOSTENDE_AT_HUB)).told
+        assert shown["ceiling"] == 2 * HOUR + 1
+
+
+async def test_a_word_on_nothing_is_not_found(new_database: NewDatabase) -> None:
+    async with world(new_database) as here:
+        ann, _ = await admins(here, "@ann", "@bob")
+        for number in ("0", "17", "-1", "x", "1e1", "%00", "9" * 17):
+            for word in ("give", "withdraw"):
+                answer = await ann.post(f"{CONSENTS}/{number}/{word}")
+                assert answer.status == 404, answer
+        reader = here.others["a reader at the hub"]
+        assert (await reader.post(f"{CONSENTS}/1/give")).status == 403
+        assert (await reader.get(CONSENTS)).status == 403
+
+
 WRONG_AT_HUB = [
     ("limits", {"floor": 1, "ceiling": 0}),
     ("limits", {"floor": 0, "ceiling": -1}),
@@ -375,5 +495,7 @@ async def test_the_description_names_every_route(new_database: NewDatabase) -> N
         "/api/v1/groups",
         "/api/v1/groups/{group}",
         *(f"/api/v1/groups/{{group}}/{word}" for word in POSTS),
+        CONSENTS,
+        *(f"{CONSENTS}/{{number}}/{word}" for word in ("give", "withdraw")),
     }
     assert set(node["paths"]) == {DESK, LEAVING, "/api/v1/group/units"}  # type: ignore[call-overload]

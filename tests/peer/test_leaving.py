@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from clearing.rules import DeclareLeft, Freeze, NotDecided, Stay
 from nodes.house import NodeHouse
 from nodes.rules import LeavingWish, Ordered, WishState, WishToLeave
@@ -90,6 +92,7 @@ async def test_a_debtor_runs_off_to_zero_and_has_left(
         assert await findings(federated) == []
 
 
+@pytest.mark.slow
 async def test_a_creditor_only_pays_and_may_stay_after_all(
     new_database: NewDatabase,
 ) -> None:
@@ -138,6 +141,7 @@ async def test_a_group_may_leave_a_debt_behind_that_somebody_has_seen(
         assert await findings(federated) == []
 
 
+@pytest.mark.slow
 async def test_what_is_in_flight_holds_it_up_until_it_is_decided(
     new_database: NewDatabase,
 ) -> None:
@@ -171,6 +175,7 @@ async def test_a_frozen_group_s_wish_is_answered_and_may_come_again(
         assert await federated.nodes[OOSTENDE].ask(alarms) == []
 
 
+@pytest.mark.slow
 async def test_the_audit_names_what_began_when_it_might_not(
     new_database: NewDatabase,
 ) -> None:

@@ -142,6 +142,7 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "acts.",
         "group.hours-",
         "group.",
+        "consents.",
         "positions.near-",
         "transfers.age-",
         "transfer.",

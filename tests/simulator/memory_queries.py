@@ -25,6 +25,7 @@ _TRUST = "nodes.trust_store"
 _LOG = "clearing.log_store"
 _HUB_PROPOSAL = "clearing.proposal_store"
 _HUB_CYCLE = "clearing.cycle_store"
+_CONSENT = "clearing.consent_store"
 _NODE_CYCLE = "nodes.cycle_store"
 _UNDECIDED = ("ordered", "taken", "offered", "accepted")
 
@@ -814,6 +815,11 @@ _HUB_PROPOSAL_COLUMNS = (
     "state",
     "decided_at",
 )
+
+
+@answers(_CONSENT, "read_consents")
+def _read_consents(database: MemoryDatabase) -> list[Row]:
+    return [row for _, row in sorted(database.table("consent").items())]
 
 
 @answers(_HUB_PROPOSAL, "write_proposals")

@@ -1,0 +1,134 @@
+"""Whose word is needed: asks for it, gives it, and shows what waits.
+
+With one admin nothing is ever asked. With two and more, an act that is dangerous
+(``clearing.rules.consents``) is kept as asked, and done at another admin's word.
+"""
+
+from typing import NamedTuple
+
+from clearing.house import HubHouse
+from clearing.rules import (
+    AskConsent,
+    Consent,
+    DangerousAct,
+    GiveConsent,
+    NotConsented,
+    WithdrawConsent,
+    is_dangerous,
+)
+from protocol.errors import ConsentRefusalCode
+from protocol.instant import Instant
+from protocol.peer import access_store
+from protocol.peer.access_store import Caller
+from protocol.peer.clerk import Clerk
+from protocol.peer.clock import Clock
+from protocol.peer.database import AnyConnection, Database
+from protocol.peer.web.problems import Problem
+
+#: The role of whoever may decide at a hub, and what her sign-ins allow.
+ADMIN, SCOPES = "admin", ("admin", "read")
+
+
+class Admins(NamedTuple):
+    """Who the regional admins are, by person."""
+
+    names: dict[str, str]
+
+    @property
+    def are_two(self) -> bool:
+        """Say whether one may be asked for another's word."""
+        return len(self.names) > 1
+
+
+async def read_admins(connection: AnyConnection, now: Instant) -> Admins:
+    """Give all who are admins now."""
+    staff = await access_store.read_staff(connection, now)
+    return Admins(
+        {
+            one.person_id: one.name
+            for one in staff
+            if one.role == ADMIN and one.removed_at is None
+        }
+    )
+
+
+class Consents:
+    """What needs another admin's word.
+
+    Args:
+        house: knows what was asked.
+        clerk: decides.
+        database: says who the admins are.
+        clock: the wall clock.
+    """
+
+    def __init__(
+        self, house: HubHouse, clerk: Clerk, database: Database, clock: Clock
+    ) -> None:
+        self._house = house
+        self._clerk = clerk
+        self._database = database
+        self._clock = clock
+
+    async def _admins(self) -> Admins:
+        async with self._database.readers.acquire() as connection:
+            return await read_admins(connection, self._clock.now())
+
+    async def name(self, by: Caller) -> str:
+        """Give the name of an admin; "" for one who is none any more."""
+        return (await self._admins()).names.get(by.person_id, "")
+
+    async def take(self, order: object, by: Caller) -> object:
+        """Have an order decided, or keep it as asked: then a ``Consent`` comes back."""
+        if not is_dangerous(self._house.directory, order):
+            return await self._clerk.take(order)
+        admins = await self._admins()
+        if not admins.are_two:
+            return await self._clerk.take(order)
+        assert isinstance(order, DangerousAct)
+        return await self._clerk.take(AskConsent(order, _name(admins, by)))
+
+    async def give(self, number: int, by: Caller) -> object:
+        """Give what was asked a word; gives the ``Consent``, or why it is not done.
+
+        Raises:
+            Problem: nothing is asked under this number, or her word does not count.
+        """
+        admins = await self._admins()
+        names = frozenset(admins.names.values())
+        order = GiveConsent(number, _name(admins, by), names)
+        return _told(await self._clerk.take(order))
+
+    async def withdraw(self, number: int, by: Caller) -> object:
+        """Take back what was asked, by oneself or another; raises as ``give``."""
+        admins = await self._admins()
+        return _told(await self._clerk.take(WithdrawConsent(number, _name(admins, by))))
+
+    def all(self) -> list[Consent]:
+        """Give all that was ever asked, newest first."""
+        self._clerk.check_ready()
+        found = self._house.consents.values()
+        return sorted(found, key=lambda one: -one.number)
+
+    def waits(self, consent: Consent) -> bool:
+        """Say whether another admin may still give her word."""
+        return consent.waits(self._clock.now())
+
+
+def _name(admins: Admins, by: Caller) -> str:
+    """Name who asks; one who is an admin no more gives no word that counts."""
+    name = admins.names.get(by.person_id)
+    if name is None:
+        code = ConsentRefusalCode.NOT_AN_ADMIN
+        raise Problem(403, "not-an-admin", f"Refused: {code}.", code=code)
+    return name
+
+
+def _told(outcome: object) -> object:
+    if isinstance(outcome, NotConsented):
+        code = outcome.code
+        status = 404 if code is ConsentRefusalCode.NO_SUCH_CONSENT else 409
+        extra: dict[str, object] = {"number": outcome.number}
+        told = f"Refused: {code}."
+        raise Problem(status, "not-consented", told, code=code, extra=extra)
+    return outcome

@@ -1,0 +1,62 @@
+"""The hub's pages as a group leaves and two admins agree, without scripts."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from protocol.peer import access_store
+from tests.clearing.browsing import Desk, desk
+from tests.nodes.browsing import Browser
+from tests.peer.federation import NewDatabase
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+GROUP = "/groups/oostende"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shown(shared_database: NewDatabase) -> AsyncIterator[Desk]:
+    async with desk(shared_database) as found:
+        yield found
+
+
+async def admin(shown: Desk, name: str) -> Browser:
+    """Sign an admin in, by her link."""
+    hub = shown.federated.hub
+    async with hub.database.desk.acquire() as connection, connection.transaction():
+        now = hub.clock.now()
+        scopes = ("admin", "read")
+        code = await access_store.invite_person(connection, name, scopes, now)
+        await access_store.give_role(connection, name, "admin", now)
+    browser = await shown.browser()
+    page = await browser.send(await browser.get("/sign-in"), "/welcome", code=code)
+    assert (page.status, page.place) == (200, "/"), page.text
+    return browser
+
+
+async def test_a_group_leaves_and_two_admins_agree_that_it_has_left(
+    shown: Desk,
+) -> None:
+    ann, bob = await admin(shown, "@ann"), await admin(shown, "@bob")
+    page = await ann.send(await ann.get(GROUP), f"{GROUP}/leaving")
+    assert page.status == 200 and "(leaving)" in page.text
+    assert "only moves between" in page.text
+    stays = await ann.send(page, f"{GROUP}/stay")
+    assert "(leaving)" not in stays.text
+    page = await ann.send(stays, f"{GROUP}/leaving")
+    wrong = await ann.send(page, f"{GROUP}/left", position="x")
+    assert wrong.status == 400
+    elsewhere = await ann.send(page, f"{GROUP}/left", position="-3600000")
+    assert elsewhere.status == 409 and "stands at 0 h by now" in elsewhere.text
+    asked = await ann.send(page, f"{GROUP}/left")
+    assert "Another admin must give it" in asked.text and "(leaving)" in asked.text
+    own = await ann.get("/consents")
+    assert "@ann asked this" in own.text
+    assert "/consents/1/give" not in own.text and "Take it back" in own.text
+    other = await bob.get("/consents")
+    assert "Say that oostende has left" in other.text
+    done = await bob.send(other, "/consents/1/give")
+    assert "Done, with the word of @bob" in done.text
+    assert "(has left)" in (await bob.get(GROUP)).text
+    late = await bob.client.get("/consents")
+    assert late.status == 200
