@@ -33,6 +33,14 @@ def close(federation: Federation) -> dict[str, Any]:
     return shown()
 
 
+def witnesses(federation: Federation, number: str, path: Path) -> set[str]:
+    """Give the groups that have signed the log of a cycle's file, fetched anew."""
+    path.unlink(missing_ok=True)
+    federation.hub.run("cycle", "file", number, "--to", str(path))
+    lines = verify_cycle_file(path.read_bytes(), None).lines
+    return {group for group, line in lines.items() if line.is_witness}
+
+
 def positions(federation: Federation) -> dict[str, int]:
     return {name: found["position"] for name, found in federation.groups().items()}
 
@@ -65,6 +73,11 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     assert closing == before
     answers = {type(line.answer) for line in proven.lines.values()}
     assert answers == {CycleAgree}
+    wait_for(
+        lambda: witnesses(federation, number, path) == set(before),
+        "every group to sign the log that has the cycle's end",
+        30,
+    )
 
     legs = federation.hub.run("cycle", "settle", number)["legs"]
     refused = federation.hub.command("cycle", "settle", number)
@@ -112,6 +125,8 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     # The legs are moves of the next cycle, which all agree to as well.
     told = close(federation)
     assert {one["closing"] for one in told["groups_stated"]} == {0}
+    # Who signed the log that has its end stays in its file, whatever was signed since.
+    assert witnesses(federation, number, path) == set(before)
     told_of_all = federation.hub.run("cycle", "list")
     assert told_of_all["open"] == told["cycle"] + 1
     assert [one["cycle"] for one in told_of_all["cycles"]][:2] == [
