@@ -42,7 +42,7 @@ from protocol.link import (
     take_cover,
     take_run,
 )
-from protocol.messages import SEALED_LINE_LENGTH_MAX, Checkpoint
+from protocol.messages import SEALED_LINE_LENGTH_MAX, Checkpoint, KeyChangeItem
 from protocol.peer.database import Connection
 from protocol.peer.link_store import OutgoingItem, SealedEnvelope, wire_of
 from protocol.quota import Quota
@@ -71,6 +71,19 @@ class Stale:
     """A cover that is too old, or overtaken: nothing of it was taken."""
 
     now: Instant
+
+
+@dataclass(frozen=True)
+class OtherKey:
+    """A cover under a key that counts no more, or not yet: nothing of it was taken."""
+
+
+@dataclass(frozen=True)
+class Sealing:
+    """Which key signs an item, and up to which number; ``None``: without end."""
+
+    key: SigningKey
+    last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,17 @@ class House(Protocol):
 
     @property
     def signing_key(self) -> SigningKey:
-        """The key that signs our envelopes and covers."""
+        """The key that signs our covers now."""
+
+    def not_heard(self, kid: str) -> bool:
+        """Note that a peer did not take our cover under a key; sign with the next.
+
+        Returns:
+            Whether every key that we have has been tried now.
+        """
+
+    def sealing(self, view: View, number: int) -> Sealing | None:
+        """Say which key signs our item of a number; ``None``: none may be sealed."""
 
     @property
     def keyring(self) -> Keyring:
@@ -217,6 +240,8 @@ class Batch:
     restored: Restored | None = None
     #: It was so when this batch began, and is no more.
     has_ended_restored: bool = False
+    #: Peers of whom this batch takes new keys, which do not count before it ends.
+    renewed: set[Group] = field(default_factory=set)
 
     def old_firsts(self) -> dict[str, list[int]]:
         """Say which envelopes may be ones that we have already taken."""
@@ -247,8 +272,8 @@ class Batch:
     def _take(self, work: Work, arrival: Arrival, known: dict[int, Sealed]) -> None:
         cover = arrival.body.cover.payload
         link = self.view.links[arrival.peer]
-        if is_stale(link, read_instant(cover.at), self.now):
-            work.outcome = Stale(self.now)
+        work.outcome = self._no_to_cover(link, arrival)
+        if work.outcome is not None:
             return
         before = link
         link = take_cover(link, cover)
@@ -269,7 +294,27 @@ class Batch:
                 known[envelope.payload.first] = Sealed(
                     envelope.payload.life, envelope.payload_hash
                 )
-                work.arrived += self.house.look(self.view, arrival.peer, envelope)
+                arrived = self.house.look(self.view, arrival.peer, envelope)
+                work.arrived += arrived
+                if any(isinstance(one.item, KeyChangeItem) for one in arrived):
+                    self.renewed.add(arrival.peer)
+
+    def _no_to_cover(self, link: Link, arrival: Arrival) -> OtherKey | Stale | None:
+        """Say why a cover does not count, and so nothing behind it."""
+        if not self._is_current(arrival):
+            return OtherKey()
+        at = read_instant(arrival.body.cover.payload.at)
+        return Stale(self.now) if is_stale(link, at, self.now) else None
+
+    def _is_current(self, arrival: Arrival) -> bool:
+        """Say whether a cover is signed by the key in force after the last item taken.
+
+        Its sender's keys may have changed since it was opened. Where they have not,
+        the envelopes behind it too are signed as they were when they were opened.
+        """
+        period = arrival.body.cover.period
+        is_open = period.last is None and self.house.keyring.knows(period)
+        return is_open and arrival.peer not in self.renewed
 
     def _look_only(
         self, link: Link, arrival: Arrival, known: Mapping[int, Sealed]
@@ -354,10 +399,14 @@ class Batch:
             if last is not None:
                 self._apply(last)
                 own = [item for item in self.outgoing if item.peer == peer]
-        items = _fitting([*stored, *own])
-        if not items:
-            return
         link = self.view.links[peer]
+        sealing = self.house.sealing(self.view, link.sent + 1)
+        items = _fitting([*stored, *own])
+        if sealing is None or not items:
+            return
+        if sealing.last is not None:
+            # A change of keys is the last item of its envelope.
+            items = [item for item in items if item.number <= sealing.last]
         assert items[0].number == link.sent + 1
         payload = EnvelopePayload(
             federation=self.house.federation,
@@ -370,7 +419,7 @@ class Batch:
             prev=link.sent_head,
             at=write_instant(self.now),
         )
-        line_1, payload_hash = seal(payload, self.house.signing_key)
+        line_1, payload_hash = seal(payload, sealing.key)
         wire = wire_of(line_1, items)
         assert len(wire) <= _ITEMS_LENGTH_MAX + LINE_1_LENGTH_MAX, "it must fit a body"
         self.view.links[peer] = after_sealing(link, payload, payload_hash)

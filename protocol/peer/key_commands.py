@@ -91,10 +91,10 @@ def _show(known: PublicKeys, folder: Path) -> Mapping[str, object]:
     if known.digits is not None:
         answer["digits"] = known.digits
     private = load_keys(folder)
-    found = {"signing": private.signing.public, "sealing": private.sealing.public}
-    wrong = [use for use, public in found.items() if public != known.keys[use]]
+    found = {"signing": [*private.all_signing()], "sealing": [*private.all_sealing()]}
+    wrong = [use for use, kids in found.items() if key_id(known.keys[use]) not in kids]
     if wrong:
-        told = ", ".join(f"{use} {key_id(found[use])}" for use in wrong)
+        told = ", ".join(f"{use} {' '.join(found[use])}" for use in wrong)
         raise FoundError({**answer, "files": f"other keys: {told}"})
     return {**answer, "files": "the same keys"}
 

@@ -28,6 +28,7 @@ _CHECKSUM_LENGTH = 4
 WORDS = 24
 _PREFIX_LENGTH = 4
 _SHEET = "recovery-sheet.txt"
+_FILE_ID_LENGTH = 16
 
 
 class KeyFileError(InterletsError):
@@ -35,7 +36,39 @@ class KeyFileError(InterletsError):
 
 
 class ServerKeys(msgspec.Struct, frozen=True):
-    """The two keys that a running server needs."""
+    """The keys that a running server needs.
+
+    Attributes:
+        signing: the oldest that is there.
+        sealing: likewise.
+        more_signing: all others; which of them counts, the directory tells.
+        more_sealing: all others; each opens what was sealed for it.
+    """
+
+    signing: SigningKey
+    sealing: SealingKey
+    more_signing: tuple[SigningKey, ...] = ()
+    more_sealing: tuple[SealingKey, ...] = ()
+
+    def all_signing(self) -> dict[str, SigningKey]:
+        """Give the signing keys by id."""
+        return {key.kid: key for key in (self.signing, *self.more_signing)}
+
+    def all_sealing(self) -> dict[str, SealingKey]:
+        """Give the sealing keys by id."""
+        return {key.kid: key for key in (self.sealing, *self.more_sealing)}
+
+    def with_pair(self, pair: "KeyPair") -> "ServerKeys":
+        """Give these keys and a new pair."""
+        return msgspec.structs.replace(
+            self,
+            more_signing=(*self.more_signing, pair.signing),
+            more_sealing=(*self.more_sealing, pair.sealing),
+        )
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """New keys, before anybody has heard of them."""
 
     signing: SigningKey
     sealing: SealingKey
@@ -58,15 +91,45 @@ def ensure_keys(folder: Path) -> ServerKeys:
 
 
 def load_keys(folder: Path) -> ServerKeys:
-    """Read both keys.
+    """Read all keys, the oldest first.
 
     Raises:
         KeyFileError: one is missing or cannot be a key.
     """
-    return ServerKeys(
-        SigningKey(_read_key(folder / "signing.key")),
-        SealingKey(_read_key(folder / "sealing.key")),
-    )
+    signing = [SigningKey(_read_key(path)) for path in _paths(folder, "signing")]
+    sealing = [SealingKey(_read_key(path)) for path in _paths(folder, "sealing")]
+    return ServerKeys(signing[0], sealing[0], tuple(signing[1:]), tuple(sealing[1:]))
+
+
+def _paths(folder: Path, use: str) -> list[Path]:
+    """List the files of one use; where a server lost its first, others may do."""
+    later = sorted(folder.glob(f"{use}-*.key"))
+    first = folder / f"{use}.key"
+    return [first, *later] if first.exists() or not later else later
+
+
+def add_keys(folder: Path) -> KeyPair:
+    """Make a new pair of keys, durable before anybody hears of it.
+
+    Files are only ever added: whichever counts, a server that was stopped at any
+    place finds it, and former keys still open and prove what is old.
+
+    Raises:
+        CannotCreateError: the folder does not let us.
+    """
+    seeds = secrets.token_bytes(KEY_LENGTH), secrets.token_bytes(KEY_LENGTH)
+    pair = KeyPair(SigningKey(seeds[0]), SealingKey(seeds[1]))
+    texts = {
+        f"signing-{_file_id(pair.signing.public)}.key": write_base64url(seeds[0]),
+        f"sealing-{_file_id(pair.sealing.public)}.key": write_base64url(seeds[1]),
+    }
+    write_files(folder, texts)
+    return pair
+
+
+def _file_id(public: bytes) -> str:
+    """Name a key in small letters: its kid has capitals, which not every disk keeps."""
+    return hashlib.sha256(public).hexdigest()[:_FILE_ID_LENGTH]
 
 
 def _read_key(path: Path) -> bytes:
@@ -97,6 +160,12 @@ def write_secret(path: Path, text: str, *, replace: bool = False) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    # The name too must outlive a power failure, not only what stands under it.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read_files(folder: Path, name: re.Pattern[str]) -> dict[str, str]:

@@ -233,7 +233,7 @@ class Checker:
             )
             self._sizes[log] += 1
             self._places[log, number] = place
-            if decision["kind"] == "directory":
+            if decision["kind"] in ("directory", "keys"):
                 self._states[decision["group"]] = decision["state"]
                 entry = decode(decision["entry"].encode().split(b".")[1])
                 self._rates[decision["group"]] = [

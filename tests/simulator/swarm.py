@@ -16,6 +16,8 @@ from protocol.restored import Restored
 from tests.simulator import memory_queries
 from tests.simulator.checker import BrokenPromiseError, Checker
 from tests.simulator.federation import Federation, Home, Node
+from tests.simulator.key_people import KeyPeople
+from tests.simulator.key_watch import KeyWatch
 from tests.simulator.liars import make_liar
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
@@ -30,6 +32,8 @@ _MEMBERS = ("marie", "bob", "an")
 _UNITS = ((60_000, 0), (180_000, 0), (1_800, 2), (514_286, 0), (3_600_000, 0), (1, 2))
 #: One seed in so many signs with real Ed25519.
 _REAL_KEYS_EVERY = 50
+#: What a seed leaves of 5 when keys are changed in it.
+_KEY_SEEDS = (1, 3)
 _QUIET_MS = 80 * HOUR
 
 
@@ -82,6 +86,10 @@ class Swarm:
         self.federation = Federation(self.world, self._homes())
         self.people = People(self.federation)
         self.checker = Checker(self.federation, self.people)
+        #: In some seeds people change keys; in the others the plan is what it was.
+        self.key_people = KeyPeople(self.federation, seed)
+        self.key_watch = KeyWatch(self.federation, self.checker, self.key_people)
+        self.has_key_people = seed % 5 in _KEY_SEEDS
         self.world.on_crash = self._come_back
         self._is_quiet = False
         #: Whom a backup will be made of, and put back.
@@ -110,6 +118,7 @@ class Swarm:
             self._sessions()
             self._quieten()
             self.checker.at_the_end()
+            self.key_watch.at_the_end()
         except BrokenPromiseError as violation:
             result.failure = str(violation)
         except Exception as error:  # noqa: BLE001
@@ -257,6 +266,8 @@ class Swarm:
                 world.later(plan.randint(0, span), self._trouble)
             world.later(plan.randint(0, span), self._back_up)
             world.later(plan.randint(0, span), self._set_back)
+            if self.has_key_people:
+                self.key_people.plan_bout(span)
             world.run(world.now + span)
             silence = plan.choice((MINUTE, HOUR, DAY, 40 * DAY, 200 * DAY))
             self._be_silent(plan.randint(1, silence))

@@ -1,0 +1,184 @@
+"""People who change keys, lose them, or steal them.
+
+A treasurer changes her group's keys while her node runs, or types the recovery sheet
+after it lost them; a thief has a copy of former keys and stands on the line. Key files
+outlive a crash, as a disk does. What must never be is in ``key_watch``.
+"""
+
+import random
+
+from clearing.rules import RecoverKeys as AskedRecovery
+from nodes.key_changes import KeyChanges, recovery_of, request_of
+from protocol.address import Group
+from protocol.directory import read_entry
+from protocol.envelope import EnvelopePayload, root_of, seal
+from protocol.errors import InterletsError
+from protocol.key_change import read_recovery_request
+from protocol.messages import Mirror, write_line
+from protocol.peer.batch import Work
+from protocol.peer.key_files import KeyPair, ServerKeys
+from protocol.peer.web.problems import Problem
+from tests.protocol.makers import sealing_key, signing_key
+from tests.simulator.checker import decode
+from tests.simulator.federation import Federation, Node
+from tests.simulator.servers import Crash, drive
+from tests.simulator.world import HOUR, MINUTE, SECOND
+
+_RETRY_MS = 5 * SECOND
+
+
+class KeyPeople:
+    """Who changes, recovers and steals keys in one federation.
+
+    Attributes:
+        made: by group, how many pairs it ever made.
+        lost: groups that have lost private keys, and so cannot open everything.
+    """
+
+    def __init__(self, federation: Federation, seed: object) -> None:
+        self.federation = federation
+        self.world = federation.world
+        self.plan = random.Random(f"keys of {seed}")
+        self.made: dict[str, int] = {}
+        self.lost: set[str] = set()
+        self.thefts = 0
+
+    # What happens in a bout.
+
+    def plan_bout(self, span: int) -> None:
+        """Let something happen to keys in the next stretch of time."""
+        for _ in range(self.plan.choice((0, 1, 1, 2))):
+            deed = self.plan.choice(
+                (self.change, self.change, self.change, self.recover, self.lose)
+            )
+            node = self.plan.choice(list(self.federation.nodes.values()))
+            self.world.later(self.plan.randint(0, span), lambda d=deed, n=node: d(n))
+        if self.plan.random() < 0.3:
+            self.world.later(self.plan.randint(0, span), self._steal)
+
+    def _pair(self, node: Node) -> KeyPair:
+        self.made[node.name] = self.made.get(node.name, 0) + 1
+        label = f"{node.name} {self.made[node.name]}"
+        return KeyPair(signing_key(label), sealing_key(label))
+
+    def change(self, node: Node) -> None:
+        """Let a treasurer change the keys of her running node."""
+        clerk = node.clerk
+        if clerk is None or not clerk.is_ready:
+            return
+
+        async def add() -> KeyPair:
+            # On disk, whatever becomes of the process.
+            pair = self._pair(node)
+            node.keys = node.keys.with_pair(pair)
+            return pair
+
+        switch = clerk._kill_switch
+        changes = KeyChanges(node.house, clerk, add, switch)
+        self.world.tell("the treasurer of {} changes its keys", node.name)
+        try:
+            renewal = drive(changes.change("treasurer"))
+        except Crash as crash:
+            node.crash(str(crash))
+            return
+        except (Problem, InterletsError) as error:
+            self.world.tell("she is told: {}", error)
+            return
+        self.world.count("keys changed")
+        self.world.tell("its new keys are item {}", renewal.number)
+        node.after_batch()
+
+    def lose(self, node: Node) -> None:
+        """Lose the disk's key files, and type the recovery sheet."""
+        if node.clerk is None or Group(node.name) not in node.house.directory:
+            return
+        self.lost.add(node.name)
+        node.crash("and its key files are gone")
+        self.recover(node, is_lost=True)
+
+    def recover(self, node: Node, *, is_lost: bool = False) -> None:
+        """Type the recovery sheet beside the stopped server, then start it."""
+        if node.is_up:
+            if Group(node.name) not in node.house.directory:
+                return
+            node.crash("to type its recovery sheet")
+        pair = self._pair(node)
+        if is_lost:
+            node.keys = ServerKeys(pair.signing, pair.sealing)
+        else:
+            node.keys = node.keys.with_pair(pair)
+        with self.world.calm():
+            node.start()
+        if node.clerk is None:
+            return
+        sheet = signing_key(f"{node.name} recovery")
+        order = recovery_of(
+            node.house.own_record(), pair, sheet, "the server was stolen"
+        )
+        work = Work(order)
+        self.world.count("keys lost" if is_lost else "keys recovered")
+        if node.carry_out([work]):
+            self.world.tell("the recovery sheet of {}: {}", node.name, work.outcome)
+            node.after_batch()
+        self.post(node)
+
+    def post(self, node: Node) -> None:
+        """Tell the hub past the link, as the node does until it is answered."""
+        if node.clerk is not None:
+            request = request_of(node.house)
+            if request is None:
+                return
+            self.world.carry(
+                node.name, "hub", lambda: self._arrive(node, request), "a recovery"
+            )
+        pause = self.plan.choice((_RETRY_MS, MINUTE, HOUR))
+        self.world.later(pause, lambda: self.post(node))
+
+    def _arrive(self, node: Node, request: str) -> None:
+        hub = self.federation.hub
+        if hub.clerk is None:
+            return
+        wanted, _ = read_recovery_request(request.encode(), hub.federation)
+        entry = read_entry(wanted.entry, hub.federation)
+        order = AskedRecovery(
+            entry=entry,
+            signed=wanted.entry,
+            statement=wanted.statement,
+            sent=wanted.sent,
+        )
+        hub.submit(order, lambda told: self.world.tell("hub, of keys: {}", told))
+
+    # The thief.
+
+    def _steal(self) -> None:
+        """Let a thief with former keys add an envelope behind the next good cover."""
+        self.thefts += 1
+        self.federation.hub.tamper = self._tamper
+
+    def _tamper(self, node: Node, raw: bytes) -> bytes:
+        """Add an envelope by a former key to what a node sends."""
+        line_1, _, rest = raw.partition(b"\n")
+        former = list(node.keys.all_signing().values())
+        header, payload, _ = line_1.split(b".")
+        kid, cover = decode(header)["kid"], decode(payload)
+        stolen = [key for key in former if key.kid != kid]
+        if not stolen or rest:
+            return raw
+        self.federation.hub.tamper = None
+        self.world.count("forged envelope")
+        self.world.tell("a thief adds an envelope to what {} says", node.name)
+        mirror = Mirror(log=cover["life"], number=1, balance=1)
+        line = write_line(mirror)
+        forged = EnvelopePayload(
+            federation=cover["federation"],
+            from_=cover["from"],
+            to="hub",
+            life=cover["life"],
+            first=cover["first"],
+            count=1,
+            root=root_of([line]),
+            prev=cover["prev"],
+            at=cover["at"],
+        )
+        sealed, _ = seal(forged, self.plan.choice(stolen))
+        return raw + sealed + b"\n" + line + b"\n"

@@ -1,0 +1,132 @@
+"""What must hold of keys, reckoned from rows and wire bytes alone.
+
+A cover counts only under the key in force after the last item taken; every item the
+hub took is signed by the key of its number; nobody is refused because keys changed;
+and at the quiet end every link is open, whatever was changed, lost or put back.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from protocol.peer.batch import Arrival
+from tests.simulator.checker import Checker, decode
+from tests.simulator.federation import Federation
+from tests.simulator.key_people import KeyPeople
+
+_ABOUT_KEYS = ("content-unreadable", "not-signed-by-payer-group", "keys-not-accepted")
+
+
+class KeyWatch:
+    """Watches the keys of one simulated federation."""
+
+    def __init__(
+        self, federation: Federation, checker: Checker, people: KeyPeople
+    ) -> None:
+        self.federation = federation
+        self.checker = checker
+        self.people = people
+        self._submit = federation.hub.submit
+        federation.hub.submit = self._watch  # type: ignore[method-assign]
+
+    def _spans(self, group: str) -> list[dict[str, Any]]:
+        """Give a group's keys by item numbers, as the hub's newest decision tells."""
+        spans: list[dict[str, Any]] = []
+        for _, line in self.federation.hub.database.table("decision").values():
+            if f'"group":"{group}"'.encode() in line:
+                spans = msgspec.json.decode(line)["keys"]
+        return spans
+
+    def _watch(self, wanted: object, answer: Callable[[object], None]) -> None:
+        if not isinstance(wanted, Arrival):
+            self._submit(wanted, answer)
+            return
+        kid = decode(wanted.body.cover.line_1.split(b".")[0])["kid"]
+
+        def told(outcome: object) -> None:
+            if isinstance(outcome, list):
+                self._look_at_cover(wanted, kid)
+            answer(outcome)
+
+        self._submit(wanted, told)
+
+    def _look_at_cover(self, arrival: Arrival, kid: str) -> None:
+        """A cover counted: its key is in force, or ended with what stood behind it."""
+        spans = self._spans(arrival.peer)
+        if spans[-1]["kid"] == kid:
+            return
+        numbers = [0]
+        for envelope in arrival.body.envelopes:
+            numbers += [envelope.last]
+        first = spans[-1]["first"]
+        is_just = any(span["kid"] == kid for span in spans[:-1])
+        self.checker.demand(
+            so=is_just and (first - 1 in numbers or self._is_recovered(arrival.peer)),
+            told=f"hub: a cover of {arrival.peer} counts under a key that has ended",
+        )
+
+    def _is_recovered(self, group: str) -> bool:
+        """A recovery ends a key between two requests of one batch."""
+        return any(
+            row["is_recovery"]
+            for row in self.federation.nodes[group].database.table("renewal").values()
+        )
+
+    # At the quiet end.
+
+    def at_the_end(self) -> None:
+        """Every link is open, and every key signed what was its own."""
+        hub = self.federation.hub
+        is_clear = not self.checker.doubted
+        for name, node in self.federation.nodes.items():
+            assert node.clerk is not None and hub.clerk is not None
+            theirs, ours = node.clerk.links["hub"], hub.clerk.links[name]
+            self.checker.demand(
+                so=(theirs.peer_life, ours.peer_life)
+                == (hub.clerk.life, node.clerk.life),
+                told=f"{name} and the hub do not hear each other any more",
+            )
+            if "hub" not in self.checker.doubted and name not in self.checker.doubted:
+                self._look_at_group(name)
+        if is_clear:
+            self._look_at_refusals()
+
+    def _look_at_group(self, name: str) -> None:
+        node = self.federation.nodes[name]
+        waiting = [
+            row
+            for row in node.database.table("renewal").values()
+            if row["state"] == "waiting"
+        ]
+        self.checker.demand(so=not waiting, told=f"{name}: new keys still wait")
+        spans = self._spans(name)
+        mine = node.house.own_record().keys
+        told = [(span["kid"], span["first"], span["last"]) for span in spans]
+        self.checker.demand(
+            so=told == [(span.kid, span.first, span.last) for span in mine],
+            told=f"{name}: the hub tells of other keys than the node knows",
+        )
+        for row in self.federation.hub.database.table(
+            ("envelope", name, "in")
+        ).values():
+            first, last = row["first"], row["first"] + row["count"] - 1
+            kid = decode(row["line_1"].encode().split(b".")[0])["kid"]
+            self.checker.demand(
+                so=any(
+                    one == kid and start <= first and (end is None or last <= end)
+                    for one, start, end in told
+                ),
+                told=f"hub took {name}'s items {first} to {last} under another key",
+            )
+
+    def _look_at_refusals(self) -> None:
+        """Nobody is refused because somebody's keys have changed."""
+        for name, node in self.federation.nodes.items():
+            for id_, row in node.database.table("transfer").items():
+                groups = {row["payer_group"], row["payee_group"]}
+                self.checker.demand(
+                    so=row["code"] not in _ABOUT_KEYS
+                    or bool(groups & self.people.lost),
+                    told=f"{name}: {id_} is refused {row['code']}",
+                )
