@@ -4,7 +4,9 @@ Which key signs what, and when the new ones count, is ``nodes.rules.own_keys``; 
 files are ``protocol.peer.key_files``.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+
+import msgspec
 
 from nodes.house import NodeHouse
 from nodes.rules import (
@@ -16,11 +18,11 @@ from nodes.rules import (
     signing_kid,
 )
 from protocol.address import read_reason
-from protocol.directory import GroupRecord, public_keys, read_entry, sign_entry
+from protocol.directory import entry_key, public_keys, read_entry, sign_entry
 from protocol.errors import DirectoryRefusalCode, NotSignedError
 from protocol.key_change import sign_recovery, write_recovery_request
 from protocol.keyring import SigningKey
-from protocol.messages import Recovery, RecoveryRequest
+from protocol.messages import GroupEntry, Recovery, RecoveryRequest
 from protocol.peer.clerk import Clerk
 from protocol.peer.key_files import KeyPair
 from protocol.peer.steps import KillSwitch
@@ -74,7 +76,7 @@ class KeyChanges:
         keys = public_keys(
             pair.signing.public, pair.sealing.public, record.key("recovery")
         )
-        entry = next_keys(record, keys)
+        entry = next_keys(record.entry, keys)
         signed = sign_entry(entry, pair.signing)
         # What others would refuse to read, we must not have signed and sent.
         read_entry(signed, house.federation)
@@ -98,13 +100,33 @@ def _refused(code: DirectoryRefusalCode) -> Problem:
     return Problem(409, "not-renewed", f"Refused: {code}.", code=code)
 
 
+def is_believed(house: NodeHouse, told: str, asked: Collection[str]) -> bool:
+    """Say whether what the hub tells as our newest entry is surely the group's own.
+
+    It is where only keys and version are other than we know, since those are replaced
+    anyway; or where a key of ours has signed it.
+
+    Args:
+        house: knows what we heard of.
+        told: the signed entry; it was read.
+        asked: signed entries of keys that we once asked for.
+    """
+    entry = read_entry(told, house.federation)
+    known = house.own_record().entry
+    blank = {"version": 1, "keys": []}
+    is_same = msgspec.structs.replace(entry, **blank) == msgspec.structs.replace(
+        known, **blank
+    )
+    return is_same or told in asked or house.is_ours(entry_key(entry.keys, "signing"))
+
+
 def recovery_of(
-    record: GroupRecord, pair: KeyPair, sheet: SigningKey, reason: str
+    base: GroupEntry, pair: KeyPair, sheet: SigningKey, reason: str
 ) -> RecoverKeys:
     """Let the recovery key name new keys.
 
     Args:
-        record: the group's own, as this server knows it.
+        base: the group's newest entry, as the hub tells it.
         pair: new keys, durable by now.
         sheet: the recovery key, as it was typed.
         reason: for people; others may read it.
@@ -113,10 +135,10 @@ def recovery_of(
         NotSignedError: the sheet is of another key than the group's.
         MalformedMessageError: a reason that cannot be.
     """
-    if sheet.public != record.key("recovery"):
+    if sheet.public != entry_key(base.keys, "recovery"):
         raise NotSignedError("sheet: it is not this group's recovery key")
     keys = public_keys(pair.signing.public, pair.sealing.public, sheet.public)
-    entry = next_keys(record, keys)
+    entry = next_keys(base, keys)
     statement = Recovery(
         v=1,
         federation=entry.federation,
@@ -126,6 +148,7 @@ def recovery_of(
         reason=read_reason(reason),
     )
     return RecoverKeys(
+        base=base,
         entry=entry,
         signed=sign_entry(entry, pair.signing),
         statement=sign_recovery(statement, sheet),

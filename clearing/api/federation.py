@@ -7,6 +7,7 @@ from clearing.house import HubHouse
 from clearing.log_store import Identity
 from clearing.rules import Admission, AdmissionRefused, NotDecided, RecoverKeys
 from protocol import jws
+from protocol.address import read_group
 from protocol.directory import GroupRecord, check_digits, entry_key, read_entry
 from protocol.errors import NotSignedError
 from protocol.joining import read_request
@@ -37,6 +38,13 @@ class RecoveryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     digits: str
 
 
+class NewestEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's newest entry as it was signed, for whoever is not heard any more."""
+
+    group: str
+    entry: str
+
+
 class WellKnown(msgspec.Struct, frozen=True, kw_only=True):
     """The hub's keys, signed by the root key, and the versions it speaks."""
 
@@ -65,6 +73,7 @@ class FederationApi:
             web.get("/.well-known/interlets", self.get_well_known),
             web.post("/federation/v1/join", self.post_join),
             web.post("/federation/v1/recovery", self.post_recovery),
+            web.get("/federation/v1/recovery/{group}", self.get_recovery),
         ]
 
     async def get_well_known(self, _request: web.Request) -> web.Response:
@@ -96,6 +105,15 @@ class FederationApi:
             digits=check_digits(self._house.federation, outcome.entry),
         )
         return json_response(answer, status=201)
+
+    async def get_recovery(self, request: web.Request) -> web.Response:
+        """Give a group's newest entry: new keys must follow it."""
+        self._clerk.check_ready()
+        group = read_group(request.match_info["group"])
+        record = self._house.directory.get(group)
+        if record is None:
+            raise web.HTTPNotFound
+        return json_response(NewestEntry(group=group, entry=record.signed))
 
     async def post_recovery(self, request: web.Request) -> web.Response:
         """Give a group new keys by its recovery key; the same again, the same answer.

@@ -54,12 +54,15 @@ class RecoverKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The recovery key names new keys; they are durable by now.
 
     Attributes:
-        entry: the group's next entry.
+        base: the group's newest entry, as the hub tells it: who has lost the keys may
+            not have heard of it.
+        entry: the one that follows.
         signed: the new signing key's JWS over it.
         statement: the recovery key's word for it.
         reason: as it stands in the statement.
     """
 
+    base: GroupEntry
     entry: GroupEntry
     signed: str
     statement: str
@@ -76,9 +79,8 @@ class NotRenewed(msgspec.Struct, frozen=True):
 SignChange = Callable[[KeyChange], str]
 
 
-def next_keys(record: GroupRecord, keys: Sequence[EntryKey]) -> GroupEntry:
+def next_keys(old: GroupEntry, keys: Sequence[EntryKey]) -> GroupEntry:
     """Write the entry that follows with other keys."""
-    old = record.entry
     return msgspec.structs.replace(old, version=old.version + 1, keys=list(keys))
 
 
@@ -109,7 +111,8 @@ def decide_change_keys(
             last=number,
         )
     )
-    code = _why_not(own, entry, order.signed, statement, number)
+    former = len(own.former) + 1
+    code = _why_not(own.entry, former, entry, order.signed, statement, number)
     if code is not None:
         return _no(code)
     renewal = Renewal(
@@ -127,7 +130,14 @@ def decide_recover_keys(view: NodeView, order: RecoverKeys, now: Instant) -> Eff
     It takes the place of a change that waits: that one may be what the thief asked.
     """
     own = view.trusted[view.group]
-    code = _why_not(own, order.entry, order.signed, order.statement, None)
+    # What we have not heard of may have brought former keys, one for each version.
+    unheard = order.base.version - own.entry.version
+    if unheard < 0 or key_text(order.base, "recovery") != key_text(
+        own.entry, "recovery"
+    ):
+        return _no(DirectoryRefusalCode.ENTRY_CHANGED)
+    count = len(own.former) + unheard + 1
+    code = _why_not(order.base, count, order.entry, order.signed, order.statement, None)
     if code is not None:
         return _no(code)
     renewal = Renewal(
@@ -150,14 +160,18 @@ def _no(code: DirectoryRefusalCode) -> Effects:
 
 
 def _why_not(
-    own: GroupRecord, entry: GroupEntry, signed: str, statement: str, last: int | None
+    base: GroupEntry,
+    former: int,
+    entry: GroupEntry,
+    signed: str,
+    statement: str,
+    last: int | None,
 ) -> DirectoryRefusalCode | None:
-    former = len(own.former) + 1
     if len(signed) > ENTRY_LENGTH_MAX or not may_fit(signed, statement, former):
         return DirectoryRefusalCode.ENTRY_TOO_LONG
     try:
-        check_same_but_keys(own.entry, entry)
-        check_statement(statement, own.entry, entry, last)
+        check_same_but_keys(base, entry)
+        check_statement(statement, base, entry, last)
     except PeerError:
         # It followed the entry that counted when it was signed, a moment ago.
         return DirectoryRefusalCode.ENTRY_CHANGED

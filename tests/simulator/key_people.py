@@ -8,11 +8,12 @@ outlive a crash, as a disk does. What must never be is in ``key_watch``.
 import random
 
 from clearing.rules import RecoverKeys as AskedRecovery
-from nodes.key_changes import KeyChanges, recovery_of, request_of
-from protocol.address import Group
+from nodes import renewal_store
+from nodes.key_changes import KeyChanges, is_believed, recovery_of, request_of
+from protocol.address import HUB, Group
 from protocol.directory import read_entry
 from protocol.envelope import EnvelopePayload, root_of, seal
-from protocol.errors import InterletsError
+from protocol.errors import DirectoryRefusalCode, InterletsError
 from protocol.key_change import read_recovery_request
 from protocol.messages import Mirror, write_line
 from protocol.peer.batch import Work
@@ -24,6 +25,7 @@ from tests.simulator.federation import Federation, Node
 from tests.simulator.servers import Crash, drive
 from tests.simulator.world import HOUR, MINUTE, SECOND
 
+_REASON = "the server was stolen"
 _RETRY_MS = 5 * SECOND
 
 
@@ -32,6 +34,7 @@ class KeyPeople:
 
     Attributes:
         made: by group, how many pairs it ever made.
+        unbelieved: groups that did not know the entry that the hub told of them.
         lost: groups that have lost private keys, and so cannot open everything.
     """
 
@@ -40,8 +43,12 @@ class KeyPeople:
         self.world = federation.world
         self.plan = random.Random(f"keys of {seed}")
         self.made: dict[str, int] = {}
+        self.unbelieved: set[str] = set()
         self.lost: set[str] = set()
         self.thefts = 0
+        #: Who is about to type her sheet again.
+        self.posting: set[str] = set()
+        self.again: dict[str, bool] = {}
 
     # What happens in a bout.
 
@@ -88,13 +95,30 @@ class KeyPeople:
         self.world.tell("its new keys are item {}", renewal.number)
         node.after_batch()
 
-    def lose(self, node: Node) -> None:
-        """Lose the disk's key files, and type the recovery sheet."""
+    def lose(self, node: Node, tries: int = 100) -> None:
+        """Lose the disk's key files, and type the recovery sheet.
+
+        Best while something is under way that only the old keys could sign.
+        """
+        clerk = node.clerk
+        is_idle = clerk is None or not clerk.is_ready or not clerk.has_sealed(HUB)
+        if is_idle and tries:
+            self.world.later(200, lambda: self.lose(node, tries - 1))
+            return
         if node.clerk is None or Group(node.name) not in node.house.directory:
             return
         self.lost.add(node.name)
         node.crash("and its key files are gone")
         self.recover(node, is_lost=True)
+
+    def type_where_not_heard(self) -> None:
+        """Let whoever is not heard any more type her sheet, in the quiet end."""
+        hub = self.federation.hub
+        for node in self.federation.nodes.values():
+            assert hub.clerk is not None and node.clerk is not None
+            if hub.clerk.links[node.name].peer_life != node.clerk.life:
+                self.world.tell("the hub does not hear {}", node.name)
+                self.recover(node)
 
     def recover(self, node: Node, *, is_lost: bool = False) -> None:
         """Type the recovery sheet beside the stopped server, then start it."""
@@ -102,6 +126,14 @@ class KeyPeople:
             if Group(node.name) not in node.house.directory:
                 return
             node.crash("to type its recovery sheet")
+        told = self._ask_for_entry(node)
+        if told is None:
+            # Without the hub she cannot know what to sign; she tries again.
+            if is_lost:
+                self._lose_files(node)
+            node.start()
+            self.world.later(HOUR, lambda: self.recover(node, is_lost=False))
+            return
         pair = self._pair(node)
         if is_lost:
             node.keys = ServerKeys(pair.signing, pair.sealing)
@@ -109,12 +141,12 @@ class KeyPeople:
             node.keys = node.keys.with_pair(pair)
         with self.world.calm():
             node.start()
-        if node.clerk is None:
-            return
+        if not self._is_believed(node, told):
+            self.unbelieved.add(node.name)
+            self.world.tell("{} does not know the entry that the hub tells", node.name)
         sheet = signing_key(f"{node.name} recovery")
-        order = recovery_of(
-            node.house.own_record(), pair, sheet, "the server was stolen"
-        )
+        base = read_entry(told, self.federation.hub.federation)
+        order = recovery_of(base, pair, sheet, _REASON)
         work = Work(order)
         self.world.count("keys lost" if is_lost else "keys recovered")
         if node.carry_out([work]):
@@ -122,8 +154,33 @@ class KeyPeople:
             node.after_batch()
         self.post(node)
 
+    def _ask_for_entry(self, node: Node) -> str | None:
+        """Ask the hub for the group's newest entry; nothing when it is away."""
+        hub = self.federation.hub
+        if hub.clerk is None or self.world.cut[node.name, "hub"] > 0:
+            return None
+        signed: str = hub.house.directory[Group(node.name)].signed
+        return signed
+
+    def _is_believed(self, node: Node, told: str) -> bool:
+        federation = self.federation.hub.federation
+        asked = node.read(
+            lambda one: renewal_store.read_renewed(one, federation, [told])
+        )
+        return is_believed(node.house, told, asked)
+
+    def _lose_files(self, node: Node) -> None:
+        """Leave keys that nobody has ever heard of."""
+        pair = self._pair(node)
+        node.keys = ServerKeys(pair.signing, pair.sealing)
+
     def post(self, node: Node) -> None:
         """Tell the hub past the link, as the node does until it is answered."""
+
+        def again() -> None:
+            self.posting.discard(node.name)
+            self.post(node)
+
         if node.clerk is not None:
             request = request_of(node.house)
             if request is None:
@@ -131,8 +188,9 @@ class KeyPeople:
             self.world.carry(
                 node.name, "hub", lambda: self._arrive(node, request), "a recovery"
             )
-        pause = self.plan.choice((_RETRY_MS, MINUTE, HOUR))
-        self.world.later(pause, lambda: self.post(node))
+        if node.name not in self.posting:
+            self.posting.add(node.name)
+            self.world.later(self.plan.choice((_RETRY_MS, MINUTE, HOUR)), again)
 
     def _arrive(self, node: Node, request: str) -> None:
         hub = self.federation.hub
@@ -146,7 +204,21 @@ class KeyPeople:
             statement=wanted.statement,
             sent=wanted.sent,
         )
-        hub.submit(order, lambda told: self.world.tell("hub, of keys: {}", told))
+        hub.submit(order, lambda told: self._hear(node, told))
+
+    def _hear(self, node: Node, told: object) -> None:
+        """Type the sheet again when the hub knows of a newer entry."""
+        outcome = getattr(told, "code", "taken")
+        self.world.tell("hub, of the new keys of {}: {}", node.name, outcome)
+        is_old = outcome == DirectoryRefusalCode.ENTRY_CHANGED
+        if is_old and not self.again.get(node.name):
+            self.again[node.name] = True
+            self.world.later(MINUTE, lambda: self._type_again(node))
+
+    def _type_again(self, node: Node) -> None:
+        self.again[node.name] = False
+        if node.is_up and request_of(node.house) is not None:
+            self.recover(node)
 
     # The thief.
 

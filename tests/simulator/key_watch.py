@@ -79,6 +79,10 @@ class KeyWatch:
         """Every link is open, and every key signed what was its own."""
         hub = self.federation.hub
         is_clear = not self.checker.doubted
+        self.checker.demand(
+            so=not self.people.unbelieved or not is_clear,
+            told=f"{self.people.unbelieved} did not know their own entry",
+        )
         for name, node in self.federation.nodes.items():
             assert node.clerk is not None and hub.clerk is not None
             theirs, ours = node.clerk.links["hub"], hub.clerk.links[name]

@@ -117,6 +117,9 @@ class Swarm:
             self._draw_rates()
             self._sessions()
             self._quieten()
+            if self.has_key_people and self.checker.is_restored:
+                self.key_people.type_where_not_heard()
+                self.world.run(self.world.now + HOUR)
             self.checker.at_the_end()
             self.key_watch.at_the_end()
         except BrokenPromiseError as violation:
@@ -187,6 +190,7 @@ class Swarm:
         self._old_day = None
         self.world.tell("a backup of {} is made", server.name)
         backup, at = server.database.snapshot(), server.clock.now()
+        keys = server.keys
         # Who restores with ``interlets-node restore`` leaves a mark in the database.
         is_noticed = self.plan.random() < 0.5
 
@@ -196,6 +200,9 @@ class Swarm:
             self.checker.is_restored = True
             server.crash("and comes back from its backup")
             server.database.restore(backup)
+            if self.has_key_people and self.key_people.plan.random() < 0.5:
+                # On a new machine: the key files too are those of the backup.
+                server.keys = keys
             if is_noticed:
                 mark = Restored(at=server.clock.now(), backup_at=at)
                 server.read(lambda one: backup_store.mark_restored(one, mark))
