@@ -90,7 +90,7 @@ from protocol.messages import (
 )
 from protocol.peer import directory_store, ledger_store
 from protocol.peer.batch import Sealing
-from protocol.peer.database import Connection
+from protocol.peer.database import AnyConnection, Connection
 from protocol.peer.key_files import KeyPair, ServerKeys
 from protocol.peer.recent import Recent
 from protocol.quota import Quota
@@ -223,6 +223,12 @@ class NodeHouse:
         self._line_up(None)
 
     @property
+    def has_own_key(self) -> bool:
+        """Say whether the key that speaks for the group is on this server."""
+        kid = rules.signing_kid(self.own_entry_now)
+        return kid in self._keys.all_signing()
+
+    @property
     def own_key(self) -> SigningKey:
         """The key that speaks for the group by its newest entry.
 
@@ -279,7 +285,7 @@ class NodeHouse:
         """By id, the keys that open boxes meant for us."""
         return self._keys.all_sealing()
 
-    async def load(self, connection: Connection, life: str) -> None:
+    async def load(self, connection: AnyConnection, life: str) -> None:
         """Read the directory and where the mirror stands."""
         self._newest = await member_store.read_newest(connection)
         self._mirrored = None

@@ -57,20 +57,29 @@ class KeyChanges:
         return self._house.renewal
 
     async def change(
-        self, author: str | None = None, reason: str | None = None
+        self, version: int, author: str | None = None, reason: str | None = None
     ) -> Renewal:
         """Make new keys and name them to the hub with the old one.
 
+        Args:
+            version: of the entry whose keys shall be changed: it must be the newest.
+            author: the person who orders it.
+            reason: in her words.
+
         Raises:
-            OutageError: this server is not open, or lacks the old signing key.
-            Problem: 409: new keys wait already, or the entry has become too long.
+            OutageError: this server is not open, or was restored.
+            Problem: 409: new keys wait already, the entry is another by now or has
+                become too long, or this server lacks the old signing key.
         """
         self._clerk.check_may_change()
-        record, house = self._house.own_record(), self._house
-        assert house.own_key is not None, "it raises where there is none"
         waiting = self.newest()
+        record, house = self._house.own_record(), self._house
         if waiting is not None and waiting.is_waiting:
             raise _refused(DirectoryRefusalCode.KEYS_WAIT)
+        if record.entry.version != version:
+            raise _refused(DirectoryRefusalCode.ENTRY_CHANGED)
+        if not house.has_own_key:
+            raise _refused(DirectoryRefusalCode.KEY_MISSING)
         pair = await self._new_pair()
         house.hold(pair)
         keys = public_keys(

@@ -220,7 +220,7 @@ def decide_refused_change(
     refused, renewal = arrived.item, view.renewal
     assert isinstance(refused, ItemRefused)
     text = "the hub did not take the group's new keys; the old ones stay in force"
-    call = CallPeople("keys", text)
+    call = CallPeople("own-keys", text)
     if (
         renewal is None
         or renewal.is_recovery

@@ -55,7 +55,7 @@ _ITEMS_LENGTH_MAX = BODY_LENGTH_MAX - 4 * LINE_1_LENGTH_MAX
 #: may be about something else that people must see.
 _CALLS_MAX = 20
 #: Kinds of which a second alarm tells nothing more.
-_CALLED_ONCE = ("item", "quota")
+_CALLED_ONCE = ("item", "own-keys", "quota")
 
 
 @dataclass(frozen=True)

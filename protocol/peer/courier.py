@@ -37,7 +37,7 @@ _HASTY_S = 0.5
 _NOT_SIGNED = 401
 _STALE = b':stale-cover"'
 _KEYS_UNKNOWN = CallPeople(
-    "keys",
+    "own-keys",
     "the hub knows none of this server's keys: perhaps it was restored from before a"
     " change of keys; with the recovery sheet the group gets new ones (keys recover)",
 )

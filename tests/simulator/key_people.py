@@ -83,8 +83,10 @@ class KeyPeople:
         switch = clerk._kill_switch
         changes = KeyChanges(node.house, clerk, add, switch)
         self.world.tell("the treasurer of {} changes its keys", node.name)
+        record = node.house.directory.get(Group(node.name))
+        version = 1 if record is None else record.entry.version
         try:
-            renewal = drive(changes.change("treasurer"))
+            renewal = drive(changes.change(version, "treasurer"))
         except Crash as crash:
             node.crash(str(crash))
             return
