@@ -250,7 +250,9 @@ class NodeHouse:
         """Note that the hub took no cover under a key; the next gets its turn."""
         if self.signing_key.kid == kid:
             self._turn += 1
-        return self._turn % len(self._covers) == 0
+        # While new keys are on their way, that the hub has yet to hear is no news.
+        is_waiting = self.renewal is not None and self.renewal.is_waiting
+        return not is_waiting and self._turn % len(self._covers) == 0
 
     def _line_up(self, view: View | None) -> None:
         """Put our keys in the order in which covers try them."""

@@ -142,7 +142,7 @@ class House(Protocol):
         """Note that a peer did not take our cover under a key; sign with the next.
 
         Returns:
-            Whether every key that we have has been tried now.
+            Whether every key that we have has been tried, and none is on its way.
         """
 
     def sealing(self, view: View, number: int) -> Sealing | None:

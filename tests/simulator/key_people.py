@@ -227,9 +227,9 @@ class KeyPeople:
     def _steal(self) -> None:
         """Let a thief with former keys add an envelope behind the next good cover."""
         self.thefts += 1
-        self.federation.hub.tamper = self._tamper
+        self.federation.hub.tamper = self.tamper
 
-    def _tamper(self, node: Node, raw: bytes) -> bytes:
+    def tamper(self, node: Node, raw: bytes) -> bytes:
         """Add an envelope by a former key to what a node sends."""
         line_1, _, rest = raw.partition(b"\n")
         former = list(node.keys.all_signing().values())
