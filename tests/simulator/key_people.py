@@ -192,7 +192,7 @@ class KeyPeople:
             )
         if node.name not in self.posting:
             self.posting.add(node.name)
-            self.world.later(self.plan.choice((_RETRY_MS, MINUTE, HOUR)), again)
+            self.world.later(self.plan.choice((_RETRY_MS, MINUTE, HOUR, HOUR)), again)
 
     def _arrive(self, node: Node, request: str) -> None:
         hub = self.federation.hub
