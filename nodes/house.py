@@ -248,8 +248,10 @@ class NodeHouse:
 
     def not_heard(self, kid: str) -> bool:
         """Note that the hub took no cover under a key; the next gets its turn."""
-        if self.signing_key.kid == kid:
-            self._turn += 1
+        if self.signing_key.kid != kid:
+            # The answer to an older request: another key has its turn by now.
+            return False
+        self._turn += 1
         # While new keys are on their way, that the hub has yet to hear is no news.
         is_waiting = self.renewal is not None and self.renewal.is_waiting
         return not is_waiting and self._turn % len(self._covers) == 0

@@ -154,6 +154,9 @@ class KeyPeople:
         if node.carry_out([work]):
             self.world.tell("the recovery sheet of {}: {}", node.name, work.outcome)
             node.after_batch()
+        else:
+            # Her command died under her hands: she types it again.
+            self.world.later(MINUTE, lambda: self.recover(node))
         self.post(node)
 
     def _ask_for_entry(self, node: Node) -> str | None:
