@@ -18,7 +18,13 @@ from protocol.directory import ENTRY_LENGTH_MAX, GroupRecord
 from protocol.effects import ArrivedItem, CallPeople, Effect, Effects, SendItem
 from protocol.errors import DirectoryRefusalCode, PeerError
 from protocol.instant import Instant
-from protocol.key_change import check_same_but_keys, check_statement, key_text, may_fit
+from protocol.key_change import (
+    check_same_but_keys,
+    check_statement,
+    has_key_change,
+    key_text,
+    may_fit,
+)
 from protocol.keyring import key_id
 from protocol.messages import (
     EntryKey,
@@ -132,9 +138,8 @@ def decide_recover_keys(view: NodeView, order: RecoverKeys, now: Instant) -> Eff
     own = view.trusted[view.group]
     # What we have not heard of may have brought former keys, one for each version.
     unheard = order.base.version - own.entry.version
-    if unheard < 0 or key_text(order.base, "recovery") != key_text(
-        own.entry, "recovery"
-    ):
+    is_ours = key_text(order.base, "recovery") == key_text(own.entry, "recovery")
+    if unheard < 0 or not is_ours or has_key_change(order.statement):
         return _no(DirectoryRefusalCode.ENTRY_CHANGED)
     count = len(own.former) + unheard + 1
     code = _why_not(order.base, count, order.entry, order.signed, order.statement, None)
