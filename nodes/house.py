@@ -133,6 +133,9 @@ class NodeHouse:
         #: Ids of our keys as a cover may be signed, the likeliest first.
         self._covers: list[str] = []
         self._turn = 0
+        #: Those under which the hub took no cover since it last took one.
+        self._unheard: set[str] = set()
+        self._heard_at: Instant | None = None
         #: The newest keys that the group has asked for.
         self.renewal: Renewal | None = None
         #: The hub's keys, as the root key signed them.
@@ -248,18 +251,24 @@ class NodeHouse:
 
     def not_heard(self, kid: str) -> bool:
         """Note that the hub took no cover under a key; the next gets its turn."""
-        if self.signing_key.kid != kid:
-            # The answer to an older request: another key has its turn by now.
-            return False
-        self._turn += 1
+        if self.signing_key.kid == kid:
+            # Else it answers an older request: another key has its turn by now.
+            self._turn += 1
+        self._unheard.add(kid)
         # While new keys are on their way, that the hub has yet to hear is no news.
         is_waiting = self.renewal is not None and self.renewal.is_waiting
-        return not is_waiting and self._turn % len(self._covers) == 0
+        return not is_waiting and self._unheard.issuperset(self._covers)
 
     def _line_up(self, view: View | None) -> None:
         """Put our keys in the order in which covers try them."""
         known = self._keys.all_signing()
-        acknowledged = 0 if view is None else view.links[HUB].acknowledged
+        acknowledged = 0
+        if view is not None:
+            link = view.links[HUB]
+            acknowledged = link.acknowledged
+            if link.peer_at != self._heard_at:
+                self._heard_at = link.peer_at
+                self._unheard.clear()
         likely = rules.cover_kids(
             self.trusted.get(self.own), self._first, self.renewal, acknowledged
         )
