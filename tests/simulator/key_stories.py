@@ -6,6 +6,7 @@ oostende  types   the sheet  # though nothing is lost: somebody may have a copy
 thief     forges  oostende   # by a former key, behind its next good cover
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from protocol.peer.key_files import ServerKeys
@@ -19,8 +20,10 @@ from tests.simulator.world import HOUR
 class KeyStory(Story):
     """A story whose people change keys, and whose checker looks at them too."""
 
-    def __init__(self, seed: int = 1) -> None:
-        super().__init__(seed)
+    def __init__(
+        self, seed: int = 1, record: Callable[[str], Callable[..., None]] | None = None
+    ) -> None:
+        super().__init__(seed, record)
         self.keys = KeyPeople(self.federation, seed)
         self._watch = KeyWatch(self.federation, self.checker, self.keys)
         self._files: dict[str, ServerKeys] = {}

@@ -13,6 +13,8 @@ _ONCE = {
     15: "a poll of ten days that got lost silently kept a group away (simulator)",
     1064: "an accept that waited for its groups was looked at too late (simulator)",
     1332: "as seed 15",
+    63: "who lost its keys had not heard of its newest entry, and was shut out",
+    523: "a recovery that was cut off was never typed again (simulator)",
 }
 #: Bugs that the very first seeds find; all of them: deploy/simulate --planted.
 _QUICK = (
@@ -25,6 +27,9 @@ _QUICK = (
     "identity-is-line-1",
     "torn-commit",
     "rounds-down",
+    "old-key-still-counts",
+    "key-by-kid-only",
+    "seals-behind-change",
 )
 
 
