@@ -144,6 +144,8 @@ class LinkEndpoint:
                 f"Found {request.content_type}; expected {MEDIA_TYPE}.",
             )
         raw = await read_body(request, BODY_LENGTH_MAX)
+        # Before that nobody's keys are known here, and everyone would be told so.
+        self._clerk.check_ready()
         house = self._clerk.house
         body = open_body(raw, house.keyring, house.federation, house.own)
         peer = Group(body.cover.payload.from_)
