@@ -184,6 +184,13 @@ WRITING = [
     Writing(
         "oostende",
         "POST",
+        "/api/v1/group/own-keys",
+        "treasurer",
+        {"version": 99, "reason": "somebody left"},
+    ),
+    Writing(
+        "oostende",
+        "POST",
         "/api/v1/group/proposal",
         "treasurer",
         {
@@ -216,6 +223,7 @@ WRITING = [
 NOBODY_THERE = {
     ("oostende", "/api/v1/group/trust"): 404,
     ("oostende", "/api/v1/group/keys"): 404,
+    ("oostende", "/api/v1/group/own-keys"): 409,
     ("hub", "/api/v1/groups/{group}/approve"): 409,
     ("hub", "/api/v1/groups/{group}/refuse"): 409,
     ("hub", "/api/v1/tokens"): 401,

@@ -9,11 +9,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from typing import NamedTuple
 
 from protocol.peer.clock import Clock
-from tests.simulator import model, planted_later, swarm
+from tests.simulator import model, planted_keys, planted_later, swarm
 from tests.simulator.planted import BUGS, planted
 from tests.simulator.swarm import Result
 
-assert planted_later, "its import plants more bugs"
+assert planted_keys and planted_later, "their import plants more bugs"
 _YEAR_MS = 365 * 86_400_000
 _BAR = 30
 _clock = Clock()

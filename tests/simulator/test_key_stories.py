@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.simulator import planted_keys
 from tests.simulator.checker import BrokenPromiseError
 from tests.simulator.key_stories import KeyStory
 from tests.simulator.planted import planted
 from tests.simulator.quick_keys import quick_keys
+
+assert planted_keys, "its import plants more bugs"
 
 PAID = {"marie@oostende": -1, "bob@mechelen": 3}
 

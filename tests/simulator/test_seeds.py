@@ -5,8 +5,10 @@ A seed that ever failed stands here for ever, with what it found.
 
 import pytest
 
-from tests.simulator import swarm
+from tests.simulator import planted_keys, swarm
 from tests.simulator.planted import BUGS, planted
+
+assert planted_keys, "its import plants more bugs"
 
 #: Seeds that found something once: in the product, or in the simulator itself.
 _ONCE = {
