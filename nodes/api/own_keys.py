@@ -73,7 +73,7 @@ class OwnKeysApi:
             Route(
                 method="GET",
                 path=_PATH,
-                handler=self.get_keys,
+                handler=self.get_own_keys,
                 told="The ids of the group's keys, and new ones that were asked for.",
                 scope="treasurer",
                 answer=OwnKeysAnswer,
@@ -81,7 +81,7 @@ class OwnKeysApi:
             Route(
                 method="POST",
                 path=_PATH,
-                handler=self.post_keys,
+                handler=self.post_own_keys,
                 told="Make new keys for the group; they count from the hub's decision.",
                 scope="treasurer",
                 body=RenewalRequest,
@@ -90,11 +90,11 @@ class OwnKeysApi:
             ),
         ]
 
-    async def get_keys(self, _request: web.Request) -> web.Response:
+    async def get_own_keys(self, _request: web.Request) -> web.Response:
         """Give what counts, and what was asked."""
         return json_response(self._answer())
 
-    async def post_keys(self, request: web.Request) -> web.Response:
+    async def post_own_keys(self, request: web.Request) -> web.Response:
         """Change keys; a version that the entry has no more changes nothing."""
         asked = await read_json(request, _decoder)
         reason = read_reason(asked.reason)
