@@ -5,12 +5,13 @@ hub took is signed by the key of its number; nobody is refused because keys chan
 and at the quiet end every link is open, whatever was changed, lost or put back.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from protocol.peer.batch import Arrival
+from protocol.address import Group
+from protocol.peer.batch import Arrival, Work
 from tests.simulator.checker import Checker, decode
 from tests.simulator.federation import Federation
 from tests.simulator.key_people import KeyPeople
@@ -27,8 +28,8 @@ class KeyWatch:
         self.federation = federation
         self.checker = checker
         self.people = people
-        self._submit = federation.hub.submit
-        federation.hub.submit = self._watch  # type: ignore[method-assign]
+        self._carry_out = federation.hub.carry_out
+        federation.hub.carry_out = self._watch  # type: ignore[method-assign]
 
     def _spans(self, group: str) -> list[dict[str, Any]]:
         """Give a group's keys by item numbers, as the hub's newest decision tells."""
@@ -38,33 +39,33 @@ class KeyWatch:
                 spans = msgspec.json.decode(line)["keys"]
         return spans
 
-    def _watch(self, wanted: object, answer: Callable[[object], None]) -> None:
-        if not isinstance(wanted, Arrival):
-            self._submit(wanted, answer)
-            return
-        kid = decode(wanted.body.cover.line_1.split(b".")[0])["kid"]
+    def _watch(self, works: Sequence[Work]) -> bool:
+        """Look at the covers of each batch, in their order."""
+        arrivals = [work for work in works if isinstance(work.wanted, Arrival)]
+        groups = {work.wanted.peer for work in arrivals}  # type: ignore[attr-defined]
+        before = {group: self._spans(group)[-1]["kid"] for group in groups}
+        if not self._carry_out(works):
+            return False
+        after = {group: self._spans(group)[-1] for group in groups}
+        for work in arrivals:
+            if isinstance(work.outcome, list):
+                assert isinstance(work.wanted, Arrival)
+                self._look_at_cover(work.wanted, before, after)
+        return True
 
-        def told(outcome: object) -> None:
-            if isinstance(outcome, list):
-                self._look_at_cover(wanted, kid)
-            answer(outcome)
-
-        self._submit(wanted, told)
-
-    def _look_at_cover(self, arrival: Arrival, kid: str) -> None:
-        """A cover counted: its key is in force, or ended with what stood behind it."""
-        spans = self._spans(arrival.peer)
-        if spans[-1]["kid"] == kid:
-            return
-        numbers = [0]
-        for envelope in arrival.body.envelopes:
-            numbers += [envelope.last]
-        first = spans[-1]["first"]
-        is_just = any(span["kid"] == kid for span in spans[:-1])
+    def _look_at_cover(
+        self, arrival: Arrival, known: dict[Group, str], after: dict[Group, Any]
+    ) -> None:
+        """A cover counted: its key was in force, and may end with what follows it."""
+        group = arrival.peer
+        kid = decode(arrival.body.cover.line_1.split(b".")[0])["kid"]
         self.checker.demand(
-            so=is_just and (first - 1 in numbers or self._is_recovered(arrival.peer)),
-            told=f"hub: a cover of {arrival.peer} counts under a key that has ended",
+            so=kid == known[group] or self._is_recovered(group),
+            told=f"hub: a cover of {group} counts under a key that has ended",
         )
+        lasts = {envelope.last for envelope in arrival.body.envelopes}
+        if after[group]["first"] - 1 in lasts:
+            known[group] = after[group]["kid"]
 
     def _is_recovered(self, group: str) -> bool:
         """A recovery ends a key between two requests of one batch."""
