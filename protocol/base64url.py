@@ -1,14 +1,21 @@
 """Bytes in JSON: unpadded base64url, one spelling only (RFC 4648, section 5)."""
 
-import base64
 import binascii
 
 from protocol.errors import MalformedMessageError
 
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
+
 
 def write_base64url(octets: bytes) -> str:
     """Write bytes as text without padding."""
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+    return _write(octets).decode("ascii")
+
+
+def _write(octets: bytes) -> bytes:
+    written = binascii.b2a_base64(octets, newline=False)
+    return written.rstrip(b"=").translate(_TO_URL)
 
 
 def read_base64url(text: str | bytes, field: str) -> bytes:
@@ -26,9 +33,10 @@ def read_base64url(text: str | bytes, field: str) -> bytes:
     """
     raw = text.encode("ascii", "replace") if isinstance(text, str) else text
     try:
-        octets = base64.urlsafe_b64decode(raw + b"=" * (-len(raw) % 4))
+        padded = raw.translate(_FROM_URL) + b"=" * (-len(raw) % 4)
+        octets = binascii.a2b_base64(padded)
     except (binascii.Error, ValueError):
         octets = b""
-    if base64.urlsafe_b64encode(octets).rstrip(b"=") != raw:
+    if _write(octets) != raw:
         raise MalformedMessageError(field, text, "unpadded base64url")
     return octets

@@ -18,6 +18,7 @@ from protocol.peer import postgres
 from protocol.steps import Step
 from tests import durations
 from tests.federation import kills, rounds
+from tests.simulator import figures
 
 DatabaseMaker = Callable[[], Awaitable[str]]
 
@@ -135,15 +136,15 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if told := durations.table(terminalreporter.stats):
-        terminalreporter.section("the files that took longest")
-        for line in told:
-            terminalreporter.write_line(line)
-    if kills.done:
-        terminalreporter.section("killed with -9 at durable steps")
-        for line in kills.table():
-            terminalreporter.write_line(line)
-    if rounds.done:
-        terminalreporter.section("the last unit, wanted by many at once")
-        for line in rounds.table():
-            terminalreporter.write_line(line)
+    reports = [one for some in terminalreporter.stats.values() for one in some]
+    sections = {
+        "the files that took longest": durations.table(terminalreporter.stats),
+        "simulated": figures.table(reports),
+        "killed with -9 at durable steps": kills.table() if kills.done else [],
+        "the last unit, wanted by many at once": rounds.table() if rounds.done else [],
+    }
+    for title, told in sections.items():
+        if told:
+            terminalreporter.section(title)
+            for line in told:
+                terminalreporter.write_line(line)

@@ -102,9 +102,14 @@ async def write_links(connection: AnyConnection, links: Iterable[Link]) -> None:
 
 def is_changed(before: Link | None, after: Link) -> bool:
     """Say whether a link differs in what is stored of it."""
-    names = ("sent", "acknowledged", "taken", "lives", "trouble")
-    return before is None or any(
-        getattr(before, name) != getattr(after, name) for name in names
+    if before is after:
+        return False
+    return before is None or (
+        before.sent != after.sent
+        or before.acknowledged != after.acknowledged
+        or before.taken != after.taken
+        or before.lives != after.lives
+        or before.trouble is not after.trouble
     )
 
 

@@ -3,18 +3,18 @@
 import argparse
 import logging
 import sys
-from collections import Counter
+import textwrap
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import NamedTuple
 
 from protocol.peer.clock import Clock
-from tests.simulator import model, planted_keys, planted_later, swarm
+from tests.simulator import model, planted_keys, planted_later, shrink, swarm
+from tests.simulator.figures import Figures
 from tests.simulator.planted import BUGS, planted
 from tests.simulator.swarm import Result
 
 assert planted_keys and planted_later, "their import plants more bugs"
-_YEAR_MS = 365 * 86_400_000
 _BAR = 30
 _clock = Clock()
 
@@ -85,31 +85,37 @@ def _results(given: argparse.Namespace) -> Iterator[Result]:
 def run_seeds(given: argparse.Namespace) -> int:
     """Run many seeds; gives the exit code."""
     began = _clock.monotonic_s()
-    faults: Counter[str] = Counter()
-    told: Counter[str] = Counter()
+    figures = Figures()
     failed: list[Result] = []
-    seeds = events = inputs = looks = node_ms = 0
     for result in _results(given):
-        seeds, events = seeds + 1, events + result.events
-        inputs, looks = inputs + result.inputs, looks + result.looks
-        node_ms += result.node_ms
-        faults += result.faults
-        told += result.told
+        figures.add(result)
         if result.failure:
             failed.append(result)
             print(f"\nseed {result.seed}: {result.failure}")
-    seconds = _clock.monotonic_s() - began
-    print(f"\nseeds       {seeds:>12,}   in {seconds:,.0f} s")
-    print(f"node-years  {node_ms / _YEAR_MS:>12,.1f}")
-    print(f"events      {events:>12,}   {events / seconds:,.0f} a second")
-    print(f"inputs      {inputs:>12,}   decided by clerks")
-    print(f"commits     {looks:>12,}   each looked at by the checker")
-    print("orders      " + ", ".join(f"{n:,} {word}" for word, n in told.most_common()))
-    for fault, times in faults.most_common():
-        print(f"fault       {times:>12,}   {fault}")
+    print()
+    print("\n".join(figures.lines(_clock.monotonic_s() - began)))
     for result in failed:
         print(f"FAILED: sh deploy/simulate --seed {result.seed} --story")
     return 1 if failed else 0
+
+
+def shorten(given: argparse.Namespace) -> int:
+    """Shrink a seed that fails, and print the story; gives the exit code."""
+    logging.disable(logging.CRITICAL)
+    with planted(given.bug):
+        failure, script = shrink.shrink(
+            given.seed,
+            lambda tries, lines: _progress(0, f"{tries} tries, {lines} lines"),
+        )
+    if not failure:
+        print(f"seed {given.seed}: all promises were kept")
+        return 0
+    print(f"\nseed {given.seed}: {failure}")
+    if script is None:
+        print("its script alone breaks something else: see --story")
+    else:
+        print(textwrap.indent(script.text(), "    "))
+    return 1
 
 
 def tell(given: argparse.Namespace) -> int:
@@ -145,11 +151,12 @@ def hunt_all(given: argparse.Namespace) -> int:
 def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="deploy/simulate", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100, help="how many (100)")
+    parser.add_argument("--seeds", type=int, default=300, help="how many (300)")
     parser.add_argument("--minutes", type=float, help="run for so long instead")
     parser.add_argument("--first", type=int, default=1, help="the first seed (1)")
     parser.add_argument("--seed", type=int, help="run this one alone")
     parser.add_argument("--story", action="store_true", help="tell what happens in it")
+    parser.add_argument("--shrink", action="store_true", help="cut it to a story")
     parser.add_argument("--planted", action="store_true", help="hunt planted bugs")
     parser.add_argument("--bug", default="", choices=["", *BUGS], help="plant this one")
     parser.add_argument("--processes", type=int, default=2, help="at once (2)")
@@ -163,7 +170,7 @@ def main() -> int:
     if given.exhaustive is not None:
         return model.report(given.exhaustive, given.failures)
     if given.seed is not None:
-        return tell(given)
+        return shorten(given) if given.shrink else tell(given)
     return hunt_all(given) if given.planted else run_seeds(given)
 
 

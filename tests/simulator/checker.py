@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
-from protocol.envelope import Body
+from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
+from tests.simulator.agenda import MINUTE
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
 from tests.simulator.reasons import Reasons
 from tests.simulator.servers import Server
 from tests.simulator.views import Views
-from tests.simulator.world import MINUTE
 
 _ENDED = ("cleared", "refused")
 #: From which state a transfer may go to which, by role.
@@ -39,6 +39,9 @@ _FIXED = (
     "content",
     "account",
     "amount",
+    "decide_by",
+    "taken_at",
+    "refund_of",
 )
 Changes = list[tuple[Any, Any, Any]]
 
@@ -75,6 +78,7 @@ class Checker:
         #: By group: place of each decision that moved it, and where it stood then.
         self._moves: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._states: dict[str, str] = {}
+        self._ever_frozen: set[str] = set()
         self._rates: dict[str, list[int]] = {}
         #: By server, peer and life: what the peer declared when it named that life.
         self._declared: dict[tuple[str, str, str], int] = {}
@@ -82,7 +86,10 @@ class Checker:
         self._sealed: dict[tuple[str, str, str], int] = {}
         #: Where the peer has said since then that it has all of it.
         self._given: set[tuple[str, str, str]] = set()
-        self._compared_at: dict[tuple[str, str, str], int] = {}
+        #: By server and peer: the newest life of the peer's, and since when it has
+        #: compared with the server's own; a peer that starts anew compares anew.
+        self._newest_life: dict[tuple[str, str], tuple[str, int | None]] = {}
+        self._lives: set[tuple[str, str, str]] = set()
         #: When the hub took the accept of a transfer, by its clock.
         self._accepted: dict[str, int] = {}
         #: Some clock was wrong at some time, so deadlines are not reckoned again.
@@ -97,6 +104,14 @@ class Checker:
 
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
+
+    def note_restored(self, name: str) -> None:
+        """Know that a server was put back to an older day."""
+        self.doubted.add(name)
+        self.is_restored = True
+        # It knows an older limit of its covers, and may date some of them again.
+        for pair in [pair for pair in self._covers if pair[0] == name]:
+            del self._covers[pair]
 
     def demand(self, *, so: bool, told: str) -> None:
         """Fail when something is not so."""
@@ -149,8 +164,18 @@ class Checker:
             self._declared.setdefault(named, cover.first - 1)
             if cover.ack >= self._sealed.get(named, 0):
                 self._given.add(named)
-            if named in self._given and named not in self._compared_at:
-                self._compared_at[named] = server.clock.now()
+        self._note_life(server, peer, cover)
+
+    def _note_life(self, server: Server, peer: str, cover: CoverPayload) -> None:
+        assert server.clerk is not None
+        pair, life = (server.name, peer), (server.name, peer, cover.life)
+        if life not in self._lives:
+            self._lives.add(life)
+            self._newest_life[pair] = cover.life, None
+        sent = server.database.table("link")[peer]["sent"]
+        has_all = cover.peer_life == server.clerk.life and cover.ack >= sent
+        if has_all and self._newest_life[pair] == (cover.life, None):
+            self._newest_life[pair] = cover.life, server.clock.now()
 
     def on_start(self, server: Server) -> None:
         """Note where a server's streams stand when it starts."""
@@ -158,6 +183,8 @@ class Checker:
         self._views.on_start(server)
         for peer, link in server.database.table("link").items():
             self._sealed[server.name, peer, server.clerk.life] = link["sent"]
+            newest, _ = self._newest_life.get((server.name, peer), ("", None))
+            self._newest_life[server.name, peer] = newest, None
 
     def _has_compared(self, server: Server, peer: str, life: str) -> bool:
         """Say whether both sides have what the other had when a life began."""
@@ -181,6 +208,7 @@ class Checker:
             first.setdefault((name, key), before)
         if server is self.federation.hub:
             self._look_at_decisions(server, first)
+        self._look_at_mark(server, first)
         for (name, key), before in first.items():
             now = server.database.tables[name].get(key)
             if isinstance(name, tuple):
@@ -189,6 +217,30 @@ class Checker:
                 _LOOKS[name](self, server, before, now)
         self._reasons.look(server, first)
         self._views.look(server, first)
+
+    def _look_at_mark(self, server: Server, first: dict[Any, Any]) -> None:
+        """Who was put back, and knows it, books nothing before all have compared."""
+        told = f"{server.name} was put back, has not compared, and books"
+        if server.database.table("restored"):
+            booked = sorted(
+                key
+                for name, key in first
+                if name in ("transfer", "hold")
+                or (name == "account" and server is not self.federation.hub)
+            )
+            self.demand(so=not booked, told=f"{told} {booked}")
+        elif ("restored", True) in first and server.clerk is not None:
+            peers = set(server.database.table("link")) - self._ever_frozen
+            life = server.clerk.life
+            missing = [
+                peer
+                for peer in sorted(peers)
+                if (server.name, peer, life) not in self._given
+            ]
+            self.demand(
+                so=not missing,
+                told=f"{server.name} goes on before {missing} have compared",
+            )
 
     def _look_at_stream(
         self, server: Server, name: tuple[str, ...], number: int, row: Any
@@ -235,6 +287,8 @@ class Checker:
             self._places[log, number] = place
             if decision["kind"] in ("directory", "keys"):
                 self._states[decision["group"]] = decision["state"]
+                if decision["state"] != "active":
+                    self._ever_frozen.add(decision["group"])
                 entry = decode(decision["entry"].encode().split(b".")[1])
                 self._rates[decision["group"]] = [
                     rate["milliseconds"] for rate in entry["rates"]
@@ -294,7 +348,7 @@ class Checker:
             return
         row = hub.database.table("transfer")[decision["id"]]
         since = [
-            self._compared_at.get((hub.name, group, decision["log"]))
+            self._newest_life.get((hub.name, group), ("", None))[1]
             for group in (row["payer_group"], row["payee_group"])
         ]
         known = [one for one in (accepted, *since) if one is not None]
@@ -347,6 +401,11 @@ class Checker:
         free, was = now["balance"] - now["held_out"], old["balance"] - old["held_out"]
         full, had = now["balance"] + now["held_in"], old["balance"] + old["held_in"]
         floor, ceiling = now["floor"], now["ceiling"]
+        lawful = self.people.limits.get((server.name, now["account_id"]))
+        self.demand(
+            so=lawful is None or (floor, ceiling) in lawful,
+            told=f"{name} has limits that nobody set: {floor} .. {ceiling}",
+        )
         # What came before a new limit in the same batch was bound by the old one.
         floor = floor if before is None or before["floor"] == floor else None
         ceiling = ceiling if before is None or before["ceiling"] == ceiling else None
@@ -533,9 +592,19 @@ class Checker:
         """What counts as given back is what was given back."""
         given: Counter[str] = Counter()
         rows = server.database.table("transfer")
-        for row in rows.values():
-            if row["refund_of"] is not None and row["state"] == "cleared":
-                given[row["refund_of"]] += row["milliseconds"]
+        for id_, row in rows.items():
+            if row["refund_of"] is None or row["state"] != "cleared":
+                continue
+            given[row["refund_of"]] += row["milliseconds"]
+            original = rows.get(row["refund_of"])
+            self.demand(
+                so=original is not None
+                and original["state"] == "cleared"
+                and original["payer_group"] == row["payee_group"]
+                and original["payee_group"] == row["payer_group"]
+                and given[row["refund_of"]] <= original["milliseconds"],
+                told=f"{server.name}: {id_} gives back what was not paid so",
+            )
         wrong = [id_ for id_, row in rows.items() if row["refunded"] != given[id_]]
         self.demand(so=not wrong, told=f"{server.name}: refunds of {wrong} miscounted")
 

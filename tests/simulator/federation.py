@@ -7,7 +7,7 @@ clerks, houses, rules, stores and every byte of every envelope are the real ones
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from clearing import app as hub_app
 from clearing import log_store
@@ -30,14 +30,23 @@ from protocol.envelope import Body
 from protocol.errors import NotSignedError, OutageError, PeerError
 from protocol.instant import Instant, from_datetime
 from protocol.keyring import key_hash
+from protocol.link import SKEW_MAX_MS
 from protocol.messages import EntryRate, EntryUnit, GroupEntry, HubStatement
 from protocol.peer import transfer_store
 from protocol.peer.batch import Arrival, OtherKey, Stale, Work
 from protocol.peer.key_files import ServerKeys
 from protocol.steps import Step
 from tests.protocol.makers import hash_of, sealing_key, signing_key
-from tests.simulator.servers import UNKNOWN, Crash, Server, drive
-from tests.simulator.world import HOUR, MINUTE, SECOND, World
+from tests.simulator.agenda import HOUR, MINUTE, SECOND, Planned, call_off
+from tests.simulator.servers import (
+    SWEEP_FAR_MS,
+    SWEEP_MS,
+    UNKNOWN,
+    Crash,
+    Server,
+    drive,
+)
+from tests.simulator.world import World
 
 _ANSWER_MS = 15 * SECOND
 _POLL_MS = 25 * SECOND
@@ -48,7 +57,6 @@ _PAUSE_FAR_MS = 8 * HOUR
 _OVERDUE_MS = 10 * SECOND
 _HASTY_MS = 500
 _SWEEP_MOST = 100
-_SWEEP_MS = 500
 #: What the hub answers to whom it does not hear under this key.
 NOT_HEARD = b""
 #: An answer is bytes, or ``None`` for whatever says that nothing was taken.
@@ -67,6 +75,19 @@ class Home:
     ceiling: int = 10**12
 
 
+class _Parked(NamedTuple):
+    """A request that the hub answers later.
+
+    Attributes:
+        token: of the lane that sent it.
+        timer: when it is answered at the latest.
+    """
+
+    token: object
+    respond: Respond
+    timer: Planned
+
+
 class _Lane:
     """One of a courier's two requests."""
 
@@ -77,6 +98,14 @@ class _Lane:
         self.is_pausing = False
         self.began = 0
         self.due = 0
+        self.timer: Planned | None = None
+
+    def end(self) -> None:
+        """Wait for this answer no longer."""
+        self.token = None
+        if self.timer is not None:
+            call_off(self.timer)
+            self.timer = None
 
 
 class Node(Server):
@@ -116,8 +145,7 @@ class Node(Server):
             world, group, keys, lambda: self.house_of(self.keys, self.membership)
         )
         self.lanes = (_Lane("push"), _Lane("poll"))
-        self.after_batch = self._note_batch
-        self._sweep_ms = _SWEEP_MS
+        self.after_batch = self.look
         self._forget()
 
     def _forget(self) -> None:
@@ -125,10 +153,11 @@ class Node(Server):
         self.greeted = ""
         self.failing_since: int | None = None
         self.stuck_since: int | None = None
-        self.swept_at = -1
+        self.forget_sweep()
         self.poll_ms = _POLL_MS
         for lane in self.lanes:
-            lane.token, lane.is_pausing = None, False
+            lane.end()
+            lane.is_pausing = False
             lane.pause_ms = _PAUSE_MIN_MS
 
     def crash(self, why: str) -> None:
@@ -205,12 +234,13 @@ class Node(Server):
                 self.world.tell("{}: no answer to its {}", self.name, lane.name)
                 self._fail(lane)
 
-        self.world.later(wait_ms + _ANSWER_MS, time_out)
+        far = wait_ms + _ANSWER_MS
+        lane.timer = self.world.later(far, time_out, is_idle=lane.name == "poll")
         words = self.world.words_of(request)
         self.world.carry(
             self.name,
             HUB,
-            lambda: self.hub.receive(self, request, wait_ms, respond),
+            lambda: self.hub.receive(self, request, wait_ms, respond, token),
             f"{lane.name} ({words})",
         )
 
@@ -264,7 +294,7 @@ class Node(Server):
         return body if body.cover.payload.from_ == HUB else None
 
     def _finish(self, lane: _Lane, before: tuple[object, ...]) -> None:
-        lane.token = None
+        lane.end()
         self.failing_since = None
         moved = self._standing() != before
         if lane.name == "push":
@@ -282,7 +312,7 @@ class Node(Server):
         self._pause(lane, is_fine=is_fine)
 
     def _fail(self, lane: _Lane) -> None:
-        lane.token = None
+        lane.end()
         self.told = -1
         self.failing_since = self.failing_since or lane.began
         self._pause(lane, is_fine=False)
@@ -308,7 +338,53 @@ class Node(Server):
                 lane.is_pausing = False
                 self.look()
 
-        self.world.later(pause_ms * self.world.draw.uniform(0.5, 1.0), go_on)
+        pause = pause_ms * self.world.draw.uniform(0.5, 1.0)
+        self.world.later(pause, go_on, is_idle=pause_ms == _PAUSE_FAR_MS)
+
+    def rests(self) -> bool:
+        """Say whether all it does is to wait for news that the hub does not have."""
+        clerk, (push, poll) = self.clerk, self.lanes
+        if clerk is None or self._tries_in_vain():
+            return True
+        parked = self.hub.parked.get(self.name)
+        return (
+            push.token is None
+            and parked is not None
+            and parked.token is poll.token
+            and clerk.links[HUB].has_compared
+            and not self._has_something_to_say()
+            and self.hub.clerk is not None
+            and not self.hub.clerk.has_news(self.name)
+        )
+
+    def _tries_in_vain(self) -> bool:
+        """Say whether it tries seldom by now, and nothing will come of any try.
+
+        Seldom means that it has failed half a dozen times since the hub last started
+        or a line was mended, for then it hurries.
+        """
+        push, poll = self.lanes
+        far = [
+            lane.is_pausing and lane.pause_ms == _PAUSE_FAR_MS for lane in self.lanes
+        ]
+        is_push_idle = push.token is None and not push.is_pausing
+        if poll.token is not None or not far[1] or not (far[0] or is_push_idle):
+            return False
+        hub, cut = self.hub, self.world.cut
+        if hub.clerk is None or cut[self.name, HUB] or cut[HUB, self.name]:
+            return True
+        assert self.clerk is not None
+        link, other = self.clerk.links[HUB], hub.clerk.links[self.name]
+        gap = abs(self.clock.offset_ms - hub.clock.offset_ms)
+        waits = hub.clerk.restored is not None
+        return bool(link.trouble or other.trouble) or gap > SKEW_MAX_MS or waits
+
+    def jump(self, far_ms: int) -> None:
+        """Let what is waited for be as far away as before time jumped."""
+        super().jump(far_ms)
+        for lane in self.lanes:
+            lane.began += far_ms
+            lane.due += far_ms
 
     def hurry(self) -> None:
         """Try again as soon as a courier would: the outage is over."""
@@ -332,25 +408,22 @@ class Node(Server):
 
     # What the sweeper does.
 
-    def _note_batch(self) -> None:
-        self._sweep_ms = _SWEEP_MS
-        self.look()
-
     def _plan_sweep(self) -> None:
         """Look at the next payment *now* when it may be late."""
         if self.clerk is None:
             return
         rows = self.database.table("transfer")
         due = [
-            rows[id_]["decide_by"]
+            (rows[id_]["decide_by"], id_)
             for id_ in self.database.table("undecided")
             if rows[id_]["state"] == "ordered"
             and rows[id_]["deliver"] == "now"
             and not rows[id_]["is_cancel_sent"]
         ]
         if due:
+            self.look_more_often_at([due, self.clerk.links[HUB].acknowledged])
             now = self.clerk.peer_now(HUB)
-            self.plan_sweep(_wait_for(min(due), now, self._sweep_ms))
+            self.plan_sweep(*_wait_for(min(due)[0], now, self._sweep_ms))
 
     def sweep(self) -> None:
         clerk = self.clerk
@@ -367,14 +440,20 @@ class Node(Server):
         for transfer_id in late:
             self.submit(CancelWish(transfer_id=transfer_id), lambda _: None)
         if not late:
-            self._sweep_ms = min(self._sweep_ms * 8, 8 * HOUR)
+            self.look_more_seldom()
             self._plan_sweep()
 
 
-def _wait_for(due: Any, now: Instant, pause_ms: int) -> int:
-    """Say when a sweeper finds something, or looks again at what is overdue."""
+def _wait_for(due: Any, now: Instant, pause_ms: int) -> tuple[int, bool]:
+    """Say when a sweeper finds something, or looks again at what is overdue.
+
+    What was overdue and could not be ended so often is not ended by time alone:
+    then looking is idle.
+    """
     left = from_datetime(due) - now
-    return max(_SWEEP_MS, min(left, 8 * HOUR)) if left > 0 else pause_ms
+    if left > 0:
+        return max(SWEEP_MS, left), False
+    return pause_ms, pause_ms == SWEEP_FAR_MS
 
 
 class Hub(Server):
@@ -403,10 +482,8 @@ class Hub(Server):
             self.federation, sign_hub_statement(statement, self.root)
         )
         super().__init__(world, HUB, keys, lambda: HubHouse(self.keys, self.identity))
-        self.parked: dict[str, tuple[object, Respond]] = {}
-        self._sweep_ms = _SWEEP_MS
+        self.parked: dict[str, _Parked] = {}
         self.after_batch = self.look
-        self.swept_at = -1
         self.nodes: dict[str, Node] = {}
         #: What somebody on the line makes of a node's request.
         self.tamper: Callable[[Node, bytes], bytes] | None = None
@@ -420,17 +497,20 @@ class Hub(Server):
     def crash(self, why: str) -> None:
         """Lose power: whoever waits hears that the connection is gone, or nothing."""
         parked, self.parked = self.parked, {}
-        self.swept_at = -1
+        self.forget_sweep()
         super().crash(why)
-        for group, (_, respond) in parked.items():
-            self._hang_up(group, respond)
+        for group, one in parked.items():
+            call_off(one.timer)
+            self._hang_up(group, one.respond)
 
     def _hang_up(self, group: str, respond: Respond) -> None:
         if not self.world.is_drawn(self.world.rates.silent_loss):
             self.world.carry(HUB, group, lambda: respond(None), "a broken connection")
 
-    def receive(self, node: Node, raw: bytes, wait_ms: int, respond: Respond) -> None:
-        """Take a node's request."""
+    def receive(
+        self, node: Node, raw: bytes, wait_ms: int, respond: Respond, token: object
+    ) -> None:
+        """Take a node's request; the token is that of its lane."""
 
         def answer(raw: bytes | None) -> None:
             words = self.world.words_of(raw) if raw else "no"
@@ -463,7 +543,7 @@ class Hub(Server):
                 self.world.tell("hub: {} of {}", type(outcome).__name__, peer)
                 answer(None if isinstance(outcome, Stale) else NOT_HEARD)
             else:
-                self._park(peer, answer, wait_ms)
+                self._park(peer, answer, wait_ms, token)
 
         self.submit(Arrival(peer, body), done)
 
@@ -474,37 +554,35 @@ class Hub(Server):
         house = self.house
         return envelope.open_body(raw, house.keyring, house.federation, house.own)
 
-    def _park(self, peer: Group, answer: Respond, wait_ms: int) -> None:
+    def _park(self, peer: Group, answer: Respond, wait_ms: int, token: object) -> None:
         clerk = self.clerk
         assert clerk is not None
         if not wait_ms or clerk.has_news(peer) or not clerk.link(peer).has_compared:
             self._answer(peer, answer)
             return
-        former = self.parked.pop(peer, None)
-        if former is not None:
-            self._answer(peer, former[1])
+        self._answer_parked(peer)
         if self.clerk is not clerk:
             return
-        mine = object()
-        self.parked[peer] = mine, answer
+        timer = self.world.later(
+            wait_ms, lambda: self._answer_parked(peer), is_idle=True
+        )
+        self.parked[peer] = _Parked(token, answer, timer)
 
-        def give_up() -> None:
-            if self.parked.get(peer, (None,))[0] is mine:
-                del self.parked[peer]
-                self._answer(peer, answer)
-
-        self.world.later(wait_ms, give_up)
+    def _answer_parked(self, peer: Group) -> None:
+        """Answer the request of a group that waits, if one does."""
+        one = self.parked.pop(peer, None)
+        if one is not None:
+            call_off(one.timer)
+            self._answer(peer, one.respond)
 
     def look(self) -> None:
         """Answer who waits and has news; plan what is due."""
-        self._sweep_ms = _SWEEP_MS
         for peer in list(self.parked):
             clerk = self.clerk
             if clerk is None:
                 return
             if clerk.has_news(peer) or not clerk.link(peer).has_compared:
-                _, respond = self.parked.pop(peer)
-                self._answer(Group(peer), respond)
+                self._answer_parked(Group(peer))
         self._plan_sweep()
 
     def _answer(self, peer: Group, answer: Respond) -> None:
@@ -523,14 +601,23 @@ class Hub(Server):
     # What the sweeper does.
 
     def _plan_sweep(self) -> None:
+        ids = self.database.table("undecided")
+        if not ids or self.clerk is None:
+            return
         rows = self.database.table("transfer")
-        undecided = [rows[id_] for id_ in self.database.table("undecided")]
-        if undecided and self.is_up:
-            due = min(row["decide_by"] for row in undecided)
-            wait = _wait_for(due, self.clock.now(), self._sweep_ms)
-            if any(row["waiting"] or row["waiting_code"] for row in undecided):
-                wait = self._sweep_ms
-            self.plan_sweep(wait)
+        undecided = [rows[id_] for id_ in ids]
+        links = self.clerk.links.values()
+        standing = [
+            [(row["transfer_id"], row["waiting"]) for row in undecided],
+            hub_app.silent_groups(links),
+            hub_app.groups_ahead(links),
+        ]
+        self.look_more_often_at(standing)
+        due = min(row["decide_by"] for row in undecided)
+        wait, is_idle = _wait_for(due, self.clock.now(), self._sweep_ms)
+        if any(row["waiting"] or row["waiting_code"] for row in undecided):
+            wait, is_idle = self._sweep_ms, self._sweep_ms == SWEEP_FAR_MS
+        self.plan_sweep(wait, is_idle=is_idle)
 
     def sweep(self) -> None:
         clerk = self.clerk
@@ -549,8 +636,7 @@ class Hub(Server):
         if due:
             self.submit(Due(due), lambda _: None)
         else:
-            # What waits for a silent group need not be looked at twice a second.
-            self._sweep_ms = min(self._sweep_ms * 8, 8 * HOUR)
+            self.look_more_seldom()
             self._plan_sweep()
 
     def admit(self, node: Node) -> None:
@@ -587,6 +673,21 @@ class Federation:
         for home in homes:
             keys = ServerKeys(signing_key(home.name), sealing_key(home.name))
             self.nodes[home.name] = Node(world, home, self.hub, keys)
+
+        world.rests = self.rests
+        world.on_jump = self._jump
+
+    def rests(self) -> bool:
+        """Say whether nobody does anything but wait, for as long as nobody asks.
+
+        A server that is down waits, too; that it comes back is planned. So is what
+        is on its way, and every second try: only waits that bring nothing are idle.
+        """
+        return all(node.rests() for node in self.nodes.values())
+
+    def _jump(self, far_ms: int) -> None:
+        for server in self.servers:
+            server.jump(far_ms)
 
     @property
     def servers(self) -> list[Server]:

@@ -20,10 +20,10 @@ from protocol.peer.batch import Work
 from protocol.peer.key_files import KeyPair, ServerKeys
 from protocol.peer.web.problems import Problem
 from tests.protocol.makers import sealing_key, signing_key
+from tests.simulator.agenda import HOUR, MINUTE, SECOND
 from tests.simulator.checker import decode
 from tests.simulator.federation import Federation, Node
 from tests.simulator.servers import Crash, drive
-from tests.simulator.world import HOUR, MINUTE, SECOND
 
 _REASON = "the server was stolen"
 _RETRY_MS = 5 * SECOND

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from protocol.peer.key_files import ServerKeys
+from tests.simulator.agenda import HOUR
 from tests.simulator.federation import Node
 from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
 from tests.simulator.scenario import Story
-from tests.simulator.world import HOUR
 
 
 class KeyStory(Story):

@@ -25,8 +25,8 @@ from protocol.messages import (
     write_line,
 )
 from protocol.peer.key_files import ServerKeys
+from tests.simulator.agenda import HOUR
 from tests.simulator.federation import Federation
-from tests.simulator.world import HOUR
 
 _NOBODYS = "0f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b"
 

@@ -40,11 +40,11 @@ from protocol.merkle import Tree, leaf_hash
 from protocol.messages import Checkpoint
 from protocol.receipt import write_receipt
 from tests.simulator import memory_watch
+from tests.simulator.agenda import MINUTE, SECOND
 from tests.simulator.federation import Node
 from tests.simulator.memory_database import MemoryConnection, MemoryDatabase
 from tests.simulator.scenario import Story
 from tests.simulator.servers import Crash, Server
-from tests.simulator.world import MINUTE, SECOND
 
 assert memory_watch, "its import lets queries be answered"
 _LOOK_MS = 5 * SECOND

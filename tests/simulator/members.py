@@ -95,6 +95,13 @@ class People:
         self.on_changed: Callable[[str, str, dict[str, object]], None] = lambda *_: None
         self._keys: Counter[str] = Counter()
         self._changes: Counter[str] = Counter()
+        #: By server and account, every floor and ceiling that somebody has set.
+        self.limits: dict[tuple[str, str], set[tuple[int | None, int | None]]] = {}
+        for group, node in federation.nodes.items():
+            home = node.home
+            self.limits[HUB, group] = {(home.floor, home.ceiling)}
+            for name, limits in home.members.items():
+                self.limits[group, name] = {limits}
 
     def pay(
         self,
@@ -137,6 +144,13 @@ class People:
             ),
         )
         self.wishes.append(wish)
+        told = f"{payer} pays {payee} {amount} units as {key}"
+        if deliver != "now":
+            told += " when reachable"
+        if refund_of is not None:
+            back = next(w for w in self.wishes if w.transfer_id == refund_of)
+            told += f" back {back.member}@{back.group}:{back.key}"
+        self.world.note(told)
         self.ask(wish)
         return wish
 
@@ -145,6 +159,8 @@ class People:
         node, world = self.federation.nodes[wish.group], self.world
         wish.tries += 1
         wish.told = "unknown"
+        if wish.tries > 1:
+            world.note(f"{wish.member}@{wish.group} asks again {wish.key}")
         world.tell(
             "{}@{} pays {}@{} {} ({}, {}{})",
             wish.member,
@@ -216,6 +232,7 @@ class People:
     def cancel(self, wish: Wish) -> None:
         """Wish to call a payment off."""
         self.world.tell("{}@{} cancels {}", wish.member, wish.group, wish.key)
+        self.world.note(f"{wish.member}@{wish.group} cancels {wish.key}")
         node = self.federation.nodes[wish.group]
         self.cancelled.add(wish.transfer_id)
         node.submit(CancelWish(transfer_id=wish.transfer_id), lambda _: None)
@@ -224,6 +241,10 @@ class People:
         """Let the treasurer change a member's limits, freeze or release her."""
         member, _, group = address.partition("@")
         self.world.tell("the treasurer changes {}: {}", address, changes)
+        self.world.note(_words_of_change(address, changes))
+        if "floor" in changes:
+            limits = changes["floor"], changes["ceiling"]
+            self.limits[group, member].add(limits)  # type: ignore[arg-type]
         change = MemberChange(account_id=member, author="treasurer", **changes)  # type: ignore[arg-type]
         self._changes[address] += 1
         number = self._changes[address]
@@ -237,14 +258,18 @@ class People:
 
     def freeze(self, group: str) -> None:
         """Let the regional admin freeze a group."""
+        self.world.note(f"admin freezes {group}")
         self._decide(Freeze(Group(group)))
 
     def release(self, group: str) -> None:
         """Let the regional admin release a group."""
+        self.world.note(f"admin releases {group}")
         self._decide(Release(Group(group)))
 
     def limit(self, group: str, floor: int, ceiling: int) -> None:
         """Let the regional admin limit a group's position."""
+        self.limits[HUB, group].add((floor, ceiling))
+        self.world.note(f"admin limits {group} {floor} .. {ceiling}")
         self._decide(Limit(Group(group), floor, ceiling))
 
     def _decide(self, order: object) -> None:
@@ -253,6 +278,7 @@ class People:
 
     def propose_rate(self, group: str, rate: int) -> None:
         """Let a treasurer ask for another rate."""
+        self.world.note(f"{group} wants rate {rate}")
         node = self.federation.nodes[group]
         if not node.is_up or Group(group) not in node.house.directory:
             return
@@ -269,10 +295,19 @@ class People:
 
     def approve(self, group: str) -> None:
         """Let the regional admin approve what a group has asked for."""
+        self.world.note(f"admin approves {group}")
         hub = self.federation.hub
         if hub.is_up and Group(group) in hub.house.proposals:
             number = hub.house.proposals[Group(group)].number
             self._decide(Approve(Group(group), number))
+
+
+def _words_of_change(address: str, changes: dict[str, object]) -> str:
+    """Say a treasurer's change as the script has it."""
+    if "frozen" in changes:
+        verb = "freezes" if changes["frozen"] else "releases"
+        return f"treasurer {verb} {address}"
+    return f"treasurer limits {address} {changes['floor']} .. {changes['ceiling']}"
 
 
 def _word(outcome: object) -> str:

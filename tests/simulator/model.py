@@ -34,6 +34,7 @@ from typing import NamedTuple
 from protocol.address import HUB
 from protocol.peer.clock import Clock
 from tests.simulator import memory_queries
+from tests.simulator.agenda import MINUTE
 from tests.simulator.checker import BrokenPromiseError
 from tests.simulator.federation import Federation, Home
 from tests.simulator.model_promises import (
@@ -47,7 +48,7 @@ from tests.simulator.model_promises import (
 from tests.simulator.model_servers import Messages, Party, Payment
 from tests.simulator.planted import planted
 from tests.simulator.quick_keys import quick_keys
-from tests.simulator.world import MINUTE, World
+from tests.simulator.world import World
 
 assert memory_queries, "its import lets queries be answered"
 _ONE, _TWO = "oostende", "mechelen"

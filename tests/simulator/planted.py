@@ -17,6 +17,7 @@ from protocol.errors import RefusalCode
 from protocol.ledger import HoldState
 from protocol.link import Taking
 from protocol.messages import line_hash
+from protocol.transfer import State
 
 
 class Bug(NamedTuple):
@@ -295,9 +296,15 @@ def _expiry_late(right: Any) -> Any:
 )
 def _set_back(right: Any) -> Any:
     def wrong(view: Any, transfer: Any, now: Any) -> Any:
-        return right(
-            view, _replace(transfer, taken_at=min(transfer.taken_at, now)), now
-        )
+        early = _replace(transfer, taken_at=min(transfer.taken_at, now))
+        effects = right(view, early, now)
+        wanted = [
+            SaveTransfer(_replace(one.transfer, taken_at=transfer.taken_at))
+            if isinstance(one, SaveTransfer) and one.transfer.taken_at == now
+            else one
+            for one in effects.wanted
+        ]
+        return Effects(effects.step, wanted, effects.outcome)
 
     return wrong
 
@@ -587,5 +594,120 @@ def _waiting_lost(right: Any) -> Any:
 def _not_resent(right: Any) -> Any:
     async def wrong(connection: Any, link: Any) -> list[Any]:
         return []
+
+    return wrong
+
+
+@_bug(
+    "refunds-of-one-batch",
+    "Of two refunds in one batch the second is counted alone.",
+    "protocol.refund:_change",
+)
+def _blind_refunds(right: Any) -> Any:
+    def wrong(view: Any, refund: Any, by: int) -> Any:
+        original = view.transfers.get(refund.refund_of)
+        if original is None:
+            return right(view, refund, by)
+        first = vars(view).setdefault("as it was", {})
+        view.transfers[refund.refund_of] = first.setdefault(refund.refund_of, original)
+        return right(view, refund, by)
+
+    return wrong
+
+
+@_bug(
+    "refund-of-anything",
+    "Also what was refused, or is not ended, may be given back.",
+    "protocol.refund:first_refusal",
+)
+def _refund_of_anything(right: Any) -> Any:
+    def wrong(original: Any, *rest: Any) -> Any:
+        if original is not None:
+            original = _replace(original, state=State.CLEARED)
+        return right(original, *rest)
+
+    return wrong
+
+
+@_bug(
+    "rate-of-today",
+    "What is cleared is booked at the rate of today, not at that of the offer.",
+    "nodes.house:rules.decide_decision",
+)
+def _rate_of_today(right: Any) -> Any:
+    def wrong(view: Any, *rest: Any) -> Any:
+        effects = right(view, *rest)
+        version = str(view.directory[view.group].rate_version)
+        return Effects(
+            effects.step,
+            [_booked_at(version, one) for one in effects.wanted],
+            effects.outcome,
+        )
+
+    return wrong
+
+
+def _booked_at(version: str, effect: Any) -> Any:
+    """Let an entry go through the conversion accounts of another rate."""
+    if not isinstance(effect, PostEntry):
+        return effect
+    postings = []
+    for one in effect.entry.postings:
+        name, *rest = one.account_id.split(".")
+        if name == "conversion":
+            account_id = ".".join([name, version, *rest[1:]])
+            one = _replace(one, account_id=account_id)
+        postings.append(one)
+    return PostEntry(_replace(effect.entry, postings=tuple(postings)))
+
+
+@_bug(
+    "restored-mark-unread",
+    "A server that was put back goes on before it has compared.",
+    "protocol.peer.clerk:backup_store.read_restored",
+)
+def _mark_unread(right: Any) -> Any:
+    async def wrong(connection: Any) -> None:
+        return None
+
+    return wrong
+
+
+@_bug(
+    "goes-on-after-one",
+    "A hub that was put back goes on when the first group has compared.",
+    "protocol.peer.batch:may_go_on",
+)
+def _goes_on_early(right: Any) -> Any:
+    def wrong(restored: Any, links: Any, awaited: Any) -> Any:
+        return right(restored, links, sorted(set(awaited) & restored.proved)[:1])
+
+    return wrong
+
+
+@_bug(
+    "admission-without-floor",
+    "A group is admitted with another floor than its invitation says.",
+    "clearing.rules:decide_admission",
+)
+def _other_floor(right: Any) -> Any:
+    def wrong(view: Any, admission: Any, now: Any) -> Any:
+        view.invitations = {
+            code: _replace(one, floor=one.floor * 2)
+            for code, one in view.invitations.items()
+        }
+        return right(view, admission, now)
+
+    return wrong
+
+
+@_bug(
+    "floor-one-up",
+    "A treasurer's new floor is kept one unit too high.",
+    "nodes.rules.members:SetLimits",
+)
+def _floor_one_up(right: Any) -> Any:
+    def wrong(account_id: Any, floor: Any, *rest: Any) -> Any:
+        return right(account_id, floor and floor + 1, *rest)
 
     return wrong

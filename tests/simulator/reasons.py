@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from protocol.instant import from_datetime
+from tests.simulator.agenda import HOUR, MINUTE, SECOND
 from tests.simulator.members import Wish
 from tests.simulator.servers import Server
-from tests.simulator.world import HOUR, MINUTE, SECOND
 
 if TYPE_CHECKING:
     from tests.simulator.checker import Checker

@@ -20,11 +20,12 @@ from protocol.restored import Restored
 from protocol.steps import Step
 from protocol.unit import Amount, quote_for_payer
 from tests.simulator import memory_queries
+from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
 from tests.simulator.federation import Federation, Home
 from tests.simulator.members import People, Wish
 from tests.simulator.servers import Server
-from tests.simulator.world import DAY, HOUR, MINUTE, SECOND, World
+from tests.simulator.world import World
 
 assert memory_queries, "its import lets queries be answered"
 _MS = {"ms": 1, "s": SECOND, "min": MINUTE, "h": HOUR, "d": DAY}
@@ -87,7 +88,7 @@ class Story:
         self.world.rates.poll_ms = 25 * SECOND
         self.world.run(self.world.now + soon)
         self.world.rates.poll_ms = 6 * HOUR
-        self.world.run(self.world.now + for_ms - soon)
+        self.world.pass_silence(self.world.now + for_ms - soon)
 
     def rest(self) -> None:
         """Put everything right, let it come to rest, and look at everything."""
@@ -271,8 +272,7 @@ class Story:
         Unnoticed: somebody put old files back, and the database bears no mark.
         """
         one, (backup, at) = self._server(server), self._backups[server]
-        self.checker.doubted.add(server)
-        self.checker.is_restored = True
+        self.checker.note_restored(server)
         one.crash("it comes back from its backup")
         one.database.restore(backup)
         if "unnoticed" not in how:

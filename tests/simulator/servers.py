@@ -16,6 +16,7 @@ from protocol.peer.clerk import Clerk
 from protocol.peer.key_files import ServerKeys
 from protocol.peer.settings import LimitSettings
 from protocol.steps import Step
+from tests.simulator.agenda import HOUR, IS_IDLE, Planned, call_off
 from tests.simulator.memory_database import MemoryConnection, MemoryDatabase
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ _Result = TypeVar("_Result")
 Answered = Callable[[object], None]
 #: What a caller is told whose server lost its power before it answered.
 UNKNOWN = OutageError("the outcome is unknown")
+#: How often a sweeper looks, and how often where looking has brought nothing.
+SWEEP_MS = 500
+SWEEP_FAR_MS = 8 * HOUR
 
 
 class Crash(BaseException):
@@ -68,7 +72,9 @@ class _Uncounted:
 
     observe = set = set_link_state = inc
 
-    def __getattr__(self, _: str) -> "_Uncounted":
+    def __getattr__(self, name: str) -> "_Uncounted":
+        # Kept, so that asking for it again costs no call.
+        setattr(self, name, self)
         return self
 
 
@@ -130,6 +136,10 @@ class Server:
         self.starts = 0
         #: When its sweeper looks next.
         self.swept_at = -1
+        self._sweep_due: Planned | None = None
+        self._sweep_ms = SWEEP_MS
+        #: What a look of the sweeper's depends on, beside time.
+        self._swept_standing: list[Any] = []
         self.after_batch: Callable[[], None] = lambda: None
         self._make_house = make_house
         self._inbox: list[tuple[object, Answered]] = []
@@ -232,20 +242,41 @@ class Server:
             return False
         return True
 
-    def plan_sweep(self, wait_ms: int) -> None:
+    def plan_sweep(self, wait_ms: int, is_idle: bool = False) -> None:  # noqa: FBT
         """Let the sweeper look then, unless it will look earlier."""
         now, at = self.world.now, self.world.now + wait_ms
         if now <= self.swept_at <= at:
             return
+        if self._sweep_due is not None:
+            call_off(self._sweep_due)
         self.swept_at = at
 
         def look() -> None:
-            # One that was planned anew for an earlier time looks no more.
-            if self.swept_at == at:
-                self.swept_at = -1
-                self.sweep()
+            self.swept_at, self._sweep_due = -1, None
+            self.sweep()
 
-        self.world.later(wait_ms, look)
+        self._sweep_due = self.world.later(wait_ms, look, is_idle=is_idle)
+
+    def jump(self, far_ms: int) -> None:
+        """Let an idle look be as far away as before time jumped."""
+        if self._sweep_due is not None and self._sweep_due[IS_IDLE]:
+            self.swept_at += far_ms
+
+    def look_more_often_at(self, standing: list[Any]) -> None:
+        """Let the sweeper look soon again at what stands otherwise than before."""
+        if standing != self._swept_standing:
+            self._swept_standing, self._sweep_ms = standing, SWEEP_MS
+
+    def look_more_seldom(self) -> None:
+        """What waits for others need not be looked at twice a second."""
+        self._sweep_ms = min(self._sweep_ms * 8, SWEEP_FAR_MS)
+
+    def forget_sweep(self) -> None:
+        """Let the sweeper not look before it is planned anew."""
+        self.swept_at, self._swept_standing = -1, []
+        if self._sweep_due is not None:
+            call_off(self._sweep_due)
+            self._sweep_due = None
 
     def sweep(self) -> None:
         """Look for what is due; each kind of server knows what."""

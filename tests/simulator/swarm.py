@@ -5,36 +5,41 @@ that is everywhere hides others. After the last payment everything is put right,
 then all must come to rest by itself.
 """
 
+import gc
 import random
+import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from protocol.peer import backup_store
-from protocol.restored import Restored
+from protocol.unit import MILLISECONDS_MAX
 from tests.simulator import memory_queries
+from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import BrokenPromiseError, Checker
 from tests.simulator.federation import Federation, Home, Node
 from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
-from tests.simulator.liars import make_liar
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.servers import Server
-from tests.simulator.world import DAY, HOUR, MINUTE, SECOND, Rates, World
+from tests.simulator.trouble import Trouble
+from tests.simulator.world import BEGINNING, Rates, World
 
 assert memory_queries, "its import lets queries be answered"
-_NAMES = ("oostende", "mechelen", "brussel", "gent", "luik")
-_MEMBERS = ("marie", "bob", "an")
+NAMES = ("oostende", "mechelen", "brussel", "gent", "luik")
+MEMBERS = ("marie", "bob", "an")
 #: Milliseconds per minor unit, and decimals.
 _UNITS = ((60_000, 0), (180_000, 0), (1_800, 2), (514_286, 0), (3_600_000, 0), (1, 2))
 #: One seed in so many signs with real Ed25519.
-_REAL_KEYS_EVERY = 50
+REAL_KEYS_EVERY = 50
+QUIET_MS = 80 * HOUR
 #: What a seed leaves of 5 when keys are changed in it.
 _KEY_SEEDS = (1, 3)
-_QUIET_MS = 80 * HOUR
+#: No more time than there may be, whatever the rate has become since.
+_UNITS_MAX = MILLISECONDS_MAX // HOUR
 
 
 @dataclass
@@ -52,6 +57,8 @@ class Result:
     inputs: int = 0
     looks: int = 0
     node_ms: int = 0
+    jumped_ms: int = 0
+    cpu_s: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
     told: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
@@ -59,8 +66,48 @@ class Result:
 
 def run(seed: int, *, is_told: bool = False) -> Result:
     """Play one seed to its end, or to the first thing that must never be."""
-    with quick_keys(are_quick=seed % _REAL_KEYS_EVERY != 0):
-        return Swarm(seed, is_told=is_told).run()
+    with quick_keys(are_quick=seed % REAL_KEYS_EVERY != 0), _collected_at_the_end():
+        began = time.process_time()
+        result = Swarm(seed, is_told=is_told).run()
+    result.cpu_s = time.process_time() - began
+    return result
+
+
+@contextmanager
+def _collected_at_the_end() -> Iterator[None]:
+    """Look for unused memory once, not all along: one seed needs little."""
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.unfreeze()
+
+
+def judge(world: World, checker: Checker, play: Callable[[], None]) -> Result:
+    """Let a federation live, and say what came of it."""
+    result = Result(world.seed)
+    try:
+        play()
+    except BrokenPromiseError as violation:
+        result.failure = str(violation)
+    except Exception as error:  # noqa: BLE001
+        # A server of the product stopped by its own fault: a finding.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        result.failure = (
+            f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+        )
+        world.tell("{}", traceback.format_exc())
+    nodes = len(checker.federation.nodes)
+    result.events, result.inputs = world.events, world.inputs
+    result.looks, result.faults = checker.looks, world.faults
+    result.node_ms = (world.now - BEGINNING) * nodes
+    result.jumped_ms = world.jumped_ms * nodes
+    result.told = Counter(wish.told for wish in checker.people.wishes)
+    result.lines = world.lines or []
+    return result
 
 
 def _room_out(row: Row) -> int:
@@ -83,61 +130,58 @@ class Swarm:
     def __init__(self, seed: int, *, is_told: bool = False) -> None:
         self.plan = random.Random(f"plan of {seed}")
         self.world = World(seed, is_told=is_told)
-        self.federation = Federation(self.world, self._homes())
+        self.homes = self._homes()
+        self.federation = Federation(self.world, self.homes)
         self.people = People(self.federation)
         self.checker = Checker(self.federation, self.people)
         #: In some seeds people change keys; in the others the plan is what it was.
         self.key_people = KeyPeople(self.federation, seed)
         self.key_watch = KeyWatch(self.federation, self.checker, self.key_people)
         self.has_key_people = seed % 5 in _KEY_SEEDS
-        self.world.on_crash = self._come_back
-        self._is_quiet = False
+        self.trouble = Trouble(self.federation, self.checker)
+        #: The hub's clock goes back as soon as something there waits for an answer.
+        self._is_going_back = False
         #: Whom a backup will be made of, and put back.
         self._old_day: Server | None = None
-        self._downs: Counter[str] = Counter()
+
+        hub = self.federation.hub
+        look = hub.after_batch
+
+        def look_at_clock() -> None:
+            if self._is_going_back and hub.database.table("undecided"):
+                self._is_going_back = False
+                self._move_back(hub)
+            look()
+
+        hub.after_batch = look_at_clock
 
     def _homes(self) -> list[Home]:
         plan = self.plan
         span = plan.choice((2, 6, 40)) * HOUR
         homes = []
-        for name in _NAMES[: plan.choice((2, 2, 3, 3, 3, 4, 5))]:
+        for name in NAMES[: plan.choice((2, 2, 3, 3, 3, 4, 5))]:
             rate, decimals = plan.choice(_UNITS)
             reach = plan.choice((1, 4, 20)) * HOUR // rate + 3
             members = dict.fromkeys(
-                _MEMBERS[: plan.randint(1, len(_MEMBERS))], (-reach, reach)
+                MEMBERS[: plan.randint(1, len(MEMBERS))], (-reach, reach)
             )
             homes.append(Home(name, rate, decimals, members, -span, span))
         return homes
 
     def run(self) -> Result:
         """Play it."""
-        world, result = self.world, Result(self.world.seed)
-        try:
-            self.federation.open()
-            self._draw_rates()
-            self._sessions()
-            self._quieten()
-            if self.has_key_people and self.checker.is_restored:
-                self.key_people.type_where_not_heard()
-                self.world.run(self.world.now + HOUR)
-            self.checker.at_the_end()
-            self.key_watch.at_the_end()
-        except BrokenPromiseError as violation:
-            result.failure = str(violation)
-        except Exception as error:  # noqa: BLE001
-            # A server of the product stopped by its own fault: a finding.
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            result.failure = (
-                f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
-            )
-            world.tell("{}", traceback.format_exc())
-        result.events, result.inputs = world.events, world.inputs
-        result.looks, result.faults = self.checker.looks, world.faults
-        passed = world.now - 1_795_402_800_000
-        result.node_ms = passed * (len(self.federation.nodes))
-        result.told = Counter(wish.told for wish in self.people.wishes)
-        result.lines = world.lines or []
-        return result
+        return judge(self.world, self.checker, self._play)
+
+    def _play(self) -> None:
+        self.federation.open()
+        self._draw_rates()
+        self._sessions()
+        self._quieten()
+        if self.has_key_people and self.checker.is_restored:
+            self.key_people.type_where_not_heard()
+            self.world.run(self.world.now + HOUR)
+        self.checker.at_the_end()
+        self.key_watch.at_the_end()
 
     # Trouble.
 
@@ -148,7 +192,7 @@ class Swarm:
         def some(*values: float) -> float:
             return plan.choice((0.0, 0.0, *values))
 
-        self.world.rates = Rates(
+        rates = Rates(
             drop=some(0.02, 0.1, 0.4),
             repeat=some(0.05, 0.3),
             late=some(0.02, 0.1, 0.3),
@@ -160,8 +204,9 @@ class Swarm:
             down_ms_max=plan.choice((SECOND, MINUTE, HOUR)),
             batch_pause_ms_max=plan.choice((0, 20, 2 * SECOND)),
             batch_max=plan.choice((1, 2, 5, 1000)),
-            poll_ms=plan.choice((HOUR, 12 * HOUR, 10 * DAY)),
+            poll_ms=plan.choice((HOUR, 3 * HOUR, 6 * HOUR)),
         )
+        self.trouble.strew(rates)
         self._draw_enemy()
         self._is_skewed = plan.random() < 0.3
         if self._is_skewed:
@@ -173,10 +218,7 @@ class Swarm:
         kind = self.plan.random()
         if kind < 0.12:
             group = self.plan.choice(list(self.federation.nodes))
-            self.checker.doubted.add(group)
-            make_liar(self.federation, group)
-            self.world.tell("{} lies from its next start on", group)
-            self.federation.nodes[group].crash("to come back as a liar")
+            self.trouble.lie(group)
         elif kind < 0.24:
             self._old_day = self.plan.choice(
                 [self.federation.hub, *self.federation.servers]
@@ -188,24 +230,16 @@ class Swarm:
         if server is None:
             return
         self._old_day = None
-        self.world.tell("a backup of {} is made", server.name)
-        backup, at = server.database.snapshot(), server.clock.now()
-        keys = server.keys
+        self.trouble.back_up(server)
         # Who restores with ``interlets-node restore`` leaves a mark in the database.
         is_noticed = self.plan.random() < 0.5
 
         def restore() -> None:
-            self.world.count("restore")
-            self.checker.doubted.add(server.name)
-            self.checker.is_restored = True
-            server.crash("and comes back from its backup")
-            server.database.restore(backup)
-            if self.has_key_people and self.key_people.plan.random() < 0.5:
-                # On a new machine: the key files too are those of the backup.
-                server.keys = keys
-            if is_noticed:
-                mark = Restored(at=server.clock.now(), backup_at=at)
-                server.read(lambda one: backup_store.mark_restored(one, mark))
+            # On a new machine the key files too are those of the backup.
+            has_old_keys = self.has_key_people and self.key_people.plan.random() < 0.5
+            self.trouble.restore(
+                server, is_noticed=is_noticed, has_old_keys=has_old_keys
+            )
 
         span = self.plan.choice((5 * SECOND, 10 * MINUTE, DAY))
         self.world.later(self.plan.randint(1, span), restore)
@@ -214,51 +248,18 @@ class Swarm:
         far = self.plan.choice(
             (SECOND, MINUTE, 2 * MINUTE, 2 * MINUTE, 10 * MINUTE, DAY)
         )
-        server.clock.offset_ms = self.plan.randint(-far, far)
-        self.world.count("clock jump")
-        self.checker.had_wrong_clock = True
-        self.world.tell("{}'s clock is off by {}", server.name, server.clock.offset_ms)
-
-    def _come_back(self, server: Server) -> None:
-        """Start a server again after it crashed, unless it stays away longer."""
-        if self._downs[server.name]:
-            return
-        most = self.world.rates.down_ms_max if not self._is_quiet else SECOND
-
-        def start() -> None:
-            if not server.is_up and not self._downs[server.name]:
-                server.start()
-
-        self.world.later(self.world.draw.randint(10, most + 10), start)
+        self.trouble.set_clock(server, self.plan.randint(-far, far))
 
     def _away(self, server: Server, for_ms: int) -> None:
         """Keep a server down for long."""
-        self.world.count("server away")
-        self._downs[server.name] += 1
-        server.crash(f"and stays away for {for_ms // 1000} s")
-
-        def end() -> None:
-            self._downs[server.name] -= 1
-            if not server.is_up and not self._downs[server.name]:
-                server.start()
-
-        self.world.later(for_ms, end)
+        self.trouble.leave(server)
+        self.world.later(for_ms, lambda: self.trouble.come_back(server))
 
     def _part(self, node: Node, for_ms: int) -> None:
         """Cut a node's line to the hub, in one direction or both."""
-        pairs = [(node.name, "hub"), ("hub", node.name)]
-        chosen = self.plan.choice((pairs, pairs[:1], pairs[1:]))
-        self.world.count("partition" if len(chosen) == 2 else "one-way")
-        self.world.tell("{} is cut off: {}", node.name, chosen)
-        for pair in chosen:
-            self.world.cut[pair] += 1
-
-        def heal() -> None:
-            for pair in chosen:
-                self.world.cut[pair] -= 1
-            node.hurry()
-
-        self.world.later(for_ms, heal)
+        what = self.plan.choice(("both", "speaking", "hearing"))
+        self.trouble.part(node.name, what)
+        self.world.later(for_ms, lambda: self.trouble.rejoin(node.name, what))
 
     # Work.
 
@@ -276,18 +277,27 @@ class Swarm:
             if self.has_key_people:
                 self.key_people.plan_bout(span)
             world.run(world.now + span)
-            silence = plan.choice((MINUTE, HOUR, DAY, 40 * DAY, 200 * DAY))
+            silence = plan.choice((MINUTE, HOUR, DAY, 40 * DAY, 1800 * DAY))
             self._be_silent(plan.randint(1, silence))
 
     def _be_silent(self, for_ms: int) -> None:
         """Let time pass; the worst of the trouble keeps to the bouts."""
-        world, rates = self.world, self.world.rates
-        world.run(world.now + min(for_ms, 20 * MINUTE))
-        world.rates = replace(
+        world, rates, strew = self.world, self.world.rates, self.trouble.strew
+        end = world.now + for_ms
+        world.run(min(end, world.now + 20 * MINUTE))
+        troubled = replace(
             rates, crash=0.0, tear=0.0, drop=rates.drop / 4, late=rates.late / 4
         )
-        world.run(world.now + max(0, for_ms - 20 * MINUTE))
-        world.rates = rates
+        strew(troubled)
+        world.run(min(end, world.now + self.plan.choice((HOUR, 4 * HOUR, DAY))))
+        # For weeks nothing goes wrong any more, so that they may be jumped over.
+        strew(replace(troubled, drop=0.0, late=0.0, repeat=0.0))
+        world.note("silence begins")
+        world.pass_silence(end - 2 * HOUR)
+        world.note("silence ends")
+        strew(troubled)
+        world.run(end)
+        strew(rates)
 
     def _trouble(self) -> None:
         """Let something large go wrong."""
@@ -302,20 +312,23 @@ class Swarm:
             case "hub away":
                 self._away(self.federation.hub, plan.randint(1, for_ms))
             case "crash":
-                plan.choice(self.federation.servers).crash("by chance")
+                self.trouble.crash(plan.choice(self.federation.servers))
             case _:
                 self._set_back()
 
     def _set_back(self) -> None:
         """Set a clock back by minutes in mid-traffic; perhaps with a restart."""
         if self._is_skewed:
-            server = self.plan.choice([self.federation.hub, *self.federation.servers])
-            server.clock.offset_ms -= self.plan.randint(SECOND, 4 * MINUTE)
-            self.checker.had_wrong_clock = True
-            self.world.count("clock set back")
-            self.world.tell("{}'s clock is set back", server.name)
-            if self.plan.random() < 0.5:
-                server.crash("to begin again with another clock")
+            self._is_going_back = self.plan.random() < 0.5
+            if not self._is_going_back:
+                servers = [self.federation.hub, *self.federation.servers]
+                self._move_back(self.plan.choice(servers))
+
+    def _move_back(self, server: Server) -> None:
+        back = self.plan.randint(SECOND, 4 * MINUTE)
+        self.trouble.set_clock(server, server.clock.offset_ms - back)
+        if self.plan.random() < 0.5:
+            self.trouble.crash(server)
 
     def _something(self) -> None:
         """Let somebody do something."""
@@ -387,7 +400,8 @@ class Swarm:
             return True
         payee = self.plan.choice([one for one in nodes if one != group])
         units = room * nodes[group].home.rate // nodes[payee].home.rate
-        self.people.pay(address, self._address(payee), max(1, units))
+        units = max(1, min(units, _UNITS_MAX))
+        self.people.pay(address, self._address(payee), units)
         return True
 
     def _edge(self, payer: str, payee: str) -> int:
@@ -415,7 +429,8 @@ class Swarm:
         room, rate = self.plan.choice(
             [one for one in rooms if one[0] > 0] or [(1, own)]
         )
-        return max(1, -(-room * rate // theirs) + self.plan.choice((-1, 0, 0, 1)))
+        units = -(-room * rate // theirs) + self.plan.choice((-1, 0, 0, 1))
+        return max(1, min(units, _UNITS_MAX))
 
     def _pay_inside(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
@@ -464,13 +479,16 @@ class Swarm:
         if not wishes:
             return
         wish = self.plan.choice(wishes)
-        self.people.pay(
-            f"{wish.payee}@{wish.payee_group}",
-            f"{wish.member}@{wish.group}",
-            self.plan.randint(1, max(1, wish.payer_amount_max)),
-            deliver=self.plan.choice(("now", "when_reachable")),
-            refund_of=wish.transfer_id,
-        )
+        most = max(1, min(wish.payer_amount_max, _UNITS_MAX))
+        # Sometimes two at once, so that one batch must count them both.
+        for _ in range(self.plan.choice((1, 2))):
+            self.people.pay(
+                f"{wish.payee}@{wish.payee_group}",
+                f"{wish.member}@{wish.group}",
+                self.plan.randint(1, most),
+                deliver=self.plan.choice(("now", "when_reachable")),
+                refund_of=wish.transfer_id,
+            )
 
     def _treasurer(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
@@ -512,22 +530,19 @@ class Swarm:
     def _rate(self) -> None:
         group = self.plan.choice(list(self.federation.nodes))
         self.people.propose_rate(group, self.plan.choice(_UNITS)[0])
-        self.world.later(self.plan.randint(1, HOUR), lambda: self.people.approve(group))
+        self.world.later(self.plan.randint(1, HOUR), lambda: self._approve(group))
+
+    def _approve(self, group: str) -> None:
+        """Let a rate count from now on, while people pay at the one before."""
+        for _ in range(3):
+            self.world.later(self.plan.randint(0, SECOND), self._pay)
+        later = self.plan.randint(0, SECOND)
+        self.world.later(later, lambda: self.people.approve(group))
 
     # The quiet end.
 
     def _quieten(self) -> None:
         """Put everything right; then all must end by itself."""
-        world = self.world
         self._be_silent(8 * DAY)
-        world.tell("from here on nothing goes wrong")
-        self._is_quiet = True
-        world.rates = Rates()
-        world.cut.clear()
-        for server in self.federation.servers:
-            server.clock.offset_ms = 0
-            self._downs[server.name] = 0
-            if not server.is_up:
-                server.start()
-        self.federation.hurry()
-        world.run(world.now + _QUIET_MS)
+        self.trouble.put_right()
+        self.world.pass_silence(self.world.now + QUIET_MS)

@@ -29,11 +29,11 @@ from protocol.messages import (
     write_line,
 )
 from tests.protocol.makers import signing_key
+from tests.simulator.agenda import MINUTE, SECOND
 from tests.simulator.federation import Node
 from tests.simulator.lying_hub import Leaves, LyingHub, Send
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.scenario import Story
-from tests.simulator.world import MINUTE, SECOND
 
 PAYMENT = "marie@oostende  pays  bob@mechelen  2 blussers  when reachable"
 #: Between others: Mechelen is told nothing of it.

@@ -495,3 +495,47 @@ def test_a_restored_server_that_lacks_nothing_goes_on_by_itself(story: Story) ->
     assert story.outcome() == "cleared"
     assert story.trouble("hub", "mechelen") is None
     assert story.balances() == {"marie@oostende": -4, "bob@mechelen": 12}
+
+
+def test_a_payer_who_starts_anew_and_hears_nothing_lets_an_accept_run_out() -> None:
+    """Seed 200275 of old: the checker took the first comparing for the last one.
+
+    Brussel accepts in time. But Oostende's node has begun a new life meanwhile, and
+    hears nothing: until both have compared anew the hub decides nothing, and then it
+    is too late. Refusing is always safe.
+    """
+    story = Story().play("""
+        brussel         hears   nothing
+        marie@oostende  pays    an@brussel  1 zinneke  when reachable
+        clock           +1 s
+        oostende        sleeps
+        oostende        hears   nothing
+        oostende        wakes
+        brussel         reconnects
+        clock           +4 d
+        oostende        reconnects
+    """)
+    assert story.balances() == {}
+    assert story.outcome() == "refused payee-unreachable"
+
+
+def test_a_server_put_back_at_once_may_date_its_covers_as_before() -> None:
+    """Seed 200393 of old: an old backup knows an old limit of its covers, too.
+
+    After a crash covers are dated up to four seconds ahead. Who is put back within
+    these dates some of them again; the hub drops those as stale, and nothing is lost.
+    """
+    story = Story().play("""
+        clock           +1 min
+        oostende        crashes
+        clock           +1020 ms
+        oostende        backs     up
+        oostende        crashes
+        clock           +1020 ms               # its covers are ahead of its clock
+        oostende        restores  unnoticed
+        clock           +1 min
+        marie@oostende  pays      bob@mechelen  2 blussers
+        clock           +10 s
+    """)
+    assert story.outcome() == "cleared"
+    assert story.balances() == {"marie@oostende": -2, "bob@mechelen": 6}

@@ -1,29 +1,22 @@
 """The simulated world: time, chance, network, and who runs in it.
 
-One seed decides everything: a heap of what happens when, and one source of chance.
-Time jumps from one thing to the next, so that years cost nothing where nothing
-happens. What may go wrong, and how often, is drawn by ``swarm``.
+One seed decides everything: what happens when (``agenda``), and one source of chance.
+What may go wrong, and how often, is drawn by ``swarm``.
 """
 
-import heapq
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from protocol.envelope import Body
 from protocol.steps import Step
+from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND, Agenda
 from tests.simulator.servers import Server
 
-SECOND = 1000
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
 #: When every simulated world begins.
 BEGINNING = 1_795_402_800_000
-#: More than any seed needs: beyond it something goes round in circles.
-_EVENTS_MAX = 500_000
 
 
 def describe(raw: bytes) -> str:
@@ -55,37 +48,29 @@ class Rates:
     poll_ms: int = 6 * HOUR
 
 
-@dataclass(order=True)
-class _Due:
-    at: int
-    order: int
-    happen: Callable[[], None] = field(compare=False)
-
-
-class World:
+class World(Agenda):
     """Everything that is shared: time, chance, the network, the story.
 
     Attributes:
-        now: true time, milliseconds; no server knows it.
         draw: the only source of chance.
         rates: of faults.
         faults: how often each kind of fault has struck.
-        events: how many things have happened.
         inputs: how many inputs clerks have decided.
         steps: durable steps that were passed, before and after.
         lines: the story, if it is wanted.
     """
 
     def __init__(self, seed: int, *, is_told: bool = False) -> None:
+        super().__init__(BEGINNING)
         self.seed = seed
-        self.now = BEGINNING
         self.draw = random.Random(seed)
         self.rates = Rates()
         self.faults: Counter[str] = Counter()
-        self.events = 0
         self.inputs = 0
         self.steps: set[tuple[Step, str]] = set()
         self.lines: list[str] | None = [] if is_told else None
+        #: What was done when, in words that ``replay`` reads; silences have an end.
+        self.script: list[tuple[int, str]] = []
         #: Planned crashes: server, step, before or after.
         self.planned: list[tuple[str, Step, str]] = []
         self.planned_tear: str | None = None
@@ -99,27 +84,7 @@ class World:
         self.spoken: Callable[[Server, str, bytes], None] = lambda *_: None
         #: Told of every body that was taken: by whom, of whom, what.
         self.heard: Callable[[Server, str, Body], None] = lambda *_: None
-        self._heap: list[_Due] = []
-        self._order = 0
         self._calm = 0
-
-    # Time.
-
-    def later(self, delay_ms: float, happen: Callable[[], None]) -> None:
-        """Let something happen after a while."""
-        self._order += 1
-        heapq.heappush(self._heap, _Due(self.now + int(delay_ms), self._order, happen))
-
-    def run(self, until: int) -> None:
-        """Let everything happen up to a time."""
-        heap = self._heap
-        while heap and heap[0].at <= until:
-            due = heapq.heappop(heap)
-            self.now = due.at
-            self.events += 1
-            assert self.events < _EVENTS_MAX, "the federation never comes to rest"
-            due.happen()
-        self.now = max(self.now, until)
 
     # The story.
 
@@ -132,6 +97,10 @@ class World:
             minutes, ms = divmod(rest, MINUTE)
             clock = f"day {days:3} {hours:02}:{minutes:02}:{ms / 1000:06.3f}"
             self.lines.append(f"{clock}  {text.format(*values)}")
+
+    def note(self, line: str) -> None:
+        """Add a deed to the script."""
+        self.script.append((self.now, line))
 
     def count(self, fault: str) -> None:
         """Count a fault."""
