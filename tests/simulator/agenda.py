@@ -44,6 +44,8 @@ class Agenda:
         self.now = now
         self.events = 0
         self.jumped_ms = 0
+        #: Whether anything was done that a script tells, since time last passed.
+        self.has_deed = False
         #: Says whether only waits are left, so that each would be followed by its like.
         self.rests: Callable[[], bool] = lambda: False
         #: Told how far time has jumped.
@@ -62,7 +64,12 @@ class Agenda:
 
     def run(self, until: int) -> None:
         """Let everything happen up to a time."""
+        self._run(until)
+        self.now = max(self.now, until)
+
+    def _run(self, until: int, *, stops_at_deed: bool = False) -> None:
         heap, pop = self._heap, heapq.heappop
+        self.has_deed = False
         while heap and heap[0][_AT] <= until:
             at, _, happen, _ = pop(heap)
             if happen is None:
@@ -71,16 +78,23 @@ class Agenda:
             self.events += 1
             assert self.events < _EVENTS_MAX, "the federation never comes to rest"
             happen()
-        self.now = max(self.now, until)
+            if self.has_deed and stops_at_deed:
+                return
+        if stops_at_deed:
+            self.now = max(self.now, until)
 
     def pass_silence(self, until: int) -> None:
-        """Let everything happen up to a time, and jump where nothing can change."""
+        """Let everything happen up to a time, and jump where nothing can change.
+
+        Looks begin anew with each deed, so that a silence that is told in parts, from
+        deed to deed, passes as it did in one piece.
+        """
         pause = _LOOK_MS
         while self.now < until:
             if self.rests() and self._jump(until):
                 pause = _LOOK_MS
-            self.run(min(until, self.now + pause))
-            pause = min(pause * 2, _LOOK_FAR_MS)
+            self._run(min(until, self.now + pause), stops_at_deed=True)
+            pause = _LOOK_MS if self.has_deed else min(pause * 2, _LOOK_FAR_MS)
 
     def _jump(self, until: int) -> bool:
         """Put off every wait by as much as time jumps; gives whether it did.

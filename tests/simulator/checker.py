@@ -62,6 +62,7 @@ class Checker:
     Attributes:
         doubted: servers that lie, or were put back to an older day; what hangs on
             their word alone is not looked at, and people may be called.
+        keyless: groups that have lost private keys.
         is_restored: some server was put back, so what it forgot may wait for ever.
         decisions: by transfer, the one decision.
     """
@@ -71,6 +72,7 @@ class Checker:
         self.people = people
         self.doubted: set[str] = set()
         self.is_restored = False
+        self.keyless: set[str] = set()
         self.decisions: dict[str, tuple[str, int, str]] = {}
         self.looks = 0
         self._sizes: Counter[str] = Counter()

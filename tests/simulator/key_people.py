@@ -6,6 +6,7 @@ outlive a crash, as a disk does. What must never be is in ``key_watch``.
 """
 
 import random
+from collections import Counter
 
 from clearing.rules import RecoverKeys as AskedRecovery
 from nodes import renewal_store
@@ -27,6 +28,8 @@ from tests.simulator.servers import Crash, drive
 
 _REASON = "the server was stolen"
 _RETRY_MS = 5 * SECOND
+#: Pauses double as often as this, so that years of silence cost little.
+_DOUBLED_MAX = 8
 
 
 class KeyPeople:
@@ -48,6 +51,8 @@ class KeyPeople:
         self.thefts = 0
         #: Who is about to type her sheet again.
         self.posting: set[str] = set()
+        #: How often she tried in vain since anything changed.
+        self.tries: Counter[str] = Counter()
         self.again: dict[str, bool] = {}
 
     # What happens in a bout.
@@ -134,7 +139,7 @@ class KeyPeople:
             if is_lost:
                 self._lose_files(node)
             node.start()
-            self.world.later(HOUR, lambda: self.recover(node, is_lost=False))
+            self.world.later(self._pause(node, HOUR), lambda: self.recover(node))
             return
         pair = self._pair(node)
         if is_lost:
@@ -195,7 +200,19 @@ class KeyPeople:
             )
         if node.name not in self.posting:
             self.posting.add(node.name)
-            self.world.later(self.plan.choice((_RETRY_MS, MINUTE, HOUR, HOUR)), again)
+            pause = self.plan.choice((_RETRY_MS, MINUTE, HOUR, HOUR))
+            self.world.later(self._pause(node, pause), again)
+
+    def _pause(self, node: Node, shortest_ms: int) -> int:
+        doubled = min(self.tries[node.name], _DOUBLED_MAX)
+        self.tries[node.name] += 1
+        return shortest_ms << doubled
+
+    def hurry(self) -> None:
+        """Try again at once, and soon again: something has been put right."""
+        self.tries.clear()
+        for name in sorted(self.posting):
+            self.post(self.federation.nodes[name])
 
     def _arrive(self, node: Node, request: str) -> None:
         hub = self.federation.hub

@@ -28,6 +28,8 @@ class KeyWatch:
         self.federation = federation
         self.checker = checker
         self.people = people
+        # Who lost keys cannot open what was sealed for them, and says so.
+        checker.keyless = people.lost
         self._carry_out = federation.hub.carry_out
         federation.hub.carry_out = self._watch  # type: ignore[method-assign]
 

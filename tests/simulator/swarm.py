@@ -545,4 +545,5 @@ class Swarm:
         """Put everything right; then all must end by itself."""
         self._be_silent(8 * DAY)
         self.trouble.put_right()
+        self.key_people.hurry()
         self.world.pass_silence(self.world.now + QUIET_MS)

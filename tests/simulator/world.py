@@ -101,6 +101,7 @@ class World(Agenda):
     def note(self, line: str) -> None:
         """Add a deed to the script."""
         self.script.append((self.now, line))
+        self.has_deed = True
 
     def count(self, fault: str) -> None:
         """Count a fault."""
