@@ -21,6 +21,7 @@ from protocol.errors import (
     PeerError,
     WeakKeyError,
 )
+from protocol.instant import Instant, read_instant
 from protocol.key_change import (
     check_same_but_keys,
     check_spans,
@@ -70,6 +71,7 @@ class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
         keys: item numbers of its signing keys, oldest first.
         line: the decision's line.
         former: the public keys that it signed with before, oldest first.
+        renewed_at: when the hub took its newest signing key; ``None``: its first.
         sealed_with: the public sealing keys that it had before, oldest first.
         used: every public key that it ever had, of any use.
         by_admin: neither its old nor its recovery key has signed for its keys.
@@ -85,6 +87,7 @@ class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[KeySpan, ...]
     line: bytes
     former: tuple[str, ...] = ()
+    renewed_at: Instant | None = None
     sealed_with: tuple[str, ...] = ()
     used: frozenset[str] = frozenset()
     by_admin: bool = False
@@ -315,6 +318,7 @@ def _following(
     record = msgspec.structs.replace(
         record,
         used=before.used | record.used,
+        renewed_at=read_instant(decision.at) if added else before.renewed_at,
         sealed_with=(*before.sealed_with, *(() if is_same else (sealing,))),
     )
     if record.entry.keys == before.entry.keys or not isinstance(decision, KeysDecision):

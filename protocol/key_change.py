@@ -38,6 +38,10 @@ RECOVERY_REQUEST_TYP = "interlets-recovery-request"
 _DECISION_LENGTH = 400
 #: A former key with its span, in letters; numbers have at most 16.
 _FORMER_LENGTH = 130
+#: So many recoveries must still fit beside an entry, each one letter longer.
+_RECOVERIES = 16
+#: The longest that a recovery key signs: a reason of 2000 bytes, and three keys.
+STATEMENT_LENGTH_MAX = 4000
 
 
 def sign_key_change(change: KeyChange, old: SigningKey) -> str:
@@ -86,6 +90,17 @@ def has_key_change(signed: str) -> bool:
 def may_fit(entry: str, statement: str | None, former: int) -> bool:
     """Say whether a decision on an entry fits an item, with so many former keys."""
     length = len(entry) + len(statement or "") + former * _FORMER_LENGTH
+    return length + _DECISION_LENGTH <= ITEM_LENGTH_MAX
+
+
+def leaves_room(entry: str, former: int) -> bool:
+    """Say whether recoveries will still fit behind an entry with former keys.
+
+    What only the recovery key may use: who holds the signing key alone could else
+    fill a group's decisions with keys, until no recovery fits.
+    """
+    longest = STATEMENT_LENGTH_MAX + _RECOVERIES * (_FORMER_LENGTH + 1)
+    length = len(entry) + former * _FORMER_LENGTH + longest
     return length + _DECISION_LENGTH <= ITEM_LENGTH_MAX
 
 

@@ -40,7 +40,12 @@ from clearing.rules.groups import (
     decide_group,
     decide_proposal,
 )
-from clearing.rules.keys import RecoverKeys, decide_key_change, decide_recovery
+from clearing.rules.keys import (
+    CHANGE_MS,
+    RecoverKeys,
+    decide_key_change,
+    decide_recovery,
+)
 from clearing.rules.legs import (
     CancelLeg,
     CycleRefused,
@@ -72,6 +77,7 @@ from clearing.rules.view import (
 )
 
 __all__ = [
+    "CHANGE_MS",
     "RESERVE",
     "Admission",
     "AdmissionRefused",

@@ -19,7 +19,6 @@ from clearing.rules.view import (
 )
 from protocol.address import Group
 from protocol.directory import (
-    ENTRY_LENGTH_MAX,
     GroupRecord,
     check_proposal,
     fold,
@@ -36,7 +35,7 @@ from protocol.effects import (
 )
 from protocol.errors import DirectoryRefusalCode, ItemRefusalCode, PeerError
 from protocol.instant import Instant, write_instant
-from protocol.key_change import may_fit
+from protocol.key_change import leaves_room
 from protocol.messages import (
     ITEM_LENGTH_MAX,
     DirectoryDecision,
@@ -138,8 +137,7 @@ def _may_follow(record: GroupRecord, proposal: Proposal) -> bool:
         check_proposal(record, proposal.entry)
     except PeerError:
         return False
-    is_short = len(proposal.signed) <= ENTRY_LENGTH_MAX
-    return is_short and may_fit(proposal.signed, None, len(record.former))
+    return leaves_room(proposal.signed, len(record.former))
 
 
 def end_proposal(

@@ -21,11 +21,15 @@ from protocol.key_change import (
     check_statement,
     has_key_change,
     key_text,
+    leaves_room,
     may_fit,
 )
 from protocol.keyring import key_id
 from protocol.messages import GroupEntry, KeyChangeItem, KeySpan
 from protocol.steps import Step
+
+#: From one change of keys to the next by an old key's word; a recovery never waits.
+CHANGE_MS = 60 * 60 * 1000
 
 
 class RecoverKeys(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,14 +60,27 @@ def decide_key_change(view: HubView, arrived: ArrivedItem, now: Instant) -> Effe
     if entry.group != group:
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
     changed = None
+    record = view.directory[group]
     # What stood behind it would be signed by a key that has just ended.
-    if arrived.is_last and has_key_change(item.statement) and not telling(view, group):
-        record = view.directory[group]
+    is_fit = arrived.is_last and has_key_change(item.statement)
+    if is_fit and not telling(view, group) and _may_change(record, item.entry, now):
         changed = _renewed(view, record, entry, item.entry, item.statement)
         last = arrived.number
         if changed is not None and _vouches(item.statement, record, entry, last):
             return _decide(view, record, changed, item.statement, last, now)
     return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_APPROVED),))
+
+
+def _may_change(record: GroupRecord, signed: str, now: Instant) -> bool:
+    """Say whether a group's signing key may name another now.
+
+    Somebody may have stolen it: a freeze holds him, so does the hour between two
+    changes, and he leaves the recovery key its room.
+    """
+    at = record.renewed_at
+    is_soon = at is not None and 0 <= now - at < CHANGE_MS
+    has_room = leaves_room(signed, len(record.former) + 1)
+    return record.state != "frozen" and not is_soon and has_room
 
 
 def decide_recovery(view: HubView, order: RecoverKeys, now: Instant) -> Effects:

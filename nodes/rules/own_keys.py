@@ -23,6 +23,7 @@ from protocol.key_change import (
     check_statement,
     has_key_change,
     key_text,
+    leaves_room,
     may_fit,
 )
 from protocol.keyring import key_id
@@ -119,6 +120,8 @@ def decide_change_keys(
     )
     former = len(own.former) + 1
     code = _why_not(own.entry, former, entry, order.signed, statement, number)
+    if not leaves_room(order.signed, former):
+        code = DirectoryRefusalCode.ENTRY_TOO_LONG
     if code is not None:
         return _no(code)
     renewal = Renewal(
@@ -224,7 +227,10 @@ def decide_refused_change(
     """Take the hub's no: the old keys stay, and people are told."""
     refused, renewal = arrived.item, view.renewal
     assert isinstance(refused, ItemRefused)
-    text = "the hub did not take the group's new keys; the old ones stay in force"
+    text = (
+        "the hub did not take the group's new keys; the old ones stay in force (it"
+        " takes one change an hour, and none while a group is frozen)"
+    )
     call = CallPeople("own-keys", text)
     if (
         renewal is None

@@ -12,7 +12,6 @@ import msgspec
 
 from nodes.rules.view import KeepProposal, NodeView, Proposal, ProposalState
 from protocol.directory import (
-    ENTRY_LENGTH_MAX,
     GroupRecord,
     check_proposal,
     rate_of_hour,
@@ -26,6 +25,7 @@ from protocol.effects import (
 )
 from protocol.errors import DirectoryRefusalCode, MalformedMessageError, PeerError
 from protocol.instant import Instant
+from protocol.key_change import leaves_room
 from protocol.messages import (
     DirectoryPropose,
     EntryRate,
@@ -145,7 +145,7 @@ def _why_not(
     if view.renewal is not None and view.renewal.is_waiting:
         # Both would have the same version, and only one can follow.
         return DirectoryRefusalCode.KEYS_WAIT
-    if len(order.signed) > ENTRY_LENGTH_MAX:
+    if not leaves_room(order.signed, len(own.former)):
         return DirectoryRefusalCode.ENTRY_TOO_LONG
     try:
         check_proposal(own, order.entry)

@@ -11,7 +11,7 @@ from protocol.directory import GroupRecord, periods, trusted
 from protocol.effects import ArrivedItem, Effects
 from protocol.envelope import ITEMS_MAX
 from protocol.errors import DirectoryRefusalCode, ItemRefusalCode, NotSignedError
-from protocol.key_change import may_fit
+from protocol.key_change import STATEMENT_LENGTH_MAX, leaves_room, may_fit
 from protocol.keyring import Keyring, check_in_force
 from protocol.link import Trouble
 from protocol.messages import (
@@ -24,13 +24,14 @@ from protocol.messages import (
 )
 from protocol.steps import Step
 from tests.clearing.makers import apply, hub_view
-from tests.clearing.test_groups import order, waiting
+from tests.clearing.test_groups import order, proposing, waiting
 from tests.peer.makers import (
     NOW,
     arrival,
     compared,
     key_change,
     keys_decision,
+    later,
     recovery,
     sent,
     signed,
@@ -39,6 +40,8 @@ from tests.protocol.makers import MECHELEN, OOSTENDE, signing_key
 from tests.protocol.test_key_change import ANEW, renewed
 
 NUMBER = 17
+#: So many recoveries fit behind whatever the old keys have named.
+RECOVERIES = 16
 
 
 def changing(
@@ -57,8 +60,17 @@ def changing(
     return arrival(fields.pop("peer", OOSTENDE), item, **fields)
 
 
-def take(view: HubView, arrived: ArrivedItem) -> Effects:
-    return apply(view, rules.decide_key_change(view, arrived, NOW))
+def take(view: HubView, arrived: ArrivedItem, after: int = 0) -> Effects:
+    return apply(view, rules.decide_key_change(view, arrived, later(after)))
+
+
+def next_change(view: HubView, by: str, whose: str, number: int) -> ArrivedItem:
+    """A change that may follow on the newest, however it came to be."""
+    entry = renewed(whose, version=view.directory[OOSTENDE].entry.version + 1)
+    view.links[OOSTENDE] = compared(OOSTENDE, taken=number)
+    return changing(
+        entry, by=whose, statement=key_change(entry, number, by), number=number
+    )
 
 
 def recover(view: HubView, *, sent_to: int = NUMBER, **changes: Any) -> Effects:
@@ -170,7 +182,75 @@ def test_no_group_comes_back_to_a_former_key() -> None:
         statement=key_change(back, NUMBER + 5, ANEW),
         number=NUMBER + 5,
     )
-    assert told_no(take(view, arrived)) is ItemRefusalCode.NOT_APPROVED
+    effects = take(view, arrived, rules.CHANGE_MS)
+    assert told_no(effects) is ItemRefusalCode.NOT_APPROVED
+
+
+@pytest.mark.parametrize(
+    ("after", "is_taken"),
+    [(0, False), (rules.CHANGE_MS - 1, False), (rules.CHANGE_MS, True)],
+)
+def test_an_old_key_names_another_once_an_hour(after: int, is_taken: bool) -> None:
+    view = hub_view()
+    take(view, changing())
+    order(view, rules.Limit(OOSTENDE, -5, 5))
+    again = next_change(view, ANEW, "oostende once more", NUMBER + 1)
+    assert (take(view, again, after).step is Step.KEYS) is is_taken
+
+
+def test_a_clock_that_was_put_right_does_not_stop_changes() -> None:
+    view = hub_view()
+    take(view, changing(), rules.CHANGE_MS)
+    again = next_change(view, ANEW, "oostende once more", NUMBER + 1)
+    assert take(view, again).step is Step.KEYS
+
+
+def test_a_frozen_group_has_new_keys_by_its_recovery_key_alone() -> None:
+    view = hub_view()
+    order(view, rules.Freeze(OOSTENDE))
+    assert told_no(take(view, changing())) is ItemRefusalCode.NOT_APPROVED
+    outcome = recover(view).outcome
+    assert isinstance(outcome, GroupRecord)
+    assert outcome.state == "frozen"
+
+
+def test_whoever_has_the_signing_key_alone_shuts_nobody_out() -> None:
+    """As many changes as are taken, and every recovery still fits behind them."""
+    view, by, number = hub_view(), OOSTENDE, NUMBER
+    for count in range(200):
+        whose = f"thief {count}"
+        change = next_change(view, by, whose, number + count)
+        if take(view, change, count * rules.CHANGE_MS).step is None:
+            break
+        by = whose
+    assert 30 < count < 150, "there is an end, and it is far"
+    for turn in range(RECOVERIES):
+        whose = f"recovered {turn}"
+        version = view.directory[OOSTENDE].entry.version + 1
+        entry = renewed(whose, version=version)
+        longest = recovery(entry, reason="\N{PARTY POPPER}" * 500)
+        outcome = recover(view, entry=entry, by=whose, statement=longest).outcome
+        assert isinstance(outcome, GroupRecord)
+
+
+def test_a_proposal_leaves_the_recovery_key_its_room() -> None:
+    view = hub_view()
+    record = view.directory[OOSTENDE]
+    signed_entry = record.signed
+    most = max(n for n in range(200) if leaves_room(signed_entry, n))
+    for former, is_kept in ((most - 1, True), (most + 1, False)):
+        many = msgspec.structs.replace(record, former=("x",) * former)
+        view.directory = {**view.directory, OOSTENDE: many}
+        effects = rules.decide_proposal(view, proposing(), NOW)
+        assert (effects.step is Step.PROPOSAL) is is_kept
+
+
+def test_no_recovery_key_says_more_than_there_is_room_for() -> None:
+    entry = msgspec.structs.replace(renewed(version=2**53 - 1), group="g" * 32)
+    most = recovery(entry, f"{OOSTENDE} recovery", reason="\N{PARTY POPPER}" * 500)
+    assert len(most) <= STATEMENT_LENGTH_MAX
+    quoted = recovery(entry, f"{OOSTENDE} recovery", reason='"' * 500)
+    assert len(quoted) <= STATEMENT_LENGTH_MAX
 
 
 def test_a_proposal_that_waits_is_answered_for_its_version_is_taken() -> None:

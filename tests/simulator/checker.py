@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from protocol.address import Group
 from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
@@ -256,7 +257,14 @@ class Checker:
     def _look_at_alarm(self, server: Server, _before: Any, now: Any) -> None:
         """Where nobody lies nobody is called."""
         told = f"{server.name} calls people: {now[2]}"
-        self.demand(so=bool(self.doubted), told=told)
+        self.demand(so=bool(self.doubted) or self._is_early(server, now), told=told)
+
+    def _is_early(self, server: Server, alarm: Any) -> bool:
+        """Say whether a treasurer is told that her keys change too often, or frozen."""
+        record = self.federation.hub.house.directory.get(Group(server.name))
+        is_told = "it takes one change an hour" in alarm[2] and record is not None
+        is_frozen = server.name in self._reasons.frozen
+        return is_told and (is_frozen or record.renewed_at is not None)
 
     def _is_clear(self, *names: str) -> bool:
         """Say whether nobody among these lies or was put back."""

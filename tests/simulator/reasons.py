@@ -55,7 +55,7 @@ class Reasons:
         self._people = checker.people
         self._people.on_no = self._look_at_no
         #: Groups that were ever frozen, or whose rate ever changed.
-        self._frozen: set[str] = set()
+        self.frozen: set[str] = set()
         self._changed: set[str] = set()
 
     def look(self, server: Server, first: Before) -> None:
@@ -81,7 +81,7 @@ class Reasons:
         checker = self._checker
         for group, state in checker.states.items():
             if state == "frozen":
-                self._frozen.add(group)
+                self.frozen.add(group)
         for group, rates in checker.rates.items():
             if len(rates) > 1:
                 self._changed.add(group)
@@ -161,7 +161,7 @@ class Reasons:
         return not _may_credit(server, first, row["account"], row["amount"])
 
     def _is_frozen(self, _server: Server, _first: Before, row: Any) -> bool:
-        return bool(self._frozen & {row["payer_group"], row["payee_group"]})
+        return bool(self.frozen & {row["payer_group"], row["payee_group"]})
 
     def _has_changed(self, _server: Server, _first: Before, row: Any) -> bool:
         return bool(self._changed & {row["payer_group"], row["payee_group"]})
@@ -228,7 +228,7 @@ class Reasons:
         elif code == "rate-changed":
             is_true = bool(self._changed & groups)
         elif code == "group-frozen":
-            is_true = bool(self._frozen & groups)
+            is_true = bool(self.frozen & groups)
         elif code == "unknown-account":
             is_true = wish.payee not in server.database.table("account")
         self._demand(so=is_true, told=f"{told}, untruly")

@@ -54,7 +54,7 @@ def test_keys_change_again_and_again(story: KeyStory) -> None:
         story.play("""
             oostende        renews  its keys
             oostende        renews  its keys      # one waits: nothing happens
-            clock           +1 min
+            clock           +61 min               # the hub takes one an hour
         """)
     story.play("marie@oostende  pays  bob@mechelen  3 ketjes")
     assert story.balances() == PAID
