@@ -67,7 +67,9 @@ def decide_key_change(view: HubView, arrived: ArrivedItem, now: Instant) -> Effe
         changed = _renewed(view, record, entry, item.entry, item.statement)
         last = arrived.number
         if changed is not None and _vouches(item.statement, record, entry, last):
-            return _decide(view, record, changed, item.statement, last, now)
+            effects = _decide(view, record, changed, item.statement, last, now)
+            # The envelope's own outcome is what was taken of it.
+            return msgspec.structs.replace(effects, outcome=None)
     return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_APPROVED),))
 
 

@@ -42,7 +42,12 @@ from protocol.link import (
     take_cover,
     take_run,
 )
-from protocol.messages import SEALED_LINE_LENGTH_MAX, Checkpoint, KeyChangeItem
+from protocol.messages import (
+    SEALED_LINE_LENGTH_MAX,
+    Checkpoint,
+    KeyChangeItem,
+    read_item,
+)
 from protocol.peer.database import Connection
 from protocol.peer.link_store import OutgoingItem, SealedEnvelope, wire_of
 from protocol.quota import Quota
@@ -278,7 +283,9 @@ class Batch:
         before = link
         link = take_cover(link, cover)
         if self.restored is None:
-            link, takings = take_run(link, arrival.body.envelopes, known)
+            run = _up_to_new_keys(arrival.body.envelopes, link.taken)
+            link, takings = take_run(link, run, known)
+            takings += [Taking.DROPPED] * (len(arrival.body.envelopes) - len(run))
         else:
             link, takings = self._look_only(link, arrival, known)
         self.view.links[arrival.peer] = link
@@ -436,6 +443,21 @@ class Batch:
                 wire=wire,
             )
         )
+
+
+def _up_to_new_keys(envelopes: Sequence[Verified], taken: int) -> Sequence[Verified]:
+    """Cut a run behind a change of keys that is new.
+
+    Who sent it seals nothing until the answer; what stands behind it was signed by a
+    key that may have ended with it. Only the last needs no look.
+    """
+    for index, envelope in enumerate(envelopes[:-1]):
+        is_new = envelope.payload.first > taken
+        if is_new and any(
+            isinstance(read_item(line), KeyChangeItem) for line in envelope.lines
+        ):
+            return envelopes[: index + 1]
+    return envelopes
 
 
 def _told_at_end(restored: Restored) -> str:
