@@ -94,7 +94,8 @@ async def serve(settings: Settings) -> None:
     try:
         async with database.readers.acquire() as connection:
             joined = await read_membership(connection)
-        house = NodeHouse(load_keys(keys_folder(settings)), joined)
+        folder = keys_folder(settings)
+        house = NodeHouse(load_keys(folder), joined, lambda: load_keys(folder))
         runner.configure_log(settings, joined.group)
         server = runner.build(settings, database, house, MIGRATIONS)
         clerk, clock = server.clerk, server.clock

@@ -111,12 +111,19 @@ class NodeHouse:
     Args:
         keys: the node's private keys.
         membership: what the node has joined.
+        read_keys: reads the key files anew, for each clerk: another server on the same
+            database may have added to them since. ``None``: ``keys`` are all.
 
     Attributes:
         listeners: who is told that something has happened on an account.
     """
 
-    def __init__(self, keys: ServerKeys, membership: Membership) -> None:
+    def __init__(
+        self,
+        keys: ServerKeys,
+        membership: Membership,
+        read_keys: Callable[[], ServerKeys] | None = None,
+    ) -> None:
         self.own = Group(membership.group)
         #: As we signed it when we joined.
         self.own_entry = membership.entry
@@ -128,6 +135,7 @@ class NodeHouse:
         self.trust = Trust()
         self.keyring = Keyring()
         self._keys = keys
+        self._read_keys = read_keys
         #: As we joined with.
         self._first = read_entry(membership.entry, self.federation)
         #: Ids of our keys as a cover may be signed, the likeliest first.
@@ -299,7 +307,9 @@ class NodeHouse:
         return self._keys.all_sealing()
 
     async def load(self, connection: AnyConnection, life: str) -> None:
-        """Read the directory and where the mirror stands."""
+        """Read the key files, the directory and where the mirror stands."""
+        if self._read_keys is not None:
+            self._keys = self._read_keys()
         self._newest = await member_store.read_newest(connection)
         self._mirrored = None
         self._recent = Recent(_RECENT_MAX)
