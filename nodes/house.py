@@ -297,8 +297,15 @@ class NodeHouse:
 
     @property
     def sealing_key(self) -> SealingKey:
-        """The key that seals for others, by our newest entry."""
-        public = entry_key(self.own_entry_now.keys, "sealing")
+        """The key that seals for others, by our newest entry.
+
+        While a recovery waits, by the one that it brings: nothing is sealed behind it
+        before it counts, and the key of the older entry may be lost.
+        """
+        entry, renewal = self.own_entry_now, self.renewal
+        if renewal is not None and renewal.is_waiting and renewal.is_recovery:
+            entry = renewal.entry
+        public = entry_key(entry.keys, "sealing")
         return self.opens.get(key_id(public), self._keys.sealing)
 
     @property

@@ -20,7 +20,7 @@ from protocol.peer import runner
 from protocol.peer.command_line import add_verb
 from protocol.peer.database import Database
 from protocol.peer.key_commands import type_sheet
-from protocol.peer.key_files import add_keys, ensure_keys, load_keys
+from protocol.peer.key_files import add_keys, find_keys, new_seeds, pair_of
 from protocol.peer.own_server import ask
 from protocol.peer.settings import Settings
 from protocol.peer.steps import KillSwitch
@@ -92,14 +92,17 @@ async def _recover(
     settings: Settings, sheet: SigningKey, reason: str, *, believes_hub: bool
 ) -> Mapping[str, object]:
     folder = app.keys_folder(settings)
-    # Where everything is lost there are none to load; these will never count.
-    ensure_keys(folder)
+    # Kept only once all is sure: keys that never count would stay for ever.
+    seeds = new_seeds()
+    pair = pair_of(seeds)
     database = await Database.open(settings.database)
     try:
         async with database.desk.acquire() as connection:
             joined = await app.read_membership(connection)
         told = await ask_newest(joined.hub_url, Group(joined.group))
-        house = NodeHouse(load_keys(folder), joined)
+        house = NodeHouse(
+            find_keys(folder, pair), joined, lambda: find_keys(folder, pair)
+        )
         if not believes_hub:
             await _check_told(database, house, told)
         base = read_entry(told, house.federation)
@@ -110,7 +113,7 @@ async def _recover(
             )
         switch = KillSwitch(settings.test.kill_at)
         switch.reach(Step.NEW_KEYS, "before")
-        pair = add_keys(folder)
+        add_keys(folder, seeds)
         switch.reach(Step.NEW_KEYS, "after")
         house.hold(pair)
         order = recovery_of(base, pair, sheet, reason)

@@ -108,7 +108,29 @@ def _paths(folder: Path, use: str) -> list[Path]:
     return [first, *later] if first.exists() or not later else later
 
 
-def add_keys(folder: Path) -> KeyPair:
+def find_keys(folder: Path, pair: KeyPair) -> ServerKeys:
+    """Read all keys, or give those of a pair alone where either kind is lost.
+
+    Raises:
+        KeyFileError: one cannot be a key.
+    """
+    uses = ("signing", "sealing")
+    if all(path.exists() for use in uses for path in _paths(folder, use)):
+        return load_keys(folder)
+    return ServerKeys(pair.signing, pair.sealing)
+
+
+def new_seeds() -> tuple[bytes, bytes]:
+    """Draw what a new pair of keys is made of."""
+    return secrets.token_bytes(KEY_LENGTH), secrets.token_bytes(KEY_LENGTH)
+
+
+def pair_of(seeds: tuple[bytes, bytes]) -> KeyPair:
+    """Make a pair of keys of its seeds."""
+    return KeyPair(SigningKey(seeds[0]), SealingKey(seeds[1]))
+
+
+def add_keys(folder: Path, seeds: tuple[bytes, bytes] | None = None) -> KeyPair:
     """Make a new pair of keys, durable before anybody hears of it.
 
     Files are only ever added: whichever counts, a server that was stopped at any
@@ -117,8 +139,8 @@ def add_keys(folder: Path) -> KeyPair:
     Raises:
         CannotCreateError: the folder does not let us.
     """
-    seeds = secrets.token_bytes(KEY_LENGTH), secrets.token_bytes(KEY_LENGTH)
-    pair = KeyPair(SigningKey(seeds[0]), SealingKey(seeds[1]))
+    seeds = seeds or new_seeds()
+    pair = pair_of(seeds)
     texts = {
         f"signing-{_file_id(pair.signing.public)}.key": write_base64url(seeds[0]),
         f"sealing-{_file_id(pair.sealing.public)}.key": write_base64url(seeds[1]),
