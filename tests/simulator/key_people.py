@@ -7,15 +7,19 @@ outlive a crash, as a disk does. What must never be is in ``key_watch``.
 
 import random
 from collections import Counter
+from hashlib import sha256
+from typing import Any
 
 from clearing.rules import RecoverKeys as AskedRecovery
 from nodes import renewal_store
 from nodes.key_changes import KeyChanges, is_believed, recovery_of, request_of
 from protocol.address import HUB, Group
+from protocol.base64url import read_base64url, write_base64url
 from protocol.directory import read_entry
 from protocol.envelope import EnvelopePayload, root_of, seal
 from protocol.errors import DirectoryRefusalCode, InterletsError
 from protocol.key_change import read_recovery_request
+from protocol.keyring import SigningKey
 from protocol.messages import Mirror, write_line
 from protocol.peer.batch import Work
 from protocol.peer.key_files import KeyPair, ServerKeys
@@ -252,12 +256,35 @@ class KeyPeople:
     def tamper(self, node: Node, raw: bytes) -> bytes:
         """Add an envelope by a former key to what a node sends."""
         line_1, _, rest = raw.partition(b"\n")
+        if b'\n{"type":"key.change"' in rest:
+            return self._add_behind(node, raw)
         former = list(node.keys.all_signing().values())
         header, payload, _ = line_1.split(b".")
         kid, cover = decode(header)["kid"], decode(payload)
         stolen = [key for key in former if key.kid != kid]
         if not stolen or rest:
             return raw
+        return raw + self._forge(node, cover, self.plan.choice(stolen))
+
+    def _add_behind(self, node: Node, raw: bytes) -> bytes:
+        """Add an envelope by the old key behind the one in which it ends."""
+        before, found, _ = raw.rpartition(b'\n{"type":"key.change"')
+        assert found
+        head = next(
+            line for line in reversed(before.split(b"\n")) if not line.startswith(b"{")
+        )
+        header, text, _ = head.split(b".")
+        kid, last = decode(header)["kid"], decode(text)
+        payload = read_base64url(text, "payload")
+        follows = {
+            "first": last["first"] + last["count"],
+            "prev": write_base64url(sha256(payload).digest()),
+        }
+        key = node.keys.all_signing()[kid]
+        return raw + self._forge(node, last | follows, key)
+
+    def _forge(self, node: Node, cover: dict[str, Any], key: SigningKey) -> bytes:
+        """Seal a mirror that the node never told, where the next envelope belongs."""
         self.federation.hub.tamper = None
         self.world.count("forged envelope")
         self.world.tell("a thief adds an envelope to what {} says", node.name)
@@ -274,5 +301,5 @@ class KeyPeople:
             prev=cover["prev"],
             at=cover["at"],
         )
-        sealed, _ = seal(forged, self.plan.choice(stolen))
-        return raw + sealed + b"\n" + line + b"\n"
+        sealed, _ = seal(forged, key)
+        return sealed + b"\n" + line + b"\n"

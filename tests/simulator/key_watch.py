@@ -11,7 +11,10 @@ from typing import Any
 import msgspec
 
 from protocol.address import Group
+from protocol.instant import read_instant
+from protocol.key_change import has_key_change
 from protocol.peer.batch import Arrival, Work
+from tests.simulator.agenda import HOUR
 from tests.simulator.checker import Checker, decode
 from tests.simulator.federation import Federation
 from tests.simulator.key_people import KeyPeople
@@ -118,6 +121,7 @@ class KeyWatch:
             so=told == [(span.kid, span.first, span.last) for span in mine],
             told=f"{name}: the hub tells of other keys than the node knows",
         )
+        self._look_at_pauses(name)
         for row in self.federation.hub.database.table(
             ("envelope", name, "in")
         ).values():
@@ -130,6 +134,23 @@ class KeyWatch:
                 ),
                 told=f"hub took {name}'s items {first} to {last} under another key",
             )
+
+    def _look_at_pauses(self, name: str) -> None:
+        """Between a change by the old key's word and what came before lies an hour."""
+        before, spans = None, 1
+        for _, line in self.federation.hub.database.table("decision").values():
+            if f'"group":"{name}"'.encode() not in line:
+                continue
+            told = msgspec.json.decode(line)
+            if len(told["keys"]) == spans:
+                continue
+            at, spans = read_instant(told["at"]), len(told["keys"])
+            is_change = has_key_change(told["statement"])
+            self.checker.demand(
+                so=not is_change or before is None or not 0 <= at - before < HOUR,
+                told=f"{name} changed its keys twice within an hour",
+            )
+            before = at
 
     def _look_at_refusals(self) -> None:
         """Nobody is refused because somebody's keys have changed."""

@@ -43,6 +43,24 @@ def _old_key_counts(right: Any) -> Any:
 
 
 @bug(
+    "old-key-behind-its-end",
+    "An envelope by the old key counts behind the one that ended it, in one body.",
+    "protocol.peer.batch:_up_to_new_keys",
+)
+def _behind_its_end(right: Any) -> Any:
+    return lambda envelopes, taken: envelopes
+
+
+@bug(
+    "keys-change-at-will",
+    "A group's signing key names another as often as it likes.",
+    "clearing.rules.keys:_may_change",
+)
+def _at_will(right: Any) -> Any:
+    return lambda record, signed, now: True
+
+
+@bug(
     "key-by-kid-only",
     "A key is looked up by its id, and not by the item's number.",
     "protocol.envelope:check_in_force",

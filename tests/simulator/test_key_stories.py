@@ -168,6 +168,35 @@ def test_a_thief_with_a_former_key_is_not_heard(story: KeyStory) -> None:
         KeyStory().play(text).balances()
 
 
+def test_a_thief_signs_nothing_behind_the_end_of_a_key(story: KeyStory) -> None:
+    text = """
+        thief           forges  oostende          # behind its change, in one body
+        oostende        renews  its keys
+        clock           +2 min
+        marie@oostende  pays    bob@mechelen  3 ketjes
+        clock           +1 min
+    """
+    story.play(text)
+    assert story.balances() == PAID
+    bug = planted("old-key-behind-its-end")
+    with quick_keys(), bug, pytest.raises(BrokenPromiseError):
+        KeyStory().play(text).balances()
+
+
+def test_a_hub_that_takes_changes_at_will_is_found_out(story: KeyStory) -> None:
+    text = """
+        oostende        renews  its keys
+        clock           +10 min
+        oostende        renews  its keys
+        clock           +10 min
+    """
+    story.play(text)
+    assert (story.version("oostende"), story.renewal("oostende")) == (2, "refused")
+    bug = planted("keys-change-at-will")
+    with quick_keys(), bug, pytest.raises(BrokenPromiseError):
+        KeyStory().play(text).balances()
+
+
 def test_a_hub_put_back_to_before_a_change_says_so(story: KeyStory) -> None:
     story.play("""
         hub             backs     up
