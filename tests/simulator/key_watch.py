@@ -13,6 +13,7 @@ import msgspec
 from protocol.address import Group
 from protocol.instant import read_instant
 from protocol.key_change import has_key_change
+from protocol.link import Taking
 from protocol.peer.batch import Arrival, Work
 from tests.simulator.agenda import HOUR
 from tests.simulator.checker import Checker, decode
@@ -55,11 +56,22 @@ class KeyWatch:
         for work in arrivals:
             if isinstance(work.outcome, list):
                 assert isinstance(work.wanted, Arrival)
-                self._look_at_cover(work.wanted, before, after)
+                taken = [
+                    envelope.last
+                    for envelope, taking in zip(
+                        work.wanted.body.envelopes, work.outcome, strict=True
+                    )
+                    if taking is Taking.TAKEN
+                ]
+                self._look_at_cover(work.wanted, taken, before, after)
         return True
 
     def _look_at_cover(
-        self, arrival: Arrival, known: dict[Group, str], after: dict[Group, Any]
+        self,
+        arrival: Arrival,
+        taken: Sequence[int],
+        known: dict[Group, str],
+        after: dict[Group, Any],
     ) -> None:
         """A cover counted: its key was in force, and may end with what follows it."""
         group = arrival.peer
@@ -68,8 +80,7 @@ class KeyWatch:
             so=kid == known[group] or self._is_recovered(group),
             told=f"hub: a cover of {group} counts under a key that has ended",
         )
-        lasts = {envelope.last for envelope in arrival.body.envelopes}
-        if after[group]["first"] - 1 in lasts:
+        if after[group]["first"] - 1 in taken:
             known[group] = after[group]["kid"]
 
     def _is_recovered(self, group: str) -> bool:
