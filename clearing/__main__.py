@@ -138,11 +138,9 @@ def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "close",
         cycles.close,
         "end the open cycle and state each group's figures; trade goes on",
-        "interlets-hub cycle close --config hub.toml",
+        "interlets-hub cycle close 1 --config hub.toml",
     )
-    close.add_argument(
-        "cycle", type=int, nargs="?", help="end this one, and no other (the open one)"
-    )
+    close.add_argument("cycle", type=int, help="end this one, and no other")
     for name, carry_out, told in (
         ("show", cycles.show, "show who agrees, who disputes what, who is silent"),
         ("settle", cycles.settle, "make legs that bring its positions to zero"),

@@ -31,6 +31,21 @@ CHECKS = (
         _SQL["legs_were_decided"],
     ),
     Check(
+        "legs_were_told",
+        "Every leg is what both its groups were told.",
+        _SQL["legs_were_told"],
+    ),
+    Check(
+        "words_were_taken",
+        "Every word on a leg is an item of its group.",
+        _SQL["words_were_taken"],
+    ),
+    Check(
+        "statements_were_answered",
+        "Every statement has the answer that its group has given.",
+        _SQL["statements_were_answered"],
+    ),
+    Check(
         "cycles_were_decided",
         "Every cycle ended by its decision.",
         _SQL["cycles_were_decided"],

@@ -41,6 +41,82 @@ SELECT 'leg' AS place, leg_id::text AS key,
    AND decision.line IS DISTINCT FROM convert_to(lawful.line, 'UTF8')
  ORDER BY leg_id;
 
+-- legs_were_told --
+-- Legs of which a party was not told as they stand here.
+SELECT 'leg' AS place, leg_id::text AS key, lawful.line AS found,
+       'what ' || side.party || ' was told' AS expected
+  FROM leg
+ CROSS JOIN LATERAL (VALUES (debtor), (creditor)) AS side (party)
+ CROSS JOIN LATERAL (SELECT
+       '{"type":"settlement.leg","id":"' || leg_id || '","cycle":' || cycle || ',"at":"'
+       || to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '","debtor":"' || debtor
+       || '","creditor":"' || creditor || '","milliseconds":' || milliseconds || '}' AS line) AS lawful
+ WHERE NOT EXISTS (SELECT FROM item
+                    WHERE item.peer = side.party AND item.direction = 'out'
+                      AND position('{"type":"settlement.leg"'::bytea IN item.line) = 1
+                      AND item.line = convert_to(lawful.line, 'UTF8'))
+ ORDER BY leg_id;
+
+-- words_were_taken --
+-- Words on legs that no item of the party's says.
+SELECT 'leg' AS place, leg_id::text AS key, side.word || ' ' || side.hash AS found,
+       'the hash of what ' || side.party || ' has said' AS expected
+  FROM leg
+ CROSS JOIN LATERAL (VALUES ('paid', debtor, paid), ('received', creditor, received))
+    AS side (word, party, hash)
+ CROSS JOIN LATERAL (SELECT
+       '{"type":"settlement.leg","id":"' || leg_id || '","cycle":' || cycle || ',"at":"'
+       || to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '","debtor":"' || debtor
+       || '","creditor":"' || creditor || '","milliseconds":' || milliseconds || '}' AS line) AS told
+ WHERE side.hash IS NOT NULL
+   AND NOT EXISTS (
+       SELECT FROM item
+        WHERE item.peer = side.party AND item.direction = 'in'
+          AND position('{"type":"settlement.'::bytea IN item.line) = 1
+          AND translate(encode(sha256(item.line), 'base64'), '+/=', '-_') = side.hash
+          AND position(convert_to('"settlement.' || side.word || '"', 'UTF8')
+                       IN item.line) > 0
+          AND position(convert_to(translate(encode(
+                  sha256(convert_to(told.line, 'UTF8')), 'base64'), '+/=', '-_'), 'UTF8') IN item.line) > 0)
+ ORDER BY leg_id, word;
+
+-- statements_were_answered --
+-- Statements with another answer than the group's items give: its first agreement, else
+-- its newest dispute.
+SELECT 'statement' AS place, cycle || ', ' || group_name AS key,
+       state || coalesce(', item ' || answer, '')
+       || coalesce(', disputed with ' || encode(sha256(dispute), 'hex'), '') AS found,
+       coalesce('agreed, item ' || agreed.number || ', and', 'not agreed, and')
+       || ' only such disputes as ' || group_name || ' has sent' AS expected
+  FROM statement
+ CROSS JOIN LATERAL (SELECT
+       translate(encode(sha256(line), 'base64'), '+/=', '-_') AS hash) AS own
+  LEFT JOIN (SELECT peer, named, min(number) AS number
+               FROM (SELECT peer, number,
+                            substring(encode(line, 'escape')
+                                      FROM '"cycle":([0-9]+),"statement":"[^"]*"')
+                            || ' ' || substring(encode(line, 'escape')
+                                                FROM '"statement":"([^"]*)"') AS named
+                       FROM item
+                      WHERE direction = 'in'
+                        AND position('{"type":"cycle.agree"'::bytea IN line) = 1)
+                 AS said
+              GROUP BY peer, named)
+         AS agreed ON agreed.peer = group_name AND agreed.named = cycle || ' ' || own.hash
+  LEFT JOIN item AS answered ON answered.peer = group_name
+                            AND answered.direction = 'in' AND answered.number = answer
+ WHERE (state = 'agreed') <> (agreed.number IS NOT NULL)
+    OR state = 'agreed' AND answer IS DISTINCT FROM agreed.number
+    OR state = 'waiting' AND (answer IS NOT NULL OR dispute IS NOT NULL)
+    OR state = 'disputed' AND answered.line IS DISTINCT FROM dispute
+    OR dispute IS NOT NULL
+       AND NOT EXISTS (SELECT FROM item AS said
+                        WHERE said.peer = group_name AND said.direction = 'in'
+                          AND position('{"type":"cycle.dispute"'::bytea IN said.line) = 1
+                          AND position(convert_to(own.hash, 'UTF8') IN said.line) > 0
+                          AND said.line = dispute)
+ ORDER BY cycle, group_name;
+
 -- cycles_were_decided --
 -- Cycles that ended otherwise than the decision that they name says.
 SELECT 'cycle' AS place, cycle::text AS key,

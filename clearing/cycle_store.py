@@ -1,5 +1,6 @@
 """Cycles as the hub keeps them: tallies of the open one, statements of the others."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -174,6 +175,14 @@ async def read_legs(connection: AnyConnection, cycle: int) -> list[Leg]:
     return [_leg(row) for row in await connection.fetch(_SQL["read_legs"], cycle)]
 
 
+async def read_settled_since(
+    connection: AnyConnection, name: DecisionName
+) -> list[Leg]:
+    """Give legs of whatever cycle that were settled behind a decision."""
+    rows = await connection.fetch(_SQL["read_settled_since"], name.log, name.number)
+    return [_leg(row) for row in rows]
+
+
 async def read_leg(connection: AnyConnection, leg_id: str) -> Leg | None:
     """Give one leg."""
     row = await connection.fetchrow(_SQL["read_leg"], leg_id)
@@ -205,9 +214,17 @@ def _instant(at: datetime | None) -> Instant | None:
     return None if at is None else from_datetime(at)
 
 
-async def read_unanswered(connection: AnyConnection, most: int) -> list[Statement]:
-    """Give statements about which a group waits for a list."""
-    rows = await connection.fetch(_SQL["read_unanswered"], most)
+async def read_unanswered(
+    connection: AnyConnection, after: str, most: int
+) -> list[Statement]:
+    """Give statements about which a group waits for a list: one of each group.
+
+    Args:
+        connection: any.
+        after: the groups behind this name come first, so that all have their turn.
+        most: how many.
+    """
+    rows = await connection.fetch(_SQL["read_unanswered"], after, most)
     return [_statement(row) for row in rows]
 
 
@@ -239,6 +256,11 @@ async def read_moves(
         stated.to.log,
         stated.to.number,
     )
+    # In a thread: they may be many, and others have their turn meanwhile.
+    return await asyncio.to_thread(_moves, rows)
+
+
+def _moves(rows: Sequence[asyncpg.Record]) -> list[CycleMove]:
     return [_move(row) for row in rows]
 
 
@@ -333,12 +355,6 @@ async def _write_legs(connection: AnyConnection, legs: Sequence[Leg]) -> None:
         [leg.code for leg in legs],
     ]
     await connection.execute(_SQL["write_legs"], *columns)
-
-
-def _text(difference: Difference | None) -> str | None:
-    if difference is None:
-        return None
-    return msgspec.json.encode(difference).decode()
 
 
 def _time(at: Instant | None) -> Any:

@@ -89,11 +89,15 @@ SELECT cycle, group_name, line, state, answered_at, answer, dispute, unanswered,
  ORDER BY group_name LIMIT $3;
 
 -- read_unanswered --
--- Statements about which a group waits for a list, oldest first.
+-- Statements about which a group waits for a list: the oldest of each group, those
+-- behind a name first.
 SELECT cycle, group_name, line, state, answered_at, answer, dispute, unanswered,
        difference
-  FROM statement WHERE unanswered IS NOT NULL
- ORDER BY cycle, group_name LIMIT $1;
+  FROM (SELECT DISTINCT ON (group_name) cycle, group_name, line, state, answered_at,
+               answer, dispute, unanswered, difference
+          FROM statement WHERE unanswered IS NOT NULL
+         ORDER BY group_name, cycle) AS waiting
+ ORDER BY group_name <= $1, group_name LIMIT $2;
 
 -- read_moves --
 -- What moved a group's position after one decision (or from the first) up to another.
@@ -141,6 +145,16 @@ SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, 
 SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, received,
        received_at, state, log, number, ended_at, code
   FROM leg WHERE cycle = $1 ORDER BY place;
+
+-- read_settled_since --
+-- Legs of whatever cycle that were settled behind a decision, in that order.
+SELECT leg_id, cycle, place, leg.at, debtor, creditor, milliseconds, paid, paid_at,
+       received, received_at, state, log, number, ended_at, code
+  FROM leg JOIN decision USING (log, number)
+ WHERE state = 'settled'
+   AND decision.sequence > (SELECT sequence FROM decision
+                             WHERE log = $1 AND number = $2)
+ ORDER BY decision.sequence;
 
 -- read_leg --
 -- One leg.

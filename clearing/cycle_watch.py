@@ -33,15 +33,18 @@ class CycleWatch:
         self._house = house
         self._clerk = clerk
         self._database = database
+        #: Whom we have answered last; the next look begins behind it.
+        self._last = ""
 
     async def look(self) -> None:
         """Answer the groups that wait, each once; have legs decided that waited."""
         if self._has_due():
             await self._clerk.take(DueLegs())
         async with self._database.readers.acquire() as connection:
-            waiting = await cycle_store.read_unanswered(connection, _MOST)
+            waiting = await cycle_store.read_unanswered(connection, self._last, _MOST)
         for kept in waiting:
             await self._answer(kept)
+            self._last = kept.group
 
     def _has_due(self) -> bool:
         """Say whether an open leg needs more than a word to end."""
@@ -65,7 +68,7 @@ class CycleWatch:
         await self._clerk.take(
             TellMoves(
                 cycle=kept.cycle,
-                group=kept.group,
+                peer=Group(kept.group),
                 unanswered=kept.unanswered,
                 reply=None if reply is None else write_line(reply),
                 difference=difference,

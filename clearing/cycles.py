@@ -9,6 +9,7 @@ from clearing.rules import (
     DueLegs,
     HubView,
     Leg,
+    OpenCycle,
     Settle,
     TellMoves,
 )
@@ -24,30 +25,43 @@ from protocol.errors import ItemRefusalCode, LedgerBrokenError
 from protocol.instant import Instant
 from protocol.messages import CycleWord, SettlementPaid, SettlementReceived
 from protocol.peer.database import Connection
+from protocol.steps import Step
 
 
 def touches(view: View, wanted: object) -> Touched:
     """Say or note what must be read before it can be decided; transfers, else."""
     assert isinstance(view, HubView)
     match wanted:
-        case ArrivedItem(item=CycleWord() as item):
-            view.open_cycle.wanted.add((item.cycle, wanted.peer))
-        case ArrivedItem(item=SettlementPaid() | SettlementReceived() as item):
-            leg = view.open_cycle.legs.get(item.id)
-            return Touched(accounts=_parties([] if leg is None else [leg]))
         case ArrivedItem():
-            return Touched(transfers=transfers_of(wanted.item))
+            return _touched_by_item(view.open_cycle, wanted)
         case TellMoves():
-            view.open_cycle.wanted.add((wanted.cycle, wanted.group))
+            view.open_cycle.wanted.add((wanted.cycle, wanted.peer))
         case CloseCycle():
             return Touched(accounts={rules.RESERVE, *view.directory})
         case Settle():
             view.open_cycle.wanted_legs.add(wanted.cycle)
+        case CancelLeg():
+            view.open_cycle.wanted_leg_ids.add(wanted.leg_id)
         case DueLegs():
             return Touched(accounts=_parties(view.open_cycle.open_legs))
         case _:
             pass
     return Touched()
+
+
+def _touched_by_item(opened: OpenCycle, arrived: ArrivedItem) -> Touched:
+    match arrived.item:
+        case CycleWord() as item:
+            opened.wanted.add((item.cycle, arrived.peer))
+            return Touched()
+        case SettlementPaid() | SettlementReceived() as item:
+            leg = opened.legs.get(item.id)
+            if leg is None:
+                return Touched()
+            opened.wanted.add((leg.cycle, arrived.peer))
+            return Touched(accounts=_parties([leg]))
+        case _:
+            return Touched(transfers=transfers_of(arrived.item))
 
 
 def _parties(legs: Iterable[Leg]) -> set[str]:
@@ -59,11 +73,24 @@ async def read(connection: Connection, view: HubView) -> None:
     opened = view.open_cycle
     if opened.wanted:
         opened.statements = await cycle_store.read_named(connection, opened.wanted)
+    for leg_id in opened.wanted_leg_ids - opened.legs.keys():
+        ended = await cycle_store.read_leg(connection, leg_id)
+        if ended is not None:
+            opened.legs[leg_id] = ended
+    if opened.wanted_legs:
+        await _read_for_plan(connection, opened)
+
+
+async def _read_for_plan(connection: Connection, opened: OpenCycle) -> None:
     for cycle in opened.wanted_legs:
         for leg in await cycle_store.read_legs(connection, cycle):
             opened.legs.setdefault(leg.leg_id, leg)
         for kept in await cycle_store.read_all_statements(connection, cycle):
             opened.statements[kept.cycle, kept.group] = kept
+    if opened.former is not None:
+        name = opened.former.name
+        for leg in await cycle_store.read_settled_since(connection, name):
+            opened.settled[leg.leg_id] = leg
 
 
 def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
@@ -81,6 +108,15 @@ def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
             yield from rules.decide_due_legs(view, now)
         case _:
             raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+
+
+def decide_after(
+    view: HubView, arrived: ArrivedItem, decided: Effects, now: Instant
+) -> Iterator[Effects]:
+    """Decide what follows from what an item led to."""
+    if decided.step is Step.DISPUTED:
+        assert isinstance(arrived.item, CycleWord)
+        yield from rules.void_disputed(view, arrived.item.cycle, arrived.peer, now)
 
 
 def decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:

@@ -123,6 +123,7 @@ class HubHouse:
         self._directory_root = ""
         self._history: list[bytes] = []
         self._quota = Quota(REFUSED_PREPARES_MAX)
+        self._rounds = Quota(rules.ROUNDS_MAX)
         self._positions = Positions()
         self._mirrors: Mapping[str, MirrorState] = {}
         self._noted: dict[str, _Noted] = {}
@@ -203,6 +204,7 @@ class HubHouse:
         view.history = self._history
         view.own_keys, view.proposals = self._own_keys, dict(self.proposals)
         view.mirrors, view.quota = self._mirrors, self._quota.copy()
+        view.rounds = self._rounds.copy()
         view.open_cycle = OpenCycle(self.closed, self._running, self.legs)
         return view
 
@@ -326,6 +328,7 @@ class HubHouse:
             case ArrivedItem():
                 effects = _decide_item(view, wanted, now)
                 yield effects
+                yield from cycles.decide_after(view, wanted, effects, now)
                 used_up = rules.count_refusal(view, wanted, effects, now)
                 if used_up is not None:
                     yield used_up
@@ -405,6 +408,7 @@ class HubHouse:
         self._frontier, self._history = view.frontier, view.history
         self.proposals = view.proposals
         self._mirrors, self._quota = view.mirrors, view.quota
+        self._rounds = view.rounds
         for group, (mirror, at_mirror) in view.mirrored.items():
             # What we have not decided yet is not further than what comes next.
             if at_mirror is not None:

@@ -215,7 +215,8 @@ SELECT 'posting' AS place, leg_id || ', ' || account_id AS key,
  ORDER BY leg_id, account_id;
 
 -- cycles_came_from_the_hub --
--- Statements and legs that no item of the hub's brought.
+-- Cycles and legs that no item of the hub's brought as they stand here, or that are
+-- signed without a word of ours.
 SELECT 'cycle' AS place, cycle::text AS key,
        'a statement that never came' AS found, 'an item of the hub' AS expected
   FROM cycle
@@ -229,6 +230,37 @@ SELECT 'leg', leg_id::text, 'item ' || item, 'the item of the hub that told of i
  WHERE NOT EXISTS (SELECT FROM item AS told
                     WHERE told.peer = 'hub' AND told.direction = 'in'
                       AND told.number = leg.item AND told.line = leg.line)
+ UNION ALL
+SELECT 'cycle', cycle::text, 'an end that was never told', 'a decision of the hub'
+  FROM cycle
+ WHERE NOT EXISTS (
+       SELECT FROM item
+        WHERE item.peer = 'hub' AND item.direction = 'in'
+          AND position(convert_to('{"type":"decision","log":"' || cycle.log
+              || '","number":' || cycle.number || ',"kind":"cycle","at":"'
+              || to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '","cycle":' || cycle
+              || ',"former":' || coalesce('{"log":"' || former_log || '","number":'
+                                          || former_number || '}', 'null')
+              || ',', 'UTF8') IN item.line) = 1)
+ UNION ALL
+SELECT 'leg', leg_id::text, convert_from(lawful.line, 'UTF8'), 'what the hub told of it'
+  FROM leg
+ CROSS JOIN LATERAL (SELECT convert_to(
+       '{"type":"settlement.leg","id":"' || leg_id || '","cycle":' || cycle || ',"at":"'
+       || to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '","debtor":"' || debtor
+       || '","creditor":"' || creditor || '","milliseconds":' || milliseconds || '}',
+       'UTF8') AS line) AS lawful
+ WHERE leg.line <> lawful.line
+ UNION ALL
+SELECT 'leg', leg_id::text, 'signed', 'an item that says so'
+  FROM leg
+ WHERE signed_at IS NOT NULL
+   AND NOT EXISTS (
+       SELECT FROM item
+        WHERE item.peer = 'hub' AND item.direction = 'out'
+          AND position('{"type":"settlement.'::bytea IN item.line) = 1
+          AND position(convert_to(translate(encode(sha256(leg.line), 'base64'),
+                                            '+/=', '-_'), 'UTF8') IN item.line) > 0)
  ORDER BY place, key;
 
 -- read_accepted --

@@ -1,5 +1,6 @@
 """Cycles as a node keeps them, and what its own ledger yields for one."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
@@ -137,8 +138,8 @@ async def read_own_moves(connection: AnyConnection, own: OwnCycle) -> OwnMoves:
     span = await connection.fetchrow(_SQL["read_span"], own.cycle)
     if span is None:
         raise LedgerBrokenError(f"cycle {own.cycle}: it is not here")
-    # Where it began before we were here, all that we have was decided in it.
-    former = own.former if span["has_former"] else None
+    # Where it began in a log of before we were here, all that we have belongs to it.
+    former = own.former if span["knows_former"] else None
     balance = await connection.fetchval(_SQL["read_balance"], span["first"])
     rows = await connection.fetch(
         _SQL["read_moves"],
@@ -149,13 +150,18 @@ async def read_own_moves(connection: AnyConnection, own: OwnCycle) -> OwnMoves:
         own.name.log,
         own.name.number,
     )
+    # In a thread: they may be many, and members are served meanwhile.
+    return await asyncio.to_thread(_own_moves, rows, balance or 0)
+
+
+def _own_moves(rows: Sequence[asyncpg.Record], balance: int) -> OwnMoves:
     late = sum(row["amount"] for row in rows if row["is_former"])
     moves = [
         CycleMove(row["log"], row["number"], str(row["entry_id"]), row["amount"])
         for row in rows
         if not row["is_former"]
     ]
-    return OwnMoves(late - (balance or 0), moves)
+    return OwnMoves(late - balance, moves)
 
 
 async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:

@@ -35,12 +35,17 @@ SELECT cycle, log, number, former_log, former_number, at, line, state, answered_
  ORDER BY cycle LIMIT $1;
 
 -- read_span --
--- Which entries were there when the cycle before ended, and when this one did.
+-- Which entries were there when a cycle before ended, and when this one did; and whether
+-- we know the log in which this one began, or have moves of it.
 SELECT coalesce((SELECT sequence FROM cycle WHERE cycle < $1
                   ORDER BY cycle DESC LIMIT 1), 0) AS first,
        sequence AS last,
-       EXISTS (SELECT FROM cycle AS before WHERE before.cycle = $1 - 1) AS has_former
-  FROM cycle WHERE cycle = $1;
+       EXISTS (SELECT FROM hub_log WHERE log = own.former_log)
+       OR EXISTS (SELECT FROM transfer WHERE log = own.former_log)
+       OR EXISTS (SELECT FROM leg WHERE log = own.former_log)
+       OR EXISTS (SELECT FROM cycle AS before WHERE before.log = own.former_log)
+           AS knows_former
+  FROM cycle AS own WHERE cycle = $1;
 
 -- read_balance --
 -- The clearing balance after an entry.

@@ -6,6 +6,7 @@ both be honest prove to anyone that it lied (protocol, sections 7 and 9). A cycl
 ends once, and begins the next one where that ended (section 10).
 """
 
+from protocol.address import Group
 from protocol.cycle_file import ProvenCycle
 from protocol.messages import CycleDecision, DecisionName, TransferDecision
 from protocol.receipt import Proven
@@ -45,15 +46,21 @@ def _broken_chain(former: ProvenCycle, following: ProvenCycle) -> str | None:
         return None
     if following.decision.former != DecisionName(ended.log, ended.number):
         return f"the hub names another decision as the end of cycle {cycle}"
-    for group, line in following.lines.items():
-        closing = former.positions.get(group)
-        if line.statement is None or closing in (None, line.statement.opening):
-            continue
-        return (
-            f"the hub closed cycle {cycle} with {group} at {closing} ms, and opened "
-            f"the next one with it at {line.statement.opening} ms"
-        )
+    # Who has no line stands at zero; so all openings and the former reserve sum to it.
+    for group in sorted({*former.lines, *following.lines}):
+        closing = former.positions.get(group, 0)
+        opening = _opening(following, group)
+        if closing != opening:
+            return (
+                f"the hub closed cycle {cycle} with {group} at {closing} ms, and "
+                f"opened the next one with it at {opening} ms"
+            )
     return None
+
+
+def _opening(proven: ProvenCycle, group: Group) -> int:
+    line = proven.lines.get(group)
+    return 0 if line is None or line.statement is None else line.statement.opening
 
 
 def _second_decision(one: _Decision, other: _Decision) -> str | None:

@@ -25,6 +25,7 @@ from protocol.envelope import check_cover, check_proof
 from protocol.errors import MalformedMessageError, NotSignedError
 from protocol.keyring import Keyring
 from protocol.messages import (
+    NOTHING_HASH,
     CountField,
     CycleAgree,
     CycleDecision,
@@ -64,7 +65,7 @@ class CycleLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     Attributes:
         entry: the line of its newest directory decision.
         statement: its ``cycle.statement``; ``None``: it has none in this cycle.
-        answer: its signed agreement or dispute; ``None``: it has said nothing.
+        answer: its signed agreement or dispute; ``None``: there is none here.
         cover: line 1 of a cover of its that names the checkpoint, if there is one.
     """
 
@@ -103,7 +104,7 @@ class ProvenLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         record: the group, as the directory has it.
         statement: how its position came to be, by the hub.
-        answer: what the group signed about it, ``None`` for nothing.
+        answer: what the group signed about it; ``None``: nothing that is here.
         is_witness: the group has signed that it was shown the same log.
         former: said where it signed with a former key.
     """
@@ -188,6 +189,7 @@ def _prove(file: CycleFile, federation: FederationId | None) -> ProvenCycle:
     if not isinstance(decision, CycleDecision):
         raise NotSignedError("decision: not one that ends a cycle")
     check_place(decision, file.decision, checkpoint)
+    _check_former(decision)
     records = _records_of(file.groups, checkpoint, own)
     keys = keyring(records)
     lines = {
@@ -205,6 +207,13 @@ def _prove(file: CycleFile, federation: FederationId | None) -> ProvenCycle:
         targets=targets,
         plan=make_plan(positions, targets),
     )
+
+
+def _check_former(decision: CycleDecision) -> None:
+    """Only the first cycle has none before it."""
+    if (decision.cycle == 1) != (decision.former is None):
+        told = "none" if decision.former is None else "one"
+        raise NotSignedError(f"former: {told} before cycle {decision.cycle}")
 
 
 def _records_of(
@@ -277,11 +286,33 @@ def _read_statement(
     ended = DecisionName(decision.log, decision.number)
     if found != (decision.cycle, decision.former, ended):
         raise NotSignedError(f"statement: to {group}, of another cycle")
-    closing = statement.opening + statement.credits - statement.debits
-    if statement.closing != closing:
-        expected = f"{closing}, opening + credits - debits"
-        raise MalformedMessageError(f"closing of {group}", statement.closing, expected)
+    _check_figures(statement)
     return statement
+
+
+def _check_figures(said: CycleStatement) -> None:
+    """See whether moves can have made these figures.
+
+    All groups begin at zero. A move has an amount, at least a millisecond, one way.
+    """
+    if said.former is None and said.opening != 0:
+        expected = "0, in the first cycle"
+        raise MalformedMessageError(f"opening of {said.group}", said.opening, expected)
+    closing = said.opening + said.credits - said.debits
+    if said.closing != closing:
+        expected = f"{closing}, opening + credits - debits"
+        raise MalformedMessageError(f"closing of {said.group}", said.closing, expected)
+    least = (said.debits > 0) + (said.credits > 0)
+    most = said.debits + said.credits
+    if not least <= said.count <= most:
+        expected = f"from {least} to {most}"
+        raise MalformedMessageError(f"count of {said.group}", said.count, expected)
+    is_nothing = said.digest == NOTHING_HASH
+    if is_nothing != (said.count == 0):
+        told = "that of nothing" if is_nothing else "not that of nothing"
+        raise NotSignedError(
+            f"digest of {said.group}: {told}, after {said.count} moves"
+        )
 
 
 def _read_answer(
@@ -348,7 +379,8 @@ def describe_cycle(proven: ProvenCycle) -> list[str]:
         f"Federation {proven.federation}.",
         f"Signed by the hub (number {decision.number} of {checkpoint.size} in log "
         f"{decision.log}).",
-        f"Signed by {len(agreed)} of the {decision.groups} groups that have a line.",
+        f"Signed in this file by {len(agreed)} of the {decision.groups} groups that "
+        "have a line.",
         *itertools.chain.from_iterable(
             _tell_line(group, line, proven) for group, line in proven.lines.items()
         ),
@@ -358,8 +390,8 @@ def describe_cycle(proven: ProvenCycle) -> list[str]:
         f"Shown the same log: {', '.join(witnesses) or 'no group'}; "
         f"{len(witnesses)} of {len(proven.lines)}.",
         "Not proved: that these keys are the groups' own (compare the check digits), "
-        "that the hub showed this log to everyone, what the groups traded, and "
-        "whether any leg was paid.",
+        "that the hub showed this log to everyone, what the groups traded, whether "
+        "any leg was paid, and whether groups have signed more than is in this file.",
     ]
 
 
@@ -380,10 +412,13 @@ def _tell_line(group: Group, line: ProvenLine, proven: ProvenCycle) -> list[str]
 
 def _tell_answer(line: ProvenLine) -> str:
     if line.answer is None:
-        return "NOT signed: it has not answered"
+        return "NOT signed: no answer of it is in this file"
     if isinstance(line.answer, CycleDispute):
         closing = write_hours(line.answer.closing)
-        return f"NOT agreed: it signed that by its own ledger it stands at {closing}"
+        return (
+            "NOT agreed: in this file it signed that by its own ledger it stands at "
+            f"{closing}; it may have agreed since"
+        )
     return "signed by the group"
 
 

@@ -112,6 +112,15 @@ class SaveGroup(msgspec.Struct, frozen=True):
     record: GroupRecord
 
 
+class PeerOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that a server gives itself because of what a peer has said.
+
+    What people are told of it counts as that peer's.
+    """
+
+    peer: Group
+
+
 class CallPeople(msgspec.Struct, frozen=True):
     """Tell the people who run this server what no program may decide."""
 

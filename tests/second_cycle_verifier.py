@@ -193,6 +193,8 @@ class Lines:
 
     def __init__(self, file: Found, federation: str) -> None:
         self.note, self.close = prove_decision(file, CLOSE, federation)
+        is_first = self.close["cycle"] == 1
+        need((self.close["former"] is None) == is_first, "former")
         entries = [line["entry"] for line in file["groups"]]
         need(len(entries) == self.note["groups"], "groups: how many")
         need(tree_root(entries) == self.note["directory"], "groups: directory")
@@ -245,15 +247,16 @@ def prove_cycle(file: Found, federation: str) -> list[str]:
         f"Federation {federation}.",
         f"Signed by the hub (number {close['number']} of {lines.note['size']} in log "
         f"{close['log']}).",
-        f"Signed by {lines.agreed} of the {close['groups']} groups that have a line.",
+        f"Signed in this file by {lines.agreed} of the {close['groups']} groups that "
+        "have a line.",
         *lines.told,
         f"The reserve stands at {hours(close['reserve'])}. All positions sum to zero.",
         *tell_plan(targets, legs, bound),
         f"Shown the same log: {', '.join(shown) or 'no group'}; "
         f"{len(shown)} of {len(lines.groups)}.",
         "Not proved: that these keys are the groups' own (compare the check digits), "
-        "that the hub showed this log to everyone, what the groups traded, and "
-        "whether any leg was paid.",
+        "that the hub showed this log to everyone, what the groups traded, whether "
+        "any leg was paid, and whether groups have signed more than is in this file.",
     ]
 
 
@@ -266,6 +269,12 @@ def check_statement(text: str, group: Group, close: Found) -> Found:
     need(statement["to"] == ended, "statement: to")
     closing = statement["opening"] + statement["credits"] - statement["debits"]
     need(statement["closing"] == closing, "statement: closing")
+    need(close["former"] is not None or statement["opening"] == 0, "statement: opening")
+    ways = [statement["debits"], statement["credits"]]
+    need(statement["count"] <= sum(ways), "statement: count")
+    need(statement["count"] >= len([way for way in ways if way]), "statement: count")
+    has_moved = statement["digest"] != sha(b"")
+    need(has_moved == (statement["count"] != 0), "statement: digest")
     return statement
 
 
@@ -275,7 +284,7 @@ def answered(
     """What the group says, whether it agrees, and by which former key."""
     proof = line["answer"]
     if proof is None:
-        return "NOT signed: it has not answered", False, []
+        return "NOT signed: no answer of it is in this file", False, []
     group.check_proof(proof, federation)
     found = parts.parse(utf8(proof["line"]))
     is_dispute = isinstance(found, dict) and found.get("type") == "cycle.dispute"
@@ -286,7 +295,10 @@ def answered(
     words = "signed by the group"
     if is_dispute:
         stands = hours(answer["closing"])
-        words = f"NOT agreed: it signed that by its own ledger it stands at {stands}"
+        words = (
+            "NOT agreed: in this file it signed that by its own ledger it stands at "
+            f"{stands}; it may have agreed since"
+        )
     return words, not is_dispute, group.former(proof)
 
 
@@ -370,7 +382,8 @@ def is_broken(former: Found, following: Found) -> bool:
         }
         for file in (former, following)
     )
+    nothing = {"opening": 0, "closing": 0}
     return any(
-        stood[group]["closing"] != stands[group]["opening"]
-        for group in stood.keys() & stands.keys()
+        stood.get(group, nothing)["closing"] != stands.get(group, nothing)["opening"]
+        for group in stood.keys() | stands.keys()
     )

@@ -56,12 +56,14 @@ from clearing.rules.legs import (
     decide_leg_word,
     decide_settle,
     may_decide_on_leg,
+    void_disputed,
 )
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
 from clearing.rules.refusals import count_refusal
 from clearing.rules.view import (
     RESERVE,
+    ROUNDS_MAX,
     AppendDecision,
     HubView,
     Invitation,
@@ -79,6 +81,7 @@ from clearing.rules.view import (
 __all__ = [
     "CHANGE_MS",
     "RESERVE",
+    "ROUNDS_MAX",
     "Admission",
     "AdmissionRefused",
     "AppendDecision",
@@ -139,4 +142,5 @@ __all__ = [
     "may_decide_on_leg",
     "open_log",
     "read_statement",
+    "void_disputed",
 ]

@@ -170,7 +170,9 @@ class OpenCycle:
         statements: those of them that there are.
         has_closed: this batch has ended a cycle.
         legs: all that are open; and those of the cycle that is to be settled.
+        settled: those that were settled since ``former``, where a plan is asked for.
         wanted_legs: cycles whose legs and statements the batch is about.
+        wanted_leg_ids: legs that the batch is about, whatever became of them.
     """
 
     def __init__(
@@ -187,7 +189,9 @@ class OpenCycle:
         self.statements: dict[tuple[int, str], Statement] = {}
         self.has_closed = False
         self.legs = dict(legs)
+        self.settled: dict[str, Leg] = {}
         self.wanted_legs: set[int] = set()
+        self.wanted_leg_ids: set[str] = set()
 
     @property
     def open_legs(self) -> list[Leg]:
@@ -219,6 +223,8 @@ class OpenCycle:
         """Let the next decision see that a cycle ended, or what was said of one."""
         if isinstance(effect, KeepLeg):
             self.legs[effect.leg.leg_id] = effect.leg
+            if effect.leg.state is LegState.SETTLED:
+                self.settled[effect.leg.leg_id] = effect.leg
             return
         if isinstance(effect, KeepStatement):
             kept = effect.statement
@@ -227,4 +233,4 @@ class OpenCycle:
         for group in {*self._running, *self.changed}:
             before = self.running(group)
             self.changed[group] = Running(before.opening + before.tally.net)
-        self.former, self.has_closed = effect.closed, True
+        self.former, self.has_closed, self.settled = effect.closed, True, {}

@@ -26,13 +26,14 @@ from protocol.effects import (
     CallPeople,
     Effect,
     Effects,
+    PeerOrder,
     SendItem,
     refuse_item,
 )
 from protocol.envelope import root_of
 from protocol.errors import CycleRefusalCode, ItemRefusalCode
 from protocol.instant import Instant, write_instant
-from protocol.link import Trouble
+from protocol.link import Link, Trouble
 from protocol.messages import (
     CycleAgree,
     CycleDecision,
@@ -54,19 +55,18 @@ class CloseCycle(msgspec.Struct, frozen=True):
     cycle: int
 
 
-class TellMoves(msgspec.Struct, frozen=True, kw_only=True):
+class TellMoves(PeerOrder, frozen=True, kw_only=True):
     """What was found out about a dispute, beside the clerk.
 
     Attributes:
         cycle: whose.
-        group: who disputes.
+        peer: who disputes.
         unanswered: what this answers, as it waited.
         reply: the line to send, if any is due.
         difference: the first move that differs, if that is now known.
     """
 
     cycle: int
-    group: str
     unanswered: bytes
     reply: bytes | None
     difference: Difference | None
@@ -93,13 +93,8 @@ def _why_not(view: HubView, order: CloseCycle) -> CycleRefused | None:
     code, number = CycleRefusalCode, view.open_cycle.number
     if order.cycle != number:
         return CycleRefused(code.CYCLE_NOT_OPEN, order.cycle)
-    behind = (Trouble.WE_ARE_BEHIND, Trouble.PEER_IS_BEHIND)
     for group, record in sorted(view.directory.items()):
-        link = view.links.get(group)
-        # One that is frozen holds nobody up: its server may be gone for good.
-        if record.state == "frozen" or link is None:
-            continue
-        if link.trouble in behind:
+        if _holds_up(record.state, view.links.get(group)):
             return CycleRefused(code.LINK_BEHIND, number, group)
     total = view.accounts[RESERVE].balance
     for group in sorted(view.directory):
@@ -110,6 +105,19 @@ def _why_not(view: HubView, order: CloseCycle) -> CycleRefused | None:
             return CycleRefused(code.LEDGER_DIFFERS, number, group)
         total += account.balance
     return CycleRefused(code.LEDGER_DIFFERS, number, RESERVE) if total else None
+
+
+def _holds_up(state: str, link: Link | None) -> bool:
+    """Say whether a group's node may know of decisions that this hub has forgotten.
+
+    One that is frozen holds nobody up: its server may be gone for good. Nor does one
+    that has left, unless it says that something is missing.
+    """
+    if state == "frozen" or link is None:
+        return False
+    if link.trouble is None:
+        return state != "left" and not link.has_compared
+    return link.trouble in (Trouble.WE_ARE_BEHIND, Trouble.PEER_IS_BEHIND)
 
 
 def _calls(refused: CycleRefused) -> list[Effect]:
@@ -182,9 +190,13 @@ def decide_cycle_word(view: HubView, arrived: ArrivedItem, now: Instant) -> Effe
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
     if said.statement != line_hash(kept.line):
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
+    if isinstance(said, CycleAgree):
+        return _agree(kept, arrived, now)
+    # Each has a whole cycle's moves chained once more.
+    if view.rounds.is_used_up((said.cycle, arrived.peer), now):
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
+    view.rounds.note((said.cycle, arrived.peer), now)
     match said:
-        case CycleAgree():
-            return _agree(kept, arrived, now)
         case CycleDispute():
             return _dispute(kept, arrived, now)
         case _:
@@ -230,7 +242,6 @@ def _dispute(kept: Statement, arrived: ArrivedItem, now: Instant) -> Effects:
         answer=arrived.number,
         dispute=arrived.line,
         unanswered=b"",
-        difference=None,
     )
     wanted: list[Effect] = [KeepStatement(disputed)]
     if kept.dispute != arrived.line:
@@ -253,7 +264,7 @@ def _note_list(kept: Statement, arrived: ArrivedItem) -> Effects:
 
 def decide_moves(view: HubView, found: TellMoves) -> Effects:
     """Send what answers a node's list, or keep and tell which move differs."""
-    kept = view.open_cycle.statements.get((found.cycle, found.group))
+    kept = view.open_cycle.statements.get((found.cycle, found.peer))
     if kept is None or kept.unanswered != found.unanswered:
         # Agreed on meanwhile, or asked anew.
         return Effects(None, ())
@@ -262,8 +273,8 @@ def decide_moves(view: HubView, found: TellMoves) -> Effects:
     if found.difference is not None:
         told = msgspec.structs.replace(told, difference=found.difference)
         if found.difference != kept.difference:
-            text = found.difference.told(found.group, found.cycle)
+            text = found.difference.told(found.peer, found.cycle)
             wanted.append(CallPeople("cycle", text))
     if found.reply is not None:
-        wanted.append(SendItem(found.group, found.reply))
+        wanted.append(SendItem(found.peer, found.reply))
     return Effects(Step.MOVES, (KeepStatement(told), *wanted))

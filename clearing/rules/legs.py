@@ -75,8 +75,9 @@ class CycleRefused(msgspec.Struct, frozen=True):
 def decide_settle(view: HubView, order: Settle, now: Instant) -> Effects:
     """Make the legs of the newest cycle; the outcome is a list of them.
 
-    Positions are those at its end and the legs that are settled: what was traded since
-    belongs to the next cycle.
+    Positions are those at its end and the legs that were settled since, of whatever
+    cycle: what was traded since belongs to the next cycle. Targets follow from its end
+    alone, so that a second plan of the cycle has those of the first.
     """
     refused = _why_not(view, order)
     if refused is not None:
@@ -85,13 +86,12 @@ def decide_settle(view: HubView, order: Settle, now: Instant) -> Effects:
     positions = _positions(view.open_cycle.statements, order.cycle)
     assert view.open_cycle.former is not None, "a cycle that ended is known"
     positions[RESERVE] = view.open_cycle.former.reserve
+    targets = netting.default_targets(positions)
     settled = [
         netting.Leg(leg.debtor, leg.creditor, leg.milliseconds)
-        for leg in ours
-        if leg.state is LegState.SETTLED
+        for leg in view.open_cycle.settled.values()
     ]
-    positions = netting.settle(positions, settled)
-    plan = netting.make_plan(positions, netting.default_targets(positions))
+    plan = netting.make_plan(netting.settle(positions, settled), targets)
     if not plan.legs:
         code = CycleRefusalCode.NOTHING_TO_SETTLE
         return Effects(None, (), CycleRefused(code, order.cycle))
@@ -123,7 +123,8 @@ def _why_not(view: HubView, order: Settle) -> CycleRefused | None:
         return CycleRefused(code.NO_SUCH_CYCLE, cycle)
     if cycle < former.cycle:
         return CycleRefused(code.CYCLE_NOT_NEWEST, cycle)
-    if any(leg.cycle == cycle for leg in view.open_cycle.open_legs):
+    # One of a former cycle, too: it may yet be settled, and is not in the positions.
+    if view.open_cycle.open_legs:
         return CycleRefused(code.LEGS_OPEN, cycle)
     for (number, group), kept in sorted(view.open_cycle.statements.items()):
         # Nobody can be asked to make good what she says is wrong.
@@ -158,6 +159,10 @@ def decide_leg_word(view: HubView, arrived: ArrivedItem, now: Instant) -> Effect
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
     if arrived.peer != (leg.debtor if is_paid else leg.creditor):
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
+    kept = view.open_cycle.statements.get((leg.cycle, arrived.peer))
+    if kept is not None and kept.state is StatementState.DISPUTED:
+        # What it says is wrong is not settled; this leg waits to be void.
+        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
     word = leg.paid if is_paid else leg.received
     if word is not None or said.leg != line_hash(write_line(leg.item)):
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
@@ -187,6 +192,17 @@ def decide_cancel(view: HubView, order: CancelLeg, now: Instant) -> Effects:
     if not may_decide_on_leg(view, leg):
         return Effects(None, (), CycleRefused(code.LEG_WAITS, leg.cycle, leg.debtor))
     return void_leg(view, leg, "cancelled", now)
+
+
+def void_disputed(
+    view: HubView, cycle: int, group: str, now: Instant
+) -> Iterator[Effects]:
+    """End the legs of a group that disputes their cycle; its word, if given, stands."""
+    for leg in view.open_cycle.open_legs:
+        words = {leg.debtor: leg.paid, leg.creditor: leg.received}
+        is_unsigned = group in words and words[group] is None
+        if leg.cycle == cycle and is_unsigned and may_decide_on_leg(view, leg):
+            yield void_leg(view, leg, "cancelled", now)
 
 
 def decide_due_legs(view: HubView, now: Instant) -> Iterator[Effects]:

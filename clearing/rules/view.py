@@ -29,6 +29,9 @@ from protocol.transfer import REFUSED_PREPARES_MAX, State, Transfer
 
 #: The hub's own account, for charges and shared losses; no group may be so named.
 RESERVE = address.RESERVE
+#: Disputes and lists of one group about one statement that are looked at in an hour;
+#: a difference among 2^53 moves is found in nine rounds.
+ROUNDS_MAX = 64
 
 
 class AppendDecision(HouseEffect, frozen=True):
@@ -210,6 +213,7 @@ class HubView(View):
             last agreed.
         moves: how this batch moves positions: group, decision, position.
         quota: how much of each group's was refused in this hour.
+        rounds: how often a group had a cycle's moves looked at in this hour.
         open_cycle: what has moved since a cycle ended, and statements.
         stated: the checkpoint that this batch signs, with its note, once it is.
     """
@@ -231,6 +235,7 @@ class HubView(View):
         self.moved: dict[str, list[Moved]] = {}
         self.moves: list[tuple[str, int, int]] = []
         self.quota = Quota(REFUSED_PREPARES_MAX)
+        self.rounds = Quota(ROUNDS_MAX)
         self.open_cycle = OpenCycle(None, {}, {})
         self.stated: tuple[SignedCheckpoint, str] | None = None
 

@@ -17,6 +17,7 @@ from protocol.effects import (
     CallPeople,
     Effect,
     Effects,
+    PeerOrder,
     SendItem,
     Touched,
     View,
@@ -220,7 +221,7 @@ class Work:
     @property
     def peer(self) -> Group | None:
         """The peer that caused it; ``None``: somebody on our own side."""
-        if isinstance(self.wanted, Arrival | PeerCalls):
+        if isinstance(self.wanted, Arrival | PeerCalls | PeerOrder):
             return self.wanted.peer
         return None
 

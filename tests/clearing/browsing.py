@@ -110,7 +110,8 @@ def pages_of(desk: Desk, *methods: str) -> list[Route]:
 
 
 def place(route: Route, **names: str) -> str:
-    filled = {"id": NOBODYS, "name": "none.css", "group": "oostende"} | names
+    filled = {"id": NOBODYS, "name": "none.css", "group": "oostende", "cycle": "99"}
+    filled |= names
     return route.path.format_map(filled)
 
 

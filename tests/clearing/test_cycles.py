@@ -187,6 +187,25 @@ def test_a_link_that_is_behind_stops_the_close(trouble: Trouble) -> None:
     assert isinstance(closed(view)[0].outcome, ClosedCycle)
 
 
+@pytest.mark.parametrize("group", [OOSTENDE, MECHELEN])
+def test_no_cycle_ends_before_every_group_has_compared(group: Group) -> None:
+    view = view_of()
+    view.links[group] = not_compared(group)
+    [effects] = closed(view)
+    refused = CycleRefused(CycleRefusalCode.LINK_BEHIND, 1, group)
+    assert (list(effects.wanted), effects.outcome) == ([], refused)
+    active = view.directory
+    for state in ("frozen", "left"):
+        view.directory = in_state(active, group, state)
+        cycle = view.open_cycle.number
+        assert isinstance(closed(view, cycle)[-1].outcome, ClosedCycle)
+    # A fork is no lack: what that node says is not waited for.
+    view.directory = active
+    forked = msgspec.structs.replace(view.links[group], trouble=Trouble.FORK)
+    view.links[group] = forked
+    assert isinstance(closed(view, 3)[-1].outcome, ClosedCycle)
+
+
 def test_one_millisecond_that_no_decision_explains_stops_the_close() -> None:
     view = view_of()
     moved(view, 1, OOSTENDE, MECHELEN, 5)
@@ -284,7 +303,7 @@ def test_what_was_found_for_an_older_list_is_not_sent() -> None:
     listed = CycleList(
         cycle=1, statement=hash_in(view), first=1, last=0, marks=[], moves=None
     )
-    found: dict[str, Any] = {"cycle": 1, "group": OOSTENDE, "reply": b"{}"}
+    found: dict[str, Any] = {"cycle": 1, "peer": OOSTENDE, "reply": b"{}"}
     told = TellMoves(**found, unanswered=b"", difference=None)
     hear(view, listed)
     assert rules.decide_moves(view, told).wanted == ()
@@ -294,6 +313,53 @@ def test_what_was_found_for_an_older_list_is_not_sent() -> None:
     assert effects.step is Step.MOVES
     assert stated(view).difference == difference
     assert any(isinstance(one, CallPeople) for one in effects.wanted)
+
+
+def test_a_group_has_so_many_rounds_an_hour_about_a_statement() -> None:
+    view = view_of()
+    closed(view)
+    listed = CycleList(
+        cycle=1, statement=hash_in(view), first=1, last=0, marks=[], moves=None
+    )
+    said = [disputing(view), listed] * (rules.ROUNDS_MAX // 2)
+    for item in said:
+        assert not any(
+            isinstance(one, ItemRefused) for _, one in sent(hear(view, item))
+        )
+    for item in said[:2]:
+        assert refused(hear(view, item)) is ItemRefusalCode.NOT_YOURS
+    # Others have theirs, and who agrees is heard.
+    other = msgspec.structs.replace(disputing(view), statement=hash_in(view, MECHELEN))
+    assert hear(view, other, MECHELEN).step is Step.DISPUTED
+    hear(view, CycleAgree(cycle=1, statement=hash_in(view)))
+    assert stated(view).state is StatementState.AGREED
+
+
+def test_the_next_hour_has_rounds_of_its_own() -> None:
+    view = view_of()
+    closed(view)
+    arrived = arrival(OOSTENDE, disputing(view), number=9)
+    for hour in (0, 1):
+        for _ in range(rules.ROUNDS_MAX):
+            at = later(hour * HOUR)
+            effects = apply(view, rules.decide_cycle_word(view, arrived, at))
+            assert effects.step is Step.DISPUTED
+
+
+def test_a_new_dispute_keeps_the_difference_until_another_is_found() -> None:
+    view = view_of()
+    closed(view)
+    hear(view, disputing(view))
+    difference = Difference(1, None, CycleMove(None, None, hash_of("x"), 5))
+    found = TellMoves(
+        cycle=1, peer=OOSTENDE, unanswered=b"", reply=None, difference=difference
+    )
+    told = apply(view, rules.decide_moves(view, found))
+    assert [one for one in told.wanted if isinstance(one, CallPeople)]
+    hear(view, disputing(view, closing=7))
+    assert stated(view).difference == difference
+    again = apply(view, rules.decide_moves(view, found))
+    assert not [one for one in again.wanted if isinstance(one, CallPeople)]
 
 
 def test_a_list_without_a_dispute_is_refused() -> None:
@@ -428,7 +494,10 @@ def test_a_leg_waits_for_a_party_that_has_not_compared() -> None:
     # What both have signed is neither called off nor void.
     found = rules.decide_cancel(view, CancelLeg(leg.leg_id), NOW).outcome
     assert found == CycleRefused(CycleRefusalCode.LEG_ENDED, 1)
+    active = view.directory
+    view.directory = in_state(active, OOSTENDE, "frozen")
     assert [one.step for one in closed(view, 2)] == [Step.CLOSE]
+    view.directory = active
     view.links[OOSTENDE] = compared(OOSTENDE)
     [effects] = rules.decide_due_legs(view, NOW)
     assert effects.step is Step.SETTLED
@@ -447,13 +516,44 @@ def test_what_lacks_a_word_is_void_with_the_next_close() -> None:
 def test_a_leg_that_cannot_be_decided_at_the_close_is_void_later() -> None:
     view, leg = owing()
     view.links[MECHELEN] = not_compared(MECHELEN)
+    active = view.directory
+    view.directory = in_state(active, MECHELEN, "frozen")
     assert [one.step for one in closed(view, 2)] == [Step.CLOSE]
+    view.directory = active
     word(view, leg, "paid")
     view.links[MECHELEN] = compared(MECHELEN)
     assert refused(word(view, leg, "received")) is ItemRefusalCode.NOT_YOURS
     [effects] = rules.decide_due_legs(view, NOW)
     assert isinstance(effects.outcome, Leg)
     assert effects.outcome.code == "cycle-closed"
+
+
+@pytest.mark.parametrize("said", [None, "received", "paid"])
+def test_who_disputes_is_asked_for_nothing(said: str | None) -> None:
+    view, leg = owing()
+    if said is not None:
+        word(view, leg, said)
+    assert hear(view, disputing(view)).step is Step.DISPUTED
+    assert said == "paid" or refused(word(view, leg, "paid")) is (
+        ItemRefusalCode.NOT_YOURS
+    )
+    found = list(rules.void_disputed(view, 1, OOSTENDE, NOW))
+    if said == "paid":
+        # It has said that it paid, and so the other may say that it received.
+        assert found == []
+        assert word(view, leg, "received").step is Step.SETTLED
+        return
+    [effects] = found
+    assert isinstance(effects.outcome, Leg) and effects.outcome.code == "cancelled"
+    assert view.accounts[OOSTENDE].balance == -5 * HOUR
+
+
+def test_legs_of_others_and_of_other_cycles_outlive_a_dispute() -> None:
+    view, _ = owing()
+    assert list(rules.void_disputed(view, 1, GENT, NOW)) == []
+    assert list(rules.void_disputed(view, 2, OOSTENDE, NOW)) == []
+    view.links[MECHELEN] = not_compared(MECHELEN)
+    assert list(rules.void_disputed(view, 1, OOSTENDE, NOW)) == []
 
 
 def test_a_leg_of_a_group_that_has_left_is_void() -> None:
@@ -489,3 +589,126 @@ def test_the_same_positions_give_the_same_legs() -> None:
     assert one[1] == other[1]
     assert isinstance(read_item(write_line(one[1].item)), SettlementLeg)
     assert isinstance(one[0].directory[OOSTENDE], GroupRecord)
+
+
+def waiting_over_a_close() -> tuple[HubView, Leg]:
+    """A leg of cycle 1 that both have signed waits for Oostende; cycle 2 has ended."""
+    view, leg = owing()
+    word(view, leg, "paid")
+    view.links[OOSTENDE] = not_compared(OOSTENDE)
+    # Frozen, so that it holds no close up.
+    active = view.directory
+    view.directory = in_state(active, OOSTENDE, "frozen")
+    assert word(view, leg, "received").step is Step.SIGNED
+    assert [one.step for one in closed(view, 2)] == [Step.CLOSE]
+    view.directory = active
+    return view, leg
+
+
+def forget_ended(view: HubView) -> None:
+    """Let the next batch begin with what is read for it."""
+    newest = view.open_cycle.number - 1
+    view.open_cycle.legs = {
+        leg.leg_id: leg
+        for leg in view.open_cycle.legs.values()
+        if leg.state is LegState.OPEN or leg.cycle == newest
+    }
+
+
+def test_no_plan_is_made_while_a_leg_of_a_former_cycle_may_yet_settle() -> None:
+    view, leg = waiting_over_a_close()
+    found = rules.decide_settle(view, Settle(2), NOW).outcome
+    assert found == CycleRefused(CycleRefusalCode.LEGS_OPEN, 2)
+    assert view.open_cycle.legs[leg.leg_id].state is LegState.OPEN
+
+
+def test_what_a_former_cycles_leg_settled_since_is_not_settled_again() -> None:
+    view, _ = waiting_over_a_close()
+    view.links[OOSTENDE] = compared(OOSTENDE)
+    for effects in rules.decide_due_legs(view, NOW):
+        apply(view, effects)
+    forget_ended(view)
+    found = rules.decide_settle(view, Settle(2), NOW).outcome
+    assert found == CycleRefused(CycleRefusalCode.NOTHING_TO_SETTLE, 2)
+    # The cycle that it belongs to has it in its figures.
+    closed(view, 3)
+    found = rules.decide_settle(view, Settle(3), NOW).outcome
+    assert found == CycleRefused(CycleRefusalCode.NOTHING_TO_SETTLE, 3)
+
+
+def some_order(view: HubView, draw: random.Random) -> Any:
+    """Make one of all that may be asked or said, lawful or not."""
+    legs = list(view.open_cycle.legs.values())
+    chosen = draw.randrange(8 if legs else 4)
+    if chosen == 0:
+        cycle = view.open_cycle.number
+        return list(rules.decide_close(view, CloseCycle(cycle), NOW))[-1:]
+    if chosen == 1:
+        cycle = view.open_cycle.number - 1
+        return [rules.decide_settle(view, Settle(cycle), NOW)]
+    if chosen == 2:
+        group = draw.choice(list(view.links))
+        change = draw.choice([compared, not_compared])
+        state = draw.choice(["active", "frozen"])
+        view.links[group] = change(group)
+        view.directory = in_state(view.directory, Group(group), state)
+        return []
+    if chosen == 3:
+        return list(rules.decide_due_legs(view, NOW))[:1]
+    leg = draw.choice(legs)
+    if chosen == 4:
+        return [rules.decide_cancel(view, CancelLeg(leg.leg_id), NOW)]
+    kind, party = draw.choice(
+        [(SettlementPaid, leg.debtor), (SettlementReceived, leg.creditor)]
+    )
+    said = kind(id=leg.leg_id, leg=line_hash(write_line(leg.item)))
+    return [rules.decide_leg_word(view, arrival(Group(party), said, number=5), NOW)]
+
+
+def test_no_leg_ever_moves_a_position_past_its_target() -> None:
+    assert sum(legs_settled_in_any_order(seed) for seed in range(60)) > 30
+
+
+def legs_settled_in_any_order(seed: int) -> int:
+    """Try orders and words without trade; gives how many legs were settled."""
+    draw, posted = random.Random(seed), 0
+    groups = [OOSTENDE, MECHELEN, GENT]
+    view = view_of(GENT)
+    for place in range(4):
+        payer, payee = draw.sample(groups, 2)
+        moved(view, place, payer, payee, draw.randint(1, 9 * HOUR))
+    for _ in range(120):
+        before = {group: view.accounts[group].balance for group in groups}
+        for effects in some_order(view, draw):
+            apply(view, effects)
+            posted += sum(isinstance(one, PostEntry) for one in effects.wanted)
+        for group in groups:
+            now, then = view.accounts[group].balance, before[group]
+            assert 0 <= now <= then or then <= now <= 0, seed
+        if draw.random() < 0.3:
+            forget_ended(view)
+    return posted
+
+
+def test_a_second_plan_has_the_targets_of_the_first() -> None:
+    brussel = Group("brussel")
+    view = view_of(GENT, brussel)
+    view.accounts[RESERVE].balance = 3
+    for payer, amount in ((OOSTENDE, 10), (MECHELEN, 10)):
+        moved(view, amount + len(payer), payer, GENT, amount)
+    # As if a charge had brought the reserve its three.
+    moved(view, 99, GENT, brussel, 3)
+    view.accounts[brussel].balance = 0
+    view.open_cycle.changed[brussel] = rules.Running()
+    closed(view)
+    first = settled(view)
+    done = next(leg for leg in first if leg.debtor == OOSTENDE)
+    word(view, done, "paid")
+    word(view, done, "received")
+    for leg in first:
+        if leg.leg_id != done.leg_id:
+            apply(view, rules.decide_cancel(view, CancelLeg(leg.leg_id), NOW))
+    again = settled(view)
+    told = [(one.debtor, one.creditor, one.milliseconds) for one in again]
+    wanted = {(one.debtor, one.creditor, one.milliseconds) for one in first}
+    assert set(told) == wanted - {(done.debtor, done.creditor, done.milliseconds)}

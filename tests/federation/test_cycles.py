@@ -20,7 +20,8 @@ def compared(federation: Federation) -> None:
 
 def close(federation: Federation) -> dict[str, Any]:
     """End the open cycle, and wait until every group that is there has agreed."""
-    closed = federation.hub.run("cycle", "close")
+    opened = federation.hub.run("cycle", "list")["open"]
+    closed = federation.hub.run("cycle", "close", str(opened))
 
     def shown() -> dict[str, Any]:
         found: dict[str, Any] = federation.hub.run(

@@ -21,6 +21,7 @@ from protocol.cycle_file import (
 )
 from protocol.merkle import Tree
 from protocol.messages import (
+    NOTHING_HASH,
     CycleAgree,
     CycleDecision,
     CycleDispute,
@@ -47,6 +48,12 @@ HOUR = 3_600_000
 MOVED = {
     BRUSSEL: (0, 1, 3),
     MECHELEN: (-1, 2, 5),
+    OOSTENDE: (0, 9, 4),
+}
+#: The same for a first cycle, in which an hour came to the reserve.
+FIRST = {
+    BRUSSEL: (0, 1, 3),
+    MECHELEN: (0, 2, 4),
     OOSTENDE: (0, 9, 4),
 }
 #: What ended the cycle before.
@@ -105,6 +112,7 @@ class ClosedCycle(Evidence):
         changes: dict[str, Any] | None = None,
     ) -> CycleStatement:
         opening, debits, credits = figures
+        has_moved = bool(debits or credits)
         fields: dict[str, Any] = {
             "group": group,
             "cycle": self.cycle,
@@ -113,9 +121,9 @@ class ClosedCycle(Evidence):
             "opening": opening * HOUR,
             "debits": debits * HOUR,
             "credits": credits * HOUR,
-            "count": 4,
+            "count": 4 if has_moved else 0,
             "closing": (opening - debits + credits) * HOUR,
-            "digest": hash_of(f"moves of {group}"),
+            "digest": hash_of(f"moves of {group}") if has_moved else NOTHING_HASH,
             "held_out": 0,
             "held_in": 60_000,
         }
@@ -184,6 +192,12 @@ class ClosedCycle(Evidence):
         """The cycle after this one, which nobody pays anything in."""
         fields: dict[str, Any] = {"cycle": self.cycle + 1, "former": self.ended}
         return ClosedCycle(moved=moved, before=self.leaves, **(fields | changes))
+
+
+def first_cycle(**changes: Any) -> ClosedCycle:
+    """A cycle that has none before it."""
+    fields: dict[str, Any] = {"cycle": 1, "former": None, "moved": FIRST}
+    return ClosedCycle(**(fields | changes))
 
 
 def cycle_file(made: ClosedCycle | None = None, *given: Any, **changes: Any) -> bytes:

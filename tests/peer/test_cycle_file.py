@@ -22,7 +22,7 @@ from protocol.errors import MalformedMessageError, NotSignedError, PeerError
 from protocol.messages import DecisionName, write_line
 from protocol.netting import Leg
 from protocol.receipt import verify_receipt, write_receipt
-from tests.peer.cycle_files import HOUR, MOVED, ClosedCycle, cycle_file
+from tests.peer.cycle_files import HOUR, MOVED, ClosedCycle, cycle_file, first_cycle
 from tests.peer.makers import LOG, directory_decision, entry_of
 from tests.peer.receipts import BRUSSEL
 from tests.peer.wrong_cycle_files import WRONG
@@ -62,10 +62,10 @@ def test_a_cycle_file_tells_every_position_and_who_has_signed_it(raw: bytes) -> 
     words = "\n".join(told(raw))
     for part in (
         "Interlets cycle: cycle 3 was closed.",
-        "Signed by 2 of the 3 groups that have a line.",
+        "Signed in this file by 2 of the 3 groups that have a line.",
         "from -1:00:00.000 hours, paid 2:00:00.000 hours, received 5:00:00.000 hours, "
         "to 2:00:00.000 hours; signed by the group.",
-        "to 2:00:00.000 hours; NOT signed: it has not answered.",
+        "to 2:00:00.000 hours; NOT signed: no answer of it is in this file.",
         "The reserve stands at 1:00:00.000 hours. All positions sum to zero.",
         "settles this: 2, and no plan has fewer; 4:00:00.000 hours in all.",
         "Leg: oostende to brussel, 2:00:00.000 hours.",
@@ -96,9 +96,23 @@ def test_a_dispute_is_told_with_what_the_group_says(made: ClosedCycle) -> None:
     raw = cycle_file(made, {OOSTENDE: {"answer": disputed}})
     verify_cycle_file(raw, FEDERATION)
     assert any(
-        "NOT agreed: it signed that by its own ledger it stands at -4:00:00.000" in line
+        line.endswith(
+            "NOT agreed: in this file it signed that by its own ledger it stands at "
+            "-4:00:00.000 hours; it may have agreed since."
+        )
         for line in told(raw)
     )
+
+
+def test_what_was_left_out_of_a_file_is_not_denied(made: ClosedCycle) -> None:
+    nothing = {"answer": None, "cover": None}
+    raw = cycle_file(made, dict.fromkeys(MOVED, nothing))
+    verify_cycle_file(raw, FEDERATION)
+    words = "\n".join(told(raw))
+    assert "Signed in this file by 0 of the 3 groups that have a line." in words
+    assert words.count("no answer of it is in this file.") == 3
+    assert "has not answered" not in words
+    assert words.endswith("whether groups have signed more than is in this file.")
 
 
 def test_a_group_that_came_since_is_told_too() -> None:
@@ -117,8 +131,24 @@ def test_a_cycle_without_anything_to_settle_says_so() -> None:
 
 
 def test_the_first_cycle_has_none_before_it() -> None:
-    made = ClosedCycle(former=None)
-    assert verify_cycle_file(cycle_file(made), FEDERATION).decision.former is None
+    proven = verify_cycle_file(cycle_file(first_cycle()), FEDERATION)
+    assert proven.decision.former is None
+
+
+@pytest.mark.parametrize(
+    ("figures", "count"),
+    [((0, 0, 1), 1), ((0, 0, 1), HOUR), ((0, 1, 1), 2), ((0, 1, 1), 2 * HOUR)],
+)
+def test_a_move_is_of_a_millisecond_at_least(
+    figures: tuple[int, int, int], count: int
+) -> None:
+    rest = figures[1] - figures[2]
+    made = ClosedCycle(
+        moved={MECHELEN: figures, OOSTENDE: (rest, 0, 0)},
+        stated={MECHELEN: {"count": count}},
+        reserve=0,
+    )
+    verify_cycle_file(cycle_file(made), FEDERATION)
 
 
 def test_every_changed_bit_is_not_genuine(raw: bytes) -> None:
@@ -231,11 +261,21 @@ CLOSED = {BRUSSEL: (2, 0, 0), MECHELEN: (2, 0, 0), OOSTENDE: (-5, 0, 0)}
         (CLOSED, {}, None),
         (CLOSED, {"cycle": 5}, None),
         (CLOSED, {"former": DecisionName(LOG, 4)}, "as the end of cycle 3"),
-        (CLOSED, {"former": None}, "as the end of cycle 3"),
         (
             CLOSED | {BRUSSEL: (1, 0, 1)},
             {},
             "with brussel at 7200000 ms, and opened the next one with it at 3600000",
+        ),
+        (CLOSED | {DEINZE: (0, 0, 0)}, {}, None),
+        (
+            CLOSED | {DEINZE: (1, 1, 0)},
+            {},
+            "with deinze at 0 ms, and opened the next one with it at 3600000",
+        ),
+        (
+            {OOSTENDE: (-5, 0, 4)},
+            {},
+            "with brussel at 7200000 ms, and opened the next one with it at 0",
         ),
     ],
 )
@@ -243,12 +283,32 @@ def test_the_next_cycle_begins_where_one_ended(
     moved: dict[Group, tuple[int, int, int]], changes: dict[str, Any], lie: str | None
 ) -> None:
     made = ClosedCycle()
-    files = [cycle_file(made), cycle_file(made.next_cycle(moved, **changes))]
+    following = made.next_cycle(moved, **changes)
+    following.add_group(entry_of(DEINZE))
+    files = [cycle_file(made), cycle_file(following)]
     one, other = (verify_cycle_file(raw, FEDERATION) for raw in files)
     for found in (find_contradiction(one, other), find_contradiction(other, one)):
         assert found is None if lie is None else lie in (found or "")
     assert is_lie(*files, FEDERATION) == (lie is not None)
     assert is_lie(*files[::-1], FEDERATION) == (lie is not None)
+
+
+@pytest.mark.parametrize(("position", "is_lie_of_hub"), [(0, False), (2, True)])
+def test_a_group_that_stood_somewhere_is_not_forgotten(
+    position: int, is_lie_of_hub: bool
+) -> None:
+    made = ClosedCycle(
+        moved={BRUSSEL: (position, 0, 0), MECHELEN: (1 - position, 0, 0)},
+        reserve=-HOUR,
+    )
+    following = made.next_cycle({MECHELEN: (1 - position, 0, position)}, reserve=-HOUR)
+    # The directory that it shows does not have Brussel any more.
+    following.directory = {MECHELEN: made.directory[MECHELEN]}
+    following.names = [MECHELEN]
+    files = [cycle_file(made), cycle_file(following)]
+    one, other = (verify_cycle_file(raw, FEDERATION) for raw in files)
+    assert (find_contradiction(one, other) is not None) == is_lie_of_hub
+    assert is_lie(*files, FEDERATION) == is_lie_of_hub
 
 
 def test_two_decisions_in_one_place_are_the_hubs_lie(raw: bytes) -> None:

@@ -151,6 +151,32 @@ async def test_tallies_are_written_now_and_then_and_can_be_made_anew(
         assert (await stated(all_, 1, OOSTENDE))["count"] == 4
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_node_that_never_heard_of_the_former_cycle_agrees_to_the_next(
+    new_database: NewDatabase, restarts: bool
+) -> None:
+    async with federation(new_database) as all_:
+        if restarts:
+            await all_.hub.restart()
+            await all_.quiet()
+        await pay(all_, "one")
+        await close(all_, 1)
+        await pay(all_, "two")
+        # As a node that was of an older version when it ended.
+        node = all_.nodes[OOSTENDE]
+        await node.stop()
+        await node.change(
+            "ALTER TABLE cycle DISABLE TRIGGER USER; DELETE FROM cycle;"
+            "ALTER TABLE cycle ENABLE TRIGGER USER"
+        )
+        await node.start()
+        await all_.quiet()
+        await close(all_, 2)
+        await look(all_)
+        assert set((await states(all_, 2)).values()) == {"agreed"}
+        assert (await stated(all_, 2, OOSTENDE))["opening"] == -S
+
+
 async def spoil(server: Any, sql: str) -> None:
     """Alter a ledger as nobody may."""
     await server.change(
@@ -326,6 +352,22 @@ async def test_a_leg_that_lacks_a_word_is_void_when_the_next_cycle_ends(
         assert again.milliseconds == leg.milliseconds and again.leg_id != leg.leg_id
 
 
+async def test_a_dispute_ends_the_leg_of_who_has_not_signed(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as all_:
+        await pay(all_, "one")
+        node = all_.nodes[OOSTENDE]
+        await close(all_, 1)
+        [leg] = await settle(all_, 1)
+        one = "account_id = 'clearing'"
+        await spoil(node, f"UPDATE posting SET amount = {S + 1} WHERE {one}")
+        await look(all_)
+        assert (await states(all_, 1))[OOSTENDE] == "disputed"
+        assert await ended(all_, leg) == ("void", "cancelled")
+        assert await sign(node, leg, "paid") == NotAnswered(CycleRefusalCode.LEG_ENDED)
+
+
 async def test_a_leg_is_cancelled_before_the_second_word_only(
     new_database: NewDatabase,
 ) -> None:
@@ -347,7 +389,11 @@ async def test_a_leg_is_cancelled_before_the_second_word_only(
             await sign(all_.nodes[group], again, word)
         await all_.quiet()
         refused = await all_.hub.clerk.take(CancelLeg(again.leg_id))
-        assert refused == CycleRefused(CycleRefusalCode.NO_SUCH_LEG, 0)
+        assert refused == CycleRefused(CycleRefusalCode.LEG_ENDED, 1)
+        unknown = CancelLeg("00000000-0000-8000-8000-000000000000")
+        assert await all_.hub.clerk.take(unknown) == CycleRefused(
+            CycleRefusalCode.NO_SUCH_LEG, 0
+        )
         assert await all_.hub.balances() == {}
         assert await all_.unsound() == []
         assert await all_.hub.clerk.take(Settle(1)) == CycleRefused(

@@ -5,9 +5,9 @@ from typing import Any
 
 from protocol.address import RESERVE, Group
 from protocol.cycle_file import CycleLine, Target, write_cycle_file
-from protocol.messages import DecisionName, write_line
+from protocol.messages import NOTHING_HASH, DecisionName, write_line
 from protocol.netting import Leg
-from tests.peer.cycle_files import HOUR, MOVED, ClosedCycle, forged
+from tests.peer.cycle_files import FIRST, HOUR, MOVED, ClosedCycle, first_cycle, forged
 from tests.peer.makers import LOG, entry_of, proof_of
 from tests.peer.receipts import BRUSSEL
 from tests.protocol.makers import FEDERATION, MECHELEN, OOSTENDE, hash_of, life_of
@@ -32,6 +32,17 @@ def all_lines(made: ClosedCycle) -> list[CycleLine]:
 def another_item(made: ClosedCycle) -> Any:
     line = write_line(made.statement(MECHELEN, MOVED[MECHELEN]))
     return {MECHELEN: {"answer": proof_of(line, MECHELEN)}}
+
+
+def counted(figures: tuple[int, int, int], **changes: Any) -> bytes:
+    """Mechelen's line has figures that no moves make, and no sum tells it."""
+    opening, debits, credits = figures
+    rest = -HOUR - (opening - debits + credits) * HOUR
+    made = ClosedCycle(
+        moved={MECHELEN: figures, OOSTENDE: (rest // HOUR, 0, 0)},
+        stated={MECHELEN: changes},
+    )
+    return write_cycle_file(made.bare_file())
 
 
 def as_reserve() -> ClosedCycle:
@@ -77,6 +88,46 @@ WRONG: dict[str, tuple[str, Callable[[ClosedCycle], bytes]]] = {
         lambda _: write_cycle_file(
             ClosedCycle(stated={MECHELEN: {"closing": 3 * HOUR}}).bare_file()
         ),
+    ),
+    "a first cycle that does not begin at zero": (
+        "opening of mechelen: cannot read -3600000; expected 0, in the first cycle",
+        lambda _: write_cycle_file(first_cycle(moved=MOVED).bare_file()),
+    ),
+    "a first cycle whose debits are not its credits and what the reserve has": (
+        "positions: cannot read -3600000; expected a sum of zero",
+        lambda _: write_cycle_file(first_cycle(reserve=0).bare_file()),
+    ),
+    "a third cycle that has none before it": (
+        "former: none before cycle 3",
+        lambda _: write_cycle_file(ClosedCycle(former=None, moved=FIRST).bare_file()),
+    ),
+    "a first cycle that has one before it": (
+        "former: one before cycle 1",
+        lambda _: write_cycle_file(ClosedCycle(cycle=1, moved=FIRST).bare_file()),
+    ),
+    "amounts without a move": (
+        "count of mechelen: cannot read 0; expected from 2 to 25200000",
+        lambda _: counted(MOVED[MECHELEN], count=0, digest=NOTHING_HASH),
+    ),
+    "one move both ways": (
+        "count of mechelen: cannot read 1; expected from 2 to 25200000",
+        lambda _: counted(MOVED[MECHELEN], count=1),
+    ),
+    "a move without an amount": (
+        "count of mechelen: cannot read 1; expected from 0 to 0",
+        lambda _: counted((1, 0, 0), count=1, digest=hash_of("moves of mechelen")),
+    ),
+    "more moves than milliseconds": (
+        "count of mechelen: cannot read 3600001; expected from 1 to 3600000",
+        lambda _: counted((0, 0, 1), count=HOUR + 1),
+    ),
+    "a digest of moves where there is none": (
+        "digest of mechelen: not that of nothing, after 0 moves",
+        lambda _: counted((1, 0, 0), digest=hash_of("moves of mechelen")),
+    ),
+    "a digest of nothing after moves": (
+        "digest of mechelen: that of nothing, after 4 moves",
+        lambda _: counted(MOVED[MECHELEN], digest=NOTHING_HASH),
     ),
     "a line of another cycle": (
         "statement: to mechelen, of another cycle",

@@ -423,7 +423,8 @@ class Node(Server):
         if due:
             self.look_more_often_at([due, self.clerk.links[HUB].acknowledged])
             now = self.clerk.peer_now(HUB)
-            self.plan_sweep(*_wait_for(min(due)[0], now, self._sweep_ms))
+            wait, is_idle = _wait_for(min(due)[0], now, self._sweep_ms)
+            self.plan_sweep(wait, is_idle=is_idle)
 
     def sweep(self) -> None:
         clerk = self.clerk

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from protocol.instant import from_datetime
+from protocol.unit import AMOUNT_MAX, MILLISECONDS_MAX
 from tests.simulator.agenda import HOUR, MINUTE, SECOND
 from tests.simulator.members import Wish
 from tests.simulator.servers import Server
@@ -199,12 +200,23 @@ class Reasons:
             told=f"{wish.member}@{wish.group}'s {wish.key}: {wish.told}, untruly",
         )
 
+    def _is_too_large(self, wish: Wish) -> bool:
+        """Say whether at some rates of its groups no payment may be so large."""
+        rates = self._checker.rates
+        return any(
+            wish.payee_amount * theirs > MILLISECONDS_MAX
+            or -(-wish.payee_amount * theirs // own) > AMOUNT_MAX
+            for theirs in rates[wish.payee_group]
+            for own in rates[wish.group]
+        )
+
     def _look_at_answer(self, server: Server, first: Before, row: Any) -> None:
         code = str(row["code"] or "")
         if not code:
             return
         told = f"{server.name} tells {row['caller']}: {code}"
-        self._demand(so=code not in _NEVER, told=f"{told}, where nobody lies")
+        is_never = code in _NEVER and code != "amount-out-of-range"
+        self._demand(so=not is_never, told=f"{told}, where nobody lies")
         wishes = [
             wish
             for wish in self._people.wishes
@@ -213,25 +225,34 @@ class Reasons:
         ]
         if len(wishes) != 1 or not self._is_honest(wishes[0].payee_group):
             return
-        [wish] = wishes
-        groups = {wish.group, wish.payee_group}
-        is_true = True
-        if code == "payer-floor" and not self._changed & groups:
-            own, theirs = (
-                self._checker.rates[one][-1] for one in (wish.group, wish.payee_group)
-            )
-            price = -(-wish.payee_amount * theirs // own)
-            is_true = not _may_debit(server, first, wish.member, price)
-        elif code == "payee-cannot-receive":
-            amount = wish.payee_amount
-            is_true = not _may_credit(server, first, wish.payee, amount)
-        elif code == "rate-changed":
-            is_true = bool(self._changed & groups)
-        elif code == "group-frozen":
-            is_true = bool(self.frozen & groups)
-        elif code == "unknown-account":
-            is_true = wish.payee not in server.database.table("account")
+        is_true = self._is_true_answer(server, first, code, wishes[0])
         self._demand(so=is_true, told=f"{told}, untruly")
+
+    def _is_true_answer(
+        self, server: Server, first: Before, code: str, wish: Wish
+    ) -> bool:
+        groups = {wish.group, wish.payee_group}
+        match code:
+            case "payer-floor" if not self._changed & groups:
+                price = self._price(wish)
+                return not _may_debit(server, first, wish.member, price)
+            case "amount-out-of-range":
+                return self._is_too_large(wish)
+            case "payee-cannot-receive":
+                return not _may_credit(server, first, wish.payee, wish.payee_amount)
+            case "rate-changed":
+                return bool(self._changed & groups)
+            case "group-frozen":
+                return bool(self.frozen & groups)
+            case "unknown-account":
+                return wish.payee not in server.database.table("account")
+        return True
+
+    def _price(self, wish: Wish) -> int:
+        own, theirs = (
+            self._checker.rates[one][-1] for one in (wish.group, wish.payee_group)
+        )
+        return -(-wish.payee_amount * theirs // own)
 
 
 def _reason(row: Any) -> str:

@@ -242,7 +242,7 @@ class Server:
             return False
         return True
 
-    def plan_sweep(self, wait_ms: int, is_idle: bool = False) -> None:  # noqa: FBT
+    def plan_sweep(self, wait_ms: int, *, is_idle: bool = False) -> None:
         """Let the sweeper look then, unless it will look earlier."""
         now, at = self.world.now, self.world.now + wait_ms
         if now <= self.swept_at <= at:

@@ -35,6 +35,8 @@ MEMBERS = ("marie", "bob", "an")
 _UNITS = ((60_000, 0), (180_000, 0), (1_800, 2), (514_286, 0), (3_600_000, 0), (1, 2))
 #: One seed in so many signs with real Ed25519.
 REAL_KEYS_EVERY = 50
+#: In one seed of so many a payment waits while its payer's rate changes.
+_PRICE_SEEDS = 3
 QUIET_MS = 80 * HOUR
 #: What a seed leaves of 5 when keys are changed in it.
 _KEY_SEEDS = (1, 3)
@@ -139,6 +141,9 @@ class Swarm:
         self.key_watch = KeyWatch(self.federation, self.checker, self.key_people)
         self.has_key_people = seed % 5 in _KEY_SEEDS
         self.trouble = Trouble(self.federation, self.checker)
+        #: In some seeds prices change under payments; others have their plan as ever.
+        self.prices = random.Random(f"prices of {seed}")
+        self.has_old_prices = seed % _PRICE_SEEDS == 0 and len(self.homes) > 2
         #: The hub's clock goes back as soon as something there waits for an answer.
         self._is_going_back = False
         #: Whom a backup will be made of, and put back.
@@ -276,6 +281,8 @@ class Swarm:
             world.later(plan.randint(0, span), self._set_back)
             if self.has_key_people:
                 self.key_people.plan_bout(span)
+            if self.has_old_prices:
+                world.later(self.prices.randint(0, span), self._keep_a_price)
             world.run(world.now + span)
             silence = plan.choice((MINUTE, HOUR, DAY, 40 * DAY, 1800 * DAY))
             self._be_silent(plan.randint(1, silence))
@@ -538,6 +545,24 @@ class Swarm:
             self.world.later(self.plan.randint(0, SECOND), self._pay)
         later = self.plan.randint(0, SECOND)
         self.world.later(later, lambda: self.people.approve(group))
+
+    def _keep_a_price(self) -> None:
+        """Let a payment wait for who sleeps, while its payer's rate changes.
+
+        What the payer's group pays to others meanwhile is booked at the new rate,
+        and then, at the old one, what had waited.
+        """
+        nodes, people, world = self.federation.nodes, self.people, self.world
+        payer, sleeper, other = self.prices.sample(list(nodes), 3)
+        marie = f"{MEMBERS[0]}@{payer}"
+        self.trouble.leave(nodes[sleeper])
+        people.pay(marie, f"{MEMBERS[0]}@{sleeper}", 1, deliver="when_reachable")
+        rate = self.prices.choice(_UNITS)[0]
+        world.later(MINUTE, lambda: people.propose_rate(payer, rate))
+        world.later(2 * MINUTE, lambda: people.approve(payer))
+        for wait_ms in (3 * MINUTE, 4 * MINUTE):
+            world.later(wait_ms, lambda: people.pay(marie, f"{MEMBERS[0]}@{other}", 1))
+        world.later(10 * MINUTE, lambda: self.trouble.come_back(nodes[sleeper]))
 
     # The quiet end.
 

@@ -25,7 +25,7 @@ def test_a_seed_without_failure_has_nothing_to_shrink() -> None:
     assert shrink.shrink(1, lambda *_: None) == ("", None)
 
 
-@pytest.mark.parametrize("seed", [1, 7, 9])
+@pytest.mark.parametrize("seed", [1, 2, 9])
 def test_a_script_plays_what_its_seed_has_played(seed: int) -> None:
     one = replay.swarmed(seed, is_told=True)
     written = replay.recorded(one.world, one.homes).text()
