@@ -27,6 +27,8 @@ ORDER |= {"deliver": "when_reachable", "refund_of": None}
 LIMITS = {"limits": [{"account": "trial-1", "floor": -9, "ceiling": 9}]}
 MASS = {"each": -1, "accounts": ["trial-1", "trial-2"]}
 ANY_ID = "00000000-0000-8000-8000-00000000000a"
+#: What stands for each name in a path.
+NAMES = {"account": "trial-1", "id": ANY_ID, "group": "aalst", "cycle": 999}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Writing:
     @property
     def address(self) -> str:
         """The path of something that is there, where the route names something."""
-        return self.path.format(account="trial-1", id=ANY_ID, number=1, group="aalst")
+        return self.path.format_map(NAMES)
 
     def __str__(self) -> str:
         return f"{self.server} {self.method} {self.path}"
@@ -202,6 +204,14 @@ WRITING = [
             "symbol": "garnaal",
         },
     ),
+    *(
+        Writing("oostende", "POST", path, "treasurer", {"reason": "we looked again"})
+        for path in (
+            "/api/v1/group/cycles/{cycle}/check",
+            "/api/v1/group/legs/{id}/paid",
+            "/api/v1/group/legs/{id}/received",
+        )
+    ),
     Writing("hub", "POST", "/api/v1/tokens", good=SIGN_IN),
     *(
         Writing("hub", "POST", f"/api/v1/groups/{{group}}/{verb}", "admin", good)
@@ -224,6 +234,9 @@ NOBODY_THERE = {
     ("oostende", "/api/v1/group/trust"): 404,
     ("oostende", "/api/v1/group/keys"): 404,
     ("oostende", "/api/v1/group/own-keys"): 409,
+    ("oostende", "/api/v1/group/cycles/{cycle}/check"): 404,
+    ("oostende", "/api/v1/group/legs/{id}/paid"): 404,
+    ("oostende", "/api/v1/group/legs/{id}/received"): 404,
     ("hub", "/api/v1/groups/{group}/approve"): 409,
     ("hub", "/api/v1/groups/{group}/refuse"): 409,
     ("hub", "/api/v1/tokens"): 401,
@@ -233,6 +246,9 @@ NOBODY_THERE = {
 WITHOUT_BODY = {
     ("hub", "POST", "/api/v1/groups/{group}/freeze"),
     ("hub", "POST", "/api/v1/groups/{group}/release"),
+    ("hub", "POST", "/api/v1/cycles/{cycle}/close"),
+    ("hub", "POST", "/api/v1/cycles/{cycle}/settle"),
+    ("hub", "POST", "/api/v1/legs/{id}/cancel"),
     ("oostende", "DELETE", "/api/v1/transfers/{id}"),
     ("oostende", "POST", "/api/v1/group/import"),
     ("oostende", "POST", "/api/v1/members/{account}/sign-in"),
@@ -635,7 +651,7 @@ def questions(described: dict[str, Any]) -> Iterator[tuple[str, str, list[str]]]
         if names:
             # The first of those that each suffice.
             security = asked["security"][0]
-            address = path.format(account="trial-1", id=ANY_ID, group="aalst")
+            address = path.format_map(NAMES)
             yield WHO[security["token"][0]], address, names
 
 

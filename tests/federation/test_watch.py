@@ -31,7 +31,9 @@ def test_the_log_is_proved_also_after_the_hub_was_killed(
             wait_for(partial(has_proved, federation, group), "a belief", 30)
         federation.hub.kill()
         federation.heal()
-    assert federation.hub.run("alarms")["alarms"] == []
+    # What tests of disputes altered by hand was called out, and stays in the list.
+    alarms = federation.hub.run("alarms")["alarms"]
+    assert [one for one in alarms if one["about"] != "cycle"] == []
     node = federation.nodes["mechelen"].server
     assert node.run("alarms", "--most", "5")["alarms"] == []
     assert node.run("doubts")["doubts"] == []
