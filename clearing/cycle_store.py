@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -21,7 +20,14 @@ from clearing.rules import (
 )
 from protocol.cycle import Difference, Tally
 from protocol.effects import Effect
-from protocol.instant import Instant, from_datetime, read_instant, to_datetime
+from protocol.instant import (
+    Instant,
+    from_datetime,
+    from_nullable,
+    read_instant,
+    to_datetime,
+    to_nullable,
+)
 from protocol.messages import (
     CycleMove,
     CycleStatement,
@@ -200,18 +206,14 @@ def _leg(row: asyncpg.Record) -> Leg:
         creditor=row["creditor"],
         milliseconds=row["milliseconds"],
         paid=row["paid"],
-        paid_at=_instant(row["paid_at"]),
+        paid_at=from_nullable(row["paid_at"]),
         received=row["received"],
-        received_at=_instant(row["received_at"]),
+        received_at=from_nullable(row["received_at"]),
         state=LegState(row["state"]),
         name=None if log is None else DecisionName(log, row["number"]),
-        ended_at=_instant(row["ended_at"]),
+        ended_at=from_nullable(row["ended_at"]),
         code=row["code"],
     )
-
-
-def _instant(at: datetime | None) -> Instant | None:
-    return None if at is None else from_datetime(at)
 
 
 async def read_unanswered(
@@ -235,7 +237,7 @@ def _statement(row: asyncpg.Record) -> Statement:
         group=row["group_name"],
         line=row["line"],
         state=StatementState(row["state"]),
-        answered_at=_instant(row["answered_at"]),
+        answered_at=from_nullable(row["answered_at"]),
         answer=row["answer"],
         dispute=row["dispute"],
         unanswered=row["unanswered"],
@@ -321,7 +323,7 @@ async def _write_statements(
         [one.group for one in kept],
         [one.line for one in kept],
         [one.state.value for one in kept],
-        [_time(one.answered_at) for one in kept],
+        [to_nullable(one.answered_at) for one in kept],
         [one.answer for one in kept],
         [one.dispute for one in kept],
         [one.unanswered for one in kept],
@@ -345,17 +347,13 @@ async def _write_legs(connection: AnyConnection, legs: Sequence[Leg]) -> None:
         [leg.creditor for leg in legs],
         [leg.milliseconds for leg in legs],
         [leg.paid for leg in legs],
-        [_time(leg.paid_at) for leg in legs],
+        [to_nullable(leg.paid_at) for leg in legs],
         [leg.received for leg in legs],
-        [_time(leg.received_at) for leg in legs],
+        [to_nullable(leg.received_at) for leg in legs],
         [leg.state.value for leg in legs],
         [leg.name and leg.name.log for leg in legs],
         [leg.name and leg.name.number for leg in legs],
-        [_time(leg.ended_at) for leg in legs],
+        [to_nullable(leg.ended_at) for leg in legs],
         [leg.code for leg in legs],
     ]
     await connection.execute(_SQL["write_legs"], *columns)
-
-
-def _time(at: Instant | None) -> Any:
-    return None if at is None else to_datetime(at)

@@ -9,7 +9,13 @@ from typing import Literal
 
 import msgspec
 
-from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.instant import (
+    Instant,
+    from_datetime,
+    from_nullable,
+    to_datetime,
+    to_nullable,
+)
 from protocol.peer.database import AnyConnection, queries
 from protocol.transfer import State
 
@@ -137,9 +143,7 @@ async def read_links(connection: AnyConnection) -> list[LinkRow]:
             taken_at=None
             if row["taken_at"] is None
             else from_datetime(row["taken_at"]),
-            sealed_at=(
-                None if row["sealed_at"] is None else from_datetime(row["sealed_at"])
-            ),
+            sealed_at=(from_nullable(row["sealed_at"])),
         )
         for row in await connection.fetch(_SQL["read_links"])
     ]
@@ -170,7 +174,7 @@ async def read_naming(
         peer,
         direction,
         to_datetime(since),
-        None if until is None else to_datetime(until),
+        to_nullable(until),
         transfer_id,
         most,
     )

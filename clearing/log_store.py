@@ -18,7 +18,13 @@ from protocol.address import Group
 from protocol.checkpoint import SignedCheckpoint
 from protocol.effects import Effect
 from protocol.errors import LedgerBrokenError
-from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.instant import (
+    Instant,
+    from_datetime,
+    from_nullable,
+    to_datetime,
+    to_nullable,
+)
 from protocol.ledger import TIME_UNIT, Account, AccountKind
 from protocol.merkle import leaf_hash
 from protocol.messages import Checkpoint
@@ -142,7 +148,7 @@ async def read_mirror_states(connection: AnyConnection) -> dict[str, MirrorState
         states[group] = MirrorState(
             agreed=None if log is None else (log, number),
             differs=differs,
-            called_at=None if called_at is None else from_datetime(called_at),
+            called_at=from_nullable(called_at),
         )
     return states
 
@@ -275,7 +281,7 @@ async def write(
             [agreed and agreed[1] for agreed in agreed_at],
             [mirror.state.differs for mirror in mirrors.values()],
             [
-                None if called_at is None else to_datetime(called_at)
+                to_nullable(called_at)
                 for called_at in (mirror.state.called_at for mirror in mirrors.values())
             ],
         )

@@ -7,7 +7,7 @@ from protocol.address import FederationId, Group
 from protocol.directory import read_entry
 from protocol.effects import Effect
 from protocol.errors import LedgerBrokenError, PeerError
-from protocol.instant import from_datetime, to_datetime
+from protocol.instant import from_datetime, from_nullable, to_datetime, to_nullable
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
@@ -36,7 +36,7 @@ async def read_newest(
             signed=row["entry"],
             at=from_datetime(row["at"]),
             state=ProposalState(row["state"]),
-            decided_at=None if decided_at is None else from_datetime(decided_at),
+            decided_at=from_nullable(decided_at),
         )
     return found
 
@@ -59,8 +59,5 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
         [proposal.signed for proposal in proposals],
         [to_datetime(proposal.at) for proposal in proposals],
         [proposal.state.value for proposal in proposals],
-        [
-            None if proposal.decided_at is None else to_datetime(proposal.decided_at)
-            for proposal in proposals
-        ],
+        [to_nullable(proposal.decided_at) for proposal in proposals],
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 import asyncpg
 import msgspec
@@ -19,7 +18,12 @@ from nodes.rules import (
 from protocol.cycle import Difference, Figures, tally_of
 from protocol.effects import Effect, PostEntry
 from protocol.errors import LedgerBrokenError
-from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.instant import (
+    from_datetime,
+    from_nullable,
+    to_datetime,
+    to_nullable,
+)
 from protocol.messages import CycleMove, DecisionName
 from protocol.peer.database import AnyConnection, queries
 
@@ -74,7 +78,7 @@ def _cycle(row: asyncpg.Record) -> OwnCycle:
         at=from_datetime(row["at"]),
         line=row["line"],
         state=CycleState(row["state"]),
-        answered_at=None if at is None else from_datetime(at),
+        answered_at=from_nullable(at),
         dispute=row["dispute"],
         unanswered=row["unanswered"],
         difference=None if difference is None else _decoder.decode(difference),
@@ -107,17 +111,13 @@ def _leg(row: asyncpg.Record) -> OwnLeg:
         creditor=row["creditor"],
         milliseconds=row["milliseconds"],
         state=LegState(row["state"]),
-        signed_at=_instant(row["signed_at"]),
+        signed_at=from_nullable(row["signed_at"]),
         author=row["author"],
         reason=row["reason"],
         name=None if log is None else DecisionName(log, row["number"]),
-        ended_at=_instant(row["ended_at"]),
+        ended_at=from_nullable(row["ended_at"]),
         code=row["code"],
     )
-
-
-def _instant(at: datetime | None) -> Instant | None:
-    return None if at is None else from_datetime(at)
 
 
 async def read_settled(connection: AnyConnection, group: str) -> int:
@@ -194,7 +194,7 @@ async def _write_cycle(connection: AnyConnection, own: OwnCycle, behind: int) ->
         to_datetime(own.at),
         own.line,
         own.state.value,
-        None if at is None else to_datetime(at),
+        to_nullable(at),
         own.dispute,
         own.unanswered,
         told,
@@ -215,11 +215,11 @@ async def _write_leg(connection: AnyConnection, leg: OwnLeg) -> None:
         leg.creditor,
         leg.milliseconds,
         leg.state.value,
-        None if leg.signed_at is None else to_datetime(leg.signed_at),
+        to_nullable(leg.signed_at),
         leg.author,
         leg.reason,
         None if name is None else name.log,
         None if name is None else name.number,
-        None if leg.ended_at is None else to_datetime(leg.ended_at),
+        to_nullable(leg.ended_at),
         leg.code,
     )

@@ -9,7 +9,7 @@ from protocol.address import FederationId
 from protocol.directory import read_entry
 from protocol.effects import Effect
 from protocol.errors import LedgerBrokenError, PeerError
-from protocol.instant import from_datetime, to_datetime
+from protocol.instant import from_datetime, from_nullable, to_datetime, to_nullable
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
@@ -51,7 +51,7 @@ def _proposal(row: asyncpg.Record, federation: FederationId) -> Proposal:
         signed=row["entry"],
         at=from_datetime(row["at"]),
         state=ProposalState(row["state"]),
-        answered_at=None if answered_at is None else from_datetime(answered_at),
+        answered_at=from_nullable(answered_at),
     )
 
 
@@ -67,5 +67,5 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
                 proposal.signed,
                 to_datetime(proposal.at),
                 proposal.state.value,
-                None if answered_at is None else to_datetime(answered_at),
+                to_nullable(answered_at),
             )

@@ -16,7 +16,7 @@ from nodes.rules import (
 )
 from protocol.effects import Effect
 from protocol.envelope import prove
-from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.instant import Instant, from_datetime, from_nullable, to_datetime
 from protocol.messages import Checkpoint, ItemProof
 from protocol.peer.database import AnyConnection, queries
 
@@ -75,7 +75,7 @@ async def read_doubts(connection: AnyConnection, before: int, most: int) -> list
         found.append(
             Doubt(
                 **fields,
-                trusted_at=None if trusted_at is None else from_datetime(trusted_at),
+                trusted_at=from_nullable(trusted_at),
             )
         )
     return found

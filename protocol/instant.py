@@ -70,6 +70,16 @@ def from_datetime(at: datetime) -> Instant:
     return Instant((at - _EPOCH) // timedelta(milliseconds=1))
 
 
+def to_nullable(at: Instant | None) -> datetime | None:
+    """Give what a ``timestamptz`` column takes that may be null."""
+    return None if at is None else to_datetime(at)
+
+
+def from_nullable(at: datetime | None) -> Instant | None:
+    """Take an instant from a ``timestamptz`` column that may be null."""
+    return None if at is None else from_datetime(at)
+
+
 @lru_cache(_READ_KEPT)
 def _read(text: str) -> Instant:
     if not _is_instant(text):

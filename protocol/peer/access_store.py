@@ -8,7 +8,6 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 import asyncpg
 import msgspec
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from protocol.base64url import write_base64url
 from protocol.errors import OutageError
-from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.instant import Instant, from_datetime, from_nullable, to_datetime
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
@@ -293,17 +292,13 @@ async def read_staff(
             person_id=str(row["person_id"]),
             name=row["sign_in_name"],
             role=row["role"],
-            since=_instant(row["since"]),
+            since=from_nullable(row["since"]),
             invited_by=row["invited_by"],
-            removed_at=_instant(row["removed_at"]),
+            removed_at=from_nullable(row["removed_at"]),
             sign_ins=tuple(sign_ins[str(row["person_id"])]),
         )
         for row in rows
     ]
-
-
-def _instant(found: datetime | None) -> Instant | None:
-    return None if found is None else from_datetime(found)
 
 
 async def remove_person(

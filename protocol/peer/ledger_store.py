@@ -20,7 +20,13 @@ from protocol.effects import (
     View,
 )
 from protocol.errors import LedgerBrokenError
-from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.instant import (
+    Instant,
+    from_datetime,
+    from_nullable,
+    to_datetime,
+    to_nullable,
+)
 from protocol.ledger import Account, AccountKind, Entry, Hold, HoldState, Posting
 from protocol.peer.database import AnyConnection, queries
 
@@ -186,8 +192,8 @@ async def read_page(
         account_id,
         before,
         size,
-        None if search.since is None else to_datetime(search.since),
-        None if search.until is None else to_datetime(search.until),
+        to_nullable(search.since),
+        to_nullable(search.until),
         search.text,
     )
     return [_line(dict(row)) for row in rows]
@@ -231,7 +237,7 @@ def _line(row: Mapping[str, Any]) -> Line:
 async def read_booked_at(connection: AnyConnection, entry_id: str) -> Instant | None:
     """Say when an entry was booked; ``None`` when it was not."""
     found = await connection.fetchval(_SQL["read_booked_at"], entry_id)
-    return None if found is None else from_datetime(found)
+    return from_nullable(found)
 
 
 def _text(found: object) -> str | None:
@@ -274,8 +280,8 @@ async def read_entries(
         _SQL["read_entries"],
         before,
         size,
-        None if search.since is None else to_datetime(search.since),
-        None if search.until is None else to_datetime(search.until),
+        to_nullable(search.since),
+        to_nullable(search.until),
         search.text,
     )
     amounts: dict[int, list[PostedAmount]] = {row["sequence"]: [] for row in rows}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from protocol.envelope import Verified, write_sealed_line
-from protocol.instant import Instant, from_datetime, to_datetime
+from protocol.instant import Instant, from_datetime, from_nullable, to_datetime
 from protocol.link import Link, Sealed, Trouble
 from protocol.peer.database import AnyConnection, queries
 
@@ -244,7 +244,7 @@ async def read_sealed_at(
 ) -> Instant | None:
     """Say when the envelope was sealed that carries an item of ours, once it is."""
     found = await connection.fetchval(_SQL["read_sealed_at"], peer, number)
-    return None if found is None else from_datetime(found)
+    return from_nullable(found)
 
 
 async def read_cover_limit(connection: AnyConnection) -> Instant:

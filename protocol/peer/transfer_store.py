@@ -14,7 +14,7 @@ _SQL = queries(__file__)
 COPY_MIN = 10_000
 _INSTANTS = ("decide_by", "taken_at", "decided_at")
 #: In the order of the columns of ``write_transfers``.
-_COLUMNS = (
+COLUMNS = (
     "transfer_id",
     "role",
     "state",
@@ -217,7 +217,7 @@ async def write(
         transfers = [view.transfers[transfer_id] for transfer_id in saved]
         await connection.execute(
             _SQL["write_transfers"],
-            *([_column(transfer, name) for transfer in transfers] for name in _COLUMNS),
+            *([_column(transfer, name) for transfer in transfers] for name in COLUMNS),
         )
     contents = [effect for effect in effects if isinstance(effect, SaveContent)]
     if len(contents) >= COPY_MIN:

@@ -74,7 +74,7 @@ def routes_of(server: Server) -> list[Route]:
     if isinstance(server.house, HubHouse):
         return GroupsApi(server.house, server.clerk, server.database).routes()
     assert isinstance(server.house, NodeHouse)
-    return UnitApi(Proposals(server.house, server.clerk)).routes()
+    return UnitApi(Proposals(server.house, server.clerk), server.database).routes()
 
 
 async def serve(stack: AsyncExitStack, server: Server) -> "TestClient[Any, Any]":
@@ -325,4 +325,4 @@ async def test_the_description_names_every_route(new_database: NewDatabase) -> N
         "/api/v1/groups/{group}",
         *(f"/api/v1/groups/{{group}}/{word}" for word in POSTS),
     }
-    assert set(node["paths"]) == {DESK}  # type: ignore[call-overload]
+    assert set(node["paths"]) == {DESK, "/api/v1/group/units"}  # type: ignore[call-overload]

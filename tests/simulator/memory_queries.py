@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from protocol.peer import transfer_store
 from tests.simulator.memory_database import MemoryDatabase, Row, answers
 
 _LEDGER = "protocol.peer.ledger_store"
@@ -298,41 +299,6 @@ def _write_cover_limit(database: MemoryDatabase, limit: datetime) -> None:
 # Transfers.
 
 
-def _transfer_columns() -> tuple[str, ...]:
-    return (
-        "transfer_id",
-        "role",
-        "state",
-        "payer_group",
-        "payee_group",
-        "milliseconds",
-        "payer_rate",
-        "payee_rate",
-        "decide_by",
-        "prepare",
-        "content",
-        "taken_at",
-        "item_number",
-        "account",
-        "amount",
-        "deliver",
-        "decided_at",
-        "log",
-        "number",
-        "code",
-        "answer",
-        "waiting",
-        "waiting_code",
-        "is_cancel_sent",
-        "refund_of",
-        "refunded",
-        "author",
-        "other",
-        "answer_number",
-    )
-
-
-_TRANSFER_COLUMNS = _transfer_columns()
 #: What a transfer's row keeps from its first day.
 _KEPT = ("role", "account", "amount", "deliver", "other")
 
@@ -347,7 +313,7 @@ def _read_transfers(database: MemoryDatabase, ids: Sequence[str]) -> list[Row]:
 def _write_transfers(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     transfers = database.table("transfer")
     for values in zip(*columns, strict=True):
-        row = dict(zip(_TRANSFER_COLUMNS, values, strict=True))
+        row = dict(zip(transfer_store.COLUMNS, values, strict=True))
         id_ = row["transfer_id"]
         before = transfers.get(id_)
         if before is not None:
