@@ -116,7 +116,7 @@ async def serve(settings: Settings) -> None:
             server.kill_switch,
             hear,
         )
-        post = RecoveryPost(house, clerk, joined.hub_url)
+        post = RecoveryPost(house, clerk, joined.hub_url, clock)
         add_people(server, house, joined, courier, inquiries, evidence)
         runner.add_audit(server, audit.plan_of(joined), TREASURER)
         server.tasks += [

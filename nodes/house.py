@@ -6,6 +6,7 @@ kind of input is led to its rule.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from weakref import WeakValueDictionary
 
@@ -91,12 +92,13 @@ from protocol.messages import (
 from protocol.peer import directory_store, ledger_store
 from protocol.peer.batch import Sealing
 from protocol.peer.database import AnyConnection, Connection
-from protocol.peer.key_files import KeyPair, ServerKeys
+from protocol.peer.key_files import KeyFileError, KeyPair, ServerKeys
 from protocol.peer.recent import Recent
 from protocol.quota import Quota
 from protocol.sealing import SealingKey
 from protocol.transfer import Transfer
 
+_LOG = logging.getLogger(__name__)
 #: Transfers of several full batches.
 _RECENT_MAX = 4096
 
@@ -325,8 +327,32 @@ class NodeHouse:
         self._clearing = await member_store.read_clearing(connection)
         self.proposal = await proposal_store.read_newest(connection, self.federation)
         self.renewal = await renewal_store.read_newest(connection, self.federation)
+        self._check_files()
         self._line_up(None)
         self.listeners.wake_all()
+
+    def _check_files(self) -> None:
+        """Pass over files of former keys that cannot be read, and of no others.
+
+        Raises:
+            KeyFileError: without the key in it the hub would not hear us, or what is
+                sealed for us would be refused; people can mend it.
+        """
+        entries, waiting = [self.own_entry_now], self.renewal
+        if waiting is not None and waiting.is_waiting:
+            # Behind a recovery the older keys may be the ones that were lost.
+            kept = [] if waiting.is_recovery else entries
+            entries = [*kept, waiting.entry]
+        for entry in entries:
+            for use in ("signing", "sealing"):
+                told = self._keys.why_unread(use, entry_key(entry.keys, use))
+                if told is not None:
+                    raise KeyFileError(
+                        f"{told} The group needs this very key now: put the file back"
+                        " from a backup, or type the recovery sheet (keys recover)."
+                    )
+        for told in self._keys.unread.values():
+            _LOG.warning("the file of a former key is passed over: %s", told)
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
@@ -502,7 +528,7 @@ class NodeHouse:
         self, view: NodeView, wanted: ChangeKeys | RecoverKeys, now: Instant
     ) -> Effects:
         if isinstance(wanted, RecoverKeys):
-            return rules.decide_recover_keys(view, wanted, now)
+            return rules.decide_recover_keys(view, wanted, self._first, now)
         kid = rules.signing_kid(view.trusted[self.own].entry)
         old = self._keys.all_signing().get(kid)
         if old is None:

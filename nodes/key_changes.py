@@ -121,7 +121,7 @@ def is_believed(house: NodeHouse, told: str, asked: Collection[str]) -> bool:
         asked: signed entries of keys that we once asked for.
     """
     entry = read_entry(told, house.federation)
-    known = house.own_record().entry
+    known = house.own_entry_now
     blank = {"version": 1, "keys": []}
     is_same = msgspec.structs.replace(entry, **blank) == msgspec.structs.replace(
         known, **blank

@@ -133,18 +133,27 @@ def decide_change_keys(
     )
 
 
-def decide_recover_keys(view: NodeView, order: RecoverKeys, now: Instant) -> Effects:
+def decide_recover_keys(
+    view: NodeView, order: RecoverKeys, first: GroupEntry, now: Instant
+) -> Effects:
     """Keep what the recovery key has signed until the hub has decided on it.
 
     It takes the place of a change that waits: that one may be what the thief asked.
+
+    Args:
+        view: what the node knows.
+        order: what was signed.
+        first: the entry with which we joined, for before the hub's first decision.
+        now: the node's time.
     """
-    own = view.trusted[view.group]
+    own = view.trusted.get(view.group)
+    known, former = (first, ()) if own is None else (own.entry, own.former)
     # What we have not heard of may have brought former keys, one for each version.
-    unheard = order.base.version - own.entry.version
-    is_ours = key_text(order.base, "recovery") == key_text(own.entry, "recovery")
+    unheard = order.base.version - known.version
+    is_ours = key_text(order.base, "recovery") == key_text(known, "recovery")
     if unheard < 0 or not is_ours or has_key_change(order.statement):
         return _no(DirectoryRefusalCode.ENTRY_CHANGED)
-    count = len(own.former) + unheard + 1
+    count = len(former) + unheard + 1
     code = _why_not(order.base, count, order.entry, order.signed, order.statement, None)
     if code is not None:
         return _no(code)

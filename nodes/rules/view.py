@@ -470,6 +470,15 @@ class NodeView(View):
         if self.proposal is None or proposal.number >= self.proposal.number:
             self.proposal = proposal
 
+    @property
+    def awaits_recovery(self) -> bool:
+        """Say whether nothing is sealed until the hub has taken keys by the sheet.
+
+        That may last hours, while a change by the old key is answered in a moment.
+        """
+        waiting = self.renewal
+        return waiting is not None and waiting.is_waiting and waiting.is_recovery
+
     def find_payee(self, account_id: str) -> Account | None:
         """Give a member's account; ``None`` when nobody is to be found there.
 

@@ -401,16 +401,20 @@ class Batch:
             peer: whose link may seal.
             stored: items that waited already before this batch, oldest first.
         """
+        link = self.view.links[peer]
+        sealing = self.house.sealing(self.view, link.sent + 1)
+        if sealing is None:
+            return
         own = [item for item in self.outgoing if item.peer == peer]
-        if len(stored) + len(own) < ITEMS_MAX:
+        # What could not be sealed with the rest would pile up, one item a batch.
+        has_key = sealing.last is None or self.view.next_number(peer) <= sealing.last
+        if has_key and len(stored) + len(own) < ITEMS_MAX:
             last = self.house.before_sealing(self.view, peer)
             if last is not None:
                 self._apply(last)
                 own = [item for item in self.outgoing if item.peer == peer]
-        link = self.view.links[peer]
-        sealing = self.house.sealing(self.view, link.sent + 1)
         items = _fitting([*stored, *own])
-        if sealing is None or not items:
+        if not items:
             return
         if sealing.last is not None:
             # A change of keys is the last item of its envelope.

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 
 import aiohttp
+import msgspec
 
 from protocol.address import HUB
 from protocol.effects import CallPeople
@@ -22,6 +23,7 @@ from protocol.peer.clock import Clock
 from protocol.peer.metrics import Metrics
 from protocol.peer.reading import read_up_to
 from protocol.peer.steps import KillSwitch
+from protocol.peer.web import problems
 from protocol.steps import Step
 
 _LOG = logging.getLogger(__name__)
@@ -33,9 +35,8 @@ _PAUSE_MIN_S = 0.2
 _PAUSE_MAX_S = 30.0
 _CONNECT_S = 5
 _HASTY_S = 0.5
-#: The hub answers so when it takes no word under this key, or a clock is off.
-_NOT_SIGNED = 401
-_STALE = b':stale-cover"'
+#: The hub answers so when it takes no word under this key.
+_NOT_SIGNED = (401, "not-signed")
 _KEYS_UNKNOWN = CallPeople(
     "own-keys",
     "the hub knows none of this server's keys: perhaps it was restored from before a"
@@ -287,6 +288,21 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     if response.status in (200, _MUST_WAIT):
         return raw
     told = f"the hub answered {response.status}: {raw[:300]!r}"
-    if response.status == _NOT_SIGNED and _STALE not in raw:
+    if (response.status, _kind(response, raw)) == _NOT_SIGNED:
         raise _NotHeardError(told)
     raise OutageError(told) if response.status >= 500 else PeerError(told)
+
+
+class _Problem(msgspec.Struct):
+    type: str
+
+
+def _kind(response: aiohttp.ClientResponse, raw: bytes) -> str:
+    """Name the problem that a server of ours tells; a proxy's answer is none."""
+    if response.content_type != problems.MEDIA_TYPE:
+        return ""
+    try:
+        named = msgspec.json.decode(raw, type=_Problem).type
+    except msgspec.MsgspecError:
+        return ""
+    return named.removeprefix(problems.TYPE_PREFIX)

@@ -20,7 +20,7 @@ from protocol.base64url import read_base64url, write_base64url
 from protocol.errors import InterletsError, MalformedMessageError
 from protocol.keyring import KEY_LENGTH, SigningKey
 from protocol.peer.command_line import CannotCreateError
-from protocol.peer.settings import read_secret
+from protocol.peer.settings import SettingsError, read_secret
 from protocol.sealing import SealingKey
 
 _CHECKSUM_LENGTH = 4
@@ -43,12 +43,14 @@ class ServerKeys(msgspec.Struct, frozen=True):
         sealing: likewise.
         more_signing: all others; which of them counts, the directory tells.
         more_sealing: all others; each opens what was sealed for it.
+        unread: by name, files that were passed over, and what is wrong with each.
     """
 
     signing: SigningKey
     sealing: SealingKey
     more_signing: tuple[SigningKey, ...] = ()
     more_sealing: tuple[SealingKey, ...] = ()
+    unread: Mapping[str, str] = {}
 
     def all_signing(self) -> dict[str, SigningKey]:
         """Give the signing keys by id."""
@@ -57,6 +59,10 @@ class ServerKeys(msgspec.Struct, frozen=True):
     def all_sealing(self) -> dict[str, SealingKey]:
         """Give the sealing keys by id."""
         return {key.kid: key for key in (self.sealing, *self.more_sealing)}
+
+    def why_unread(self, use: str, public: bytes) -> str | None:
+        """Say what is wrong with the file of a key; ``None``: nothing that we know."""
+        return self.unread.get(f"{use}-{_file_id(public)}.key")
 
     def with_pair(self, pair: "KeyPair") -> "ServerKeys":
         """Give these keys and a new pair."""
@@ -93,12 +99,34 @@ def ensure_keys(folder: Path) -> ServerKeys:
 def load_keys(folder: Path) -> ServerKeys:
     """Read all keys, the oldest first.
 
+    A later file that is no key is passed over: whether it is needed, the directory
+    tells.
+
     Raises:
-        KeyFileError: one is missing or cannot be a key.
+        KeyFileError: one of the first is missing, or no file of a use is a key.
+        SettingsError: others can reach one of the first.
     """
-    signing = [SigningKey(_read_key(path)) for path in _paths(folder, "signing")]
-    sealing = [SealingKey(_read_key(path)) for path in _paths(folder, "sealing")]
-    return ServerKeys(signing[0], sealing[0], tuple(signing[1:]), tuple(sealing[1:]))
+    unread: dict[str, str] = {}
+    signing = [SigningKey(seed) for seed in _read_all(folder, "signing", unread)]
+    sealing = [SealingKey(seed) for seed in _read_all(folder, "sealing", unread)]
+    more = tuple(signing[1:]), tuple(sealing[1:])
+    return ServerKeys(signing[0], sealing[0], *more, unread)
+
+
+def _read_all(folder: Path, use: str, unread: dict[str, str]) -> list[bytes]:
+    """Read the keys of one use, and note what was passed over."""
+    found = []
+    for path in _paths(folder, use):
+        try:
+            found.append(_read_key(path))
+        except (KeyFileError, SettingsError) as error:
+            # Only the name of a later file tells whose key it should be.
+            if path.name == f"{use}.key":
+                raise
+            unread[path.name] = str(error)
+    if not found:
+        raise KeyFileError(" ".join(unread.values()))
+    return found
 
 
 def _paths(folder: Path, use: str) -> list[Path]:
@@ -111,12 +139,15 @@ def _paths(folder: Path, use: str) -> list[Path]:
 def find_keys(folder: Path, pair: KeyPair) -> ServerKeys:
     """Read all keys, or give those of a pair alone where either kind is lost.
 
+    No file is missed here that cannot be read: the pair takes its place.
+
     Raises:
-        KeyFileError: one cannot be a key.
+        KeyFileError: one of the first cannot be a key.
+        SettingsError: others can reach one of the first.
     """
     uses = ("signing", "sealing")
     if all(path.exists() for use in uses for path in _paths(folder, use)):
-        return load_keys(folder)
+        return msgspec.structs.replace(load_keys(folder), unread={})
     return ServerKeys(pair.signing, pair.sealing)
 
 

@@ -12,6 +12,7 @@ from nodes.rules import (
     KeepRenewal,
     NodeView,
     NotRenewed,
+    Ordered,
     ProposalState,
     Propose,
     RecoverKeys,
@@ -21,7 +22,7 @@ from nodes.rules import (
     span_at,
 )
 from protocol.effects import CallPeople, Effects
-from protocol.errors import DirectoryRefusalCode, ItemRefusalCode
+from protocol.errors import DirectoryRefusalCode, ItemRefusalCode, RefusalCode
 from protocol.key_change import check_statement, sign_key_change
 from protocol.messages import (
     DirectoryDecision,
@@ -32,7 +33,7 @@ from protocol.messages import (
     write_line,
 )
 from protocol.steps import Step
-from tests.nodes.makers import carried, oostende
+from tests.nodes.makers import carried, know, oostende, order
 from tests.peer.makers import (
     NOW,
     arrival,
@@ -82,7 +83,7 @@ def recover(view: NodeView, base: GroupEntry | None = None, **changes: Any) -> E
         "reason": "the disk broke",
     }
     wish = RecoverKeys(**(fields | changes))
-    return carried(view, rules.decide_recover_keys(view, wish, NOW))
+    return carried(view, rules.decide_recover_keys(view, wish, entry_of(OOSTENDE), NOW))
 
 
 def told(view: NodeView, decision: DirectoryDecision) -> Effects:
@@ -228,6 +229,32 @@ def test_a_recovery_builds_on_what_the_hub_tells() -> None:
 def test_no_other_key_recovers(changes: dict[str, Any]) -> None:
     outcome = recover(view_at(), **changes).outcome
     assert outcome == NotRenewed(DirectoryRefusalCode.ENTRY_CHANGED)
+
+
+def test_before_the_hub_s_first_word_the_sheet_of_the_joining_counts() -> None:
+    view = view_at()
+    know(view, {})
+    outcome = recover(view).outcome
+    assert isinstance(outcome, Renewal) and outcome.is_recovery
+    other = entry_of(OOSTENDE, keys_of="slipped in")
+    view = view_at()
+    know(view, {})
+    assert recover(view, other).outcome == NotRenewed(
+        DirectoryRefusalCode.ENTRY_CHANGED
+    )
+
+
+def test_nothing_is_paid_now_while_a_recovery_waits() -> None:
+    for renew, code in ((recover, RefusalCode.HUB_UNREACHABLE), (change, None)):
+        view = view_at()
+        renew(view)
+        outcome = rules.decide_order(view, order(), NOW).outcome
+        assert (outcome if code else None) is code
+        # What may wait is taken, and is sealed with the keys that will count.
+        patient = order(deliver="when_reachable")
+        assert isinstance(rules.decide_order(view, patient, NOW).outcome, Ordered)
+    approved(view)
+    assert isinstance(rules.decide_order(view, order(), NOW).outcome, Ordered)
 
 
 # Covers.

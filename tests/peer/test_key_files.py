@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mnemonic import Mnemonic
 
+from protocol.base64url import read_base64url
 from protocol.errors import MalformedMessageError
 from protocol.keyring import SigningKey
 from protocol.peer.backup_source import KEY_NAME
@@ -102,6 +103,34 @@ def test_a_server_that_lost_its_first_keys_goes_on_with_the_others(
     keys = load_keys(tmp_path)
     assert (keys.signing.kid, keys.more_signing) == (pair.signing.kid, ())
     assert keys.sealing.public == pair.sealing.public
+
+
+def test_a_later_file_that_is_no_key_is_passed_over_and_named(tmp_path: Path) -> None:
+    first = ensure_keys(tmp_path)
+    pairs = [add_keys(tmp_path) for _ in range(2)]
+    [spoilt] = [
+        path
+        for path in tmp_path.glob("signing-*.key")
+        if SigningKey(read_base64url(path.read_text().strip(), "key")).public
+        == pairs[0].signing.public
+    ]
+    spoilt.write_text("half of a ke")
+    keys = load_keys(tmp_path)
+    assert set(keys.all_signing()) == {first.signing.kid, pairs[1].signing.kid}
+    assert len(keys.all_sealing()) == 3
+    assert list(keys.unread) == [spoilt.name]
+    told = keys.why_unread("signing", pairs[0].signing.public)
+    assert told is not None and str(spoilt) in told and "half" not in told
+    assert keys.why_unread("signing", pairs[1].signing.public) is None
+    assert keys.why_unread("sealing", pairs[0].sealing.public) is None
+
+
+def test_a_folder_without_any_key_that_can_be_read_is_refused(tmp_path: Path) -> None:
+    add_keys(tmp_path)
+    [signing] = tmp_path.glob("signing-*.key")
+    signing.chmod(0o640)
+    with pytest.raises(KeyFileError, match=rf"{signing.name}: has mode 0640"):
+        load_keys(tmp_path)
 
 
 def test_two_servers_have_different_keys(tmp_path: Path) -> None:

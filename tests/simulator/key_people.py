@@ -10,13 +10,15 @@ from collections import Counter
 from hashlib import sha256
 from typing import Any
 
+import msgspec
+
 from clearing.rules import RecoverKeys as AskedRecovery
 from nodes import renewal_store
 from nodes.key_changes import KeyChanges, is_believed, recovery_of, request_of
 from protocol.address import HUB, Group
 from protocol.base64url import read_base64url, write_base64url
 from protocol.directory import read_entry
-from protocol.envelope import EnvelopePayload, root_of, seal
+from protocol.envelope import CoverPayload, EnvelopePayload, root_of, seal
 from protocol.errors import DirectoryRefusalCode, InterletsError
 from protocol.key_change import read_recovery_request
 from protocol.keyring import SigningKey
@@ -48,7 +50,10 @@ class KeyPeople:
     def __init__(self, federation: Federation, seed: object) -> None:
         self.federation = federation
         self.world = federation.world
+        #: What people intend; each deed of it stands in the script.
         self.plan = random.Random(f"keys of {seed}")
+        #: What follows of their deeds, the same wherever they are played.
+        self.follows = random.Random(f"what follows of keys of {seed}")
         self.made: dict[str, int] = {}
         self.unbelieved: set[str] = set()
         self.lost: set[str] = set()
@@ -64,13 +69,25 @@ class KeyPeople:
     def plan_bout(self, span: int) -> None:
         """Let something happen to keys in the next stretch of time."""
         for _ in range(self.plan.choice((0, 1, 1, 2))):
-            deed = self.plan.choice(
-                (self.change, self.change, self.change, self.recover, self.lose)
-            )
+            verb = self.plan.choice(("renews", "renews", "renews", "types", "loses"))
             node = self.plan.choice(list(self.federation.nodes.values()))
-            self.world.later(self.plan.randint(0, span), lambda d=deed, n=node: d(n))
+            self.world.later(
+                self.plan.randint(0, span), lambda v=verb, n=node: self.do(n, v)
+            )
         if self.plan.random() < 0.3:
-            self.world.later(self.plan.randint(0, span), self._steal)
+            verb = self.plan.choice(("forges", "speaks"))
+            self.world.later(self.plan.randint(0, span), lambda: self.steal(verb))
+
+    def do(self, node: Node, verb: str) -> None:
+        """Let a group's people do something about its keys, as the script tells it."""
+        deeds = {
+            "renews": (self.change, "its keys"),
+            "types": (self.recover, "the sheet"),
+            "loses": (self.lose, "its keys"),
+        }
+        deed, words = deeds[verb]
+        self.world.note(f"{node.name} {verb} {words}")
+        deed(node)
 
     def _pair(self, node: Node) -> KeyPair:
         self.made[node.name] = self.made.get(node.name, 0) + 1
@@ -204,7 +221,7 @@ class KeyPeople:
             )
         if node.name not in self.posting:
             self.posting.add(node.name)
-            pause = self.plan.choice((_RETRY_MS, MINUTE, HOUR, HOUR))
+            pause = self.follows.choice((_RETRY_MS, MINUTE, HOUR, HOUR))
             self.world.later(self._pause(node, pause), again)
 
     def _pause(self, node: Node, shortest_ms: int) -> int:
@@ -248,10 +265,31 @@ class KeyPeople:
 
     # The thief.
 
-    def _steal(self) -> None:
-        """Let a thief with former keys add an envelope behind the next good cover."""
+    def steal(self, verb: str) -> None:
+        """Let a thief with former keys take part in what a node says next.
+
+        Either he ``forges`` an envelope behind a good cover, or ``speaks`` himself.
+        """
+        self.world.note(f"thief {verb}")
         self.thefts += 1
-        self.federation.hub.tamper = self.tamper
+        hub = self.federation.hub
+        hub.tamper = self.tamper if verb == "forges" else self.speak_as
+
+    def speak_as(self, node: Node, raw: bytes) -> bytes:
+        """Sign what a node says with a former key of it, cover and all."""
+        line_1, _, rest = raw.partition(b"\n")
+        header, text, _ = line_1.split(b".")
+        kid = decode(header)["kid"]
+        former = node.keys.all_signing().values()
+        stolen = [key for key in former if key.kid != kid]
+        if not stolen:
+            return raw
+        self.federation.hub.tamper = None
+        self.world.count("forged cover")
+        self.world.tell("a thief speaks instead of {}", node.name)
+        cover = msgspec.json.decode(read_base64url(text, "payload"), type=CoverPayload)
+        sealed, _ = seal(cover, self.follows.choice(stolen))
+        return sealed + b"\n" + rest
 
     def tamper(self, node: Node, raw: bytes) -> bytes:
         """Add an envelope by a former key to what a node sends."""
@@ -264,7 +302,7 @@ class KeyPeople:
         stolen = [key for key in former if key.kid != kid]
         if not stolen or rest:
             return raw
-        return raw + self._forge(node, cover, self.plan.choice(stolen))
+        return raw + self._forge(node, cover, self.follows.choice(stolen))
 
     def _add_behind(self, node: Node, raw: bytes) -> bytes:
         """Add an envelope by the old key behind the one in which it ends."""

@@ -66,6 +66,11 @@ class Result:
     lines: list[str] = field(default_factory=list)
 
 
+def has_key_people(seed: int) -> bool:
+    """Say whether people change keys in a seed; in others the plan is as ever."""
+    return seed % 5 in _KEY_SEEDS
+
+
 def run(seed: int, *, is_told: bool = False) -> Result:
     """Play one seed to its end, or to the first thing that must never be."""
     with quick_keys(are_quick=seed % REAL_KEYS_EVERY != 0), _collected_at_the_end():
@@ -136,10 +141,9 @@ class Swarm:
         self.federation = Federation(self.world, self.homes)
         self.people = People(self.federation)
         self.checker = Checker(self.federation, self.people)
-        #: In some seeds people change keys; in the others the plan is what it was.
         self.key_people = KeyPeople(self.federation, seed)
         self.key_watch = KeyWatch(self.federation, self.checker, self.key_people)
-        self.has_key_people = seed % 5 in _KEY_SEEDS
+        self.has_key_people = has_key_people(seed)
         self.trouble = Trouble(self.federation, self.checker)
         #: In some seeds prices change under payments; others have their plan as ever.
         self.prices = random.Random(f"prices of {seed}")

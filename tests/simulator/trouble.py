@@ -70,7 +70,8 @@ class Trouble:
         """
         if server.name not in self._backups:
             return
-        self.world.note(f"{server.name} restores{'' if is_noticed else ' unnoticed'}")
+        how = " unnoticed" * (not is_noticed) + " with old keys" * has_old_keys
+        self.world.note(f"{server.name} restores{how}")
         self.world.count("restore")
         self.checker.note_restored(server.name)
         backup, at, keys = self._backups[server.name]
