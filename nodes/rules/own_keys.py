@@ -147,13 +147,13 @@ def decide_recover_keys(
         now: the node's time.
     """
     own = view.trusted.get(view.group)
-    known, former = (first, ()) if own is None else (own.entry, own.former)
+    known, past = (first, ()) if own is None else (own.entry, own.former)
     # What we have not heard of may have brought former keys, one for each version.
     unheard = order.base.version - known.version
     is_ours = key_text(order.base, "recovery") == key_text(known, "recovery")
     if unheard < 0 or not is_ours or has_key_change(order.statement):
         return _no(DirectoryRefusalCode.ENTRY_CHANGED)
-    count = len(former) + unheard + 1
+    count = len(past) + unheard + 1
     code = _why_not(order.base, count, order.entry, order.signed, order.statement, None)
     if code is not None:
         return _no(code)

@@ -74,7 +74,7 @@ class KeyPeople:
             self.world.later(
                 self.plan.randint(0, span), lambda v=verb, n=node: self.do(n, v)
             )
-        if self.plan.random() < 0.3:
+        if self.plan.random() < 0.6:
             verb = self.plan.choice(("forges", "speaks"))
             self.world.later(self.plan.randint(0, span), lambda: self.steal(verb))
 
