@@ -85,3 +85,44 @@ def test_a_treasurer_changes_the_keys_and_later_loses_them(
         assert ("former key" in shown) is (ordered is not after), shown
     server.run("audit")
     federation.audit()
+
+
+def test_a_frozen_group_types_its_sheet_and_a_spoilt_file_is_named(
+    federation: Federation,
+) -> None:
+    server, node = federation.server("aalst"), federation.nodes["aalst"]
+    assert node.treasurer is not None
+    version = node.treasurer.get("/api/v1/group/own-keys")["version"]
+    checked = server.run("keys", "check", given=node.sheet)
+    assert checked["sheet"].startswith("yes")
+    folder = server.config.parent / "data" / "keys"
+    words = ("keys", "recover", "--reason", "somebody copied the disk")
+    assert federation.hub.run("group", "freeze", "aalst")["state"] == "frozen"
+    server.stop()
+    before = set(folder.glob("signing-*.key"))
+    assert server.run(*words, given=node.sheet)["version"] == version + 1
+    [file] = set(folder.glob("signing-*.key")) - before
+    server.start()
+    first = keys(federation, version + 1)
+    # A file that a key of today stands in stops the start, and is named.
+    server.stop()
+    file.write_text("half of a k")
+    refused = server.command("serve")
+    assert refused.returncode == NO
+    assert file.name in refused.stderr and "keys recover" in refused.stderr
+    assert server.run(*words, given=node.sheet)["version"] == version + 2
+    server.start()
+    second = keys(federation, version + 2)
+    assert second["files"] == first["files"] == "the same keys"
+    assert second["signing"] != first["signing"]
+    # By now it is a former key's: it is passed over.
+    server.restart()
+    server.wait_ready()
+    told = [line for line in server.log_lines() if file.name in line]
+    assert told and "former key" in told[-1]
+    assert federation.hub.run("group", "release", "aalst")["state"] == "active"
+    federation.wait_compared()
+    paid = federation.pay("els@aalst", "tom@mechelen", 3)
+    assert federation.end_of(paid)["state"] == "cleared"
+    file.unlink()
+    federation.audit()
