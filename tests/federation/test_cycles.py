@@ -112,9 +112,9 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     # The legs are moves of the next cycle, which all agree to as well.
     told = close(federation)
     assert {one["closing"] for one in told["groups_stated"]} == {0}
-    listed = federation.hub.run("cycle", "list")
-    assert listed["open"] == told["cycle"] + 1
-    assert [one["cycle"] for one in listed["cycles"]][:2] == [
+    told_of_all = federation.hub.run("cycle", "list")
+    assert told_of_all["open"] == told["cycle"] + 1
+    assert [one["cycle"] for one in told_of_all["cycles"]][:2] == [
         told["cycle"],
         int(number),
     ]

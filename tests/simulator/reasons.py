@@ -200,7 +200,7 @@ class Reasons:
             told=f"{wish.member}@{wish.group}'s {wish.key}: {wish.told}, untruly",
         )
 
-    def _is_too_large(self, wish: Wish) -> bool:
+    def _is_out_of_range(self, wish: Wish) -> bool:
         """Say whether at some rates of its groups no payment may be so large."""
         rates = self._checker.rates
         return any(
@@ -237,7 +237,7 @@ class Reasons:
                 price = self._price(wish)
                 return not _may_debit(server, first, wish.member, price)
             case "amount-out-of-range":
-                return self._is_too_large(wish)
+                return self._is_out_of_range(wish)
             case "payee-cannot-receive":
                 return not _may_credit(server, first, wish.payee, wish.payee_amount)
             case "rate-changed":
