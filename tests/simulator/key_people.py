@@ -58,8 +58,10 @@ class KeyPeople:
         self.unbelieved: set[str] = set()
         self.lost: set[str] = set()
         self.thefts = 0
-        #: Who is about to type her sheet again.
+        #: Whose request is on its way to the hub again and again.
         self.posting: set[str] = set()
+        #: Who will type her sheet once the hub can be asked.
+        self.typing: set[str] = set()
         #: How often she tried in vain since anything changed.
         self.tries: Counter[str] = Counter()
         self.again: dict[str, bool] = {}
@@ -160,7 +162,8 @@ class KeyPeople:
             if is_lost:
                 self._lose_files(node)
             node.start()
-            self.world.later(self._pause(node, HOUR), lambda: self.recover(node))
+            self.typing.add(node.name)
+            self.world.later(self._pause(node, HOUR), lambda: self._try_again(node))
             return
         pair = self._pair(node)
         if is_lost:
@@ -184,6 +187,12 @@ class KeyPeople:
             # Her command died under her hands: she types it again.
             self.world.later(MINUTE, lambda: self.recover(node))
         self.post(node)
+
+    def _try_again(self, node: Node) -> None:
+        """Type the sheet that could not be typed while the hub was away."""
+        if node.name in self.typing:
+            self.typing.remove(node.name)
+            self.recover(node)
 
     def _ask_for_entry(self, node: Node) -> str | None:
         """Ask the hub for the group's newest entry; nothing when it is away."""
@@ -232,6 +241,8 @@ class KeyPeople:
     def hurry(self) -> None:
         """Try again at once, and soon again: something has been put right."""
         self.tries.clear()
+        for name in sorted(self.typing):
+            self._try_again(self.federation.nodes[name])
         for name in sorted(self.posting):
             self.post(self.federation.nodes[name])
 
