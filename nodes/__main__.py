@@ -4,7 +4,16 @@ import argparse
 import sys
 
 from nodes import app
-from nodes.commands import cycles, exports, group, moving, node, staff, treasurer
+from nodes.commands import (
+    cycles,
+    exports,
+    group,
+    moving,
+    node,
+    own_keys,
+    staff,
+    treasurer,
+)
 from nodes.commands import trust as trusting
 from nodes.commands import unit as units
 from nodes.imports import reading
@@ -53,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
     _add_trust(verbs)
     _add_cycle(verbs)
     backup_commands.add_verbs(verbs, "interlets-node", node.subject)
-    key_commands.add_verbs(verbs, "interlets-node", node.read_public, app.keys_folder)
+    about_keys = key_commands.add_verbs(
+        verbs, "interlets-node", node.read_public, app.keys_folder
+    )
+    own_keys.add_verbs(about_keys)
     _add_group(verbs)
     _add_person(verbs)
     return top
