@@ -6,6 +6,7 @@ from nodes import audit, member_store
 from nodes.api.account import AccountApi
 from nodes.api.asks import AskApi
 from nodes.api.bulk import BulkApi
+from nodes.api.cycle_files import CycleFilesApi
 from nodes.api.cycles import CyclesApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
@@ -24,6 +25,7 @@ from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.bulk import Bulk
+from nodes.cycle_desk import CycleDesk
 from nodes.evidence import NodeEvidence
 from nodes.exports import Exports
 from nodes.house import NodeHouse
@@ -172,6 +174,7 @@ def add_people(
         news=news,
         treasurer=treasurer,
         staff=Staff(clerk, database, clock, public_url),
+        cycles=CycleDesk(house, database, clock, server.settings),
     )
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)
@@ -182,6 +185,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
     clerk, database, clock = server.clerk, server.database, server.clock
     public_url = server.settings.server.public_url
     treasurer = Treasurer(clerk, database, clock, public_url)
+    desk = CycleDesk(house, database, clock, server.settings)
     return [
         *GroupApi(house, clerk, database).routes(),
         *MembersApi(treasurer, payments, database).routes(),
@@ -195,6 +199,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *ExportsApi(Exports(database)).routes(),
         *MovingApi(Moving(house, clerk, database, clock), house).routes(),
         *CyclesApi(house, clerk, database, CycleWatch(clerk, database)).routes(),
+        *CycleFilesApi(desk).routes(),
     ]
 
 
