@@ -34,8 +34,8 @@ _CYCLES_SIZE = 20
 _MOVES_SIZE = 50
 _WAITS = 20
 _PLACE_DIGITS = 15
-#: Figures that are hours; ``count`` is not.
-_HOURS = ("opening", "debits", "credits", "closing")
+#: Figures in their order; all but ``count`` are hours.
+_SHOWN = ("opening", "debits", "credits", "count", "closing")
 
 
 class ListFields(msgspec.Struct, frozen=True):
@@ -70,6 +70,7 @@ class Version(NamedTuple):
     """One side's move where two lists part, with what our ledger tells of it."""
 
     side: str
+    amount: str
     move: CycleMove | None
     entry: ToldEntry | None
 
@@ -139,14 +140,17 @@ class CyclePages:
         sheet = await self._desk.sheet(number)
         moves = await self._desk.moves(sheet, first, _MOVES_SIZE)
         own, stated = sheet.own, _stated(sheet.own)
+        write = self._pages.figures(request)
+        rows = _rows(write, stated, sheet.figures)
         return self._pages.show(
             request,
             "cycle.html",
             own=own,
             sheet=sheet,
             stated=stated,
-            rows=_rows(self._pages.figures(request), stated, sheet),
-            versions=await self._versions(own),
+            rows=rows,
+            comparison=_comparison(own, stated, sheet.figures, rows),
+            versions=await self._versions(own, write),
             moves=moves,
             legs=await self._desk.legs_of(number),
             name_of=self._desk.name_of,
@@ -161,15 +165,18 @@ class CyclePages:
             may_act=may_act(request),
         )
 
-    async def _versions(self, own: OwnCycle) -> list[Version]:
+    async def _versions(self, own: OwnCycle, write: writing.Figures) -> list[Version]:
         """Give both sides' move where the lists part, if that is known."""
         found = own.difference
         if found is None or own.state is not CycleState.DISPUTED:
             return []
+        moves = (found.hubs, found.nodes)
+        amounts = [0 if move is None else move.amount for move in moves]
+        texts = _beside(write, *amounts)
         versions = []
-        for side, move in (("hub", found.hubs), ("own", found.nodes)):
+        for side, amount, move in zip(("hub", "own"), texts, moves, strict=True):
             known = None if move is None else await self._desk.entry(move.id)
-            versions.append(Version(side, move, known))
+            versions.append(Version(side, amount, move, known))
         return versions
 
     async def post_check(self, request: web.Request) -> web.Response:
@@ -213,18 +220,38 @@ def _later(sheet: CycleSheet, number: int, first: int) -> str:
 
 
 def _rows(
-    write: writing.Figures, stated: CycleStatement | None, sheet: CycleSheet
+    write: writing.Figures, stated: CycleStatement | None, owns: Figures
 ) -> list[FigureRow]:
-    """Put the hub's figures beside ours; where all agree, the moves may still not."""
+    """Put the hub's figures beside ours."""
     hubs = None if stated is None else figures_of(stated)
-    owns = sheet.figures
     rows = []
-    for name in Figures.__struct_fields__:
-        if name == "digest":
-            continue
-        show = write.hours if name in _HOURS else write.number
+    for name in _SHOWN:
         ours = getattr(owns, name)
         theirs = ours if hubs is None else getattr(hubs, name)
-        told = None if hubs is None else show(theirs)
-        rows.append(FigureRow(name, told, show(ours), theirs != ours))
+        if name == "count":
+            texts = write.number(theirs), write.number(ours)
+        else:
+            texts = _beside(write, theirs, ours)
+        told = None if hubs is None else texts[0]
+        rows.append(FigureRow(name, told, texts[1], theirs != ours))
     return rows
+
+
+def _beside(write: writing.Figures, theirs: int, ours: int) -> tuple[str, str]:
+    """Write two times, to the millisecond where they would look alike and are not."""
+    texts = write.hours(theirs), write.hours(ours)
+    rounded = {text.removeprefix("± ") for text in texts}
+    if theirs == ours or len(rounded) == 2:
+        return texts
+    return f"{write.number(theirs)}\u00a0ms", f"{write.number(ours)}\u00a0ms"
+
+
+def _comparison(
+    own: OwnCycle, stated: CycleStatement | None, owns: Figures, rows: list[FigureRow]
+) -> str:
+    """Say what the figures of a dispute do not show by themselves, if anything."""
+    if own.state is not CycleState.DISPUTED or stated is None:
+        return ""
+    if figures_of(stated) == owns:
+        return "now-same"
+    return "" if any(row.differs for row in rows) else "moves-differ"

@@ -259,10 +259,30 @@ async def test_a_dispute_names_both_versions_until_it_is_mended(
         assert page.wrong == ["reason"]
         assert page.form(f"{at}/check").fields["reason"] == wrong
     assert await looks(shown, cycle) == 1
+    # A difference too small to be read in minutes is told in milliseconds.
+    await spoil(shown, paid, 6 * S + 1)
+    page = await tine.get(at)
+    assert "360,000 ms" in page.text and "360,001 ms" in page.text
     await spoil(shown, paid, 6 * S)
+    assert EN["own-cycles.now-same"] in (await tine.get(at)).text
     page = await tine.send(await tine.get(at), f"{at}/check", reason="the disk")
     assert page.place == f"{at}?saved=agreed" and "exactly the same" in page.text
     assert EN["own-cycles.waits"] not in (await tine.get("/treasurer")).text
+
+
+async def test_moves_that_differ_under_the_same_figures_are_told(shown: Town) -> None:
+    tine = await let_in(shown)
+    one, other = await pay(shown, 3), await pay(shown, 6)
+    await spoil(shown, one, 6 * S)
+    await spoil(shown, other, 3 * S)
+    cycle = await close(shown, ends_in="disputed")
+    page = await tine.get(f"{CYCLES}/{cycle}")
+    assert EN["own-cycles.moves-differ"] in page.text
+    assert f"<strong>{EN['own-cycles.differs']}</strong>" not in page.raw
+    await spoil(shown, one, 3 * S)
+    await spoil(shown, other, 6 * S)
+    page = await tine.send(page, f"{CYCLES}/{cycle}/check", reason="swapped back")
+    assert page.place.endswith("saved=agreed")
 
 
 async def looks(shown: Town, cycle: int) -> int:
