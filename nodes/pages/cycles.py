@@ -120,6 +120,7 @@ class CyclePages:
             name_of=self._desk.name_of,
             group=self._desk.group,
             more=forms.write_fields(CYCLES, more) if more else "",
+            may_act=may_act(request),
         )
 
     async def get_cycle(self, request: web.Request) -> web.Response:
@@ -249,9 +250,14 @@ def _beside(write: writing.Figures, theirs: int, ours: int) -> tuple[str, str]:
 def _comparison(
     own: OwnCycle, stated: CycleStatement | None, owns: Figures, rows: list[FigureRow]
 ) -> str:
-    """Say what the figures of a dispute do not show by themselves, if anything."""
-    if own.state is not CycleState.DISPUTED or stated is None:
-        return ""
-    if figures_of(stated) == owns:
-        return "now-same"
-    return "" if any(row.differs for row in rows) else "moves-differ"
+    """Say what the figures do not show by themselves, if anything."""
+    is_same = stated is None or figures_of(stated) == owns
+    match own.state:
+        case CycleState.AGREED:
+            return "" if is_same else "changed-since"
+        case CycleState.DISPUTED if is_same:
+            return "now-same"
+        case CycleState.DISPUTED:
+            return "" if any(row.differs for row in rows) else "moves-differ"
+        case _:
+            return ""

@@ -63,8 +63,10 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     written = tmp_path / "cycle.xml"
     to = ("--to", str(written))
     node.run("cycle", "statement", number, "--format", "camt053", *to)
-    twice = node.command("cycle", "statement", number, *to)
-    assert twice.returncode != 0 and written.stat().st_mode & 0o077 == 0
+    nowhere = tmp_path / "none.csv"
+    refused = node.command("cycle", "statement", "999999", "--to", str(nowhere))
+    assert refused.returncode == NO and not nowhere.exists()
+    assert written.stat().st_mode & 0o077 == 0
     root = ElementTree.parse(written).getroot()
     check_camt053(root)
     space = root.tag.removesuffix("Document")

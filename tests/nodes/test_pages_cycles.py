@@ -267,6 +267,12 @@ async def test_a_dispute_names_both_versions_until_it_is_mended(
     assert EN["own-cycles.now-same"] in (await tine.get(at)).text
     page = await tine.send(await tine.get(at), f"{at}/check", reason="the disk")
     assert page.place == f"{at}?saved=agreed" and "exactly the same" in page.text
+    # What changes after that is no dispute any more, but nobody is told all is well.
+    await spoil(shown, paid, 5 * S)
+    page = await tine.get(at)
+    assert "no longer says the same" in page.text
+    assert "exactly the same" not in page.text
+    await spoil(shown, paid, 6 * S)
     assert EN["own-cycles.waits"] not in (await tine.get("/treasurer")).text
 
 
@@ -325,6 +331,7 @@ async def test_a_leg_is_signed_on_the_page_and_settles(shown: Town) -> None:
     desk = await tine.get("/treasurer")
     assert at in desk.links
     rob = await let_in(shown, "@rob", "reader")
+    assert EN["own-cycles.waits-for-others"] in (await rob.get("/treasurer")).text
     page = await rob.get(at)
     assert EN["own-legs.not-said"] in page.text and f"{at}/confirm" not in page.raw
     assert (await rob.get(f"{at}/confirm?reason=x")).status == 403
@@ -367,7 +374,8 @@ async def test_a_leg_is_signed_on_the_page_and_settles(shown: Town) -> None:
     page = await tine.get(at)
     assert EN["own-legs.theirs-there"] in page.text
     assert f"/treasurer/entries/{leg.leg_id}" in page.links
-    assert (await tine.get(f"/treasurer/entries/{leg.leg_id}")).status == 200
+    entry = await tine.get(f"/treasurer/entries/{leg.leg_id}")
+    assert EN["own-legs.entry"] in entry.text and at in entry.links
     assert (await shown.node().balances())["settlement"] == leg.milliseconds
     assert EN["own-cycles.waits"] not in (await tine.get("/treasurer")).text
     listed = await rows_of(tine, f"{LEGS}.csv")
@@ -392,6 +400,11 @@ async def test_a_leg_that_was_called_off_says_why(shown: Town) -> None:
     leg = await settle(shown, cycle)
     at, tine = f"{LEGS}/{leg.leg_id}", await let_in(shown)
     asked = await tine.get(f"{at}/confirm?reason=x")
+    day = "UPDATE leg SET at = at - interval '1 day' WHERE state = 'open'"
+    for told in ("one-day", "days"):
+        await shown.node().change(day)
+        aged = EN[f"own-legs.{told}"].format(days=2)
+        assert aged in (await tine.get(at)).text
     await shown.made.federated.hub.clerk.take(CancelLeg(leg.leg_id))
 
     async def is_void() -> bool:
