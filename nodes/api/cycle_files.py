@@ -43,43 +43,47 @@ class CycleFilesApi:
             )
 
         return [
-            file(f"{_CYCLES}.csv", self.get_cycles, "All cycles, as one CSV file."),
-            file("/api/v1/group/legs.csv", self.get_legs, "All legs, as one CSV file."),
+            file(f"{_CYCLES}.csv", self.get_cycles_csv, "All cycles, as CSV."),
+            file(
+                "/api/v1/group/legs.csv",
+                self.get_legs_csv,
+                "All legs, as one CSV file.",
+            ),
             file(
                 f"{one}/statement.csv",
-                self.get_statement,
+                self.get_cycle_statement,
                 "A cycle's moves by our own ledger, with who paid whom, as CSV.",
             ),
             file(
                 f"{one}/figures.csv",
-                self.get_figures,
+                self.get_cycle_figures,
                 "What the hub states of a cycle beside what our own ledger says.",
             ),
             file(
                 f"{one}/camt053.xml",
-                self.get_camt053,
+                self.get_cycle_camt053,
                 "A cycle as a bank statement, ISO 20022 camt.053.001.08.",
                 XML,
             ),
         ]
 
-    async def get_cycles(self, _request: web.Request) -> web.Response:
+    async def get_cycles_csv(self, _request: web.Request) -> web.Response:
         """Give all cycles as CSV."""
         return _file(await self._desk.cycles_csv(), self._name("cycles"), CSV)
 
-    async def get_legs(self, _request: web.Request) -> web.Response:
+    async def get_legs_csv(self, _request: web.Request) -> web.Response:
         """Give all legs as CSV."""
         return _file(await self._desk.legs_csv(), self._name("legs"), CSV)
 
-    async def get_statement(self, request: web.Request) -> web.Response:
+    async def get_cycle_statement(self, request: web.Request) -> web.Response:
         """Give a cycle's moves as CSV."""
         return await self._of_cycle(request, self._desk.moves_csv, "cycle", CSV)
 
-    async def get_figures(self, request: web.Request) -> web.Response:
+    async def get_cycle_figures(self, request: web.Request) -> web.Response:
         """Give a cycle's figures as CSV."""
         return await self._of_cycle(request, self._desk.figures_csv, "figures", CSV)
 
-    async def get_camt053(self, request: web.Request) -> web.Response:
+    async def get_cycle_camt053(self, request: web.Request) -> web.Response:
         """Give a cycle as a bank statement."""
         return await self._of_cycle(request, self._desk.camt053, "camt053", XML)
 

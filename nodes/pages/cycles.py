@@ -96,12 +96,12 @@ class CyclePages:
         page, files = Route.page, CycleFilesApi(self._desk)
         return [
             page("GET", CYCLES, self.get_cycles, TREASURER),
-            page("GET", f"{CYCLES}.csv", files.get_cycles, TREASURER),
+            page("GET", f"{CYCLES}.csv", files.get_cycles_csv, TREASURER),
             page("GET", _ONE, self.get_cycle, TREASURER),
             page("POST", _CHECK, self.post_check, TREASURER, form=_ONE),
-            page("GET", f"{_ONE}/statement.csv", files.get_statement, TREASURER),
-            page("GET", f"{_ONE}/figures.csv", files.get_figures, TREASURER),
-            page("GET", f"{_ONE}/camt053.xml", files.get_camt053, TREASURER),
+            page("GET", f"{_ONE}/statement.csv", files.get_cycle_statement, TREASURER),
+            page("GET", f"{_ONE}/figures.csv", files.get_cycle_figures, TREASURER),
+            page("GET", f"{_ONE}/camt053.xml", files.get_cycle_camt053, TREASURER),
         ]
 
     async def get_cycles(self, request: web.Request) -> web.Response:

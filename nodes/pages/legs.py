@@ -72,7 +72,7 @@ class LegPages:
         page, files = Route.page, CycleFilesApi(self._desk)
         return [
             page("GET", LEGS, self.get_legs, TREASURER),
-            page("GET", f"{LEGS}.csv", files.get_legs, TREASURER),
+            page("GET", f"{LEGS}.csv", files.get_legs_csv, TREASURER),
             page("GET", _ONE, self.get_leg, TREASURER),
             page("GET", _CONFIRM, self.get_confirm, TREASURER),
             page("POST", _ONE, self.post_leg, TREASURER, form=_CONFIRM),
