@@ -372,6 +372,22 @@ def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "interlets-node cycle show 1 --config node.toml",
     )
     show.add_argument("cycle", type=int, help="its number")
+    statement = add_verb(
+        kinds,
+        "statement",
+        cycles.statement,
+        "write a cycle by our own ledger to a file: CSV, or a bank statement",
+        "interlets-node cycle statement 1 --format camt053 --to cycle-1.xml "
+        "--config node.toml",
+    )
+    statement.add_argument("cycle", type=int, help="its number")
+    statement.add_argument(
+        "--format",
+        choices=tuple(cycles.STATEMENT_FORMATS),
+        default="csv",
+        help="csv (the default), or camt053: ISO 20022, for bookkeeping programs",
+    )
+    statement.add_argument("--to", required=True, help="a file that is not there yet")
     check = add_verb(
         kinds,
         "check",

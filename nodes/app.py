@@ -7,6 +7,7 @@ from nodes import audit, member_store
 from nodes.api.account import AccountApi
 from nodes.api.asks import AskApi
 from nodes.api.bulk import BulkApi
+from nodes.api.cycle_files import CycleFilesApi
 from nodes.api.cycles import CyclesApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
@@ -26,6 +27,7 @@ from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.bulk import Bulk
+from nodes.cycle_desk import CycleDesk
 from nodes.evidence import NodeEvidence
 from nodes.exports import Exports
 from nodes.house import NodeHouse
@@ -181,6 +183,7 @@ def add_people(
         news=news,
         treasurer=treasurer,
         staff=Staff(clerk, database, clock, public_url),
+        cycles=CycleDesk(house, database, clock, server.settings),
     )
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)
@@ -198,6 +201,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         lambda: asyncio.to_thread(add_keys, folder),
         server.kill_switch,
     )
+    desk = CycleDesk(house, database, clock, server.settings)
     return [
         *GroupApi(house, clerk, database).routes(),
         *MembersApi(treasurer, payments, database).routes(),
@@ -212,6 +216,7 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *ExportsApi(Exports(database)).routes(),
         *MovingApi(Moving(house, clerk, database, clock), house).routes(),
         *CyclesApi(house, clerk, database, CycleWatch(clerk, database)).routes(),
+        *CycleFilesApi(desk).routes(),
     ]
 
 

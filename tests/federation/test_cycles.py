@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -9,6 +10,8 @@ from protocol.cycle_file import verify_cycle_file
 from protocol.messages import CycleAgree
 from tests.federation.servers import wait_for
 from tests.federation.world import Federation
+from tests.nodes.test_camt053 import check as check_camt053
+from tests.nodes.test_camt053 import shares
 
 NO = 1
 
@@ -64,6 +67,21 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     assert (again.returncode, "has ended already" in again.stderr) == (NO, True)
     node = federation.server("oostende")
     assert node.run("cycle", "show", number)["state"] == "agreed"
+    # As a bank statement, it ends where the hub says that it does.
+    written = tmp_path / "cycle.xml"
+    to = ("--to", str(written))
+    node.run("cycle", "statement", number, "--format", "camt053", *to)
+    nowhere = tmp_path / "none.csv"
+    refused = node.command("cycle", "statement", "999999", "--to", str(nowhere))
+    assert refused.returncode == NO and not nowhere.exists()
+    assert written.stat().st_mode & 0o077 == 0
+    root = ElementTree.parse(written).getroot()
+    check_camt053(root)
+    space = root.tag.removesuffix("Document")
+    _, closing_balance = (shares(one) for one in root.iter(f"{space}Bal"))
+    # A share is 36 ms, halves up.
+    assert closing_balance == (before["oostende"] + 18) // 36
+    assert len(list(root.iter(f"{space}Ntry"))) == 3
     # Anyone can check it with nothing but the file.
     path = tmp_path / "cycle.json"
     federation.hub.run("cycle", "file", number, "--to", str(path))
