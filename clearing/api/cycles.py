@@ -1,6 +1,7 @@
 """The regional admin's desk: cycles, what groups say of them, and legs."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -17,16 +18,17 @@ from clearing.rules import (
     ClosedCycle,
     CycleRefused,
     Leg,
-    Settle,
     Statement,
     StatementState,
     read_statement,
+    standing_of,
 )
+from clearing.settling import Settling
 from protocol.address import UUID_PATTERN
 from protocol.cycle_file import MEDIA_TYPE, CycleFile
 from protocol.errors import CycleRefusalCode
 from protocol.instant import Instant, write_instant
-from protocol.messages import CycleMove, DecisionName
+from protocol.messages import CycleMove, DecisionName, GroupField
 from protocol.netting import Savings, compute_savings
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
@@ -34,7 +36,7 @@ from protocol.peer.csv_text import write_header, write_rows
 from protocol.peer.database import Database
 from protocol.peer.web.paging import PAGE_SIZE, PageQuery, PageSizeField
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.requests import json_response, read_query
+from protocol.peer.web.requests import json_response, read_json, read_query
 from protocol.peer.web.routes import Route
 from protocol.strict_json import INTEGER_MAX
 
@@ -49,7 +51,8 @@ _id_decoder = msgspec.json.Decoder(Annotated[str, Meta(pattern=UUID_PATTERN)])
 class CycleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A cycle that has ended, and how many groups have said what of it.
 
-    ``waiting`` groups have said nothing since ``at``, for ``waiting_ms`` now.
+    ``waiting`` groups have said nothing since ``at``, for ``waiting_ms`` now. Of its
+    ``open_legs``, ``late_legs`` have waited for a word for two weeks or more.
     """
 
     cycle: int
@@ -64,6 +67,8 @@ class CycleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     disputed: int
     waiting: int
     waiting_ms: int
+    open_legs: int
+    late_legs: int
 
 
 class CyclesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +142,10 @@ class NettingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A leg, which words are here, and how it ended."""
+    """A leg, which words are here, and how it ended.
+
+    The words of the groups that it ``lacks`` have been waited for ``waiting_ms``.
+    """
 
     id: str
     cycle: int
@@ -152,12 +160,59 @@ class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
     log: str | None
     number: int | None
     code: str | None
+    lacks: list[str]
+    waiting_ms: int
+    is_late: bool
 
 
 class LegsAnswer(msgspec.Struct, frozen=True):
     """A cycle's legs, in the order in which they were made."""
 
     legs: list[LegAnswer]
+
+
+class SettleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which groups carry their positions forward, and have no part in the plan."""
+
+    excepted: list[GroupField] = []
+
+
+class PlanAnswer(msgspec.Struct, frozen=True):
+    """A plan that was made for a cycle: when, how many legs, whom it left out."""
+
+    at: str
+    legs: int
+    excepted: list[str]
+
+
+class StandingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's position at a cycle's end, after the legs settled since, its target.
+
+    Milliseconds. The reserve is among them.
+    """
+
+    group: str
+    closing: int
+    position: int
+    target: int
+    is_excepted: bool
+
+
+class SettlementAnswer(msgspec.Struct, frozen=True):
+    """How far a cycle is settled.
+
+    Without ``plans`` its positions were carried forward. ``positions`` are the
+    statements' and what settled legs have moved; trade since belongs to the next cycle.
+    ``is_settled``: each of them stands at the target of the newest plan.
+    """
+
+    cycle: int
+    plans: list[PlanAnswer]
+    is_settled: bool
+    positions: list[StandingAnswer]
+
+
+_settle_decoder = msgspec.json.Decoder(SettleBody)
 
 
 class CyclesApi:
@@ -184,12 +239,13 @@ class CyclesApi:
         self._database = database
         self._clock = clock
         self._files = files
+        self._settling = Settling(clerk, database)
         # It holds a reader for as long as it takes.
         self._turns = Turns(1, _FILES_WAITING_MAX)
 
     def routes(self) -> list[Route]:
         """List what the regional admin and her programs ask."""
-        return [*self._looking(), *self._deciding()]
+        return [*self._looking(), *self._settled(), *self._deciding()]
 
     def _looking(self) -> list[Route]:
         return [
@@ -233,7 +289,7 @@ class CyclesApi:
                 path="/api/v1/cycles/{cycle}/file",
                 handler=self.get_file,
                 told="The cycle file: what proves to anyone how the cycle was closed.",
-                scope="admin",
+                scope="read",
                 answer=CycleFile,
                 media_type=MEDIA_TYPE,
             ),
@@ -245,6 +301,10 @@ class CyclesApi:
                 scope="admin",
                 answer=NettingAnswer,
             ),
+        ]
+
+    def _settled(self) -> list[Route]:
+        return [
             Route(
                 method="GET",
                 path="/api/v1/cycles/{cycle}/legs",
@@ -252,6 +312,14 @@ class CyclesApi:
                 told="A cycle's legs, which words are here, and how each ended.",
                 scope="admin",
                 answer=LegsAnswer,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/cycles/{cycle}/settlement",
+                handler=self.get_settlement,
+                told="Where settled legs have brought a cycle's positions.",
+                scope="admin",
+                answer=SettlementAnswer,
             ),
         ]
 
@@ -271,6 +339,7 @@ class CyclesApi:
                 handler=self.post_settle,
                 told="Make the legs that bring the newest cycle's positions to zero.",
                 scope="admin",
+                body=SettleBody,
                 answer=LegsAnswer,
             ),
             Route(
@@ -314,6 +383,8 @@ class CyclesApi:
                 StatementState.WAITING,
             )
         )
+        now = self._clock.now()
+        legs = [leg for leg in self._house.legs.values() if leg.cycle == closed.cycle]
         return CycleAnswer(
             cycle=closed.cycle,
             log=closed.name.log,
@@ -326,7 +397,9 @@ class CyclesApi:
             agreed=agreed,
             disputed=disputed,
             waiting=waiting,
-            waiting_ms=max(0, self._clock.now() - closed.at) if waiting else 0,
+            waiting_ms=max(0, now - closed.at) if waiting else 0,
+            open_legs=len(legs),
+            late_legs=sum(leg.is_late(now) for leg in legs),
         )
 
     async def get_cycle(self, request: web.Request) -> web.Response:
@@ -416,7 +489,49 @@ class CyclesApi:
         async with self._database.readers.acquire() as connection:
             _found(await cycle_store.read_cycle(connection, number))
             legs = await cycle_store.read_legs(connection, number)
-        return json_response(LegsAnswer([_leg(leg) for leg in legs]))
+        return self._told(legs)
+
+    def _told(self, legs: Sequence[Leg]) -> web.Response:
+        now = self._clock.now()
+        return json_response(LegsAnswer([_leg(leg, now) for leg in legs]))
+
+    async def get_settlement(self, request: web.Request) -> web.Response:
+        """Give where legs have brought a cycle's positions."""
+        return json_response(await self.settlement(_number(request)))
+
+    async def settlement(self, number: int) -> SettlementAnswer:
+        """Give a cycle's settlement, as answers show it; raises ``Problem`` 404."""
+        async with (
+            self._database.readers.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            closed = _found(await cycle_store.read_cycle(connection, number))
+            plans = await cycle_store.read_settlements(connection, number)
+            kept = await cycle_store.read_all_statements(connection, number)
+            settled = await cycle_store.read_settled_for(connection, number)
+        if not plans:
+            return SettlementAnswer(number, [], False, [])
+        standing = await asyncio.to_thread(
+            standing_of, closed, kept, settled, plans[-1]
+        )
+        return SettlementAnswer(
+            cycle=number,
+            plans=[
+                PlanAnswer(write_instant(one.at), one.legs, list(one.excepted))
+                for one in plans
+            ],
+            is_settled=standing.is_settled,
+            positions=[
+                StandingAnswer(
+                    group=group,
+                    closing=standing.closing[group],
+                    position=position,
+                    target=standing.targets[group],
+                    is_excepted=group in standing.excepted,
+                )
+                for group, position in standing.positions.items()
+            ],
+        )
 
     async def post_close(self, request: web.Request) -> web.Response:
         """End the open cycle; one that has ended ends only once."""
@@ -426,15 +541,20 @@ class CyclesApi:
 
     async def post_settle(self, request: web.Request) -> web.Response:
         """Make the newest cycle's legs."""
-        legs = _done(await self._clerk.take(Settle(_number(request))), list)
-        return json_response(LegsAnswer([_leg(leg) for leg in legs]))
+        number, asked = _number(request), SettleBody()
+        if request.can_read_body:
+            asked = await read_json(request, _settle_decoder)
+        return self._told(await self.settle(number, asked.excepted))
+
+    async def settle(self, number: int, excepted: Sequence[str] = ()) -> list[Leg]:
+        """Make the newest cycle's legs; raises ``Problem`` where there are none."""
+        return _done(await self._settling.settle(number, excepted), list)
 
     async def post_cancel(self, request: web.Request) -> web.Response:
         """Call off a leg."""
         leg_id = _read(request.match_info["id"], _id_decoder)
-        return json_response(
-            _leg(_done(await self._clerk.take(CancelLeg(leg_id)), Leg))
-        )
+        leg = _done(await self._clerk.take(CancelLeg(leg_id)), Leg)
+        return json_response(_leg(leg, self._clock.now()))
 
 
 def _number(request: web.Request) -> int:
@@ -490,7 +610,7 @@ def _statement(kept: Statement) -> StatementAnswer:
     )
 
 
-def _leg(leg: Leg) -> LegAnswer:
+def _leg(leg: Leg, now: Instant) -> LegAnswer:
     return LegAnswer(
         id=leg.leg_id,
         cycle=leg.cycle,
@@ -505,6 +625,9 @@ def _leg(leg: Leg) -> LegAnswer:
         log=None if leg.name is None else leg.name.log,
         number=None if leg.name is None else leg.name.number,
         code=leg.code,
+        lacks=leg.lacks,
+        waiting_ms=leg.waited_ms(now),
+        is_late=leg.is_late(now),
     )
 
 

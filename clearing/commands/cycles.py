@@ -17,13 +17,15 @@ def list_cycles(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, 
 
 
 def show(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Show a cycle: who agreed, who disputes and what, who is silent; its legs."""
+    """Show a cycle: who agreed, disputes or is silent; its legs; what they reached."""
     path = f"/api/v1/cycles/{chosen.cycle}"
     told = dict(ask(settings, STAFF, "GET", path))
     # So many as one answer may hold; the API gives the rest, and CSV all of them.
     stated = ask(settings, STAFF, "GET", f"{path}/statements?page_size=200")
     told["groups_stated"] = stated["statements"]
     told["legs"] = ask(settings, STAFF, "GET", f"{path}/legs")["legs"]
+    settled = ask(settings, STAFF, "GET", f"{path}/settlement")
+    told |= {name: settled[name] for name in ("plans", "is_settled", "positions")}
     return told
 
 
@@ -34,7 +36,9 @@ def close(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object
 
 def settle(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Make the legs that bring the newest cycle's positions to their targets."""
-    return ask(settings, STAFF, "POST", f"/api/v1/cycles/{chosen.cycle}/settle")
+    path, named = f"/api/v1/cycles/{chosen.cycle}/settle", chosen.excepted or ""
+    excepted = [name.strip() for name in named.split(",") if name.strip()]
+    return ask(settings, STAFF, "POST", path, {"excepted": excepted})
 
 
 def file(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:

@@ -37,6 +37,25 @@ def positions(federation: Federation) -> dict[str, int]:
     return {name: found["position"] for name, found in federation.groups().items()}
 
 
+def see_wrong_exceptions_refused(
+    federation: Federation, number: str, every: str
+) -> None:
+    for names, why in (("nobody", "cannot be an exception"), (every, "nobody owes")):
+        command = federation.hub.command("cycle", "settle", number, "--except", names)
+        assert (command.returncode, why in command.stderr) == (NO, True)
+
+
+def see_settled(federation: Federation, number: str, before: dict[str, int]) -> None:
+    """The cycle shows that every position of its vector came to its target."""
+    shown = federation.hub.run("cycle", "show", number)
+    assert (shown["is_settled"], shown["open_legs"]) == (True, 0)
+    assert [plan["excepted"] for plan in shown["plans"]] == [[]]
+    stands = {one["group"]: one for one in shown["positions"]}
+    assert {name: stands[name]["closing"] for name in before} == before
+    assert {one["position"] for one in stands.values()} == {0}
+    assert {one["target"] for one in stands.values()} == {0}
+
+
 def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     federation: Federation, tmp_path: Path
 ) -> None:
@@ -66,7 +85,9 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     answers = {type(line.answer) for line in proven.lines.values()}
     assert answers == {CycleAgree}
 
+    see_wrong_exceptions_refused(federation, number, ",".join(before))
     legs = federation.hub.run("cycle", "settle", number)["legs"]
+    assert all(leg["lacks"] == [leg["debtor"], leg["creditor"]] for leg in legs)
     refused = federation.hub.command("cycle", "settle", number)
     assert (refused.returncode, "still wait" in refused.stderr) == (NO, True)
     for leg in legs:
@@ -92,6 +113,7 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
         return {leg["state"] for leg in found} == {"settled"}
 
     wait_for(is_settled, "the hub to decide", 20)
+    see_settled(federation, number, before)
     assert set(positions(federation).values()) == {0}
     federation.audit()
     told = federation.server("oostende").run("position")
@@ -131,6 +153,8 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
         ("GET", "/api/v1/cycles?page_size=0", 400),
         ("POST", "/api/v1/cycles/999999/close", 409),
         ("POST", "/api/v1/cycles/999999/settle", 409),
+        ("GET", "/api/v1/cycles/999999/settlement", 404),
+        ("GET", "/api/v1/cycles/x/settlement", 404),
         ("POST", "/api/v1/legs/none/cancel", 404),
         ("POST", "/api/v1/legs/2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10/cancel", 404),
     ],
