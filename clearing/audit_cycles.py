@@ -204,8 +204,9 @@ def _compare_plans(
             found.append(finding(NAME, "settlement", key, told, told_of))
         following = plan.place + plan.legs
     if following != len(legs):
-        told = f"{len(legs)} legs", f"{following} legs, as its plans have"
-        found.append(finding(NAME, "cycle", str(cycle.cycle), *told))
+        expected = f"{following} legs, as its plans have"
+        key = str(cycle.cycle)
+        found.append(finding(NAME, "cycle", key, f"{len(legs)} legs", expected))
     return found
 
 

@@ -41,14 +41,14 @@ class Settling:
             cycle: the newest that has ended.
             excepted: groups that carry their positions forward.
         """
-        for tried in range(1, _TRIES + 1):
+        outdated = CycleRefused(CycleRefusalCode.PLAN_OUTDATED, cycle)
+        outcome: object = outdated
+        for _ in range(_TRIES):
             legs = await self._plan(cycle, excepted)
-            order = Settle(cycle, tuple(excepted), legs)
-            outcome = await self._clerk.take(order)
-            assert isinstance(outcome, list | CycleRefused)
-            outdated = CycleRefused(CycleRefusalCode.PLAN_OUTDATED, cycle)
-            if outcome != outdated or tried == _TRIES:
+            outcome = await self._clerk.take(Settle(cycle, tuple(excepted), legs))
+            if outcome != outdated:
                 break
+        assert isinstance(outcome, list | CycleRefused), "the rule gives no other"
         return outcome
 
     async def _plan(

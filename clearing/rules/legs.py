@@ -120,18 +120,30 @@ def wrong_word(leg: Leg, words: Mapping[tuple[str, Said], Word]) -> str | None:
     signed, and must name the hash of the line that this leg has.
     """
     told = line_hash(write_line(leg.item))
-    wanted: tuple[tuple[Said, str, str | None, type], ...] = (
-        ("paid", leg.debtor, leg.paid, SettlementPaid),
-        ("received", leg.creditor, leg.received, SettlementReceived),
-    )
-    for name, party, found, kind in wanted:
-        word = words.get((leg.leg_id, name))
-        if word is None or word.party != party or line_hash(word.line) != found:
-            return party
-        said = read_item(word.line)
-        if not isinstance(said, kind) or (said.id, said.leg) != (leg.leg_id, told):
-            return party
+    paid = words.get((leg.leg_id, "paid"))
+    if not _is_word(
+        paid, leg.debtor, leg.paid, SettlementPaid(id=leg.leg_id, leg=told)
+    ):
+        return leg.debtor
+    received = words.get((leg.leg_id, "received"))
+    wanted = SettlementReceived(id=leg.leg_id, leg=told)
+    if not _is_word(received, leg.creditor, leg.received, wanted):
+        return leg.creditor
     return None
+
+
+def _is_word(
+    word: Word | None,
+    party: str,
+    found: str | None,
+    wanted: SettlementPaid | SettlementReceived,
+) -> bool:
+    return (
+        word is not None
+        and word.party == party
+        and line_hash(word.line) == found
+        and read_item(word.line) == wanted
+    )
 
 
 def _has_lapsed(view: HubView, leg: Leg) -> bool:

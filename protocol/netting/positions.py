@@ -110,7 +110,7 @@ def wrong_exception(
     positions: Collection[str], excepted: Collection[str]
 ) -> str | None:
     """Give the first name that no exception can be: unknown, or there twice."""
-    seen = {RESERVE}
+    seen: set[str] = {RESERVE}
     for name in excepted:
         if name in seen or name not in positions:
             return name
