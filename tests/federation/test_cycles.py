@@ -166,6 +166,21 @@ def test_what_cannot_be_is_refused(
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        *({"excepted": "gent"}, {"excepted": None}, {"excepted": [1]}, {"except": []}),
+        *({"excepted": ["Gent"]}, {"excepted": [""]}, {"excepted": ["a" * 33]}),
+        *([], "gent", {"excepted": [], "more": 1}, {"excepted": {"gent": 1}}),
+    ],
+)
+def test_exceptions_that_are_no_names_are_refused(
+    federation: Federation, body: object
+) -> None:
+    path = "/api/v1/cycles/1/settle"
+    assert federation.admin.ask("POST", path, body)[0] == 400
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
         ("GET", "/api/v1/group/cycles/999999", None, 404),
