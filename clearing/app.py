@@ -13,6 +13,7 @@ from clearing.api.groups import GroupsApi
 from clearing.api.invitations import InvitationsApi
 from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
+from clearing.api.standing import StandingApi
 from clearing.api.transfers import TransfersApi
 from clearing.calendar import Calendar, Fullness
 from clearing.cycle_files import CycleFiles
@@ -149,6 +150,7 @@ def add_people(
         *parts.invitations.routes(),
         *parts.alarms.routes(),
         *CyclesApi(house, clerk, database, clock, files).routes(),
+        *StandingApi(database, clock).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)

@@ -21,7 +21,6 @@ from clearing.rules import (
     Statement,
     StatementState,
     read_statement,
-    standing_of,
 )
 from clearing.settling import Settling
 from protocol.address import UUID_PATTERN
@@ -52,7 +51,7 @@ class CycleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A cycle that has ended, and how many groups have said what of it.
 
     ``waiting`` groups have said nothing since ``at``, for ``waiting_ms`` now. Of its
-    ``open_legs``, ``late_legs`` have waited for a word for two weeks or more.
+    open legs so many are ``legs_late``: a word was waited for 14 days or more.
     """
 
     cycle: int
@@ -67,8 +66,7 @@ class CycleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     disputed: int
     waiting: int
     waiting_ms: int
-    open_legs: int
-    late_legs: int
+    legs_late: int
 
 
 class CyclesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,10 +140,7 @@ class NettingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A leg, which words are here, and how it ended.
-
-    The words of the groups that it ``lacks`` have been waited for ``waiting_ms``.
-    """
+    """A leg, which words are here, whose it ``lacks``, and how it ended."""
 
     id: str
     cycle: int
@@ -161,8 +156,6 @@ class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
     number: int | None
     code: str | None
     lacks: list[str]
-    waiting_ms: int
-    is_late: bool
 
 
 class LegsAnswer(msgspec.Struct, frozen=True):
@@ -175,41 +168,6 @@ class SettleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which groups carry their positions forward, and have no part in the plan."""
 
     excepted: list[GroupField] = []
-
-
-class PlanAnswer(msgspec.Struct, frozen=True):
-    """A plan that was made for a cycle: when, how many legs, whom it left out."""
-
-    at: str
-    legs: int
-    excepted: list[str]
-
-
-class StandingAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A group's position at a cycle's end, after the legs settled since, its target.
-
-    Milliseconds. The reserve is among them.
-    """
-
-    group: str
-    closing: int
-    position: int
-    target: int
-    is_excepted: bool
-
-
-class SettlementAnswer(msgspec.Struct, frozen=True):
-    """How far a cycle is settled.
-
-    Without ``plans`` its positions were carried forward. ``positions`` are the
-    statements' and what settled legs have moved; trade since belongs to the next cycle.
-    ``is_settled``: each of them stands at the target of the newest plan.
-    """
-
-    cycle: int
-    plans: list[PlanAnswer]
-    is_settled: bool
-    positions: list[StandingAnswer]
 
 
 _settle_decoder = msgspec.json.Decoder(SettleBody)
@@ -245,7 +203,7 @@ class CyclesApi:
 
     def routes(self) -> list[Route]:
         """List what the regional admin and her programs ask."""
-        return [*self._looking(), *self._settled(), *self._deciding()]
+        return [*self._looking(), *self._deciding()]
 
     def _looking(self) -> list[Route]:
         return [
@@ -301,10 +259,6 @@ class CyclesApi:
                 scope="admin",
                 answer=NettingAnswer,
             ),
-        ]
-
-    def _settled(self) -> list[Route]:
-        return [
             Route(
                 method="GET",
                 path="/api/v1/cycles/{cycle}/legs",
@@ -312,14 +266,6 @@ class CyclesApi:
                 told="A cycle's legs, which words are here, and how each ended.",
                 scope="admin",
                 answer=LegsAnswer,
-            ),
-            Route(
-                method="GET",
-                path="/api/v1/cycles/{cycle}/settlement",
-                handler=self.get_settlement,
-                told="Where settled legs have brought a cycle's positions.",
-                scope="admin",
-                answer=SettlementAnswer,
             ),
         ]
 
@@ -383,8 +329,6 @@ class CyclesApi:
                 StatementState.WAITING,
             )
         )
-        now = self._clock.now()
-        legs = [leg for leg in self._house.legs.values() if leg.cycle == closed.cycle]
         return CycleAnswer(
             cycle=closed.cycle,
             log=closed.name.log,
@@ -397,27 +341,30 @@ class CyclesApi:
             agreed=agreed,
             disputed=disputed,
             waiting=waiting,
-            waiting_ms=max(0, now - closed.at) if waiting else 0,
-            open_legs=len(legs),
-            late_legs=sum(leg.is_late(now) for leg in legs),
+            waiting_ms=max(0, self._clock.now() - closed.at) if waiting else 0,
+            legs_late=self._count_late(closed.cycle),
         )
+
+    def _count_late(self, cycle: int) -> int:
+        now, legs = self._clock.now(), self._house.legs.values()
+        return sum(leg.cycle == cycle and leg.is_late(now) for leg in legs)
 
     async def get_cycle(self, request: web.Request) -> web.Response:
         """Give one cycle."""
-        return json_response(await self.cycle(_number(request)))
+        return json_response(await self.cycle(cycle_of(request)))
 
     async def cycle(self, number: int) -> CycleAnswer:
         """Give one cycle, as answers show it; raises ``Problem`` 404."""
         async with self._database.readers.acquire() as connection:
             closed = await cycle_store.read_cycle(connection, number)
             counts = await cycle_store.count_answers(connection, [number])
-        return self._cycle(_found(closed), counts)
+        return self._cycle(found_cycle(closed), counts)
 
     async def get_statements(self, request: web.Request) -> web.Response:
         """Give a page of a cycle's statements."""
-        number, query = _number(request), read_query(request, StatementsQuery)
+        number, query = cycle_of(request), read_query(request, StatementsQuery)
         async with self._database.readers.acquire() as connection:
-            _found(await cycle_store.read_cycle(connection, number))
+            found_cycle(await cycle_store.read_cycle(connection, number))
             kept = await cycle_store.read_statements(
                 connection, number, query.after, query.page_size
             )
@@ -432,9 +379,9 @@ class CyclesApi:
 
     async def get_statements_csv(self, request: web.Request) -> web.Response:
         """Give all statements of a cycle as CSV."""
-        number = _number(request)
+        number = cycle_of(request)
         async with self._database.readers.acquire() as connection:
-            _found(await cycle_store.read_cycle(connection, number))
+            found_cycle(await cycle_store.read_cycle(connection, number))
             kept = await cycle_store.read_all_statements(connection, number)
         names = StatementAnswer.__struct_fields__[:-1]
         rows = ([getattr(_statement(one), name) for name in names] for one in kept)
@@ -449,13 +396,13 @@ class CyclesApi:
 
     async def get_file(self, request: web.Request) -> web.Response:
         """Give the file that ``interlets-verify`` reads."""
-        number = _number(request)
+        number = cycle_of(request)
         async with (
             self._turns.take(),
             self._database.readers.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            closed = _found(await cycle_store.read_cycle(connection, number))
+            closed = found_cycle(await cycle_store.read_cycle(connection, number))
             body = await self._files.write(connection, closed)
         return web.Response(
             body=body, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
@@ -463,9 +410,9 @@ class CyclesApi:
 
     async def get_netting(self, request: web.Request) -> web.Response:
         """Give what netting spares."""
-        number = _number(request)
+        number = cycle_of(request)
         async with self._turns.take(), self._database.readers.acquire() as connection:
-            closed = _found(await cycle_store.read_cycle(connection, number))
+            closed = found_cycle(await cycle_store.read_cycle(connection, number))
             flows = await cycle_store.read_flows(connection, closed)
         # Circles of many groups take a second or two.
         savings = await asyncio.to_thread(compute_savings, flows)
@@ -485,79 +432,40 @@ class CyclesApi:
 
     async def get_legs(self, request: web.Request) -> web.Response:
         """Give a cycle's legs."""
-        number = _number(request)
+        number = cycle_of(request)
         async with self._database.readers.acquire() as connection:
-            _found(await cycle_store.read_cycle(connection, number))
+            found_cycle(await cycle_store.read_cycle(connection, number))
             legs = await cycle_store.read_legs(connection, number)
-        return self._told(legs)
-
-    def _told(self, legs: Sequence[Leg]) -> web.Response:
-        now = self._clock.now()
-        return json_response(LegsAnswer([_leg(leg, now) for leg in legs]))
-
-    async def get_settlement(self, request: web.Request) -> web.Response:
-        """Give where legs have brought a cycle's positions."""
-        return json_response(await self.settlement(_number(request)))
-
-    async def settlement(self, number: int) -> SettlementAnswer:
-        """Give a cycle's settlement, as answers show it; raises ``Problem`` 404."""
-        async with (
-            self._database.readers.acquire() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            closed = _found(await cycle_store.read_cycle(connection, number))
-            plans = await cycle_store.read_settlements(connection, number)
-            kept = await cycle_store.read_all_statements(connection, number)
-            settled = await cycle_store.read_settled_for(connection, number)
-        if not plans:
-            return SettlementAnswer(number, [], False, [])
-        standing = await asyncio.to_thread(
-            standing_of, closed, kept, settled, plans[-1]
-        )
-        return SettlementAnswer(
-            cycle=number,
-            plans=[
-                PlanAnswer(write_instant(one.at), one.legs, list(one.excepted))
-                for one in plans
-            ],
-            is_settled=standing.is_settled,
-            positions=[
-                StandingAnswer(
-                    group=group,
-                    closing=standing.closing[group],
-                    position=position,
-                    target=standing.targets[group],
-                    is_excepted=group in standing.excepted,
-                )
-                for group, position in standing.positions.items()
-            ],
-        )
+        return json_response(LegsAnswer([leg_answer(leg) for leg in legs]))
 
     async def post_close(self, request: web.Request) -> web.Response:
         """End the open cycle; one that has ended ends only once."""
-        number = _number(request)
+        number = cycle_of(request)
         _done(await self._clerk.take(CloseCycle(number)), ClosedCycle)
         return json_response(await self.cycle(number))
 
     async def post_settle(self, request: web.Request) -> web.Response:
         """Make the newest cycle's legs."""
-        number, asked = _number(request), SettleBody()
+        number, asked = cycle_of(request), SettleBody()
         if request.can_read_body:
             asked = await read_json(request, _settle_decoder)
-        return self._told(await self.settle(number, asked.excepted))
+        return json_response(await self.settle(number, asked.excepted))
 
-    async def settle(self, number: int, excepted: Sequence[str] = ()) -> list[Leg]:
-        """Make the newest cycle's legs; raises ``Problem`` where there are none."""
-        return _done(await self._settling.settle(number, excepted), list)
+    async def settle(self, number: int, excepted: Sequence[str] = ()) -> LegsAnswer:
+        """Make the newest cycle's legs; raises ``Problem`` with the reason, if not."""
+        legs = _done(await self._settling.settle(number, excepted), list)
+        return LegsAnswer([leg_answer(leg) for leg in legs])
 
     async def post_cancel(self, request: web.Request) -> web.Response:
         """Call off a leg."""
         leg_id = _read(request.match_info["id"], _id_decoder)
-        leg = _done(await self._clerk.take(CancelLeg(leg_id)), Leg)
-        return json_response(_leg(leg, self._clock.now()))
+        return json_response(
+            leg_answer(_done(await self._clerk.take(CancelLeg(leg_id)), Leg))
+        )
 
 
-def _number(request: web.Request) -> int:
+def cycle_of(request: web.Request) -> int:
+    """Read which cycle the path names; raises ``Problem`` 404 for none of ours."""
     return int(_read(request.match_info["cycle"], _number_decoder))
 
 
@@ -569,7 +477,8 @@ def _read(text: str, decoder: msgspec.json.Decoder[str]) -> str:
         raise Problem(404, "not-found", "There is nothing by this name.") from None
 
 
-def _found(closed: ClosedCycle | None) -> ClosedCycle:
+def found_cycle(closed: ClosedCycle | None) -> ClosedCycle:
+    """Give a cycle that was looked for; raises ``Problem`` 404 when there is none."""
     if closed is None:
         raise Problem(404, "not-found", "No cycle of this number has ended.")
     return closed
@@ -610,7 +519,8 @@ def _statement(kept: Statement) -> StatementAnswer:
     )
 
 
-def _leg(leg: Leg, now: Instant) -> LegAnswer:
+def leg_answer(leg: Leg) -> LegAnswer:
+    """Show a leg."""
     return LegAnswer(
         id=leg.leg_id,
         cycle=leg.cycle,
@@ -626,8 +536,6 @@ def _leg(leg: Leg, now: Instant) -> LegAnswer:
         number=None if leg.name is None else leg.name.number,
         code=leg.code,
         lacks=leg.lacks,
-        waiting_ms=leg.waited_ms(now),
-        is_late=leg.is_late(now),
     )
 
 

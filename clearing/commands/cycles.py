@@ -24,8 +24,11 @@ def show(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]
     stated = ask(settings, STAFF, "GET", f"{path}/statements?page_size=200")
     told["groups_stated"] = stated["statements"]
     told["legs"] = ask(settings, STAFF, "GET", f"{path}/legs")["legs"]
-    settled = ask(settings, STAFF, "GET", f"{path}/settlement")
-    told |= {name: settled[name] for name in ("plans", "is_settled", "positions")}
+    standing = ask(settings, STAFF, "GET", f"{path}/standing")
+    names = ("plans", "is_settled", "positions")
+    told |= {name: standing[name] for name in names}
+    # Whose word is waited for, and since when.
+    told["legs_waiting"] = standing["waiting"]
     return told
 
 

@@ -48,11 +48,11 @@ def see_wrong_exceptions_refused(
 def see_settled(federation: Federation, number: str, before: dict[str, int]) -> None:
     """The cycle shows that every position of its vector came to its target."""
     shown = federation.hub.run("cycle", "show", number)
-    assert (shown["is_settled"], shown["open_legs"]) == (True, 0)
+    assert (shown["is_settled"], shown["legs_late"]) == (True, 0)
     assert [plan["excepted"] for plan in shown["plans"]] == [[]]
     stands = {one["group"]: one for one in shown["positions"]}
     assert {name: stands[name]["closing"] for name in before} == before
-    assert {one["position"] for one in stands.values()} == {0}
+    assert {one["now"] for one in stands.values()} == {0}
     assert {one["target"] for one in stands.values()} == {0}
 
 
@@ -153,8 +153,8 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
         ("GET", "/api/v1/cycles?page_size=0", 400),
         ("POST", "/api/v1/cycles/999999/close", 409),
         ("POST", "/api/v1/cycles/999999/settle", 409),
-        ("GET", "/api/v1/cycles/999999/settlement", 404),
-        ("GET", "/api/v1/cycles/x/settlement", 404),
+        ("GET", "/api/v1/cycles/999999/standing", 404),
+        ("GET", "/api/v1/cycles/x/standing", 404),
         ("POST", "/api/v1/legs/none/cancel", 404),
         ("POST", "/api/v1/legs/2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10/cancel", 404),
     ],
