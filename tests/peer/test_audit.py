@@ -141,6 +141,7 @@ STREAM_KEY = (
 )
 DECISION_KEY = f"SELECT log || ', ' || number FROM decision WHERE {DECIDED}"
 
+ONE_LEG = "SELECT leg_id::text FROM leg"
 PLANTS = [
     # Every ledger.
     Plant(
@@ -1138,7 +1139,27 @@ PLANTS = [
         "SELECT leg_id::text FROM leg",
     ),
     *(
-        Plant(HUB, "words_were_taken", sql, "leg", "SELECT leg_id::text FROM leg")
+        Plant(
+            HUB, check, f"UPDATE leg SET {sql}", "leg", "SELECT leg_id::text FROM leg"
+        )
+        for check, sql in (
+            ("legs_were_told", "cycle = cycle + 1"),
+            ("legs_were_told", "debtor = 'gent'"),
+            ("legs_were_decided", "ended_at = ended_at - interval '1 ms'"),
+            ("legs_were_decided", "code = 'cancelled'"),
+            ("legs_were_decided", "state = 'void'"),
+            ("legs_were_decided", "log = 'AAAAAAAAAAA'"),
+        )
+    ),
+    Plant(
+        HUB,
+        "words_were_taken",
+        "UPDATE leg SET leg_id = '2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10'",
+        "leg",
+        "SELECT '2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10'",
+    ),
+    *(
+        Plant(HUB, "words_were_taken", sql, "leg", ONE_LEG)
         for sql in (
             "UPDATE leg SET paid_at = paid_at + interval '1 ms'",
             "UPDATE leg SET received_at = received_at - interval '1 ms'",
@@ -1171,6 +1192,7 @@ PLANTS = [
             "UPDATE settlement SET legs = 2",
             "UPDATE settlement SET excepted = '{oostende}'",
             "UPDATE settlement SET excepted = '{nobody}'",
+            "UPDATE settlement SET excepted = '{mechelen,mechelen}'",
             "UPDATE leg SET milliseconds = milliseconds - 1",
         )
     ),
