@@ -141,6 +141,11 @@ class HubHouse:
         return self._quota.is_used_up(group, now)
 
     @property
+    def is_cycle_full(self) -> bool:
+        """Say whether so much has moved that the open cycle should end by itself."""
+        return any(running.is_full for running in self._running.values())
+
+    @property
     def signing_key(self) -> SigningKey:
         """The key that signs our envelopes and covers."""
         return self._keys.signing

@@ -8,16 +8,24 @@ its start (protocol, section 7).
 
 from clearing.rules.admission import Admission, AdmissionRefused, decide_admission
 from clearing.rules.cycle_records import (
+    LATE_MS,
+    TURNOVER_MAX,
     ClosedCycle,
+    CycleRefused,
     KeepCycle,
     KeepLeg,
+    KeepSettlement,
     KeepStatement,
+    KeepWord,
     Leg,
     LegState,
     OpenCycle,
     Running,
+    Said,
+    Settlement,
     Statement,
     StatementState,
+    Word,
 )
 from clearing.rules.cycles import (
     CloseCycle,
@@ -48,19 +56,26 @@ from clearing.rules.keys import (
 )
 from clearing.rules.legs import (
     CancelLeg,
-    CycleRefused,
     DueLegs,
-    Settle,
     decide_cancel,
     decide_due_legs,
     decide_leg_word,
-    decide_settle,
     may_decide_on_leg,
     void_disputed,
+    wrong_word,
 )
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
 from clearing.rules.refusals import count_refusal
+from clearing.rules.settling import (
+    Aim,
+    Settle,
+    Standing,
+    aim_of,
+    decide_settle,
+    legs_before,
+    standing_of,
+)
 from clearing.rules.view import (
     RESERVE,
     ROUNDS_MAX,
@@ -80,10 +95,13 @@ from clearing.rules.view import (
 
 __all__ = [
     "CHANGE_MS",
+    "LATE_MS",
     "RESERVE",
     "ROUNDS_MAX",
+    "TURNOVER_MAX",
     "Admission",
     "AdmissionRefused",
+    "Aim",
     "AppendDecision",
     "Approve",
     "CancelLeg",
@@ -99,7 +117,9 @@ __all__ = [
     "KeepCycle",
     "KeepLeg",
     "KeepProposal",
+    "KeepSettlement",
     "KeepStatement",
+    "KeepWord",
     "Leg",
     "LegState",
     "Limit",
@@ -114,12 +134,17 @@ __all__ = [
     "RecoverKeys",
     "Release",
     "Running",
+    "Said",
     "Settle",
+    "Settlement",
     "SpendInvitation",
+    "Standing",
     "Statement",
     "StatementState",
     "TellMoves",
     "TileHash",
+    "Word",
+    "aim_of",
     "count_refusal",
     "decide_admission",
     "decide_cancel",
@@ -139,8 +164,11 @@ __all__ = [
     "decide_reply",
     "decide_settle",
     "decision_of",
+    "legs_before",
     "may_decide_on_leg",
     "open_log",
     "read_statement",
+    "standing_of",
     "void_disputed",
+    "wrong_word",
 ]
