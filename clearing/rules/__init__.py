@@ -7,6 +7,15 @@ its start (protocol, section 7).
 """
 
 from clearing.rules.admission import Admission, AdmissionRefused, decide_admission
+from clearing.rules.caps import (
+    NoteStandings,
+    SetCap,
+    SetWarning,
+    Standing,
+    decide_cap,
+    decide_standings,
+    decide_warning,
+)
 from clearing.rules.cycle_records import (
     ClosedCycle,
     KeepCycle,
@@ -52,6 +61,18 @@ from clearing.rules.legs import (
     may_decide_on_leg,
     void_disputed,
 )
+from clearing.rules.limit_records import (
+    CHANGE_TYP,
+    Cap,
+    KeepLimitChange,
+    KeepWarned,
+    LimitBook,
+    LimitChange,
+    Pair,
+    cap_of,
+    change_decoder,
+    month_of,
+)
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
 from clearing.rules.refusals import count_refusal
@@ -73,6 +94,7 @@ from clearing.rules.view import (
 )
 
 __all__ = [
+    "CHANGE_TYP",
     "RESERVE",
     "ROUNDS_MAX",
     "Admission",
@@ -80,6 +102,7 @@ __all__ = [
     "AppendDecision",
     "Approve",
     "CancelLeg",
+    "Cap",
     "CloseCycle",
     "ClosedCycle",
     "CycleRefused",
@@ -91,30 +114,42 @@ __all__ = [
     "Invitation",
     "KeepCycle",
     "KeepLeg",
+    "KeepLimitChange",
     "KeepProposal",
     "KeepStatement",
+    "KeepWarned",
     "Leg",
     "LegState",
     "Limit",
+    "LimitBook",
+    "LimitChange",
     "MirrorState",
     "Moved",
     "NotDecided",
     "NoteMirror",
+    "NoteStandings",
     "OpenCycle",
+    "Pair",
     "Positions",
     "Proposal",
     "ProposalState",
     "Release",
     "Running",
+    "SetCap",
+    "SetWarning",
     "Settle",
     "SpendInvitation",
+    "Standing",
     "Statement",
     "StatementState",
     "TellMoves",
     "TileHash",
+    "cap_of",
+    "change_decoder",
     "count_refusal",
     "decide_admission",
     "decide_cancel",
+    "decide_cap",
     "decide_close",
     "decide_cycle_word",
     "decide_due",
@@ -128,8 +163,11 @@ __all__ = [
     "decide_proposal",
     "decide_reply",
     "decide_settle",
+    "decide_standings",
+    "decide_warning",
     "decision_of",
     "may_decide_on_leg",
+    "month_of",
     "open_log",
     "read_statement",
     "void_disputed",

@@ -8,6 +8,12 @@ from enum import StrEnum
 import msgspec
 
 from clearing.rules.cycle_records import KeepCycle, KeepLeg, KeepStatement, OpenCycle
+from clearing.rules.limit_records import (
+    CountUse,
+    KeepLimitChange,
+    KeepWarned,
+    LimitBook,
+)
 from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
@@ -215,6 +221,7 @@ class HubView(View):
         quota: how much of each group's was refused in this hour.
         rounds: how often a group had a cycle's moves looked at in this hour.
         open_cycle: what has moved since a cycle ended, and statements.
+        limits: caps and what is used, threshold, of whose limit people were called.
         stated: the checkpoint that this batch signs, with its note, once it is.
     """
 
@@ -237,6 +244,7 @@ class HubView(View):
         self.quota = Quota(REFUSED_PREPARES_MAX)
         self.rounds = Quota(ROUNDS_MAX)
         self.open_cycle = OpenCycle(None, {}, {})
+        self.limits = LimitBook()
         self.stated: tuple[SignedCheckpoint, str] | None = None
 
     @property
@@ -254,6 +262,8 @@ class HubView(View):
                 self.proposals[effect.proposal.group] = effect.proposal
             case KeepCycle() | KeepStatement() | KeepLeg():
                 self.open_cycle.apply(effect)
+            case CountUse() | KeepLimitChange() | KeepWarned():
+                self.limits.apply(effect)
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}
             case SpendInvitation():

@@ -116,6 +116,7 @@ from nodes.rules.view import (
     KeepKeys,
     KeepProposal,
     KeepTrust,
+    KeepWarned,
     NodeView,
     NoteDecision,
     OtherBody,
@@ -129,6 +130,7 @@ from nodes.rules.view import (
     is_reserved,
     may_be_booked_on,
 )
+from nodes.rules.warnings import LookAtLimits, decide_limits_look
 
 __all__ = [
     "CLEARING",
@@ -169,10 +171,12 @@ __all__ = [
     "KeepOwnLeg",
     "KeepProposal",
     "KeepTrust",
+    "KeepWarned",
     "KeysOutcome",
     "LegState",
     "LimitLine",
     "LimitsChange",
+    "LookAtLimits",
     "MemberChange",
     "MoveIn",
     "MoveInRefusal",
@@ -225,6 +229,7 @@ __all__ = [
     "decide_item_refused",
     "decide_leg",
     "decide_limits",
+    "decide_limits_look",
     "decide_list",
     "decide_log",
     "decide_member",

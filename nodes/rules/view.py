@@ -24,6 +24,7 @@ from protocol.ledger import (
     Account,
     AccountKind,
 )
+from protocol.limit_warning import Limit
 from protocol.messages import Checkpoint, GroupEntry
 from protocol.quota import Quota
 
@@ -312,6 +313,13 @@ class Trust(msgspec.Struct, frozen=True):
                 assert_never(effect)
 
 
+class KeepWarned(HouseEffect, frozen=True):
+    """Remember of which limit the treasurer was called; ``None``: it is over."""
+
+    limit: Limit | None
+    at: Instant
+
+
 class NodeView(View):
     """What a node knows while it decides a batch.
 
@@ -362,6 +370,7 @@ class NodeView(View):
         self.asked: dict[str, Proposal] = {}
         self.own_entries: set[str] = set()
         self.clearing = 0
+        self.warned: Limit | None = None
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
         self.trust = Trust()
@@ -400,14 +409,17 @@ class NodeView(View):
                 self.names[effect.account_id] = effect.name
             case KeepImportRun(run):
                 self.moved_in = run
-            case KeepOwnCycle() | KeepOwnLeg():
-                self._keep_cycle(effect)
+            case KeepOwnCycle() | KeepOwnLeg() | KeepWarned():
+                self._keep_own(effect)
 
-    def _keep_cycle(self, effect: KeepOwnCycle | KeepOwnLeg) -> None:
-        if isinstance(effect, KeepOwnCycle):
-            self.cycles[effect.cycle.cycle] = effect.cycle
-        else:
-            self.legs[effect.leg.leg_id] = effect.leg
+    def _keep_own(self, effect: KeepOwnCycle | KeepOwnLeg | KeepWarned) -> None:
+        match effect:
+            case KeepOwnCycle():
+                self.cycles[effect.cycle.cycle] = effect.cycle
+            case KeepOwnLeg():
+                self.legs[effect.leg.leg_id] = effect.leg
+            case KeepWarned():
+                self.warned = effect.limit
 
     def _keep(self, proposal: Proposal) -> None:
         self.asked[proposal.signed] = proposal
