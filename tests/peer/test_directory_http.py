@@ -241,7 +241,7 @@ async def test_freeze_release_and_limits(new_database: NewDatabase) -> None:
             for _ in range(2):
                 answer = await here.admin.post(f"{OOSTENDE_AT_HUB}/{word}")
                 assert (answer.status, answer.told["state"]) == (200, state)
-        limits = {"floor": -HOUR, "ceiling": 0}
+        limits = {"floor": -HOUR, "ceiling": 0, "reason": "so"}
         for _ in range(2):
             answer = await here.admin.post(f"{OOSTENDE_AT_HUB}/limits", limits)
             assert answer.status == 200
@@ -252,13 +252,13 @@ async def test_freeze_release_and_limits(new_database: NewDatabase) -> None:
 
 
 WRONG_AT_HUB = [
-    ("limits", {"floor": 1, "ceiling": 0}),
-    ("limits", {"floor": 0, "ceiling": -1}),
-    ("limits", {"floor": 0}),
-    ("limits", {"floor": 0, "ceiling": 0, "frozen": True}),
-    ("limits", {"floor": -1.5, "ceiling": 0}),
-    ("limits", {"floor": -(10**14) - 1, "ceiling": 0}),
-    ("limits", {"floor": 0, "ceiling": 10**14 + 1}),
+    ("limits", {"floor": 1, "ceiling": 0, "reason": "so"}),
+    ("limits", {"floor": 0, "ceiling": -1, "reason": "so"}),
+    ("limits", {"floor": 0, "reason": "so"}),
+    ("limits", {"floor": 0, "ceiling": 0, "frozen": True, "reason": "so"}),
+    ("limits", {"floor": -1.5, "ceiling": 0, "reason": "so"}),
+    ("limits", {"floor": -(10**14) - 1, "ceiling": 0, "reason": "so"}),
+    ("limits", {"floor": 0, "ceiling": 10**14 + 1, "reason": "so"}),
     ("approve", {}),
     ("approve", {"proposal": "1"}),
     ("approve", {"proposal": True}),
