@@ -49,11 +49,11 @@ def limits(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, objec
     """Set the lowest and highest position, given in hours; or show who set them."""
     if chosen.history:
         return history(settings, chosen)
-    if chosen.floor is None or chosen.ceiling is None or chosen.reason is None:
-        raise DataError(
-            "limits: expected --floor, --ceiling and --reason, or --history"
-        )
+    if chosen.floor is None or chosen.ceiling is None:
+        raise DataError("limits: expected --floor, --ceiling, --reason; or --history")
     floor, ceiling = read_limits(chosen.floor, chosen.ceiling)
+    if chosen.reason is None:
+        raise DataError("limits: expected --reason, which is kept beside the change")
     body: dict[str, object] = {
         "floor": floor,
         "ceiling": ceiling,
