@@ -28,7 +28,13 @@ LIMITS = {"limits": [{"account": "trial-1", "floor": -9, "ceiling": 9}]}
 MASS = {"each": -1, "accounts": ["trial-1", "trial-2"]}
 ANY_ID = "00000000-0000-8000-8000-00000000000a"
 #: What stands for each name in a path.
-NAMES = {"account": "trial-1", "id": ANY_ID, "group": "aalst", "cycle": 999}
+NAMES = {"account": "trial-1", "id": ANY_ID, "group": "aalst", "cycle": 999} | {
+    "payer": "aalst",
+    "payee": "oostende",
+}
+
+
+LIMITS = {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS, "reason": "so"}
 
 
 @dataclass(frozen=True)
@@ -211,9 +217,20 @@ WRITING = [
         for verb, good in (
             ("approve", {"proposal": 1}),
             ("refuse", {"proposal": 1}),
-            ("limits", {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS}),
+            ("limits", LIMITS),
         )
     ),
+    Writing(
+        "hub",
+        "POST",
+        "/api/v1/caps/{payer}/{payee}",
+        "admin",
+        {"milliseconds": 10**14, "reason": "more than anybody pays"},
+    ),
+    Writing(
+        "hub", "POST", "/api/v1/caps/{payer}/{payee}/remove", "admin", {"reason": "so"}
+    ),
+    Writing("hub", "POST", "/api/v1/warning", "admin", {"percent": 80, "reason": "so"}),
     Writing(
         "hub",
         "POST",
