@@ -45,7 +45,7 @@ _SWEEP_MOST = 1000
 #: How often it looks for disputes that wait for a list, and legs for a decision.
 _CYCLE_S = 1.0
 #: How often it looks who has newly passed the threshold of a limit.
-_LIMITS_S = 10.0
+_LIMITS_S = 30.0
 #: How often it looks whether a cycle is to end by the calendar.
 _CALENDAR_S = 60.0
 #: How often it keeps who was shown its log, for receipts that nobody has asked for.
