@@ -366,6 +366,36 @@ async def test_limits_are_set_in_hours_and_what_is_wrong_stays_typed(
     assert await changed(shown) == before
 
 
+async def test_who_set_limits_and_why_stands_on_the_groups_page(shown: Desk) -> None:
+    admin = await shown.admin()
+    before = await limits(shown)
+    page = await admin.send(
+        await admin.get(GROUP), f"{GROUP}/limits", floor="5", ceiling="6", reason=" "
+    )
+    assert (page.status, page.wrong) == (422, ["reason"])
+    assert EN["limits.no-reason"] in page.text and await limits(shown) == before
+    wide = {"floor": "3001", "ceiling": "3001", "reason": "agreed <b>on 3 May</b>"}
+    page = await admin.post(f"{GROUP}/limits", wide)
+    assert page.place == f"{GROUP}?saved=limits"
+    page = await admin.get(GROUP)
+    assert EN["limits.history"] in page.text
+    assert "@admin · agreed <b>on 3 May</b>" in page.text and "<b>on 3" not in page.raw
+    # One millisecond of help received, and no more may be: it stands outside of that.
+    [row] = await shown.federated.hub.ask(
+        "SELECT balance FROM account WHERE account_id = 'oostende'"
+    )
+    none = {"floor": "0", "ceiling": "0", "reason": "a slip"}
+    if row["balance"]:
+        page = await admin.post(f"{GROUP}/limits", none)
+        assert page.status == 409 and EN["limits.even-outside"] in page.text
+        page = await admin.post(f"{GROUP}/limits", {**none, "even_outside": "yes"})
+    page = await admin.post(f"{GROUP}/limits", none)
+    side = "floor" if row["balance"] < 0 else "ceiling"
+    page = await admin.get(GROUP)
+    assert (EN[f"limits.reached-{side}"] in page.text) == bool(row["balance"])
+    await admin.post(f"{GROUP}/limits", wide)
+
+
 @pytest.mark.parametrize(
     ("language", "typed", "hours"),
     [
