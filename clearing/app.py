@@ -11,6 +11,7 @@ from clearing.api.cycles import CyclesApi
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
 from clearing.api.invitations import InvitationsApi
+from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
 from clearing.api.standing import StandingApi
@@ -21,6 +22,7 @@ from clearing.cycle_watch import CycleWatch
 from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
 from clearing.inquiries import Inquiries
+from clearing.limit_watch import LimitWatch
 from clearing.log_store import Identity
 from clearing.pages.site import Parts, routes_of, site_of
 from clearing.trail import Trail
@@ -43,6 +45,8 @@ _SWEEP_S = 0.5
 _SWEEP_MOST = 1000
 #: How often it looks for disputes that wait for a list, and legs for a decision.
 _CYCLE_S = 1.0
+#: How often it looks who has newly passed the threshold of a limit.
+_LIMITS_S = 30.0
 #: How often it looks whether a cycle is to end by itself.
 _CALENDAR_S = 60.0
 #: How often it keeps who was shown its log, for receipts that nobody has asked for.
@@ -97,7 +101,9 @@ async def serve(settings: Settings) -> None:
 
         server.on_shutdown.append(part)
         cycles = CycleWatch(house, server.clerk, database)
+        limits = LimitWatch(house, server.clerk, database, server.clock)
         server.tasks += [
+            lambda: runner.every(server, _LIMITS_S, limits.look),
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
             lambda: runner.every(server, _CYCLE_S, cycles.look),
             lambda: runner.every(server, _WITNESS_S, keep_witnesses),
@@ -136,6 +142,7 @@ def add_people(
     files = CycleFiles(identity, evidence)
     parts = Parts(
         groups=GroupsApi(house, clerk, database),
+        limits=LimitsApi(house, clerk, database, clock),
         links=LinksApi(house, clerk, database, clock),
         transfers=TransfersApi(clerk, database, clock, trail),
         invitations=InvitationsApi(house, clerk, database, clock, public_url),
@@ -145,6 +152,7 @@ def add_people(
     )
     server.api += [
         *parts.groups.routes(),
+        *parts.limits.routes(),
         *parts.links.routes(),
         *parts.transfers.routes(),
         *parts.invitations.routes(),

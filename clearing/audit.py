@@ -1,7 +1,10 @@
 """The hub's part in its audit: whose keys count, and what else holds."""
 
+from msgspec import UNSET
+
 from clearing import (
     audit_cycles,
+    audit_limits,
     audit_log,
     audit_store,
     audit_transfers,
@@ -10,6 +13,7 @@ from clearing import (
 from clearing.audit_log import LogWalk
 from clearing.log_store import Identity
 from protocol.address import HUB, FederationId
+from protocol.base64url import read_base64url
 from protocol.directory import entry_key, keyring, read_hub_statement
 from protocol.keyring import KeyPeriod
 from protocol.peer.audit import MakePlan, Plan, read_directory
@@ -23,6 +27,8 @@ def plan_of(identity: Identity) -> MakePlan:
     federation = FederationId(identity.federation)
     statement = read_hub_statement(identity.statement, federation)
     own = KeyPeriod(HUB, entry_key(statement.keys, "signing"))
+    former = () if statement.former is UNSET else statement.former
+    publics = [own.public, *(read_base64url(span.key, "key") for span in former)]
 
     async def make_plan(connection: AnyConnection) -> Plan:
         directory, findings = await read_directory(connection, federation)
@@ -45,6 +51,7 @@ def plan_of(identity: Identity) -> MakePlan:
                 Walk(audit_log.NAME, audit_log.TOLD, log.walk),
                 audit_cycles.walk_of(federation),
                 audit_witnesses.walk_of(federation, keys),
+                *audit_limits.walks_of(federation, publics),
             ],
             findings=findings,
         )

@@ -43,6 +43,7 @@ from nodes.rules import CancelWish
 from nodes.staff import Staff
 from nodes.treasurer import Treasurer
 from nodes.watch.cycle_watch import CycleWatch
+from nodes.watch.limit_watch import LimitWatch
 from nodes.watch.log_watch import LogWatch
 from protocol.address import HUB
 from protocol.envelope import Body
@@ -68,6 +69,8 @@ _WATCH_S = 3.0
 _CYCLE_S = 1.0
 #: How often it tells the hub what the recovery key has signed, while that waits.
 _POST_S = 5.0
+#: How often it looks whether the group has newly passed the threshold of a limit.
+_LIMITS_S = 10.0
 ALARMS = "/api/v1/group/alarms"
 
 
@@ -104,6 +107,7 @@ async def serve(settings: Settings) -> None:
         inquiries = Inquiries(house, clerk, database, clock, server.metrics)
         evidence = NodeEvidence(house)
         cycles = CycleWatch(clerk, database)
+        limits = LimitWatch(house, clerk, database, clock)
         watch = LogWatch(house, clerk, database, clock, joined.hub_url, evidence)
 
         def hear(body: Body) -> None:
@@ -128,6 +132,7 @@ async def serve(settings: Settings) -> None:
             lambda: runner.every(server, _WATCH_S, watch.look),
             lambda: runner.every(server, _CYCLE_S, cycles.look),
             lambda: runner.every(server, _POST_S, post.look),
+            lambda: runner.every(server, _LIMITS_S, limits.look),
         ]
         await runner.serve(server)
     finally:

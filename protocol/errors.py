@@ -81,6 +81,7 @@ class RefusalCode(StrEnum):
     REFUND_TOO_LARGE = "refund-too-large"
     PAYER_GROUP_FLOOR = "payer-group-floor"
     PAYEE_GROUP_CEILING = "payee-group-ceiling"
+    MONTH_CAP = "month-cap"
     PAYEE_UNREACHABLE = "payee-unreachable"
     CANCELLED = "cancelled"
     UNKNOWN_TRANSFER = "unknown-transfer"
@@ -167,6 +168,8 @@ class DirectoryRefusalCode(StrEnum):
     GROUP_LEAVING = "group-leaving"
     GROUP_NOT_COMPARED = "group-not-compared"
     HUB_BEHIND = "hub-behind"
+    POSITION_OUTSIDE = "position-outside"
+    SAME_GROUP = "same-group"
 
     ENTRY_CHANGED = "entry-changed"
     ENTRY_TOO_LONG = "entry-too-long"

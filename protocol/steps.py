@@ -95,6 +95,9 @@ class Step(StrEnum):
     DIRECTORY = "directory"
     """The hub decides on a group: its entry, its state or its limits."""
 
+    CAP = "cap"
+    """The hub keeps a cap of two groups, or from when on a limit is worth a word."""
+
     OWN_ENTRY = "own-entry"
     """A node takes a decision on its own group, and opens what it needs for it."""
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from clearing.api.groups import GroupsApi
 from clearing.api.invitations import InvitationsApi
+from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
 from clearing.api.transfers import TransfersApi
 from clearing.house import HubHouse
@@ -36,6 +37,7 @@ class Parts(NamedTuple):
     """What pages call: the same that programs do."""
 
     groups: GroupsApi
+    limits: LimitsApi
     links: LinksApi
     transfers: TransfersApi
     invitations: InvitationsApi
@@ -66,7 +68,12 @@ def routes_of(pages: Pages, parts: Parts) -> list[Route]:
     """List the hub's pages."""
     return [
         *GroupPages(
-            pages, parts.groups, parts.links, parts.alarms, parts.invitations
+            pages,
+            parts.groups,
+            parts.limits,
+            parts.links,
+            parts.alarms,
+            parts.invitations,
         ).routes(),
         *TrafficPages(
             pages, parts.transfers, parts.links, parts.alarms, parts.clock

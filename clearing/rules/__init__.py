@@ -7,6 +7,15 @@ its start (protocol, section 7).
 """
 
 from clearing.rules.admission import Admission, AdmissionRefused, decide_admission
+from clearing.rules.caps import (
+    LimitStanding,
+    NoteStandings,
+    SetCap,
+    SetWarning,
+    decide_cap,
+    decide_standings,
+    decide_warning,
+)
 from clearing.rules.cycle_records import (
     LATE_MS,
     TURNOVER_MAX,
@@ -64,6 +73,18 @@ from clearing.rules.legs import (
     void_disputed,
     wrong_word,
 )
+from clearing.rules.limit_records import (
+    CHANGE_TYP,
+    Cap,
+    KeepLimitChange,
+    KeepWarned,
+    LimitBook,
+    LimitChange,
+    Pair,
+    cap_of,
+    change_decoder,
+    month_of,
+)
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
 from clearing.rules.refusals import count_refusal
@@ -95,6 +116,7 @@ from clearing.rules.view import (
 
 __all__ = [
     "CHANGE_MS",
+    "CHANGE_TYP",
     "LATE_MS",
     "RESERVE",
     "ROUNDS_MAX",
@@ -105,6 +127,7 @@ __all__ = [
     "AppendDecision",
     "Approve",
     "CancelLeg",
+    "Cap",
     "CloseCycle",
     "ClosedCycle",
     "CycleRefused",
@@ -116,18 +139,25 @@ __all__ = [
     "Invitation",
     "KeepCycle",
     "KeepLeg",
+    "KeepLimitChange",
     "KeepProposal",
     "KeepSettlement",
     "KeepStatement",
+    "KeepWarned",
     "KeepWord",
     "Leg",
     "LegState",
     "Limit",
+    "LimitBook",
+    "LimitChange",
+    "LimitStanding",
     "MirrorState",
     "Moved",
     "NotDecided",
     "NoteMirror",
+    "NoteStandings",
     "OpenCycle",
+    "Pair",
     "Positions",
     "Proposal",
     "ProposalState",
@@ -135,6 +165,8 @@ __all__ = [
     "Release",
     "Running",
     "Said",
+    "SetCap",
+    "SetWarning",
     "Settle",
     "Settlement",
     "SpendInvitation",
@@ -145,9 +177,12 @@ __all__ = [
     "TileHash",
     "Word",
     "aim_of",
+    "cap_of",
+    "change_decoder",
     "count_refusal",
     "decide_admission",
     "decide_cancel",
+    "decide_cap",
     "decide_close",
     "decide_cycle_word",
     "decide_due",
@@ -163,9 +198,12 @@ __all__ = [
     "decide_recovery",
     "decide_reply",
     "decide_settle",
+    "decide_standings",
+    "decide_warning",
     "decision_of",
     "legs_before",
     "may_decide_on_leg",
+    "month_of",
     "open_log",
     "read_statement",
     "standing_of",

@@ -14,6 +14,12 @@ from clearing.rules.cycle_records import (
     KeepWord,
     OpenCycle,
 )
+from clearing.rules.limit_records import (
+    CountUse,
+    KeepLimitChange,
+    KeepWarned,
+    LimitBook,
+)
 from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
@@ -221,6 +227,7 @@ class HubView(View):
         quota: how much of each group's was refused in this hour.
         rounds: how often a group had a cycle's moves looked at in this hour.
         open_cycle: what has moved since a cycle ended, and statements.
+        limits: caps and what is used, threshold, of whose limit people were called.
         stated: the checkpoint that this batch signs, with its note, once it is.
     """
 
@@ -243,6 +250,7 @@ class HubView(View):
         self.quota = Quota(REFUSED_PREPARES_MAX)
         self.rounds = Quota(ROUNDS_MAX)
         self.open_cycle = OpenCycle(None, {}, {})
+        self.limits = LimitBook()
         self.stated: tuple[SignedCheckpoint, str] | None = None
 
     @property
@@ -260,6 +268,8 @@ class HubView(View):
                 self.proposals[effect.proposal.group] = effect.proposal
             case KeepCycle() | KeepStatement() | KeepLeg() | KeepWord():
                 self.open_cycle.apply(effect)
+            case CountUse() | KeepLimitChange() | KeepWarned():
+                self.limits.apply(effect)
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}
             case SpendInvitation():

@@ -13,6 +13,7 @@ from nodes.payments import Payments
 from nodes.rules import read_content
 from protocol.address import HUB
 from protocol.instant import Instant, write_instant
+from protocol.limit_warning import LimitWarning
 from protocol.peer import transfer_store
 from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.clock import Clock
@@ -38,7 +39,8 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     this server, restored, has not compared, or its link is frozen. ``waits_for`` says
     with whom, and how that link stands; else it is empty. ``floor``, ``ceiling`` and
     ``state`` are the hub's. ``may_go_out`` and
-    ``may_come_in`` are not yet decided; neither counts in the position.
+    ``may_come_in`` are not yet decided; neither counts in the position. ``warning`` is
+    what is worth a word about floor and ceiling.
     """
 
     group: str
@@ -54,6 +56,7 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     link: str
     newest_decision: tuple[str, int] | None
     mirrored_decision: tuple[str, int] | None
+    warning: LimitWarning | None
 
 
 class UndecidedQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,6 +174,7 @@ class PositionApi:
                 link=link_state(link),
                 newest_decision=newest,
                 mirrored_decision=self._house.mirrored,
+                warning=self._house.limit_warning(-clearing),
             )
         )
 

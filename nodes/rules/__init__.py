@@ -129,6 +129,7 @@ from nodes.rules.view import (
     KeepProposal,
     KeepRenewal,
     KeepTrust,
+    KeepWarned,
     NodeView,
     NoteDecision,
     OtherBody,
@@ -143,6 +144,7 @@ from nodes.rules.view import (
     is_reserved,
     may_be_booked_on,
 )
+from nodes.rules.warnings import LookAtLimits, decide_limits_look
 
 __all__ = [
     "CLEARING",
@@ -185,10 +187,12 @@ __all__ = [
     "KeepProposal",
     "KeepRenewal",
     "KeepTrust",
+    "KeepWarned",
     "KeysOutcome",
     "LegState",
     "LimitLine",
     "LimitsChange",
+    "LookAtLimits",
     "MemberChange",
     "MoveIn",
     "MoveInRefusal",
@@ -246,6 +250,7 @@ __all__ = [
     "decide_item_refused",
     "decide_leg",
     "decide_limits",
+    "decide_limits_look",
     "decide_list",
     "decide_log",
     "decide_member",

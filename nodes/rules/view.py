@@ -24,6 +24,7 @@ from protocol.ledger import (
     Account,
     AccountKind,
 )
+from protocol.limit_warning import Limit
 from protocol.messages import Checkpoint, GroupEntry
 from protocol.quota import Quota
 
@@ -348,6 +349,13 @@ class Trust(msgspec.Struct, frozen=True):
                 assert_never(effect)
 
 
+class KeepWarned(HouseEffect, frozen=True):
+    """Remember of which limit the treasurer was called; ``None``: it is over."""
+
+    limit: Limit | None
+    at: Instant
+
+
 class NodeView(View):
     """What a node knows while it decides a batch.
 
@@ -404,6 +412,7 @@ class NodeView(View):
         self.opens: Mapping[str, sealing.SealingKey] = {sealing_key.kid: sealing_key}
         self.own_entries: set[str] = set()
         self.clearing = 0
+        self.warned: Limit | None = None
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
         self.trust = Trust()
@@ -442,14 +451,17 @@ class NodeView(View):
                 self.names[effect.account_id] = effect.name
             case KeepImportRun(run):
                 self.moved_in = run
-            case KeepOwnCycle() | KeepOwnLeg():
-                self._keep_cycle(effect)
+            case KeepOwnCycle() | KeepOwnLeg() | KeepWarned():
+                self._keep_own(effect)
 
-    def _keep_cycle(self, effect: KeepOwnCycle | KeepOwnLeg) -> None:
-        if isinstance(effect, KeepOwnCycle):
-            self.cycles[effect.cycle.cycle] = effect.cycle
-        else:
-            self.legs[effect.leg.leg_id] = effect.leg
+    def _keep_own(self, effect: KeepOwnCycle | KeepOwnLeg | KeepWarned) -> None:
+        match effect:
+            case KeepOwnCycle():
+                self.cycles[effect.cycle.cycle] = effect.cycle
+            case KeepOwnLeg():
+                self.legs[effect.leg.leg_id] = effect.leg
+            case KeepWarned():
+                self.warned = effect.limit
 
     def _keep_asked(self, effect: KeepProposal | KeepRenewal) -> None:
         if isinstance(effect, KeepProposal):

@@ -420,10 +420,13 @@ async def test_what_is_typed_comes_back_as_text(shown: Desk, typed: str) -> None
         assert "<script>alert" not in page.raw and "49" not in page.text, path
     page = await admin.post("/invite", {"group": typed, "floor": typed, "ceiling": "1"})
     assert page.form("/invite").fields["group"] == typed
-    page = await admin.post(f"{GROUP}/limits", {"floor": typed, "ceiling": typed})
-    assert page.form(f"{GROUP}/limits").fields == {"floor": typed, "ceiling": typed}
+    limits = {"floor": typed, "ceiling": typed, "reason": typed}
+    page = await admin.post(f"{GROUP}/limits", limits)
+    assert page.form(f"{GROUP}/limits").fields == limits
     for path in ("/invite", f"{GROUP}/limits"):
-        page = await admin.post(path, {"floor": typed, "ceiling": typed, "group": "x"})
+        page = await admin.post(
+            path, {"floor": typed, "ceiling": typed, "group": "x", "reason": "so"}
+        )
         assert page.status == 422 and "<script>alert" not in page.raw
 
 

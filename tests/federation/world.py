@@ -379,6 +379,8 @@ class Federation:
             fresh = lines[self._scanned[server.name] :]
             self._scanned[server.name] = len(lines)
             bad = [line for line in fresh if '"ERROR"' in line or "Traceback" in line]
+            # That a group nears its limit is no fault; tests bring it there.
+            bad = [line for line in bad if " stands at " not in line]
             assert not bad, f"{server.name}: {bad[:3]}"
 
 

@@ -16,7 +16,7 @@ import asyncpg
 from clearing import audit as hub_audit
 from clearing import log_store
 from clearing.evidence import Evidence
-from clearing.rules import CloseCycle, Leg, Limit, Settle
+from clearing.rules import CloseCycle, Leg, Limit, SetCap, Settle
 from nodes import audit as node_audit
 from nodes import proof_store, trust_store
 from nodes.member_store import Membership
@@ -215,6 +215,16 @@ async def set_limits(federated: Federation) -> None:
     """
     limit = Limit(group=MECHELEN, floor=-36_000_000, ceiling=72_000_000)
     await federated.hub.clerk.take(limit)
+    for milliseconds in (10**12, 2 * 10**12):
+        # Wider than anything that this past holds.
+        cap = SetCap(
+            payer=OOSTENDE,
+            payee=MECHELEN,
+            milliseconds=milliseconds,
+            author="@admin",
+            reason="agreed",
+        )
+        await federated.hub.clerk.take(cap)
     change = MemberChange(
         account_id="lies", author="@treasurer", name="Lies D.", floor=-500, ceiling=900
     )

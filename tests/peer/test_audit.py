@@ -12,7 +12,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from clearing import audit_cycles, audit_log, audit_transfers, audit_witnesses
+from clearing import (
+    audit_cycles,
+    audit_limits,
+    audit_log,
+    audit_transfers,
+    audit_witnesses,
+)
 from clearing import audit_store as hub_store
 from clearing.audit_store import LogPage, LogRow
 from nodes import audit_keys, audit_proofs, audit_trust
@@ -99,6 +105,12 @@ REFUSED = (
 UNOFFERED = (
     "transfer_id = (SELECT transfer_id FROM transfer WHERE item_number IS NULL"
     " AND prepare <> '' ORDER BY taken_at, transfer_id LIMIT 1)"
+)
+#: The newest that Mechelen was offered by Oostende, and that was not refused.
+BEHIND_CAP = (
+    "transfer_id = (SELECT transfer_id FROM transfer WHERE payer_group = 'oostende'"
+    " AND payee_group = 'mechelen' AND item_number IS NOT NULL"
+    " AND state <> 'refused' ORDER BY item_number DESC LIMIT 1)"
 )
 REFUNDED = (
     "transfer_id = (SELECT refund_of FROM transfer WHERE refund_of IS NOT NULL LIMIT 1)"
@@ -1335,10 +1347,55 @@ PLANTS = [
         "leg",
         "SELECT leg_id::text FROM leg",
     ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "UPDATE limit_change SET group_name = 'gent' WHERE number = 1",
+        "limit_change",
+        "SELECT '1'",
+        "SELECT 'group_name ' || group_name FROM limit_change WHERE number = 1",
+    ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "UPDATE limit_change SET signed = signed || 'A' WHERE number = 2",
+        "limit_change",
+        "SELECT '2'",
+    ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "UPDATE limit_change SET signed ="
+        " (SELECT signed FROM limit_change WHERE number = 1) WHERE number = 2",
+        "limit_change",
+        "SELECT '2'",
+    ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "DELETE FROM limit_change WHERE number = 2",
+        "limit_change",
+        "SELECT '3'",
+    ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "UPDATE decision SET line = ' ' WHERE position('\"floor\":-36000000'::bytea"
+        " IN line) > 0",
+        "limit_change",
+        "SELECT '1'",
+    ),
+    Plant(
+        HUB,
+        audit_limits.CAPS_NAME,
+        f"UPDATE transfer SET milliseconds = 3 * 10::bigint ^ 12 WHERE {BEHIND_CAP}",
+        "transfer",
+        f"SELECT transfer_id::text FROM transfer WHERE {BEHIND_CAP}",
+    ),
 ]
 
 CYCLES = ("cycle", "statement", "settlement", "word")
-CHECKPOINTS = ("checkpoint", "tile_hash", "witness")
+CHECKPOINTS = ("checkpoint", "tile_hash", "witness", "limit_change")
 NODES = (
     *("member_limit", "doubt", "trust"),
     *("accepted_keys", "act", "proof", "proven_checkpoint"),
@@ -1444,6 +1501,8 @@ def test_every_check_finds_something_planted() -> None:
         audit_proofs.NAME,
         audit_trust.NAME,
         audit_witnesses.NAME,
+        audit_limits.NAME,
+        audit_limits.CAPS_NAME,
     }
     assert names == {plant.check for plant in PLANTS}
 

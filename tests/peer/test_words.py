@@ -144,6 +144,8 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "group.hours-",
         "group.",
         "positions.near-",
+        "limits.reached-",
+        "limits.trend-",
         "transfers.age-",
         "transfer.",
         "links.",

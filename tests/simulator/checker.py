@@ -16,6 +16,7 @@ from protocol.address import Group
 from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
+from tests.simulator.caps import Caps
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
 from tests.simulator.reasons import Reasons
@@ -104,6 +105,7 @@ class Checker:
         for server in federation.servers:
             server.database.watch = self._watcher(server)
         self._reasons, self._views = Reasons(self), Views(self)
+        self.caps = Caps(self)
 
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
@@ -218,6 +220,7 @@ class Checker:
                 self._look_at_stream(server, name, key, now)
             elif name in _LOOKS:
                 _LOOKS[name](self, server, before, now)
+        self.caps.look(server, first)
         self._reasons.look(server, first)
         self._views.look(server, first)
 
