@@ -137,6 +137,10 @@ class HubHouse:
         """Say whether a group has had too much refused in this hour."""
         return self._quota.is_used_up(group, now)
 
+    def running(self, group: str) -> Running:
+        """Say how a group's position goes in the cycle that is open."""
+        return self._running.get(group) or Running()
+
     @property
     def signing_key(self) -> SigningKey:
         """The key that signs our envelopes and covers."""

@@ -27,6 +27,7 @@ from clearing.rules.cycles import (
     decide_moves,
     decision_of,
     read_statement,
+    who_holds_up,
 )
 from clearing.rules.decisions import decide_due, decide_item_refused, decide_reply
 from clearing.rules.groups import (
@@ -133,4 +134,5 @@ __all__ = [
     "open_log",
     "read_statement",
     "void_disputed",
+    "who_holds_up",
 ]
