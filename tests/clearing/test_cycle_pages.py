@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
+from clearing.cycle_watch import CycleWatch as HubWatch
+from clearing.house import HubHouse
 from nodes.rules import SignLeg
 from nodes.watch.cycle_watch import CycleWatch
 from protocol.address import Group
@@ -33,12 +35,16 @@ async def shown(shared_database: NewDatabase) -> AsyncIterator[Desk]:
         yield found
 
 
-async def agree(desk: Desk) -> None:
-    """Let every node look at what it was told, until nobody has more to say."""
-    for _ in range(4):
+async def agree(desk: Desk, rounds: int = 1) -> None:
+    """Let everyone look at what was said; of a dispute there is more to say."""
+    hub = desk.federated.hub
+    assert isinstance(hub.house, HubHouse)
+    watch = HubWatch(hub.house, hub.clerk, hub.database)
+    for _ in range(rounds):
         await desk.federated.quiet()
         for node in desk.federated.nodes.values():
             await CycleWatch(node.clerk, node.database).look()
+        await watch.look()
     await desk.federated.quiet()
 
 
@@ -261,7 +267,7 @@ async def test_a_dispute_names_the_move_in_both_versions_and_the_way_back(
     transfer_id = await pay(shown, "disputed")
     assert await alter(shown, 1000) == transfer_id
     number = await close(shown, admin)
-    await agree(shown)
+    await agree(shown, 8)
     place = f"/cycles/{number}/disputes/oostende"
     page = await admin.get(f"/cycles/{number}")
     assert place in page.links and EN["cycle.disputes-look"] in page.text
