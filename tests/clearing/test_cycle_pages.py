@@ -103,6 +103,14 @@ async def table(browser: Browser, path: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text[1:], newline="")))
 
 
+def check_policy(page: Page) -> None:
+    """It is a page like all others, which ``test_pages_enemies`` looks at."""
+    assert page.status == 200
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    assert page.headers["Cache-Control"] == "no-store"
+    assert not re.search(r"<script(?![^>]* src=)|\son\w+=|\sstyle=", page.raw)
+
+
 # A whole cycle.
 
 
@@ -187,6 +195,7 @@ async def test_a_button_that_is_pressed_twice_acts_once(shown: Desk) -> None:
 
     place = f"/legs/{legs[0][0]}/cancel"
     seen = await admin.get(place)
+    check_policy(seen)
     assert EN["settle.cancel-half"] not in seen.text
     for _ in range(2):
         page = await admin.send(seen, place)
@@ -281,6 +290,7 @@ async def test_a_dispute_names_the_move_in_both_versions_and_the_way_back(
     assert page.status == 409 and "Find out together" in page.text
 
     page = await admin.get(place)
+    check_policy(page)
     assert page.links.count(f"/transfers/{transfer_id}") == 2
     assert "-3 min" in page.text and "-3 min 1 s" in page.text
     assert EN["dispute.differs"] in page.text
