@@ -293,6 +293,7 @@ async def test_a_dispute_names_the_move_in_both_versions_and_the_way_back(
     check_policy(page)
     assert page.links.count(f"/transfers/{transfer_id}") == 2
     assert "-3 min" in page.text and "-3 min 1 s" in page.text
+    assert "-180,000 ms" in page.text and "-181,000 ms" in page.text.replace("−", "-")
     assert EN["dispute.differs"] in page.text
     assert f"interlets-node cycle check {number}" in page.text
     assert (await admin.get(f"/cycles/{number}/disputes/mechelen")).status == 404
