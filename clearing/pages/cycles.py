@@ -8,7 +8,7 @@ from aiohttp import web
 from clearing.api.cycles import CycleAnswer, CyclesApi, cycle_of
 from clearing.api.open_cycle import OpenCycleApi
 from clearing.api.settlement import SettlementApi
-from clearing.pages.cycle_words import check_may_act, may_act, write_age
+from clearing.pages.desk import check_may_act, may_act, write_age
 from clearing.rules import StatementState
 from protocol.cycle_file import MEDIA_TYPE
 from protocol.errors import MalformedMessageError

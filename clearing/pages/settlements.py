@@ -5,7 +5,7 @@ from aiohttp import web
 
 from clearing.api.cycles import CyclesApi, LegAnswer, cycle_of
 from clearing.api.settlement import SettlementApi
-from clearing.pages.cycle_words import check_may_act, write_age
+from clearing.pages.desk import check_may_act, write_age
 from protocol.errors import MalformedMessageError
 from protocol.instant import read_instant
 from protocol.peer.clock import Clock

@@ -23,19 +23,20 @@ from protocol.peer.database import Database
 from protocol.peer.settings import Settings
 from protocol.peer.web.alarms import AlarmApi
 from protocol.peer.web.pages import NavEntry, Pages, Site
-from protocol.peer.web.routes import Route
+from protocol.peer.web.routes import ADMIN, READER, Route
 
+_SEES = (ADMIN, READER)
 MENU = tuple(
-    NavEntry(path, f"menu.{name}", ("admin",), of_account=False)
-    for path, name in (
-        ("/", "positions"),
-        ("/flows", "flows"),
-        ("/cycles", "cycles"),
-        ("/transfers", "transfers"),
-        ("/links", "links"),
-        ("/alarms", "alarms"),
-        ("/invite", "invite"),
-        ("/profile", "profile"),
+    NavEntry(path, f"menu.{name}", scopes, of_account=False)
+    for path, name, scopes in (
+        ("/", "positions", _SEES),
+        ("/flows", "flows", _SEES),
+        ("/cycles", "cycles", _SEES),
+        ("/transfers", "transfers", _SEES),
+        ("/links", "links", _SEES),
+        ("/alarms", "alarms", _SEES),
+        ("/invite", "invite", (ADMIN,)),
+        ("/profile", "profile", _SEES),
     )
 )
 

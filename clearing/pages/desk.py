@@ -1,12 +1,12 @@
-"""What the pages about cycles say in the same words."""
+"""What several of the hub's pages need: who may press their buttons, and ages."""
 
 from aiohttp import web
 
 from protocol.peer.web.pages import VISIT, Pages
 from protocol.peer.web.problems import Problem
+from protocol.peer.web.routes import ADMIN
 from protocol.unit import HOUR
 
-ADMIN = "admin"
 _DAY_MS = 24 * HOUR
 _MINUTE_MS = 60_000
 
