@@ -92,6 +92,7 @@ JARGON = re.compile(
 FOR_STAFF = (
     *("treasurer.", "hub.", "positions.", "group.", "invite.", "flows."),
     *("transfers.", "transfer.", "links.", "alarms."),
+    *("cycles.", "cycle.", "netting.", "close.", "dispute.", "settle."),
 )
 
 
@@ -146,6 +147,16 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "transfers.age-",
         "transfer.",
         "links.",
+        "cycle.said-",
+        "cycle.saved-",
+        "netting.gross",
+        "netting.bilateral",
+        "netting.multilateral",
+        "netting.novation",
+        "dispute.hub",
+        "dispute.group",
+        "dispute.nothing-",
+        "settle.state-",
     )
     for key in sentences("en"):
         assert key in sources or key.startswith(together), key
