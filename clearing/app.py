@@ -14,6 +14,8 @@ from clearing.api.invitations import InvitationsApi
 from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
+from clearing.api.open_cycle import OpenCycleApi
+from clearing.api.settlement import SettlementApi
 from clearing.api.standing import StandingApi
 from clearing.api.transfers import TransfersApi
 from clearing.calendar import Calendar, Fullness
@@ -147,6 +149,10 @@ def add_people(
         transfers=TransfersApi(clerk, database, clock, trail),
         invitations=InvitationsApi(house, clerk, database, clock, public_url),
         alarms=AlarmApi(database, "/api/v1/alarms", "admin"),
+        cycles=CyclesApi(house, clerk, database, clock, files),
+        open_cycle=OpenCycleApi(house, clerk, database),
+        settlements=SettlementApi(house, database),
+        federation=identity.federation,
         database=database,
         clock=clock,
     )
@@ -157,7 +163,9 @@ def add_people(
         *parts.transfers.routes(),
         *parts.invitations.routes(),
         *parts.alarms.routes(),
-        *CyclesApi(house, clerk, database, clock, files).routes(),
+        *parts.open_cycle.routes(),
+        *parts.cycles.routes(),
+        *parts.settlements.routes(),
         *StandingApi(database, clock).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))

@@ -150,6 +150,14 @@ async def count_answers(
     return {(row["cycle"], StatementState(row["state"])): row["count"] for row in rows}
 
 
+async def count_legs(
+    connection: AnyConnection, cycles: Sequence[int]
+) -> dict[tuple[int, LegState], int]:
+    """Count, by cycle, legs by what became of them."""
+    rows = await connection.fetch(_SQL["count_legs"], list(cycles))
+    return {(row["cycle"], LegState(row["state"])): row["count"] for row in rows}
+
+
 async def read_named(
     connection: AnyConnection, named: Collection[tuple[int, str]]
 ) -> dict[tuple[int, str], Statement]:
@@ -167,6 +175,16 @@ async def read_statements(
 ) -> list[Statement]:
     """Give a cycle's statements by group, those behind one name."""
     rows = await connection.fetch(_SQL["read_statements"], cycle, after, most)
+    return [_statement(row) for row in rows]
+
+
+async def read_statements_of_state(
+    connection: AnyConnection, cycle: int, state: StatementState, most: int
+) -> list[Statement]:
+    """Give the first statements of a cycle to which groups have said one thing."""
+    rows = await connection.fetch(
+        _SQL["read_statements_of_state"], cycle, state.value, most
+    )
     return [_statement(row) for row in rows]
 
 

@@ -62,6 +62,12 @@ SELECT cycle, state, count(*) AS count
   FROM statement WHERE cycle = ANY($1::bigint[])
  GROUP BY cycle, state;
 
+-- count_legs --
+-- How many legs are open, settled or void, by cycle.
+SELECT cycle, state, count(*) AS count
+  FROM leg WHERE cycle = ANY($1::bigint[])
+ GROUP BY cycle, state;
+
 -- write_statements --
 -- Keep statements as they now stand.
 INSERT INTO statement (cycle, group_name, line, state, answered_at, answer, dispute,
@@ -86,6 +92,13 @@ SELECT statement.cycle, statement.group_name, line, state, answered_at, answer, 
 SELECT cycle, group_name, line, state, answered_at, answer, dispute, unanswered,
        difference
   FROM statement WHERE cycle = $1 AND group_name > $2
+ ORDER BY group_name LIMIT $3;
+
+-- read_statements_of_state --
+-- A cycle's statements to which groups have said the same, by group.
+SELECT cycle, group_name, line, state, answered_at, answer, dispute, unanswered,
+       difference
+  FROM statement WHERE cycle = $1 AND state = $2
  ORDER BY group_name LIMIT $3;
 
 -- read_unanswered --

@@ -148,6 +148,10 @@ class HubHouse:
         """Say whether a group has had too much refused in this hour."""
         return self._quota.is_used_up(group, now)
 
+    def running(self, group: str) -> Running:
+        """Say how a group's position goes in the cycle that is open."""
+        return self._running.get(group) or Running()
+
     @property
     def is_cycle_full(self) -> bool:
         """Say whether so much has moved that the open cycle should end by itself."""

@@ -7,6 +7,7 @@ from clearing.api.groups import GroupsApi, PositionAnswer
 from clearing.api.invitations import InvitationRequest, InvitationsApi
 from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
+from clearing.pages.desk import check_may_act
 from clearing.pages.limits import read_hours, write_hours
 from clearing.pages.link_words import link_words
 from clearing.pages.pictures import bar
@@ -253,6 +254,7 @@ class GroupPages:
 
     async def get_invite(self, request: web.Request) -> web.Response:
         """Show where to invite a group, and who was invited and has not come yet."""
+        check_may_act(request)
         typed = forms.read_address_fields(request, InviteFields)
         typed = InviteFields(
             group=typed.group,

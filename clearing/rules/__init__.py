@@ -44,6 +44,7 @@ from clearing.rules.cycles import (
     decide_moves,
     decision_of,
     read_statement,
+    who_holds_up,
 )
 from clearing.rules.decisions import decide_due, decide_item_refused, decide_reply
 from clearing.rules.groups import (
@@ -208,5 +209,6 @@ __all__ = [
     "read_statement",
     "standing_of",
     "void_disputed",
+    "who_holds_up",
     "wrong_word",
 ]

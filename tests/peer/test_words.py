@@ -93,6 +93,7 @@ FOR_STAFF = (
     *("treasurer.", "hub.", "positions.", "group.", "invite.", "flows."),
     *("transfers.", "transfer.", "links.", "alarms."),
     *("own-cycles.", "own-legs."),
+    *("cycles.", "cycle.", "netting.", "close.", "dispute.", "settle."),
 )
 
 
@@ -151,6 +152,16 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "links.",
         "own-cycles.",
         "own-legs.",
+        "cycle.said-",
+        "cycle.saved-",
+        "netting.gross",
+        "netting.bilateral",
+        "netting.multilateral",
+        "netting.novation",
+        "dispute.hub",
+        "dispute.group",
+        "dispute.nothing-",
+        "settle.state-",
     )
     for key in sentences("en"):
         assert key in sources or key.startswith(together), key
