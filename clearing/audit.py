@@ -3,6 +3,7 @@
 from clearing import (
     audit_cycles,
     audit_log,
+    audit_shares,
     audit_store,
     audit_transfers,
     audit_witnesses,
@@ -38,7 +39,11 @@ def plan_of(identity: Identity) -> MakePlan:
         keys = keyring(directory, [own])
         return Plan(
             parties=Parties(federation, HUB, keys),
-            checks=[*audit_store.checks(directory), *audit_cycles.CHECKS],
+            checks=[
+                *audit_store.checks(directory),
+                *audit_cycles.CHECKS,
+                *audit_shares.CHECKS,
+            ],
             walks=[
                 decisions,
                 transfers,

@@ -9,11 +9,12 @@ SELECT group_name, opening, debits, credits, count, digest FROM tally;
 -- read_moves_after --
 -- What moved positions in a run of entries, with the decision of each.
 SELECT posting.account_id, entry.entry_id, posting.amount,
-       coalesce(transfer.log, leg.log) AS log,
-       coalesce(transfer.number, leg.number) AS number
+       coalesce(transfer.log, leg.log, shared.log) AS log,
+       coalesce(transfer.number, leg.number, shared.number) AS number
   FROM entry JOIN posting USING (sequence)
   LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
   LEFT JOIN leg ON leg.leg_id = entry.entry_id
+  LEFT JOIN shared ON shared.shared_id = entry.entry_id
  WHERE entry.sequence > $1 AND entry.sequence <= $2
  ORDER BY entry.sequence, posting.account_id;
 
@@ -105,8 +106,9 @@ SELECT decision.log, decision.number, entry.entry_id, posting.amount
   FROM posting JOIN entry USING (sequence)
   LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
   LEFT JOIN leg ON leg.leg_id = entry.entry_id
-  JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
-               AND decision.number = coalesce(transfer.number, leg.number)
+  LEFT JOIN shared ON shared.shared_id = entry.entry_id
+  JOIN decision ON decision.log = coalesce(transfer.log, leg.log, shared.log)
+               AND decision.number = coalesce(transfer.number, leg.number, shared.number)
  WHERE posting.account_id = $1
    AND decision.sequence > coalesce(
            (SELECT sequence FROM decision WHERE log = $2 AND number = $3), 0)

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 
-from clearing import cycle_store, rules
+from clearing import cycle_store, rules, share_store
 from clearing.rules import (
     CancelLeg,
     CloseCycle,
     DueLegs,
+    ForeseeShares,
     HubView,
     Leg,
     OpenCycle,
     Settle,
+    ShareDebt,
     TellMoves,
+    TellShares,
 )
 from protocol.effects import (
     ArrivedItem,
@@ -44,9 +47,20 @@ def touches(view: View, wanted: object) -> Touched:
             view.open_cycle.wanted_leg_ids.add(wanted.leg_id)
         case DueLegs():
             return Touched(accounts=_parties(view.open_cycle.open_legs))
+        case ForeseeShares() | TellShares() | ShareDebt():
+            return _touched_by_shares(view, wanted.group)
         case _:
             pass
     return Touched()
+
+
+def _touched_by_shares(view: HubView, group: str) -> Touched:
+    """Name what was told before, and by what the groups are measured."""
+    view.wanted_shares.add(group)
+    former = view.open_cycle.former
+    if former is not None:
+        view.open_cycle.wanted |= {(former.cycle, name) for name in view.directory}
+    return Touched(accounts={*view.directory})
 
 
 def _touched_by_item(opened: OpenCycle, arrived: ArrivedItem) -> Touched:
@@ -79,6 +93,8 @@ async def read(connection: Connection, view: HubView) -> None:
             opened.legs[leg_id] = ended
     if opened.wanted_legs:
         await _read_for_plan(connection, opened)
+    if view.wanted_shares:
+        view.shared = await share_store.read_of_groups(connection, view.wanted_shares)
 
 
 async def _read_for_plan(connection: Connection, opened: OpenCycle) -> None:
@@ -106,6 +122,8 @@ def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
             yield rules.decide_cancel(view, wanted, now)
         case DueLegs():
             yield from rules.decide_due_legs(view, now)
+        case ForeseeShares() | TellShares() | ShareDebt():
+            yield rules.decide_shares(view, wanted, now)
         case _:
             raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
 

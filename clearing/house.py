@@ -8,10 +8,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clearing import cycle_store, cycles, log_store, proposal_store, rules
+from clearing import (
+    cycle_store,
+    cycles,
+    log_store,
+    proposal_store,
+    rules,
+    share_store,
+)
 from clearing.log_store import Identity
 from clearing.rules import (
     Admission,
+    Agreed,
     Approve,
     ClosedCycle,
     Disapprove,
@@ -100,10 +108,14 @@ class HubHouse:
     Args:
         keys: the hub's private keys.
         identity: which federation this is.
+        agreed: by what rules groups share.
     """
 
-    def __init__(self, keys: ServerKeys, identity: Identity) -> None:
+    def __init__(
+        self, keys: ServerKeys, identity: Identity, agreed: Agreed | None = None
+    ) -> None:
         self.own = HUB
+        self.agreed = agreed or Agreed()
         self.federation = FederationId(identity.federation)
         self.directory: Directory = {}
         self.keyring = Keyring()
@@ -195,6 +207,7 @@ class HubHouse:
         view.mirrors, view.quota = self._mirrors, self._quota.copy()
         view.rounds = self._rounds.copy()
         view.open_cycle = OpenCycle(self.closed, self._running, self.legs)
+        view.agreed = self.agreed
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -337,6 +350,7 @@ class HubHouse:
         await log_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
         await cycle_store.write(connection, effects)
+        await share_store.write(connection, effects)
         await self._write_running(connection, view.open_cycle)
         if view.size > self._frontier.size:
             stated = self._state(view)

@@ -17,6 +17,7 @@ from nodes import (
     member_store,
     proposal_store,
     rules,
+    share_store,
     trust_store,
 )
 from nodes.listeners import Listeners
@@ -392,6 +393,7 @@ class NodeHouse:
         await act_store.write(connection, effects, now)
         await import_store.write(connection, effects)
         await cycle_store.write(connection, effects)
+        await share_store.write(connection, effects)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""

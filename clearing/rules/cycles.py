@@ -94,7 +94,7 @@ def _why_not(view: HubView, order: CloseCycle) -> CycleRefused | None:
     if order.cycle != number:
         return CycleRefused(code.CYCLE_NOT_OPEN, order.cycle)
     for group, record in sorted(view.directory.items()):
-        if _holds_up(record.state, view.links.get(group)):
+        if holds_up(record.state, view.links.get(group)):
             return CycleRefused(code.LINK_BEHIND, number, group)
     total = view.accounts[RESERVE].balance
     for group in sorted(view.directory):
@@ -107,7 +107,7 @@ def _why_not(view: HubView, order: CloseCycle) -> CycleRefused | None:
     return CycleRefused(code.LEDGER_DIFFERS, number, RESERVE) if total else None
 
 
-def _holds_up(state: str, link: Link | None) -> bool:
+def holds_up(state: str, link: Link | None) -> bool:
     """Say whether a group's node may know of decisions that this hub has forgotten.
 
     One that is frozen holds nobody up: its server may be gone for good. Nor does one

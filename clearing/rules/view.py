@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from clearing.rules.cycle_records import KeepCycle, KeepLeg, KeepStatement, OpenCycle
+from clearing.rules.share_records import Agreed, KeepShared, Shared
 from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
@@ -215,6 +216,9 @@ class HubView(View):
         quota: how much of each group's was refused in this hour.
         rounds: how often a group had a cycle's moves looked at in this hour.
         open_cycle: what has moved since a cycle ended, and statements.
+        agreed: by what rules groups share.
+        wanted_shares: groups whose sharings the batch is about.
+        shared: those sharings, by id.
         stated: the checkpoint that this batch signs, with its note, once it is.
     """
 
@@ -237,6 +241,9 @@ class HubView(View):
         self.quota = Quota(REFUSED_PREPARES_MAX)
         self.rounds = Quota(ROUNDS_MAX)
         self.open_cycle = OpenCycle(None, {}, {})
+        self.agreed = Agreed()
+        self.wanted_shares: set[str] = set()
+        self.shared: dict[str, Shared] = {}
         self.stated: tuple[SignedCheckpoint, str] | None = None
 
     @property
@@ -254,6 +261,8 @@ class HubView(View):
                 self.proposals[effect.proposal.group] = effect.proposal
             case KeepCycle() | KeepStatement() | KeepLeg():
                 self.open_cycle.apply(effect)
+            case KeepShared():
+                self.shared[effect.shared.shared_id] = effect.shared
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}
             case SpendInvitation():

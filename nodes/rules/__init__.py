@@ -89,6 +89,8 @@ from nodes.rules.proposals import (
     next_entry,
 )
 from nodes.rules.refusals import count_refusal
+from nodes.rules.share_records import KeepOwnShared, OwnShared
+from nodes.rules.shares import decide_plan, decide_shared, told_in
 from nodes.rules.trust import (
     AcceptKeys,
     Believe,
@@ -104,6 +106,7 @@ from nodes.rules.view import (
     FUND,
     MEMBER_REFUSED_MAX,
     SETTLEMENT,
+    SHARED,
     SUSPENSE,
     Answer,
     Belief,
@@ -140,6 +143,7 @@ __all__ = [
     "POSTINGS_MAX",
     "POSTINGS_MIN",
     "SETTLEMENT",
+    "SHARED",
     "SUSPENSE",
     "AcceptKeys",
     "Answer",
@@ -167,6 +171,7 @@ __all__ = [
     "KeepLog",
     "KeepOwnCycle",
     "KeepOwnLeg",
+    "KeepOwnShared",
     "KeepProposal",
     "KeepTrust",
     "KeysOutcome",
@@ -193,6 +198,7 @@ __all__ = [
     "OtherBody",
     "OwnCycle",
     "OwnLeg",
+    "OwnShared",
     "PastPayment",
     "Proposal",
     "ProposalState",
@@ -233,8 +239,10 @@ __all__ = [
     "decide_moves",
     "decide_offer",
     "decide_order",
+    "decide_plan",
     "decide_propose",
     "decide_settlement",
+    "decide_shared",
     "decide_sign",
     "decide_statement",
     "decide_trust",
@@ -247,5 +255,6 @@ __all__ = [
     "read_content",
     "refuse_move_in",
     "stated_in",
+    "told_in",
     "with_act",
 ]

@@ -138,6 +138,16 @@ class CycleSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 2
 
 
+class SharingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Section ``[sharing]`` of a hub: what its groups have agreed on beforehand."""
+
+    rule: Annotated[
+        Literal["none", "equal", "turnover", "size"],
+        Meta(description="none, equal, turnover or size"),
+    ] = "none"
+    """How what a group leaves behind is shared by the others."""
+
+
 class TrialSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Section ``[test]``: for trials only; never in a server that people use."""
 
@@ -164,6 +174,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: LimitSettings
     audit: AuditSettings
     cycle: CycleSettings
+    sharing: SharingSettings
     test: TrialSettings
 
 

@@ -1,0 +1,187 @@
+"""What a group leaves behind is shared: real clerks, and both sides compare equal."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from clearing.house import HubHouse
+from clearing.rules import (
+    Agreed,
+    CloseCycle,
+    ClosedCycle,
+    Freeze,
+    NotShared,
+    Release,
+    Shared,
+    ShareDebt,
+    TellShares,
+)
+from protocol.address import Group
+from protocol.errors import SharingRefusalCode
+from protocol.peer.batch import House
+from protocol.sharing import SharingRule
+from tests.peer.federation import (
+    Federation,
+    NewDatabase,
+    admit,
+    federation,
+    identity,
+    keys_of,
+    start_node,
+)
+from tests.peer.test_cycles import calls, close, look, pay, stated, states
+from tests.protocol.makers import MECHELEN, OOSTENDE
+
+S = 180_000
+GENT = Group("gent")
+
+
+def sharing_hub() -> House:
+    return HubHouse(keys_of("hub"), identity(), Agreed(SharingRule.EQUAL))
+
+
+@asynccontextmanager
+async def owing(new_database: NewDatabase) -> AsyncIterator[Federation]:
+    """Oostende owes three blussers and is gone; Mechelen and Gent stay."""
+    async with federation(new_database, make_hub=sharing_hub) as all_:
+        await admit(all_.hub, GENT)
+        all_.nodes[GENT] = await start_node(new_database, GENT, [])
+        try:
+            await all_.quiet()
+            await pay(all_, "one", "two", "three")
+            await all_.hub.clerk.take(Freeze(OOSTENDE))
+            await all_.quiet()
+            yield all_
+        finally:
+            await all_.nodes[GENT].stop()
+
+
+async def tell(all_: Federation) -> Shared:
+    told = await all_.hub.clerk.take(TellShares(OOSTENDE, SharingRule.EQUAL))
+    assert isinstance(told, Shared), told
+    return told
+
+
+async def decide(all_: Federation, told: Shared) -> object:
+    return await all_.hub.clerk.take(ShareDebt(OOSTENDE, told.shared_id))
+
+
+async def shared_at(server: Any) -> list[Any]:
+    return list(
+        await server.ask("SELECT group_name, amount, log IS NOT NULL FROM shared")
+    )
+
+
+async def test_a_debt_is_told_decided_booked_and_agreed_to(
+    new_database: NewDatabase,
+) -> None:
+    async with owing(new_database) as all_:
+        before = await all_.hub.balances()
+        told = await tell(all_)
+        await all_.quiet()
+        parts = {OOSTENDE: 3 * S, MECHELEN: -3 * S // 2, GENT: -3 * S // 2}
+        for group, node in all_.nodes.items():
+            # Every treasurer sees it before anything moves.
+            assert [tuple(row) for row in await shared_at(node)] == [
+                (OOSTENDE, parts[group], False)
+            ]
+        assert await all_.hub.balances() == before
+        assert isinstance(await decide(all_, told), Shared)
+        await all_.quiet()
+        assert await all_.hub.balances() == {
+            MECHELEN: 3 * S - 3 * S // 2,
+            GENT: -3 * S // 2,
+        }
+        for group, node in all_.nodes.items():
+            assert (await node.balances())["shared"] == parts[group]
+        assert await all_.unsound() == []
+        mirrors = await all_.hub.ask("SELECT differs FROM mirror")
+        assert {row["differs"] for row in mirrors} == {False}
+        # It is a move of the cycle like any other, also after restarts.
+        await all_.hub.clerk.take(Release(OOSTENDE))
+        await pay(all_, "four")
+        for server in (all_.hub, *all_.nodes.values()):
+            await server.restart()
+        await all_.quiet()
+        assert isinstance(await close(all_, 1), ClosedCycle)
+        await look(all_)
+        assert set((await states(all_, 1)).values()) == {"agreed"}
+        figures = await stated(all_, 1, OOSTENDE)
+        assert (figures["credits"], figures["debits"]) == (3 * S, 4 * S)
+        assert figures["count"] == 5
+        assert await calls(all_.hub) == []
+
+
+async def test_it_is_decided_once_whatever_is_asked(new_database: NewDatabase) -> None:
+    async with owing(new_database) as all_:
+        told = await tell(all_)
+        assert isinstance(await decide(all_, told), Shared)
+        before = await all_.hub.ask("SELECT count(*) FROM decision")
+        code = SharingRefusalCode
+        for _ in range(2):
+            assert await decide(all_, told) == NotShared(code.PLAN_ENDED, OOSTENDE)
+            await all_.hub.restart()
+            await all_.quiet()
+        wish = TellShares(OOSTENDE, SharingRule.EQUAL)
+        refused = await all_.hub.clerk.take(wish)
+        assert refused == NotShared(code.NOTHING_LEFT, OOSTENDE)
+        # Each start opened a log, and nothing else was decided.
+        after = await all_.hub.ask("SELECT count(*) FROM decision")
+        assert after[0]["count"] == before[0]["count"] + 2
+        assert await all_.unsound() == []
+
+
+async def test_a_node_that_is_away_books_it_when_it_comes_back(
+    new_database: NewDatabase,
+) -> None:
+    async with owing(new_database) as all_:
+        node = all_.nodes.pop(GENT)
+        try:
+            told = await tell(all_)
+            assert isinstance(await decide(all_, told), Shared)
+            await all_.quiet()
+            assert await shared_at(node) == []
+            # A cycle that ends meanwhile has it in its statement all the same.
+            assert isinstance(await all_.hub.clerk.take(CloseCycle(1)), ClosedCycle)
+            await node.restart()
+        finally:
+            all_.nodes[GENT] = node
+        await all_.quiet()
+        await look(all_)
+        assert [tuple(row) for row in await shared_at(node)] == [
+            (OOSTENDE, -3 * S // 2, True)
+        ]
+        assert set((await states(all_, 1)).values()) == {"agreed"}
+        assert await all_.unsound() == []
+
+
+async def test_nothing_is_shared_before_all_have_compared(
+    new_database: NewDatabase,
+) -> None:
+    async with owing(new_database) as all_:
+        told = await tell(all_)
+        await all_.hub.restart()
+        refused = NotShared(SharingRefusalCode.SHARING_WAITS, GENT)
+        assert await decide(all_, told) == refused
+        await all_.quiet()
+        assert isinstance(await decide(all_, told), Shared)
+
+
+async def test_an_altered_part_is_named_by_both(new_database: NewDatabase) -> None:
+    async with owing(new_database) as all_:
+        await decide(all_, await tell(all_))
+        await all_.quiet()
+        node = all_.nodes[MECHELEN]
+        await node.change(
+            "ALTER TABLE posting DISABLE TRIGGER USER;"
+            "UPDATE posting SET amount = amount + 1 WHERE account_id = 'clearing' AND"
+            " sequence = (SELECT sequence FROM entry WHERE kind = 'shared')"
+        )
+        await close(all_, 1)
+        await look(all_)
+        assert (await states(all_, 1))[MECHELEN] == "disputed"
+        [row] = await node.ask("SELECT shared_id FROM shared")
+        for server in (all_.hub, node):
+            named = (await calls(server))[-1]
+            assert "move 4 is the first that differs" in named
+            assert str(row["shared_id"]) in named
