@@ -244,14 +244,15 @@ SELECT 'shared' AS place, shared_id::text AS key, 'a plan that never came' AS fo
                     WHERE item.peer = 'hub' AND item.direction = 'in'
                       AND item.number = shared.item AND item.line = shared.line)
  UNION ALL
-SELECT 'shared', shared_id::text, amount || ' by ' || coalesce(log || ', ' || number, 'a plan'),
+SELECT 'shared', shared_id::text,
+       shared.amount || ' by ' || coalesce(log || ', ' || shared.number, 'a plan'),
        coalesce(said.amount::text, 'what an item of the hub says')
   FROM shared
   LEFT JOIN item ON item.peer = 'hub' AND item.direction = 'in'
    AND position(convert_to('"id":"' || shared_id || '"', 'UTF8') IN item.line) > 0
    AND CASE WHEN log IS NULL THEN item.number = shared.item
        ELSE position(convert_to('{"type":"decision","log":"' || log || '","number":'
-                || number || ',"kind":"shared","at":"'
+                || shared.number || ',"kind":"shared","at":"'
                 || to_char(decided_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '","id":"'
                 || shared_id || '","why":"' || why || '","cycle":', 'UTF8')
                 IN item.line) = 1

@@ -1212,6 +1212,71 @@ PLANTS = [
         "SELECT '1'",
     ),
     Plant(
+        HUB,
+        "shares_are_booked",
+        "UPDATE posting SET amount = amount - 1 WHERE account_id = 'oostende' AND"
+        " sequence = (SELECT sequence FROM entry WHERE kind = 'shared')",
+        "posting",
+        "SELECT shared_id || ', oostende' FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_are_booked",
+        "UPDATE entry SET kind = 'local' WHERE kind = 'shared'",
+        "posting",
+        "SELECT shared_id || ', mechelen' FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_were_decided",
+        "UPDATE shared SET decided_at = decided_at + interval '1 ms'",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_were_decided",
+        "DELETE FROM shared",
+        "decision",
+        "SELECT log || ', ' || number FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_were_told",
+        "UPDATE shared SET line = convert_to(replace(convert_from(line, 'UTF8'),"
+        " '\"measure\":1', '\"measure\":2'), 'UTF8')",
+        "shared",
+        "SELECT shared_id || ', oostende' FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_are_booked",
+        "UPDATE shared SET amount = amount - 1",
+        "posting",
+        "SELECT shared_id || ', shared' FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_came_from_the_hub",
+        "UPDATE shared SET amount = amount - 1",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_came_from_the_hub",
+        "UPDATE shared SET number = number + 1",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_came_from_the_hub",
+        "UPDATE shared SET item = item + 1",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
         OOSTENDE,
         "settled_legs_are_booked",
         "UPDATE leg SET milliseconds = milliseconds + 1",
@@ -1255,11 +1320,11 @@ PLANTS = [
     ),
 ]
 
-CYCLES = ("cycle", "statement")
+CYCLES = ("cycle", "statement", "shared")
 CHECKPOINTS = ("checkpoint", "tile_hash", "witness")
 NODES = (
     *("member_limit", "doubt", "trust"),
-    *("accepted_keys", "act", "proof", "proven_checkpoint"),
+    *("accepted_keys", "act", "proof", "proven_checkpoint", "shared"),
 )
 TABLES = ("posting", "entry", "account", "envelope", "item", "directory_change")
 

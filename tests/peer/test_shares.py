@@ -99,6 +99,7 @@ async def test_a_debt_is_told_decided_booked_and_agreed_to(
         assert {row["differs"] for row in mirrors} == {False}
         # It is a move of the cycle like any other, also after restarts.
         await all_.hub.clerk.take(Release(OOSTENDE))
+        await all_.quiet()
         await pay(all_, "four")
         for server in (all_.hub, *all_.nodes.values()):
             await server.restart()
