@@ -248,8 +248,14 @@ SELECT 'shared', shared_id::text,
        shared.amount || ' by ' || coalesce(log || ', ' || shared.number, 'a plan'),
        coalesce(said.amount::text, 'what an item of the hub says')
   FROM shared
-  LEFT JOIN item ON item.peer = 'hub' AND item.direction = 'in'
-   AND position(convert_to('"id":"' || shared_id || '"', 'UTF8') IN item.line) > 0
+  LEFT JOIN (SELECT number, line,
+                    substring(encode(line, 'escape') FROM '"id":"([^"]+)"') AS id
+               FROM item
+              WHERE peer = 'hub' AND direction = 'in'
+                AND (position('{"type":"shared.plan"'::bytea IN line) = 1
+                     OR position('{"type":"decision"'::bytea IN line) = 1
+                        AND position(',"kind":"shared","at":"'::bytea IN line) > 0))
+         AS item ON item.id = shared_id::text
    AND CASE WHEN log IS NULL THEN item.number = shared.item
        ELSE position(convert_to('{"type":"decision","log":"' || log || '","number":'
                 || shared.number || ',"kind":"shared","at":"'
