@@ -36,7 +36,7 @@ from protocol.peer.key_files import load_keys
 from protocol.peer.runner import Server
 from protocol.peer.settings import Settings, SharingSettings
 from protocol.peer.web.alarms import AlarmApi
-from protocol.sharing import SharingRule
+from protocol.sharing import ChargeRule, SharingRule
 
 MIGRATIONS = ("clearing", Path(__file__).parent / "migrations")
 
@@ -116,7 +116,12 @@ async def serve(settings: Settings) -> None:
 def agreed_in(settings: SharingSettings) -> Agreed:
     """Read what the groups have agreed on, as the regional admin has set it."""
     rule = settings.rule
-    return Agreed(rule=None if rule == "none" else SharingRule(rule))
+    return Agreed(
+        rule=None if rule == "none" else SharingRule(rule),
+        charge=ChargeRule(
+            rate=settings.charge_rate, threshold=settings.charge_threshold
+        ),
+    )
 
 
 def add_calendar(server: Server, house: HubHouse) -> None:

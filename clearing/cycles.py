@@ -7,6 +7,7 @@ from clearing.rules import (
     CancelLeg,
     CloseCycle,
     DueLegs,
+    ForeseeCharge,
     ForeseeShares,
     HubView,
     Leg,
@@ -39,7 +40,7 @@ def touches(view: View, wanted: object) -> Touched:
             return _touched_by_item(view.open_cycle, wanted)
         case TellMoves():
             view.open_cycle.wanted.add((wanted.cycle, wanted.peer))
-        case CloseCycle():
+        case CloseCycle() | ForeseeCharge():
             return Touched(accounts={rules.RESERVE, *view.directory})
         case Settle():
             view.open_cycle.wanted_legs.add(wanted.cycle)
@@ -113,7 +114,7 @@ def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
     """Lead an order to its rule."""
     match wanted:
         case CloseCycle():
-            yield from rules.decide_close(view, wanted, now)
+            yield from rules.decide_close_and_charge(view, wanted, now)
         case TellMoves():
             yield rules.decide_moves(view, wanted)
         case Settle():
@@ -122,6 +123,8 @@ def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
             yield rules.decide_cancel(view, wanted, now)
         case DueLegs():
             yield from rules.decide_due_legs(view, now)
+        case ForeseeCharge():
+            yield rules.decide_foresee_charge(view, wanted, now)
         case ForeseeShares() | TellShares() | ShareDebt():
             yield rules.decide_shares(view, wanted, now)
         case _:

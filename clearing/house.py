@@ -172,7 +172,7 @@ class HubHouse:
             leg.leg_id: leg for leg in await cycle_store.read_open_legs(connection)
         }
         newest = await ledger_store.read_sequence(connection)
-        found = await cycle_store.read_running(connection, newest)
+        found = await cycle_store.read_running(connection, newest, self.closed)
         self._running, self._unwritten_moves = found
         self._unwritten = set(self._running)
 

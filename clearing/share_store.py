@@ -35,6 +35,12 @@ async def read_shared(connection: AnyConnection, most: int) -> list[Found]:
     return [Found(_shared(row), row["decision"]) for row in rows]
 
 
+async def read_one(connection: AnyConnection, shared_id: str) -> Found | None:
+    """Give one sharing."""
+    row = await connection.fetchrow(_SQL["read_one"], shared_id)
+    return None if row is None else Found(_shared(row), row["decision"])
+
+
 def _shared(row: asyncpg.Record) -> Shared:
     log = row["log"]
     return Shared(

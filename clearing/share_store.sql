@@ -13,6 +13,13 @@ SELECT shared_id, why, group_name, place, line, told_at, state, log, number, dec
   FROM shared WHERE group_name = ANY($1::text[])
  ORDER BY group_name, place;
 
+-- read_one --
+-- One sharing, with the decision that made it.
+SELECT shared_id, why, group_name, place, shared.line, told_at, state, log, number,
+       decided_at, decision.line AS decision
+  FROM shared LEFT JOIN decision USING (log, number)
+ WHERE shared_id = $1;
+
 -- read_shared --
 -- Sharings, newest first, each with the decision that made it.
 SELECT shared_id, why, group_name, place, shared.line, told_at, state, log, number,

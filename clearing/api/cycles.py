@@ -331,7 +331,7 @@ class CyclesApi:
 
     async def get_cycle(self, request: web.Request) -> web.Response:
         """Give one cycle."""
-        return json_response(await self.cycle(_number(request)))
+        return json_response(await self.cycle(read_cycle_number(request)))
 
     async def cycle(self, number: int) -> CycleAnswer:
         """Give one cycle, as answers show it; raises ``Problem`` 404."""
@@ -342,7 +342,7 @@ class CyclesApi:
 
     async def get_statements(self, request: web.Request) -> web.Response:
         """Give a page of a cycle's statements."""
-        number, query = _number(request), read_query(request, StatementsQuery)
+        number, query = read_cycle_number(request), read_query(request, StatementsQuery)
         async with self._database.readers.acquire() as connection:
             _found(await cycle_store.read_cycle(connection, number))
             kept = await cycle_store.read_statements(
@@ -359,7 +359,7 @@ class CyclesApi:
 
     async def get_statements_csv(self, request: web.Request) -> web.Response:
         """Give all statements of a cycle as CSV."""
-        number = _number(request)
+        number = read_cycle_number(request)
         async with self._database.readers.acquire() as connection:
             _found(await cycle_store.read_cycle(connection, number))
             kept = await cycle_store.read_all_statements(connection, number)
@@ -376,7 +376,7 @@ class CyclesApi:
 
     async def get_file(self, request: web.Request) -> web.Response:
         """Give the file that ``interlets-verify`` reads."""
-        number = _number(request)
+        number = read_cycle_number(request)
         async with (
             self._turns.take(),
             self._database.readers.acquire() as connection,
@@ -390,7 +390,7 @@ class CyclesApi:
 
     async def get_netting(self, request: web.Request) -> web.Response:
         """Give what netting spares."""
-        number = _number(request)
+        number = read_cycle_number(request)
         async with self._turns.take(), self._database.readers.acquire() as connection:
             closed = _found(await cycle_store.read_cycle(connection, number))
             flows = await cycle_store.read_flows(connection, closed)
@@ -412,7 +412,7 @@ class CyclesApi:
 
     async def get_legs(self, request: web.Request) -> web.Response:
         """Give a cycle's legs."""
-        number = _number(request)
+        number = read_cycle_number(request)
         async with self._database.readers.acquire() as connection:
             _found(await cycle_store.read_cycle(connection, number))
             legs = await cycle_store.read_legs(connection, number)
@@ -420,13 +420,13 @@ class CyclesApi:
 
     async def post_close(self, request: web.Request) -> web.Response:
         """End the open cycle; one that has ended ends only once."""
-        number = _number(request)
+        number = read_cycle_number(request)
         _done(await self._clerk.take(CloseCycle(number)), ClosedCycle)
         return json_response(await self.cycle(number))
 
     async def post_settle(self, request: web.Request) -> web.Response:
         """Make the newest cycle's legs."""
-        legs = _done(await self._clerk.take(Settle(_number(request))), list)
+        legs = _done(await self._clerk.take(Settle(read_cycle_number(request))), list)
         return json_response(LegsAnswer([_leg(leg) for leg in legs]))
 
     async def post_cancel(self, request: web.Request) -> web.Response:
@@ -437,7 +437,8 @@ class CyclesApi:
         )
 
 
-def _number(request: web.Request) -> int:
+def read_cycle_number(request: web.Request) -> int:
+    """Read which cycle is meant; what can be none is not found."""
     return int(_read(request.match_info["cycle"], _number_decoder))
 
 

@@ -7,8 +7,10 @@ from aiohttp import web
 from msgspec import Meta
 
 from clearing import share_store
+from clearing.api.cycles import read_cycle_number
 from clearing.house import HubHouse
 from clearing.rules import (
+    ForeseeCharge,
     ForeseeShares,
     NotShared,
     Shared,
@@ -25,6 +27,7 @@ from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import json_response, read_json, read_query
 from protocol.peer.web.routes import Route
+from protocol.shared import charge_id
 from protocol.sharing import SharingRule
 
 _MOST = 200
@@ -46,9 +49,12 @@ class AgreedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What the groups have agreed on, for all of them to see.
 
     ``rule`` is how what a group leaves behind is shared; ``null``: it is not.
+    ``charge_rate`` and ``charge_threshold`` are millionths; a rate of 0: no charge.
     """
 
     rule: str | None
+    charge_rate: int
+    charge_threshold: int
 
 
 class SharesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +77,18 @@ class SharesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: str | None
     log: str | None
     number: int | None
+
+
+class ChargeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cycle's average positions pay into the reserve; ``null``: nothing.
+
+    ``is_open``: it is foreseen, as if the cycle ended now.
+    """
+
+    cycle: int
+    is_open: bool
+    agreed: AgreedAnswer
+    charge: SharesAnswer | None
 
 
 class SharingAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +133,14 @@ class SharesApi:
             ),
             Route(
                 method="GET",
+                path="/api/v1/cycles/{cycle}/charge",
+                handler=self.get_charge,
+                told="What a cycle's positions pay into the reserve, or would now.",
+                scope="admin",
+                answer=ChargeAnswer,
+            ),
+            Route(
+                method="GET",
                 path="/api/v1/groups/{group}/shares",
                 handler=self.get_shares,
                 told="What each group would take over of what one leaves behind.",
@@ -147,8 +173,12 @@ class SharesApi:
         return json_response(self._agreed())
 
     def _agreed(self) -> AgreedAnswer:
-        rule = self._house.agreed.rule
-        return AgreedAnswer(rule=None if rule is None else rule.value)
+        rule, charge = self._house.agreed.rule, self._house.agreed.charge
+        return AgreedAnswer(
+            rule=None if rule is None else rule.value,
+            charge_rate=charge.rate,
+            charge_threshold=charge.threshold,
+        )
 
     async def get_sharing(self, _request: web.Request) -> web.Response:
         """Give the rule and what came of it."""
@@ -157,6 +187,39 @@ class SharesApi:
         return json_response(
             SharingAnswer(agreed=self._agreed(), shared=[_shared(one) for one in found])
         )
+
+    async def get_charge(self, request: web.Request) -> web.Response:
+        """Give what was charged; of the open cycle, what would be."""
+        cycle, opened = read_cycle_number(request), self._open()
+        if cycle > opened:
+            raise Problem(404, "not-found", "There is no cycle of this number yet.")
+        is_open = cycle == opened
+        charge = await (self._foreseen(cycle) if is_open else self._charged(cycle))
+        return json_response(
+            ChargeAnswer(
+                cycle=cycle,
+                is_open=is_open,
+                agreed=self._agreed(),
+                charge=charge,
+            )
+        )
+
+    def _open(self) -> int:
+        closed = self._house.closed
+        return 1 if closed is None else closed.cycle + 1
+
+    async def _foreseen(self, cycle: int) -> SharesAnswer | None:
+        found = await self._clerk.take(ForeseeCharge(cycle))
+        if found is None:
+            return None
+        assert isinstance(found, SharedDecision)
+        return _answer(found, "foreseen", None)
+
+    async def _charged(self, cycle: int) -> SharesAnswer | None:
+        name = charge_id(self._house.federation, cycle)
+        async with self._database.readers.acquire() as connection:
+            found = await share_store.read_one(connection, name)
+        return None if found is None else _shared(found)
 
     async def get_shares(self, request: web.Request) -> web.Response:
         """Foresee: nobody is told, nothing moves."""

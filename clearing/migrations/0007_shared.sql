@@ -36,3 +36,9 @@ CREATE TRIGGER shared_never_changes BEFORE UPDATE ON shared
     FOR EACH ROW EXECUTE FUNCTION refuse_other_share();
 CREATE TRIGGER shared_is_never_removed BEFORE DELETE OR TRUNCATE ON shared
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- A position times how long it stood there, in milliseconds, summed up to its newest move
+-- in this cycle: what an average follows from. It passes 64 bits. A row of before has no
+-- such time yet; a start makes both anew.
+ALTER TABLE tally ADD COLUMN area numeric NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN since timestamptz;

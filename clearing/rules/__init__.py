@@ -7,6 +7,11 @@ its start (protocol, section 7).
 """
 
 from clearing.rules.admission import Admission, AdmissionRefused, decide_admission
+from clearing.rules.charge import (
+    ForeseeCharge,
+    decide_close_and_charge,
+    decide_foresee_charge,
+)
 from clearing.rules.cycle_records import (
     ClosedCycle,
     KeepCycle,
@@ -97,6 +102,7 @@ __all__ = [
     "CycleRefused",
     "Disapprove",
     "DueLegs",
+    "ForeseeCharge",
     "ForeseeShares",
     "Freeze",
     "GroupOrder",
@@ -135,10 +141,12 @@ __all__ = [
     "decide_admission",
     "decide_cancel",
     "decide_close",
+    "decide_close_and_charge",
     "decide_cycle_word",
     "decide_due",
     "decide_due_legs",
     "decide_foresee",
+    "decide_foresee_charge",
     "decide_group",
     "decide_item_refused",
     "decide_leg_word",

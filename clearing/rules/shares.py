@@ -6,14 +6,14 @@ whatever the limits say, as a settlement does: they bind new holds only (protoco
 section 17).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 import msgspec
 
 from clearing.rules.cycles import holds_up, read_statement
 from clearing.rules.share_records import KeepShared, Shared, SharedState
-from clearing.rules.view import AppendDecision, HubView
+from clearing.rules.view import RESERVE, AppendDecision, HubView
 from protocol.address import Group
 from protocol.directory import GroupRecord
 from protocol.effects import Effect, Effects, PostEntry, SendItem
@@ -130,22 +130,34 @@ def decide_share(view: HubView, order: ShareDebt, now: Instant) -> Effects:
 
 
 def share_out(
-    told: Shared, decision: SharedDecision, now: Instant
+    told: Shared,
+    decision: SharedDecision,
+    now: Instant,
+    others: Iterable[str] = (),
 ) -> tuple[list[Effect], Shared]:
-    """Write one decision that moves positions, for every group that it concerns."""
+    """Write one decision that moves positions, for every group that it concerns.
+
+    Args:
+        told: what is kept of it.
+        decision: as it is.
+        now: the hub's time.
+        others: who else is told of it.
+    """
     name = DecisionName(decision.log, decision.number)
     line = write_line(decision)
     decided = msgspec.structs.replace(
         told, state=SharedState.DECIDED, name=name, decided_at=now
     )
     moved = added(decision)
+    concerned = {one.group for one in decision.shares} | moved.keys() | set(others)
+    if decision.reserve:
+        moved[RESERVE] = decision.reserve
     entry = Entry(
         entry_id=told.shared_id,
         at=now,
         kind="shared",
         postings=tuple(Posting(group, moved[group]) for group in sorted(moved)),
     )
-    concerned = {one.group for one in decision.shares} | moved.keys()
     wanted: list[Effect] = [
         AppendDecision(name.log, name.number, line),
         PostEntry(entry),

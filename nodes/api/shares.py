@@ -12,7 +12,7 @@ from nodes.hub_reader import HubReader
 from nodes.rules import OwnShared, told_in
 from protocol.errors import MalformedMessageError, OutageError
 from protocol.instant import write_instant
-from protocol.messages import Share
+from protocol.messages import CountField, Share
 from protocol.peer.database import Database
 from protocol.peer.web.paging import PAGE_SIZE, PageSizeField
 from protocol.peer.web.requests import json_response, read_query
@@ -25,9 +25,12 @@ class AgreedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What the groups agreed on beforehand, as the hub publishes it.
 
     ``rule`` is how what a group leaves behind is shared; ``null``: it is not.
+    ``charge_rate`` and ``charge_threshold`` are millionths; a rate of 0: no charge.
     """
 
     rule: Literal["equal", "turnover", "size"] | None
+    charge_rate: CountField
+    charge_threshold: CountField
 
 
 class SharesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -113,7 +113,19 @@ def _why_not(
     account = view.accounts.get(SHARED)
     if account is not None and account.kind is not AccountKind.SYSTEM:
         return f"a member has the account {SHARED}, on which it is booked"
-    return _why_not_debt(view, own, decision) if decision.why == "debt" else None
+    if decision.why == "debt":
+        return _why_not_debt(view, own, decision)
+    return _why_not_charge(view, decision)
+
+
+def _why_not_charge(view: NodeView, decision: SharedDecision) -> str | None:
+    """Compare the limit that we are held against with ours."""
+    record = view.directory[Group(view.group)]
+    for one in decision.shares:
+        lawful = max(0, record.ceiling if one.measure > 0 else -record.floor)
+        if one.group == view.group and one.limit != lawful:
+            return f"it holds us against {one.limit}, where we have {lawful}"
+    return None
 
 
 def _why_not_debt(

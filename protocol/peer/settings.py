@@ -146,6 +146,14 @@ class SharingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         Meta(description="none, equal, turnover or size"),
     ] = "none"
     """How what a group leaves behind is shared by the others."""
+    charge_rate: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="millionths, 0 to 1000000")
+    ] = 0
+    """What of a position beyond the threshold a cycle costs; 0: nothing."""
+    charge_threshold: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="millionths, 0 to 1000000")
+    ] = 0
+    """From which part of a group's limit on."""
 
 
 class TrialSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -233,7 +233,7 @@ def test_killed_while_a_debt_is_shared(federation: Federation, when: str) -> Non
 
     def is_known() -> bool:
         shown = node.run("cycle", "shares")
-        assert shown["agreed"] == {"rule": "equal"}
+        assert shown["agreed"]["rule"] == "equal"
         return bool(shown["shared"] and shown["shared"][0]["id"] == told["id"])
 
     wait_for(is_known, "the plan to arrive", 20)

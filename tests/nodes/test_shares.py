@@ -187,7 +187,8 @@ def test_a_plan_that_is_not_ours_or_comes_twice_is_refused() -> None:
 
 def charge(average: int = -HOUR, **changes: Any) -> SharedDecision:
     rule = ChargeRule(rate=10_000, threshold=0)
-    standing = AveragePosition(average=average, floor=-HOUR, ceiling=HOUR)
+    room = 10**12
+    standing = AveragePosition(average=average, floor=-room, ceiling=room)
     shares = share_charge({OOSTENDE: standing}, rule)
     said: dict[str, Any] = {"why": "charge", "group": None, "rule": None, "plan": None}
     paid = sum(one.amount for one in shares)
@@ -205,6 +206,10 @@ def test_a_charge_is_booked_without_a_plan() -> None:
     assert balances(view) == (HOUR // 100, -HOUR // 100)
     wrong = msgspec.structs.replace(charge(), rate=20_000)
     assert "where its rule gives" in assert_called(oostende(), wrong)
+    # A limit of the hub's own making would spare, or burden, whom it likes.
+    held = msgspec.structs.replace(charge().shares[0], limit=HOUR)
+    wrong = msgspec.structs.replace(charge(), shares=[held])
+    assert "it holds us against" in assert_called(oostende(), wrong)
 
 
 def test_a_member_who_has_the_accounts_name_is_not_booked_on() -> None:

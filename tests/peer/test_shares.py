@@ -18,8 +18,9 @@ from clearing.rules import (
 )
 from protocol.address import Group
 from protocol.errors import SharingRefusalCode
+from protocol.messages import SharedDecision, read_item
 from protocol.peer.batch import House
-from protocol.sharing import SharingRule
+from protocol.sharing import ChargeRule, SharingRule
 from tests.peer.federation import (
     Federation,
     NewDatabase,
@@ -186,3 +187,53 @@ async def test_an_altered_part_is_named_by_both(new_database: NewDatabase) -> No
             named = (await calls(server))[-1]
             assert "move 4 is the first that differs" in named
             assert str(row["shared_id"]) in named
+
+
+def charging_hub() -> House:
+    charge = ChargeRule(rate=500_000, threshold=0)
+    return HubHouse(keys_of("hub"), identity(), Agreed(None, charge))
+
+
+async def test_a_charge_is_booked_by_all_and_agreed_to(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database, make_hub=charging_hub) as all_:
+        await pay(all_, "one")
+        await close(all_, 1)
+        assert await all_.hub.ask("SELECT FROM shared") == []
+        await pay(all_, "two")
+        running = open_cycle(all_.hub)
+        # Averages outlive a start, also of a hub that had none of them before.
+        for lost in ("", "UPDATE tally SET area = 0, since = NULL"):
+            await all_.hub.stop()
+            await all_.hub.change(lost)
+            await all_.hub.start()
+            await all_.quiet()
+            assert open_cycle(all_.hub) == running
+        assert isinstance(await close(all_, 2), ClosedCycle)
+        [row] = await all_.hub.ask(
+            "SELECT line FROM decision JOIN shared USING (log, number)"
+        )
+        decision = read_item(row["line"])
+        assert isinstance(decision, SharedDecision)
+        paid = {one.group: -one.amount for one in decision.shares}
+        # Both stood equally far from zero, between one payment and two.
+        assert paid[OOSTENDE] == paid[MECHELEN] and S / 2 <= paid[OOSTENDE] <= S
+        balances = await all_.hub.balances()
+        assert balances["reserve"] == decision.reserve == 2 * paid[OOSTENDE]
+        for group, node in all_.nodes.items():
+            assert (await node.balances())["shared"] == -paid[group]
+        assert await all_.unsound() == []
+        assert isinstance(await close(all_, 3), ClosedCycle)
+        await look(all_)
+        for cycle in (2, 3):
+            assert set((await states(all_, cycle)).values()) == {"agreed"}
+        assert (await stated(all_, 3, OOSTENDE))["debits"] == paid[OOSTENDE]
+        assert await calls(all_.hub) == []
+
+
+def open_cycle(hub: Any) -> dict[str, tuple[int, int | None]]:
+    """How the hub sums up positions over time."""
+    house = hub.house
+    assert isinstance(house, HubHouse)
+    return {name: (one.area, one.since) for name, one in house._running.items()}

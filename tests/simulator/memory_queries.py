@@ -847,6 +847,7 @@ def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[R
                 "account_id": group,
                 "entry_id": entry["entry_id"],
                 "amount": posting[0],
+                "at": entry["at"],
                 "log": mover.get("log"),
                 "number": mover.get("number"),
             }
@@ -857,6 +858,7 @@ def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[R
 @answers(_HUB_CYCLE, "write_tallies")
 def _write_tallies(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     names = ("group_name", "opening", "debits", "credits", "count", "digest")
+    names += ("area", "since")
     for values in zip(*columns, strict=True):
         database.put("tally", values[0], dict(zip(names, values, strict=True)))
 
