@@ -204,7 +204,7 @@ async def test_a_charge_is_booked_by_all_and_agreed_to(
         await pay(all_, "two")
         running = open_cycle(all_.hub)
         # Averages outlive a start, also of a hub that had none of them before.
-        for lost in ("", "UPDATE tally SET area = 0, since = NULL"):
+        for lost in ("SELECT 1", "UPDATE tally SET area = 0, since = NULL"):
             await all_.hub.stop()
             await all_.hub.change(lost)
             await all_.hub.start()
