@@ -77,7 +77,7 @@ async def test_a_debt_is_told_decided_booked_and_agreed_to(
     new_database: NewDatabase,
 ) -> None:
     async with owing(new_database) as all_:
-        before = await all_.hub.balances()
+        balances = await all_.hub.balances()
         told = await tell(all_)
         await all_.quiet()
         parts = {OOSTENDE: 3 * S, MECHELEN: -3 * S // 2, GENT: -3 * S // 2}
@@ -86,7 +86,7 @@ async def test_a_debt_is_told_decided_booked_and_agreed_to(
             assert [tuple(row) for row in await shared_at(node)] == [
                 (OOSTENDE, parts[group], False)
             ]
-        assert await all_.hub.balances() == before
+        assert await all_.hub.balances() == balances
         assert isinstance(await decide(all_, told), Shared)
         await all_.quiet()
         assert await all_.hub.balances() == {
@@ -98,6 +98,18 @@ async def test_a_debt_is_told_decided_booked_and_agreed_to(
         assert await all_.unsound() == []
         mirrors = await all_.hub.ask("SELECT differs FROM mirror")
         assert {row["differs"] for row in mirrors} == {False}
+        # It is decided once, whatever is asked, also of a hub that began anew.
+        before = await all_.hub.ask("SELECT count(*) FROM decision")
+        for code, wanted in (
+            (SharingRefusalCode.PLAN_ENDED, ShareDebt(OOSTENDE, told.shared_id)),
+            (SharingRefusalCode.NOTHING_LEFT, TellShares(OOSTENDE, SharingRule.EQUAL)),
+            (
+                SharingRefusalCode.RULE_NOT_AGREED,
+                TellShares(OOSTENDE, SharingRule.SIZE),
+            ),
+        ):
+            assert await all_.hub.clerk.take(wanted) == NotShared(code, OOSTENDE)
+        assert await all_.hub.ask("SELECT count(*) FROM decision") == before
         # It is a move of the cycle like any other, also after restarts.
         await all_.hub.clerk.take(Release(OOSTENDE))
         await all_.quiet()
@@ -114,50 +126,7 @@ async def test_a_debt_is_told_decided_booked_and_agreed_to(
         assert await calls(all_.hub) == []
 
 
-async def test_it_is_decided_once_whatever_is_asked(new_database: NewDatabase) -> None:
-    async with owing(new_database) as all_:
-        told = await tell(all_)
-        assert isinstance(await decide(all_, told), Shared)
-        before = await all_.hub.ask("SELECT count(*) FROM decision")
-        code = SharingRefusalCode
-        for _ in range(2):
-            assert await decide(all_, told) == NotShared(code.PLAN_ENDED, OOSTENDE)
-            await all_.hub.restart()
-            await all_.quiet()
-        wish = TellShares(OOSTENDE, SharingRule.EQUAL)
-        refused = await all_.hub.clerk.take(wish)
-        assert refused == NotShared(code.NOTHING_LEFT, OOSTENDE)
-        # Each start opened a log, and nothing else was decided.
-        after = await all_.hub.ask("SELECT count(*) FROM decision")
-        assert after[0]["count"] == before[0]["count"] + 2
-        assert await all_.unsound() == []
-
-
-async def test_a_node_that_is_away_books_it_when_it_comes_back(
-    new_database: NewDatabase,
-) -> None:
-    async with owing(new_database) as all_:
-        node = all_.nodes.pop(GENT)
-        try:
-            told = await tell(all_)
-            assert isinstance(await decide(all_, told), Shared)
-            await all_.quiet()
-            assert await shared_at(node) == []
-            # A cycle that ends meanwhile has it in its statement all the same.
-            assert isinstance(await all_.hub.clerk.take(CloseCycle(1)), ClosedCycle)
-            await node.restart()
-        finally:
-            all_.nodes[GENT] = node
-        await all_.quiet()
-        await look(all_)
-        assert [tuple(row) for row in await shared_at(node)] == [
-            (OOSTENDE, -3 * S // 2, True)
-        ]
-        assert set((await states(all_, 1)).values()) == {"agreed"}
-        assert await all_.unsound() == []
-
-
-async def test_nothing_is_shared_before_all_have_compared(
+async def test_a_node_that_is_away_books_it_later_and_an_altered_part_is_named(
     new_database: NewDatabase,
 ) -> None:
     async with owing(new_database) as all_:
@@ -166,27 +135,36 @@ async def test_nothing_is_shared_before_all_have_compared(
         refused = NotShared(SharingRefusalCode.SHARING_WAITS, GENT)
         assert await decide(all_, told) == refused
         await all_.quiet()
-        assert isinstance(await decide(all_, told), Shared)
-
-
-async def test_an_altered_part_is_named_by_both(new_database: NewDatabase) -> None:
-    async with owing(new_database) as all_:
-        await decide(all_, await tell(all_))
+        away = all_.nodes.pop(GENT)
+        try:
+            assert isinstance(await decide(all_, told), Shared)
+            await all_.quiet()
+            assert [row[2] for row in await shared_at(away)] == [False]
+            # A cycle that ends meanwhile has it in its statement all the same.
+            node = all_.nodes[MECHELEN]
+            await node.change(
+                "ALTER TABLE posting DISABLE TRIGGER USER;"
+                "UPDATE posting SET amount = amount + 1 WHERE account_id = 'clearing'"
+                " AND sequence = (SELECT sequence FROM entry WHERE kind = 'shared')"
+            )
+            assert isinstance(await all_.hub.clerk.take(CloseCycle(1)), ClosedCycle)
+            await away.restart()
+        finally:
+            all_.nodes[GENT] = away
         await all_.quiet()
-        node = all_.nodes[MECHELEN]
-        await node.change(
-            "ALTER TABLE posting DISABLE TRIGGER USER;"
-            "UPDATE posting SET amount = amount + 1 WHERE account_id = 'clearing' AND"
-            " sequence = (SELECT sequence FROM entry WHERE kind = 'shared')"
-        )
-        await close(all_, 1)
         await look(all_)
-        assert (await states(all_, 1))[MECHELEN] == "disputed"
-        [row] = await node.ask("SELECT shared_id FROM shared")
+        assert [tuple(row) for row in await shared_at(away)] == [
+            (OOSTENDE, -3 * S // 2, True)
+        ]
+        assert await states(all_, 1) == {
+            OOSTENDE: "agreed",
+            GENT: "agreed",
+            MECHELEN: "disputed",
+        }
         for server in (all_.hub, node):
             named = (await calls(server))[-1]
             assert "move 4 is the first that differs" in named
-            assert str(row["shared_id"]) in named
+            assert told.shared_id in named
 
 
 def charging_hub() -> House:
@@ -212,7 +190,7 @@ async def test_a_charge_is_booked_by_all_and_agreed_to(
             assert open_cycle(all_.hub) == running
         assert isinstance(await close(all_, 2), ClosedCycle)
         [row] = await all_.hub.ask(
-            "SELECT line FROM decision JOIN shared USING (log, number)"
+            "SELECT decision.line FROM decision JOIN shared USING (log, number)"
         )
         decision = read_item(row["line"])
         assert isinstance(decision, SharedDecision)
