@@ -120,7 +120,8 @@ def test_positions_sum_to_zero_whatever_is_left_to_whom(seed: int) -> None:
     view = view_of(GENT, *others)
     groups = [OOSTENDE, MECHELEN, GENT, *others]
     for place in range(draw.randint(1, 20)):
-        moved(view, place, *draw.sample(groups, 2), draw.randint(1, 9 * HOUR))
+        payer, payee = draw.sample(groups, 2)
+        moved(view, place, payer, payee, draw.randint(1, 9 * HOUR))
     rule = draw.choice(list(SharingRule))
     view.agreed = Agreed(rule)
     closed(view)
