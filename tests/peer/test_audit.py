@@ -12,7 +12,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from clearing import audit_cycles, audit_log, audit_transfers, audit_witnesses
+from clearing import (
+    audit_cycles,
+    audit_log,
+    audit_shares,
+    audit_transfers,
+    audit_witnesses,
+)
 from clearing import audit_store as hub_store
 from clearing.audit_store import LogPage, LogRow
 from nodes import audit_keys, audit_proofs, audit_trust
@@ -679,7 +685,7 @@ PLANTS = [
     Plant(
         HUB,
         audit_log.NAME,
-        "UPDATE checkpoint SET note = replace(note, 'directory 3', 'directory 4')"
+        "UPDATE checkpoint SET note = replace(note, 'directory 5', 'directory 6')"
         f" WHERE {CHECKPOINT}",
         "checkpoint",
         f"SELECT log || ', ' || size FROM checkpoint WHERE {CHECKPOINT}",
@@ -885,7 +891,7 @@ PLANTS = [
     Plant(
         OOSTENDE,
         audit_trust.NAME,
-        "UPDATE belief SET note = replace(note, 'directory 3', 'directory 4')"
+        "UPDATE belief SET note = replace(note, 'directory 5', 'directory 6')"
         " WHERE era = 1",
         "belief",
         "SELECT era || ', ' || log FROM belief WHERE era = 1",
@@ -1415,6 +1421,7 @@ def test_every_check_finds_something_planted() -> None:
     names = {
         check.name for check in (*CHECKS, *hub_store.checks({}), *audit_cycles.CHECKS)
     }
+    names |= {check.name for check in audit_shares.CHECKS}
     names |= {check.name for check in node_store.checks(rates, OOSTENDE)}
     names |= {
         audit_streams.NAME,
