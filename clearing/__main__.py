@@ -174,13 +174,28 @@ def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "interlets-hub cycle close 1 --config hub.toml",
     )
     close.add_argument("cycle", type=int, help="end this one, and no other")
-    for name, carry_out, told in (
-        ("show", cycles.show, "show who agrees, who disputes what, who is silent"),
-        ("settle", cycles.settle, "make legs that bring its positions to zero"),
-    ):
-        example = f"interlets-hub cycle {name} 1 --config hub.toml"
-        verb = add_verb(kinds, name, carry_out, told, example)
-        verb.add_argument("cycle", type=int, help="its number")
+    show = add_verb(
+        kinds,
+        "show",
+        cycles.show,
+        "show who agrees, who disputes what, who is silent; how far it is settled",
+        "interlets-hub cycle show 1 --config hub.toml",
+    )
+    show.add_argument("cycle", type=int, help="its number")
+    settle = add_verb(
+        kinds,
+        "settle",
+        cycles.settle,
+        "make legs that bring its positions to zero",
+        "interlets-hub cycle settle 1 --except gent,aalst --config hub.toml",
+    )
+    settle.add_argument("cycle", type=int, help="its number")
+    settle.add_argument(
+        "--except",
+        dest="excepted",
+        metavar="GROUPS",
+        help="groups that have no part in it and keep their positions, with commas",
+    )
     file = add_verb(
         kinds,
         "file",

@@ -14,8 +14,9 @@ from clearing.api.invitations import InvitationsApi
 from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
 from clearing.api.shares import SharesApi
+from clearing.api.standing import StandingApi
 from clearing.api.transfers import TransfersApi
-from clearing.calendar import Calendar
+from clearing.calendar import Calendar, Fullness
 from clearing.cycle_files import CycleFiles
 from clearing.cycle_watch import CycleWatch
 from clearing.evidence import Evidence
@@ -45,7 +46,7 @@ _SWEEP_S = 0.5
 _SWEEP_MOST = 1000
 #: How often it looks for disputes that wait for a list, and legs for a decision.
 _CYCLE_S = 1.0
-#: How often it looks whether a cycle is to end by the calendar.
+#: How often it looks whether a cycle is to end by itself.
 _CALENDAR_S = 60.0
 #: How often it keeps who was shown its log, for receipts that nobody has asked for.
 _WITNESS_S = 3600.0
@@ -125,7 +126,9 @@ def agreed_in(settings: SharingSettings) -> Agreed:
 
 
 def add_calendar(server: Server, house: HubHouse) -> None:
-    """Let cycles end by themselves, where somebody has set so."""
+    """Let cycles end by themselves: when they are full, and where it was set so."""
+    fullness = Fullness(house, server.clerk)
+    server.tasks.append(lambda: runner.every(server, _CALENDAR_S, fullness.look))
     settings = server.settings.cycle
     if settings.calendar == "off":
         return
@@ -165,6 +168,7 @@ def add_people(
         *parts.alarms.routes(),
         *CyclesApi(house, clerk, database, clock, files).routes(),
         *SharesApi(house, clerk, database).routes(),
+        *StandingApi(database, clock).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)

@@ -48,7 +48,7 @@ def plan_of(identity: Identity) -> MakePlan:
                 decisions,
                 transfers,
                 Walk(audit_log.NAME, audit_log.TOLD, log.walk),
-                Walk(audit_cycles.NAME, audit_cycles.TOLD, audit_cycles.walk),
+                audit_cycles.walk_of(federation),
                 audit_witnesses.walk_of(federation, keys),
             ],
             findings=findings,

@@ -11,13 +11,18 @@ from clearing.rules import (
     ClosedCycle,
     KeepCycle,
     KeepLeg,
+    KeepSettlement,
     KeepStatement,
+    KeepWord,
     Leg,
     LegState,
     OpenCycle,
     Running,
+    Said,
+    Settlement,
     Statement,
     StatementState,
+    Word,
 )
 from protocol.cycle import Difference, Tally
 from protocol.effects import Effect
@@ -222,6 +227,43 @@ async def read_settled_since(
     return [_leg(row) for row in rows]
 
 
+async def read_settled_for(connection: AnyConnection, cycle: int) -> list[Leg]:
+    """Give the settled legs that count for a cycle's positions."""
+    rows = await connection.fetch(_SQL["read_settled_for"], cycle)
+    return [_leg(row) for row in rows]
+
+
+async def read_settlements(connection: AnyConnection, cycle: int) -> list[Settlement]:
+    """Give the plans that were made for a cycle, in that order."""
+    return [
+        Settlement(
+            cycle=row["cycle"],
+            place=row["place"],
+            legs=row["legs"],
+            at=from_datetime(row["at"]),
+            excepted=tuple(row["excepted"]),
+        )
+        for row in await connection.fetch(_SQL["read_settlements"], cycle)
+    ]
+
+
+async def read_words(
+    connection: AnyConnection, leg_ids: Collection[str]
+) -> dict[tuple[str, Said], Word]:
+    """Give the words on legs by leg and what was said, from the items themselves."""
+    found: dict[tuple[str, Said], Word] = {}
+    for row in await connection.fetch(_SQL["read_words"], list(leg_ids)):
+        word = Word(
+            leg_id=str(row["leg_id"]),
+            said=row["said"],
+            party=row["party"],
+            item=row["item"],
+            line=row["line"],
+        )
+        found[word.leg_id, word.said] = word
+    return found
+
+
 async def read_leg(connection: AnyConnection, leg_id: str) -> Leg | None:
     """Give one leg."""
     row = await connection.fetchrow(_SQL["read_leg"], leg_id)
@@ -316,20 +358,47 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
     """Write the cycles that a batch has ended, and what was said to statements."""
     statements: dict[tuple[int, str], Statement] = {}
     legs: dict[str, Leg] = {}
+    words: list[Word] = []
     for effect in effects:
         match effect:
             case KeepCycle(closed):
                 await _write_cycle(connection, closed)
+            case KeepSettlement(settlement):
+                await _write_settlement(connection, settlement)
+            case KeepWord(word):
+                words.append(word)
             case KeepStatement(kept):
                 statements[kept.cycle, kept.group] = kept
             case KeepLeg(leg):
                 legs[leg.leg_id] = leg
             case _:
                 pass
-    if statements:
-        await _write_statements(connection, list(statements.values()))
-    if legs:
-        await _write_legs(connection, list(legs.values()))
+    await _write_statements(connection, list(statements.values()))
+    await _write_legs(connection, list(legs.values()))
+    await _write_words(connection, words)
+
+
+async def _write_words(connection: AnyConnection, words: Sequence[Word]) -> None:
+    if not words:
+        return
+    await connection.execute(
+        _SQL["insert_words"],
+        [word.leg_id for word in words],
+        [word.said for word in words],
+        [word.party for word in words],
+        [word.item for word in words],
+    )
+
+
+async def _write_settlement(connection: AnyConnection, made: Settlement) -> None:
+    await connection.execute(
+        _SQL["insert_settlement"],
+        made.cycle,
+        made.place,
+        made.legs,
+        to_datetime(made.at),
+        list(made.excepted),
+    )
 
 
 async def _write_cycle(connection: AnyConnection, closed: ClosedCycle) -> None:
@@ -351,6 +420,8 @@ async def _write_cycle(connection: AnyConnection, closed: ClosedCycle) -> None:
 async def _write_statements(
     connection: AnyConnection, kept: Sequence[Statement]
 ) -> None:
+    if not kept:
+        return
     columns: list[list[Any]] = [
         [one.cycle for one in kept],
         [one.group for one in kept],
@@ -371,6 +442,8 @@ async def _write_statements(
 
 
 async def _write_legs(connection: AnyConnection, legs: Sequence[Leg]) -> None:
+    if not legs:
+        return
     columns: list[list[Any]] = [
         [leg.leg_id for leg in legs],
         [leg.cycle for leg in legs],

@@ -154,6 +154,27 @@ SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[],
        received_at = excluded.received_at, state = excluded.state, log = excluded.log,
        number = excluded.number, ended_at = excluded.ended_at, code = excluded.code;
 
+-- insert_settlement --
+-- Keep that a plan was made, and for whom it was not.
+INSERT INTO settlement (cycle, place, legs, at, excepted) VALUES ($1, $2, $3, $4, $5);
+
+-- read_settlements --
+-- The plans that were made for a cycle, in that order.
+SELECT cycle, place, legs, at, excepted
+  FROM settlement WHERE cycle = $1 ORDER BY place;
+
+-- insert_words --
+-- Keep in which items words on legs came.
+INSERT INTO word (leg_id, said, party, item)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[]);
+
+-- read_words --
+-- The words on legs, as the items that say them.
+SELECT leg_id, said, party, word.item, item.line
+  FROM word
+  JOIN item ON item.peer = party AND direction = 'in' AND number = word.item
+ WHERE leg_id = ANY($1::uuid[]);
+
 -- read_open_legs --
 -- Legs that have not ended.
 SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, received,
@@ -174,6 +195,24 @@ SELECT leg_id, cycle, place, leg.at, debtor, creditor, milliseconds, paid, paid_
  WHERE state = 'settled'
    AND decision.sequence > (SELECT sequence FROM decision
                              WHERE log = $1 AND number = $2)
+ ORDER BY decision.sequence;
+
+-- read_settled_for --
+-- Legs that count for a cycle's positions, in the order of their decisions: its own, and
+-- those of former cycles that were settled between its end and that of the next.
+SELECT leg_id, leg.cycle, place, leg.at, debtor, creditor, milliseconds, paid, paid_at,
+       received, received_at, state, log, number, ended_at, code
+  FROM leg JOIN decision USING (log, number)
+ WHERE state = 'settled'
+   AND (leg.cycle = $1
+        OR leg.cycle < $1
+           AND decision.sequence > (SELECT decision.sequence
+                                      FROM cycle JOIN decision USING (log, number)
+                                     WHERE cycle = $1)
+           AND decision.sequence < coalesce(
+                   (SELECT decision.sequence
+                      FROM cycle JOIN decision USING (log, number)
+                     WHERE cycle = $1 + 1), 9223372036854775807))
  ORDER BY decision.sequence;
 
 -- read_leg --

@@ -47,7 +47,11 @@ def touches(view: View, wanted: object) -> Touched:
         case CancelLeg():
             view.open_cycle.wanted_leg_ids.add(wanted.leg_id)
         case DueLegs():
-            return Touched(accounts=_parties(view.open_cycle.open_legs))
+            legs = view.open_cycle.open_legs
+            view.open_cycle.wanted_words |= {
+                leg.leg_id for leg in legs if leg.is_signed
+            }
+            return Touched(accounts=_parties(legs))
         case ForeseeShares() | TellShares() | ShareDebt():
             return _touched_by_shares(view, wanted.group)
         case _:
@@ -74,6 +78,7 @@ def _touched_by_item(opened: OpenCycle, arrived: ArrivedItem) -> Touched:
             if leg is None:
                 return Touched()
             opened.wanted.add((leg.cycle, arrived.peer))
+            opened.wanted_words.add(leg.leg_id)
             return Touched(accounts=_parties([leg]))
         case _:
             return Touched(transfers=transfers_of(arrived.item))
@@ -92,6 +97,8 @@ async def read(connection: Connection, view: HubView) -> None:
         ended = await cycle_store.read_leg(connection, leg_id)
         if ended is not None:
             opened.legs[leg_id] = ended
+    if opened.wanted_words:
+        opened.words = await cycle_store.read_words(connection, opened.wanted_words)
     if opened.wanted_legs:
         await _read_for_plan(connection, opened)
     if view.wanted_shares:

@@ -31,6 +31,7 @@ from clearing.rules import (
     OpenCycle,
     Positions,
     Proposal,
+    RecoverKeys,
     Release,
     Running,
 )
@@ -56,6 +57,7 @@ from protocol.messages import (
     Checkpoint,
     DirectoryPropose,
     ItemRefused,
+    KeyChangeItem,
     Mirror,
     TransferAccept,
     TransferCancel,
@@ -64,6 +66,7 @@ from protocol.messages import (
     read_item,
 )
 from protocol.peer import directory_store, ledger_store
+from protocol.peer.batch import Sealing
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
 from protocol.quota import Quota
@@ -150,9 +153,22 @@ class HubHouse:
         return self._quota.is_used_up(group, now)
 
     @property
+    def is_cycle_full(self) -> bool:
+        """Say whether so much has moved that the open cycle should end by itself."""
+        return any(running.is_full for running in self._running.values())
+
+    @property
     def signing_key(self) -> SigningKey:
         """The key that signs our envelopes and covers."""
         return self._keys.signing
+
+    def not_heard(self, kid: str) -> bool:
+        """The hub has one signing key, and no other to try."""
+        return True
+
+    def sealing(self, view: View, number: int) -> Sealing | None:
+        """All items are signed by the one key."""
+        return Sealing(self._keys.signing)
 
     async def load(self, connection: Connection, life: str) -> None:
         """Read directory and proposals; this life's log is new and empty."""
@@ -234,6 +250,7 @@ class HubHouse:
                 item=item,
                 box=envelope.boxes.get(first + index),
                 proof=proofs.get(index),
+                is_last=index == len(items) - 1,
             )
             for index, item in enumerate(items)
         ]
@@ -322,6 +339,8 @@ class HubHouse:
                 yield rules.decide_admission(view, wanted, now)
             case Approve() | Disapprove() | Freeze() | Release() | Limit():
                 yield rules.decide_group(view, wanted, now)
+            case RecoverKeys():
+                yield rules.decide_recovery(view, wanted, now)
             case Due():
                 yield from _decide_due(view, wanted, now)
             case ArrivedItem():
@@ -440,6 +459,8 @@ def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
             return rules.decide_reply(view, arrived, now)
         case DirectoryPropose():
             return rules.decide_proposal(view, arrived, now)
+        case KeyChangeItem():
+            return rules.decide_key_change(view, arrived, now)
         case Mirror():
             return rules.decide_mirror(view, arrived, now)
         case ItemRefused():

@@ -170,6 +170,8 @@ class DirectoryRefusalCode(StrEnum):
 
     ENTRY_CHANGED = "entry-changed"
     ENTRY_TOO_LONG = "entry-too-long"
+    KEYS_WAIT = "keys-wait"
+    KEY_MISSING = "key-missing"
 
 
 class CycleRefusalCode(StrEnum):
@@ -186,6 +188,9 @@ class CycleRefusalCode(StrEnum):
     CYCLE_NOT_NEWEST = "cycle-not-newest"
     CYCLE_DISPUTED = "cycle-disputed"
     LEGS_OPEN = "legs-open"
+    EXCEPTION_WRONG = "exception-wrong"
+    PARTY_LEFT = "party-left"
+    PLAN_OUTDATED = "plan-outdated"
     NOTHING_TO_SETTLE = "nothing-to-settle"
     NO_SUCH_LEG = "no-such-leg"
     LEG_ENDED = "leg-ended"
@@ -211,7 +216,7 @@ class SharingRefusalCode(StrEnum):
     SHARE_TOO_LARGE = "share-too-large"
     NO_SUCH_PLAN = "no-such-plan"
     PLAN_ENDED = "plan-ended"
-    PLAN_OUTDATED = "plan-outdated"
+    SHARES_OUTDATED = "shares-outdated"
 
 
 class ServerRefusalCode(StrEnum):

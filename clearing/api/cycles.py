@@ -1,6 +1,7 @@
 """The regional admin's desk: cycles, what groups say of them, and legs."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -17,16 +18,16 @@ from clearing.rules import (
     ClosedCycle,
     CycleRefused,
     Leg,
-    Settle,
     Statement,
     StatementState,
     read_statement,
 )
+from clearing.settling import Settling
 from protocol.address import UUID_PATTERN
 from protocol.cycle_file import MEDIA_TYPE, CycleFile
 from protocol.errors import CycleRefusalCode
 from protocol.instant import Instant, write_instant
-from protocol.messages import CycleMove, DecisionName
+from protocol.messages import CycleMove, DecisionName, GroupField
 from protocol.netting import Savings, compute_savings
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
@@ -34,7 +35,7 @@ from protocol.peer.csv_text import write_header, write_rows
 from protocol.peer.database import Database
 from protocol.peer.web.paging import PAGE_SIZE, PageQuery, PageSizeField
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.requests import json_response, read_query
+from protocol.peer.web.requests import json_response, read_json, read_query
 from protocol.peer.web.routes import Route
 from protocol.strict_json import INTEGER_MAX
 
@@ -49,7 +50,8 @@ _id_decoder = msgspec.json.Decoder(Annotated[str, Meta(pattern=UUID_PATTERN)])
 class CycleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A cycle that has ended, and how many groups have said what of it.
 
-    ``waiting`` groups have said nothing since ``at``, for ``waiting_ms`` now.
+    ``waiting`` groups have said nothing since ``at``, for ``waiting_ms`` now. Of its
+    open legs so many are ``legs_late``: a word was waited for 14 days or more.
     """
 
     cycle: int
@@ -64,6 +66,7 @@ class CycleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     disputed: int
     waiting: int
     waiting_ms: int
+    legs_late: int
 
 
 class CyclesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +140,7 @@ class NettingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A leg, which words are here, and how it ended."""
+    """A leg, which words are here, whose it ``lacks``, and how it ended."""
 
     id: str
     cycle: int
@@ -152,12 +155,22 @@ class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
     log: str | None
     number: int | None
     code: str | None
+    lacks: list[str]
 
 
 class LegsAnswer(msgspec.Struct, frozen=True):
     """A cycle's legs, in the order in which they were made."""
 
     legs: list[LegAnswer]
+
+
+class SettleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which groups carry their positions forward, and have no part in the plan."""
+
+    excepted: list[GroupField] = []
+
+
+_settle_decoder = msgspec.json.Decoder(SettleBody)
 
 
 class CyclesApi:
@@ -184,6 +197,7 @@ class CyclesApi:
         self._database = database
         self._clock = clock
         self._files = files
+        self._settling = Settling(clerk, database)
         # It holds a reader for as long as it takes.
         self._turns = Turns(1, _FILES_WAITING_MAX)
 
@@ -233,7 +247,7 @@ class CyclesApi:
                 path="/api/v1/cycles/{cycle}/file",
                 handler=self.get_file,
                 told="The cycle file: what proves to anyone how the cycle was closed.",
-                scope="admin",
+                scope="read",
                 answer=CycleFile,
                 media_type=MEDIA_TYPE,
             ),
@@ -271,6 +285,7 @@ class CyclesApi:
                 handler=self.post_settle,
                 told="Make the legs that bring the newest cycle's positions to zero.",
                 scope="admin",
+                body=SettleBody,
                 answer=LegsAnswer,
             ),
             Route(
@@ -327,24 +342,29 @@ class CyclesApi:
             disputed=disputed,
             waiting=waiting,
             waiting_ms=max(0, self._clock.now() - closed.at) if waiting else 0,
+            legs_late=self._count_late(closed.cycle),
         )
+
+    def _count_late(self, cycle: int) -> int:
+        now, legs = self._clock.now(), self._house.legs.values()
+        return sum(leg.cycle == cycle and leg.is_late(now) for leg in legs)
 
     async def get_cycle(self, request: web.Request) -> web.Response:
         """Give one cycle."""
-        return json_response(await self.cycle(read_cycle_number(request)))
+        return json_response(await self.cycle(cycle_of(request)))
 
     async def cycle(self, number: int) -> CycleAnswer:
         """Give one cycle, as answers show it; raises ``Problem`` 404."""
         async with self._database.readers.acquire() as connection:
             closed = await cycle_store.read_cycle(connection, number)
             counts = await cycle_store.count_answers(connection, [number])
-        return self._cycle(_found(closed), counts)
+        return self._cycle(found_cycle(closed), counts)
 
     async def get_statements(self, request: web.Request) -> web.Response:
         """Give a page of a cycle's statements."""
-        number, query = read_cycle_number(request), read_query(request, StatementsQuery)
+        number, query = cycle_of(request), read_query(request, StatementsQuery)
         async with self._database.readers.acquire() as connection:
-            _found(await cycle_store.read_cycle(connection, number))
+            found_cycle(await cycle_store.read_cycle(connection, number))
             kept = await cycle_store.read_statements(
                 connection, number, query.after, query.page_size
             )
@@ -359,9 +379,9 @@ class CyclesApi:
 
     async def get_statements_csv(self, request: web.Request) -> web.Response:
         """Give all statements of a cycle as CSV."""
-        number = read_cycle_number(request)
+        number = cycle_of(request)
         async with self._database.readers.acquire() as connection:
-            _found(await cycle_store.read_cycle(connection, number))
+            found_cycle(await cycle_store.read_cycle(connection, number))
             kept = await cycle_store.read_all_statements(connection, number)
         names = StatementAnswer.__struct_fields__[:-1]
         rows = ([getattr(_statement(one), name) for name in names] for one in kept)
@@ -376,23 +396,24 @@ class CyclesApi:
 
     async def get_file(self, request: web.Request) -> web.Response:
         """Give the file that ``interlets-verify`` reads."""
-        number = read_cycle_number(request)
+        number = cycle_of(request)
         async with (
             self._turns.take(),
             self._database.readers.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            closed = _found(await cycle_store.read_cycle(connection, number))
-            body = await self._files.write(connection, closed)
+            closed = found_cycle(await cycle_store.read_cycle(connection, number))
+            body, named = await self._files.write(connection, closed)
+        await self._files.keep_covers(self._database, named)
         return web.Response(
             body=body, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
         )
 
     async def get_netting(self, request: web.Request) -> web.Response:
         """Give what netting spares."""
-        number = read_cycle_number(request)
+        number = cycle_of(request)
         async with self._turns.take(), self._database.readers.acquire() as connection:
-            closed = _found(await cycle_store.read_cycle(connection, number))
+            closed = found_cycle(await cycle_store.read_cycle(connection, number))
             flows = await cycle_store.read_flows(connection, closed)
         # Circles of many groups take a second or two.
         savings = await asyncio.to_thread(compute_savings, flows)
@@ -412,33 +433,40 @@ class CyclesApi:
 
     async def get_legs(self, request: web.Request) -> web.Response:
         """Give a cycle's legs."""
-        number = read_cycle_number(request)
+        number = cycle_of(request)
         async with self._database.readers.acquire() as connection:
-            _found(await cycle_store.read_cycle(connection, number))
+            found_cycle(await cycle_store.read_cycle(connection, number))
             legs = await cycle_store.read_legs(connection, number)
-        return json_response(LegsAnswer([_leg(leg) for leg in legs]))
+        return json_response(LegsAnswer([leg_answer(leg) for leg in legs]))
 
     async def post_close(self, request: web.Request) -> web.Response:
         """End the open cycle; one that has ended ends only once."""
-        number = read_cycle_number(request)
+        number = cycle_of(request)
         _done(await self._clerk.take(CloseCycle(number)), ClosedCycle)
         return json_response(await self.cycle(number))
 
     async def post_settle(self, request: web.Request) -> web.Response:
         """Make the newest cycle's legs."""
-        legs = _done(await self._clerk.take(Settle(read_cycle_number(request))), list)
-        return json_response(LegsAnswer([_leg(leg) for leg in legs]))
+        number, asked = cycle_of(request), SettleBody()
+        if request.can_read_body:
+            asked = await read_json(request, _settle_decoder)
+        return json_response(await self.settle(number, asked.excepted))
+
+    async def settle(self, number: int, excepted: Sequence[str] = ()) -> LegsAnswer:
+        """Make the newest cycle's legs; raises ``Problem`` with the reason, if not."""
+        legs = _done(await self._settling.settle(number, excepted), list)
+        return LegsAnswer([leg_answer(leg) for leg in legs])
 
     async def post_cancel(self, request: web.Request) -> web.Response:
         """Call off a leg."""
         leg_id = _read(request.match_info["id"], _id_decoder)
         return json_response(
-            _leg(_done(await self._clerk.take(CancelLeg(leg_id)), Leg))
+            leg_answer(_done(await self._clerk.take(CancelLeg(leg_id)), Leg))
         )
 
 
-def read_cycle_number(request: web.Request) -> int:
-    """Read which cycle is meant; what can be none is not found."""
+def cycle_of(request: web.Request) -> int:
+    """Read which cycle the path names; raises ``Problem`` 404 for none of ours."""
     return int(_read(request.match_info["cycle"], _number_decoder))
 
 
@@ -450,7 +478,8 @@ def _read(text: str, decoder: msgspec.json.Decoder[str]) -> str:
         raise Problem(404, "not-found", "There is nothing by this name.") from None
 
 
-def _found(closed: ClosedCycle | None) -> ClosedCycle:
+def found_cycle(closed: ClosedCycle | None) -> ClosedCycle:
+    """Give a cycle that was looked for; raises ``Problem`` 404 when there is none."""
     if closed is None:
         raise Problem(404, "not-found", "No cycle of this number has ended.")
     return closed
@@ -491,7 +520,8 @@ def _statement(kept: Statement) -> StatementAnswer:
     )
 
 
-def _leg(leg: Leg) -> LegAnswer:
+def leg_answer(leg: Leg) -> LegAnswer:
+    """Show a leg."""
     return LegAnswer(
         id=leg.leg_id,
         cycle=leg.cycle,
@@ -506,6 +536,7 @@ def _leg(leg: Leg) -> LegAnswer:
         log=None if leg.name is None else leg.name.log,
         number=None if leg.name is None else leg.name.number,
         code=leg.code,
+        lacks=leg.lacks,
     )
 
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from clearing import share_store
-from clearing.api.cycles import read_cycle_number
+from clearing.api.cycles import cycle_of
 from clearing.house import HubHouse
 from clearing.rules import (
     ForeseeCharge,
@@ -190,7 +190,7 @@ class SharesApi:
 
     async def get_charge(self, request: web.Request) -> web.Response:
         """Give what was charged; of the open cycle, what would be."""
-        cycle, opened = read_cycle_number(request), self._open()
+        cycle, opened = cycle_of(request), self._open()
         if cycle > opened:
             raise Problem(404, "not-found", "There is no cycle of this number yet.")
         is_open = cycle == opened

@@ -8,9 +8,17 @@ import msgspec
 
 from protocol.cycle import Difference, Tally
 from protocol.effects import HouseEffect, PostEntry
+from protocol.errors import CycleRefusalCode
 from protocol.instant import Instant, write_instant
 from protocol.messages import CycleMove, DecisionName, SettlementLeg
 
+#: What a debtor's group says of its leg, and what a creditor's.
+Said = Literal["paid", "received"]
+#: A leg that waits longer than this for a word is late: two weeks.
+LATE_MS = 14 * 24 * 3_600_000
+#: What a group may pay, and receive, in one cycle's transfers: half of what a statement
+#: can say, so that legs have room. The hub ends a cycle by itself at half of that.
+TURNOVER_MAX = 2**52
 VoidCode = Literal["cancelled", "cycle-closed", "party-left"]
 
 
@@ -55,6 +63,11 @@ class Running(msgspec.Struct, frozen=True):
         area = self.area + self.position * self._stood(end)
         sign = -1 if area < 0 else 1
         return sign * (abs(area) // (end - begin))
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether so much has moved that the cycle should end."""
+        return max(self.tally.debits, self.tally.credits) > TURNOVER_MAX // 2
 
 
 class ClosedCycle(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +178,24 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
         return self.paid is not None and self.received is not None
 
     @property
+    def lacks(self) -> list[str]:
+        """Name the groups whose word is waited for."""
+        if self.state is not LegState.OPEN:
+            return []
+        words = ((self.debtor, self.paid), (self.creditor, self.received))
+        return [group for group, word in words if word is None]
+
+    def waited_ms(self, now: Instant) -> int:
+        """Say for how long the next word has been waited for, since the one before."""
+        if not self.lacks:
+            return 0
+        return max(0, now - max(self.at, self.paid_at or 0, self.received_at or 0))
+
+    def is_late(self, now: Instant) -> bool:
+        """Say whether a word has been waited for so long that somebody should call."""
+        return self.waited_ms(now) >= LATE_MS
+
+    @property
     def item(self) -> SettlementLeg:
         """What both groups are told."""
         return SettlementLeg(
@@ -181,6 +212,62 @@ class KeepLeg(HouseEffect, frozen=True):
     """Keep a leg as it now stands."""
 
     leg: Leg
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """A word on a leg, and the item that says it.
+
+    Attributes:
+        leg_id: which.
+        said: what.
+        party: the group whose item it is.
+        item: its number in that group's stream.
+        line: the item's line, as it stands there.
+    """
+
+    leg_id: str
+    said: Said
+    party: str
+    item: int
+    line: bytes
+
+
+class KeepWord(HouseEffect, frozen=True):
+    """Keep which item a word came in."""
+
+    word: Word
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """That a plan was made for a cycle; from it and the positions it is recomputed.
+
+    Attributes:
+        cycle: whose positions.
+        place: of its first leg among the cycle's.
+        legs: how many it has.
+        at: when it was made.
+        excepted: groups that carry their positions forward, as they were named.
+    """
+
+    cycle: int
+    place: int
+    legs: int
+    at: Instant
+    excepted: tuple[str, ...] = ()
+
+
+class KeepSettlement(HouseEffect, frozen=True):
+    """Keep that a plan was made."""
+
+    settlement: Settlement
+
+
+class CycleRefused(msgspec.Struct, frozen=True):
+    """Why an order about a cycle changed nothing; ``group`` stands in the way."""
+
+    code: CycleRefusalCode
+    cycle: int
+    group: str = ""
 
 
 class KeepCycle(HouseEffect, frozen=True):
@@ -209,6 +296,8 @@ class OpenCycle:
         settled: those that were settled since ``former``, where a plan is asked for.
         wanted_legs: cycles whose legs and statements the batch is about.
         wanted_leg_ids: legs that the batch is about, whatever became of them.
+        wanted_words: open legs of which the batch may need the words.
+        words: those of them that were given, by leg and what was said.
     """
 
     def __init__(
@@ -228,6 +317,8 @@ class OpenCycle:
         self.settled: dict[str, Leg] = {}
         self.wanted_legs: set[int] = set()
         self.wanted_leg_ids: set[str] = set()
+        self.wanted_words: set[str] = set()
+        self.words: dict[tuple[str, Said], Word] = {}
 
     @property
     def open_legs(self) -> list[Leg]:
@@ -258,8 +349,11 @@ class OpenCycle:
         self.changed[group] = self.running(group).after(move, at)
         self.moves += 1
 
-    def apply(self, effect: KeepCycle | KeepStatement | KeepLeg) -> None:
+    def apply(self, effect: KeepCycle | KeepStatement | KeepLeg | KeepWord) -> None:
         """Let the next decision see that a cycle ended, or what was said of one."""
+        if isinstance(effect, KeepWord):
+            self.words[effect.word.leg_id, effect.word.said] = effect.word
+            return
         if isinstance(effect, KeepLeg):
             self.legs[effect.leg.leg_id] = effect.leg
             if effect.leg.state is LegState.SETTLED:

@@ -12,12 +12,13 @@ import msgspec
 
 from clearing.rules.cycle_records import (
     ClosedCycle,
+    CycleRefused,
     KeepCycle,
     KeepStatement,
     Statement,
     StatementState,
 )
-from clearing.rules.legs import CycleRefused, may_decide_on_leg, void_leg
+from clearing.rules.legs import may_decide_on_leg, void_leg
 from clearing.rules.view import RESERVE, AppendDecision, HubView
 from protocol.address import Group
 from protocol.cycle import Difference, Figures, figures_of, write_statement

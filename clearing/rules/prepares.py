@@ -2,6 +2,7 @@
 
 import msgspec
 
+from clearing.rules.cycle_records import TURNOVER_MAX
 from clearing.rules.decisions import refuse_or_wait
 from clearing.rules.view import HubView
 from protocol import refund
@@ -129,6 +130,22 @@ def _refusal_by_limits(view: HubView, prepare: TransferPrepare) -> RefusalCode |
     if may_debit(view.accounts[prepare.payer_group], amount) is not None:
         return RefusalCode.PAYER_GROUP_FLOOR
     if not may_credit(view.accounts[prepare.payee_group], amount):
+        return RefusalCode.PAYEE_GROUP_CEILING
+    return _refusal_by_turnover(view, prepare)
+
+
+def _refusal_by_turnover(view: HubView, prepare: TransferPrepare) -> RefusalCode | None:
+    """Keep every cycle within what its statements can say.
+
+    Nobody gets here: the hub ends a cycle long before, unless a link stands still.
+    """
+    payer, payee = prepare.payer_group, prepare.payee_group
+    paid = view.open_cycle.running(payer).tally.debits + view.accounts[payer].held_out
+    if paid + prepare.milliseconds > TURNOVER_MAX:
+        return RefusalCode.PAYER_GROUP_FLOOR
+    tally = view.open_cycle.running(payee).tally
+    received = tally.credits + view.accounts[payee].held_in
+    if received + prepare.milliseconds > TURNOVER_MAX:
         return RefusalCode.PAYEE_GROUP_CEILING
     return None
 

@@ -118,13 +118,13 @@ def decide_share(view: HubView, order: ShareDebt, now: Instant) -> Effects:
     if told.state is SharedState.DECIDED:
         return _no(code.PLAN_ENDED, order.group)
     if told.state is SharedState.REPLACED:
-        return _no(code.PLAN_OUTDATED, order.group)
+        return _no(code.SHARES_OUTDATED, order.group)
     plan = told.plan
     now_so = _plan(view, order.group, SharingRule(plan.rule), now)
     if isinstance(now_so, NotShared):
         return Effects(None, (), now_so)
     if (now_so.shares, now_so.cycle) != (plan.shares, plan.cycle):
-        return _no(code.PLAN_OUTDATED, order.group)
+        return _no(code.SHARES_OUTDATED, order.group)
     decision = decision_on(plan, DecisionName(view.log, view.size), now)
     return Effects(Step.SHARE, *share_out(told, decision, now))
 

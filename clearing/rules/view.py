@@ -7,7 +7,13 @@ from enum import StrEnum
 
 import msgspec
 
-from clearing.rules.cycle_records import KeepCycle, KeepLeg, KeepStatement, OpenCycle
+from clearing.rules.cycle_records import (
+    KeepCycle,
+    KeepLeg,
+    KeepStatement,
+    KeepWord,
+    OpenCycle,
+)
 from clearing.rules.share_records import Agreed, KeepShared, Shared
 from protocol import address
 from protocol.address import FederationId, Group
@@ -259,7 +265,7 @@ class HubView(View):
                 self._append(leaf_hash(effect.line))
             case KeepProposal():
                 self.proposals[effect.proposal.group] = effect.proposal
-            case KeepCycle() | KeepStatement() | KeepLeg():
+            case KeepCycle() | KeepStatement() | KeepLeg() | KeepWord():
                 self.open_cycle.apply(effect)
             case KeepShared():
                 self.shared[effect.shared.shared_id] = effect.shared

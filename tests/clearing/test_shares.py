@@ -267,7 +267,7 @@ def test_nothing_is_decided_twice_or_otherwise_than_told() -> None:
     second = tell(view)
     assert second.shared_id != first.shared_id
     assert view.shared[first.shared_id].state is SharedState.REPLACED
-    no = NotShared(CODE.PLAN_OUTDATED, OOSTENDE)
+    no = NotShared(CODE.SHARES_OUTDATED, OOSTENDE)
     assert decide(view, first.shared_id).outcome == no
     # Somebody was admitted since, and would bear a part: all are told again.
     joined = Group("ieper")

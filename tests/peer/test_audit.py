@@ -147,6 +147,7 @@ STREAM_KEY = (
 )
 DECISION_KEY = f"SELECT log || ', ' || number FROM decision WHERE {DECIDED}"
 
+ONE_LEG = "SELECT leg_id::text FROM leg"
 PLANTS = [
     # Every ledger.
     Plant(
@@ -1143,6 +1144,87 @@ PLANTS = [
         "leg",
         "SELECT leg_id::text FROM leg",
     ),
+    *(
+        Plant(
+            HUB, check, f"UPDATE leg SET {sql}", "leg", "SELECT leg_id::text FROM leg"
+        )
+        for check, sql in (
+            ("legs_were_told", "cycle = cycle + 1"),
+            ("legs_were_told", "debtor = 'gent'"),
+            ("legs_were_decided", "ended_at = ended_at - interval '1 ms'"),
+            ("legs_were_decided", "code = 'cancelled'"),
+            ("legs_were_decided", "state = 'void'"),
+            ("legs_were_decided", "log = 'AAAAAAAAAAA'"),
+        )
+    ),
+    Plant(
+        HUB,
+        "words_were_taken",
+        "UPDATE leg SET leg_id = '2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10'",
+        "leg",
+        "SELECT '2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10'",
+    ),
+    *(
+        Plant(HUB, "words_were_taken", sql, "leg", ONE_LEG)
+        for sql in (
+            "UPDATE leg SET paid_at = paid_at + interval '1 ms'",
+            "UPDATE leg SET received_at = received_at - interval '1 ms'",
+            "UPDATE leg SET paid_at = NULL",
+            "UPDATE leg SET state = 'open', log = NULL, received = NULL",
+            "UPDATE word SET item = item + 1 WHERE said = 'paid'",
+            "UPDATE word SET party = 'gent' WHERE said = 'received'",
+            "DELETE FROM word WHERE said = 'received'",
+        )
+    ),
+    Plant(
+        HUB,
+        "words_were_taken",
+        "INSERT INTO word VALUES ('2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10', 'paid',"
+        " 'oostende', 1)",
+        "word",
+        "SELECT '2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10, paid'",
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "UPDATE leg SET place = place + 1",
+        "leg",
+        "SELECT leg_id::text FROM leg",
+    ),
+    *(
+        Plant(HUB, audit_cycles.NAME, sql, "settlement", "SELECT '1, 0'")
+        for sql in (
+            "UPDATE settlement SET at = at + interval '1 ms'",
+            "UPDATE settlement SET legs = 2",
+            "UPDATE settlement SET excepted = '{oostende}'",
+            "UPDATE settlement SET excepted = '{nobody}'",
+            "UPDATE settlement SET excepted = '{mechelen,mechelen}'",
+            "UPDATE leg SET milliseconds = milliseconds - 1",
+        )
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "UPDATE settlement SET place = 1",
+        "settlement",
+        "SELECT '1, 1'",
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "DELETE FROM settlement",
+        "cycle",
+        "SELECT '1'",
+        "SELECT NULL",
+    ),
+    Plant(
+        HUB,
+        "statements_were_answered",
+        "UPDATE statement SET answered_at = answered_at + interval '1 ms'"
+        " WHERE group_name = 'mechelen'",
+        "statement",
+        "SELECT '1, mechelen'",
+    ),
     Plant(
         HUB,
         "legs_were_told",
@@ -1326,7 +1408,7 @@ PLANTS = [
     ),
 ]
 
-CYCLES = ("cycle", "statement", "shared")
+CYCLES = ("cycle", "statement", "settlement", "word", "shared")
 CHECKPOINTS = ("checkpoint", "tile_hash", "witness")
 NODES = (
     *("member_limit", "doubt", "trust"),

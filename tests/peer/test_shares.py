@@ -196,9 +196,10 @@ async def test_a_charge_is_booked_by_all_and_agreed_to(
         assert isinstance(decision, SharedDecision)
         paid = {one.group: -one.amount for one in decision.shares}
         # Both stood equally far from zero, between one payment and two.
-        assert paid[OOSTENDE] == paid[MECHELEN] and S / 2 <= paid[OOSTENDE] <= S
+        assert 0 <= paid[MECHELEN] - paid[OOSTENDE] <= 1
+        assert S / 2 <= paid[OOSTENDE] <= S
         balances = await all_.hub.balances()
-        assert balances["reserve"] == decision.reserve == 2 * paid[OOSTENDE]
+        assert balances["reserve"] == decision.reserve == sum(paid.values())
         for group, node in all_.nodes.items():
             assert (await node.balances())["shared"] == -paid[group]
         assert await all_.unsound() == []

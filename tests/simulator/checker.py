@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from protocol.address import Group
 from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
@@ -62,6 +63,7 @@ class Checker:
     Attributes:
         doubted: servers that lie, or were put back to an older day; what hangs on
             their word alone is not looked at, and people may be called.
+        keyless: groups that have lost private keys.
         is_restored: some server was put back, so what it forgot may wait for ever.
         decisions: by transfer, the one decision.
     """
@@ -71,6 +73,7 @@ class Checker:
         self.people = people
         self.doubted: set[str] = set()
         self.is_restored = False
+        self.keyless: set[str] = set()
         self.decisions: dict[str, tuple[str, int, str]] = {}
         self.looks = 0
         self._sizes: Counter[str] = Counter()
@@ -254,7 +257,14 @@ class Checker:
     def _look_at_alarm(self, server: Server, _before: Any, now: Any) -> None:
         """Where nobody lies nobody is called."""
         told = f"{server.name} calls people: {now[2]}"
-        self.demand(so=bool(self.doubted), told=told)
+        self.demand(so=bool(self.doubted) or self._is_early(server, now), told=told)
+
+    def _is_early(self, server: Server, alarm: Any) -> bool:
+        """Say whether a treasurer is told that her keys change too often, or frozen."""
+        record = self.federation.hub.house.directory.get(Group(server.name))
+        is_told = "it takes one change an hour" in alarm[2] and record is not None
+        is_frozen = server.name in self._reasons.frozen
+        return is_told and (is_frozen or record.renewed_at is not None)
 
     def _is_clear(self, *names: str) -> bool:
         """Say whether nobody among these lies or was put back."""
@@ -285,7 +295,7 @@ class Checker:
             )
             self._sizes[log] += 1
             self._places[log, number] = place
-            if decision["kind"] == "directory":
+            if decision["kind"] in ("directory", "keys"):
                 self._states[decision["group"]] = decision["state"]
                 if decision["state"] != "active":
                     self._ever_frozen.add(decision["group"])
