@@ -7,6 +7,7 @@ from clearing import app
 from clearing.commands import caps, cycles, groups, hub
 from protocol.peer import backup_commands, key_commands
 from protocol.peer.command_line import add_verb, run
+from protocol.sharing import SharingRule
 
 
 def parser() -> argparse.ArgumentParser:
@@ -176,6 +177,38 @@ def _add_cap(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                 "hours", metavar="HOURS", type=int, help="most in a month, 0 or more"
             )
         verb.add_argument("--reason", required=True, help="why, kept beside the change")
+
+    _add_sharing(kinds)
+
+
+def _add_sharing(
+    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    share = add_verb(
+        kinds,
+        "share-debt",
+        groups.share_debt,
+        "show what each group would take over of what one leaves behind; with --tell "
+        "put it before all groups, with --decide decide it",
+        "interlets-hub group share-debt oostende --rule equal --config hub.toml",
+    )
+    share.add_argument("group", help="the group's name, as oostende")
+    share.add_argument(
+        "--rule",
+        choices=[rule.value for rule in SharingRule],
+        default=SharingRule.EQUAL.value,
+        help="the rule that the groups have agreed on (equal)",
+    )
+    step = share.add_mutually_exclusive_group()
+    step.add_argument("--tell", action="store_true", help="put it before all groups")
+    step.add_argument("--decide", metavar="ID", help="decide what all were told")
+    add_verb(
+        kinds,
+        "sharing",
+        groups.sharing,
+        "show the rule that groups have agreed on, and what was shared by it",
+        "interlets-hub group sharing --config hub.toml",
+    )
 
 
 def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -16,6 +16,7 @@ from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
 from clearing.api.open_cycle import OpenCycleApi
 from clearing.api.settlement import SettlementApi
+from clearing.api.shares import SharesApi
 from clearing.api.standing import StandingApi
 from clearing.api.transfers import TransfersApi
 from clearing.calendar import Calendar, Fullness
@@ -27,6 +28,7 @@ from clearing.inquiries import Inquiries
 from clearing.limit_watch import LimitWatch
 from clearing.log_store import Identity
 from clearing.pages.site import Parts, routes_of, site_of
+from clearing.rules import Agreed
 from clearing.trail import Trail
 from protocol.address import Group
 from protocol.envelope import Body
@@ -37,8 +39,9 @@ from protocol.peer.database import AWAY, Database
 from protocol.peer.endpoint import LinkEndpoint
 from protocol.peer.key_files import load_keys
 from protocol.peer.runner import Server
-from protocol.peer.settings import Settings
+from protocol.peer.settings import Settings, SharingSettings
 from protocol.peer.web.alarms import AlarmApi
+from protocol.sharing import ChargeRule, SharingRule
 
 MIGRATIONS = ("clearing", Path(__file__).parent / "migrations")
 
@@ -74,7 +77,9 @@ async def serve(settings: Settings) -> None:
             raise NotInitialisedError(
                 "this hub has no federation yet; run: interlets-hub init"
             )
-        house = HubHouse(load_keys(keys_folder(settings)), identity)
+        house = HubHouse(
+            load_keys(keys_folder(settings)), identity, agreed_in(settings.sharing)
+        )
         runner.configure_log(settings, identity.federation.partition("#")[0])
         server = runner.build(settings, database, house, MIGRATIONS)
         inquiries = Inquiries(house, server.clerk, server.clock, server.metrics)
@@ -88,6 +93,7 @@ async def serve(settings: Settings) -> None:
         add_people(server, house, identity, evidence)
         server.routes += [
             *FederationApi(house, server.clerk, identity).routes(),
+            *SharesApi(house, server.clerk, database).for_all(),
             *LogApi(house, server.clerk, database, evidence).routes(),
             web.post("/federation/v1/link", links.post_link),
         ]
@@ -114,6 +120,17 @@ async def serve(settings: Settings) -> None:
         await runner.serve(server)
     finally:
         await database.close()
+
+
+def agreed_in(settings: SharingSettings) -> Agreed:
+    """Read what the groups have agreed on, as the regional admin has set it."""
+    rule = settings.rule
+    return Agreed(
+        rule=None if rule == "none" else SharingRule(rule),
+        charge=ChargeRule(
+            rate=settings.charge_rate, threshold=settings.charge_threshold
+        ),
+    )
 
 
 def add_calendar(server: Server, house: HubHouse) -> None:
@@ -166,6 +183,7 @@ def add_people(
         *parts.open_cycle.routes(),
         *parts.cycles.routes(),
         *parts.settlements.routes(),
+        *SharesApi(house, clerk, database).routes(),
         *StandingApi(database, clock).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))

@@ -6,6 +6,7 @@ from clearing import (
     audit_cycles,
     audit_limits,
     audit_log,
+    audit_shares,
     audit_store,
     audit_transfers,
     audit_witnesses,
@@ -44,7 +45,11 @@ def plan_of(identity: Identity) -> MakePlan:
         keys = keyring(directory, [own])
         return Plan(
             parties=Parties(federation, HUB, keys),
-            checks=[*audit_store.checks(directory), *audit_cycles.CHECKS],
+            checks=[
+                *audit_store.checks(directory),
+                *audit_cycles.CHECKS,
+                *audit_shares.CHECKS,
+            ],
             walks=[
                 decisions,
                 transfers,

@@ -188,8 +188,10 @@ SELECT statement.group_name, statement.line,
                FROM posting JOIN entry USING (sequence)
                LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
                LEFT JOIN leg ON leg.leg_id = entry.entry_id
-               JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
-                            AND decision.number = coalesce(transfer.number, leg.number))
+               LEFT JOIN shared ON shared.shared_id = entry.entry_id
+               JOIN decision ON decision.log = coalesce(transfer.log, leg.log, shared.log)
+                            AND decision.number = coalesce(transfer.number,
+                                                           leg.number, shared.number))
          AS moved ON moved.account_id = statement.group_name AND moved.place <= last
  WHERE statement.cycle = $1
  GROUP BY statement.group_name, statement.line

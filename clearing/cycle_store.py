@@ -16,6 +16,7 @@ from clearing.rules import (
     KeepWord,
     Leg,
     LegState,
+    OpenCycle,
     Running,
     Said,
     Settlement,
@@ -50,13 +51,14 @@ _decoder = msgspec.json.Decoder(Difference)
 
 
 async def read_running(
-    connection: AnyConnection, newest: int
+    connection: AnyConnection, newest: int, closed: ClosedCycle | None
 ) -> tuple[dict[str, Running], int]:
     """Give how each account's position goes in the open cycle.
 
     Args:
         connection: any.
         newest: sequence of the newest entry.
+        closed: the newest cycle that has ended.
 
     Returns:
         Also how many moves the stored tallies did not know of.
@@ -65,19 +67,48 @@ async def read_running(
         row["group_name"]: Running(
             row["opening"],
             Tally(row["debits"], row["credits"], row["count"], row["digest"]),
+            int(row["area"]),
+            from_nullable(row["since"]),
         )
         for row in await connection.fetch(_SQL["read_tallies"])
     }
     known: int = await connection.fetchval(_SQL["read_tallied"]) or 0
-    caught_up = 0
+    if closed is not None:
+        running |= await _read_areas(connection, running, known, closed)
+    opened = OpenCycle(closed, running, {})
     for first in range(known, newest, _RUN):
         last = min(first + _RUN, newest)
         for row in await connection.fetch(_SQL["read_moves_after"], first, last):
-            before = running.get(row["account_id"], Running())
-            tally = before.tally.after(_move(row))
-            running[row["account_id"]] = Running(before.opening, tally)
-            caught_up += 1
-    return running, caught_up
+            at = from_datetime(row["at"])
+            opened.move(row["account_id"], _move(row), at)
+    return running | opened.changed, opened.moves
+
+
+async def _read_areas(
+    connection: AnyConnection,
+    running: Mapping[str, Running],
+    known: int,
+    closed: ClosedCycle,
+) -> dict[str, Running]:
+    """Make areas anew that a hub of before there were any has not summed up."""
+    lacking = {name: one for name, one in running.items() if one.since is None}
+    if not lacking:
+        return {}
+    name = closed.name
+    rows = await connection.fetch(
+        _SQL["read_timed_moves"], name.log, name.number, known
+    )
+    stood = {group: (one.opening, 0, closed.at) for group, one in lacking.items()}
+    for row in rows:
+        if row["account_id"] in stood:
+            position, area, since = stood[row["account_id"]]
+            at = max(since, from_datetime(row["at"]))
+            moved = position + row["amount"], area + position * (at - since), at
+            stood[row["account_id"]] = moved
+    return {
+        group: Running(one.opening, one.tally, *stood[group][1:])
+        for group, one in lacking.items()
+    }
 
 
 def _move(row: asyncpg.Record) -> CycleMove:
@@ -97,6 +128,8 @@ async def write_running(
         [tally.credits for tally in tallies],
         [tally.count for tally in tallies],
         [tally.digest for tally in tallies],
+        [str(one.area) for one in running.values()],
+        [to_nullable(one.since) for one in running.values()],
     )
     await connection.execute(_SQL["write_tallied"], newest)
 

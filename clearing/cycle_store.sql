@@ -4,27 +4,46 @@ SELECT sequence FROM tallied;
 
 -- read_tallies --
 -- How positions went up to there.
-SELECT group_name, opening, debits, credits, count, digest FROM tally;
+SELECT group_name, opening, debits, credits, count, digest, area::text AS area, since
+  FROM tally;
 
 -- read_moves_after --
 -- What moved positions in a run of entries, with the decision of each.
-SELECT posting.account_id, entry.entry_id, posting.amount,
-       coalesce(transfer.log, leg.log) AS log,
-       coalesce(transfer.number, leg.number) AS number
+SELECT posting.account_id, entry.entry_id, posting.amount, entry.at,
+       coalesce(transfer.log, leg.log, shared.log) AS log,
+       coalesce(transfer.number, leg.number, shared.number) AS number
   FROM entry JOIN posting USING (sequence)
   LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
   LEFT JOIN leg ON leg.leg_id = entry.entry_id
+  LEFT JOIN shared ON shared.shared_id = entry.entry_id
  WHERE entry.sequence > $1 AND entry.sequence <= $2
  ORDER BY entry.sequence, posting.account_id;
 
+-- read_timed_moves --
+-- When positions moved in the cycle that followed a decision, up to an entry.
+SELECT posting.account_id, posting.amount, entry.at
+  FROM entry JOIN posting USING (sequence)
+  LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
+  LEFT JOIN leg ON leg.leg_id = entry.entry_id
+  LEFT JOIN shared ON shared.shared_id = entry.entry_id
+  JOIN decision ON decision.log = coalesce(transfer.log, leg.log, shared.log)
+               AND decision.number = coalesce(transfer.number, leg.number, shared.number)
+ WHERE entry.sequence <= $3
+   AND decision.sequence > (SELECT sequence FROM decision
+                             WHERE log = $1 AND number = $2)
+ ORDER BY entry.sequence;
+
 -- write_tallies --
 -- Keep how positions have gone.
-INSERT INTO tally (group_name, opening, debits, credits, count, digest)
-SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                     $6::text[])
+INSERT INTO tally (group_name, opening, debits, credits, count, digest, area, since)
+SELECT group_name, opening, debits, credits, count, digest, area::numeric, since
+  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+              $6::text[], $7::text[], $8::timestamptz[])
+    AS new (group_name, opening, debits, credits, count, digest, area, since)
     ON CONFLICT (group_name) DO UPDATE
    SET opening = excluded.opening, debits = excluded.debits,
-       credits = excluded.credits, count = excluded.count, digest = excluded.digest;
+       credits = excluded.credits, count = excluded.count, digest = excluded.digest,
+       area = excluded.area, since = excluded.since;
 
 -- write_tallied --
 -- Remember the newest entry that the tallies know of.
@@ -118,8 +137,9 @@ SELECT decision.log, decision.number, entry.entry_id, posting.amount
   FROM posting JOIN entry USING (sequence)
   LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
   LEFT JOIN leg ON leg.leg_id = entry.entry_id
-  JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
-               AND decision.number = coalesce(transfer.number, leg.number)
+  LEFT JOIN shared ON shared.shared_id = entry.entry_id
+  JOIN decision ON decision.log = coalesce(transfer.log, leg.log, shared.log)
+               AND decision.number = coalesce(transfer.number, leg.number, shared.number)
  WHERE posting.account_id = $1
    AND decision.sequence > coalesce(
            (SELECT sequence FROM decision WHERE log = $2 AND number = $3), 0)

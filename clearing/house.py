@@ -8,10 +8,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clearing import cycle_store, cycles, limit_store, log_store, proposal_store, rules
+from clearing import (
+    cycle_store,
+    cycles,
+    limit_store,
+    log_store,
+    proposal_store,
+    rules,
+    share_store,
+)
 from clearing.log_store import Identity
 from clearing.rules import (
     Admission,
+    Agreed,
     Approve,
     ClosedCycle,
     Disapprove,
@@ -107,10 +116,14 @@ class HubHouse:
     Args:
         keys: the hub's private keys.
         identity: which federation this is.
+        agreed: by what rules groups share.
     """
 
-    def __init__(self, keys: ServerKeys, identity: Identity) -> None:
+    def __init__(
+        self, keys: ServerKeys, identity: Identity, agreed: Agreed | None = None
+    ) -> None:
         self.own = HUB
+        self.agreed = agreed or Agreed()
         self.federation = FederationId(identity.federation)
         self.directory: Directory = {}
         self.keyring = Keyring()
@@ -188,7 +201,7 @@ class HubHouse:
             leg.leg_id: leg for leg in await cycle_store.read_open_legs(connection)
         }
         newest = await ledger_store.read_sequence(connection)
-        found = await cycle_store.read_running(connection, newest)
+        found = await cycle_store.read_running(connection, newest, self.closed)
         self._running, self._unwritten_moves = found
         self._unwritten = set(self._running)
         self.limits = await limit_store.read_book(connection)
@@ -225,6 +238,7 @@ class HubHouse:
         view.rounds = self._rounds.copy()
         view.open_cycle = OpenCycle(self.closed, self._running, self.legs)
         view.limits = self.limits.open()
+        view.agreed = self.agreed
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -380,6 +394,7 @@ class HubHouse:
         await proposal_store.write(connection, effects)
         await cycle_store.write(connection, effects)
         await limit_store.write(connection, effects, self.signing_key)
+        await share_store.write(connection, effects)
         await self._write_running(connection, view.open_cycle)
         if view.size > self._frontier.size:
             stated = self._state(view)

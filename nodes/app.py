@@ -22,6 +22,7 @@ from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
 from nodes.api.position import PositionApi
 from nodes.api.receipts import ReceiptApi
+from nodes.api.shares import SharesApi
 from nodes.api.staff import StaffApi
 from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
@@ -169,6 +170,7 @@ def add_people(
         *receipts.routes(),
         *events.routes(),
         *treasury(server, house, payments),
+        *SharesApi(house, database, joined.hub_url).routes(),
     ]
     parts = Parts(
         house=house,

@@ -20,6 +20,7 @@ from nodes import (
     proposal_store,
     renewal_store,
     rules,
+    share_store,
     trust_store,
 )
 from nodes.listeners import Listeners
@@ -585,6 +586,7 @@ class NodeHouse:
         await import_store.write(connection, effects)
         await cycle_store.write(connection, effects)
         await limit_store.write(connection, effects)
+        await share_store.write(connection, effects)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""

@@ -205,6 +205,23 @@ class CycleRefusalCode(StrEnum):
     LEG_SIGNED = "leg-signed"
 
 
+class SharingRefusalCode(StrEnum):
+    """Why nothing is shared of what a group leaves behind (protocol, section 17)."""
+
+    RULE_NOT_AGREED = "rule-not-agreed"
+    GROUP_NOT_GONE = "group-not-gone"
+    NOTHING_LEFT = "nothing-left"
+    STILL_IN_FLIGHT = "still-in-flight"
+    LEG_OF_GROUP_OPEN = "leg-of-group-open"
+    SHARING_WAITS = "sharing-waits"
+    NOBODY_SHARES = "nobody-shares"
+    TOO_MANY_SHARES = "too-many-shares"
+    SHARE_TOO_LARGE = "share-too-large"
+    NO_SUCH_PLAN = "no-such-plan"
+    PLAN_ENDED = "plan-ended"
+    SHARES_OUTDATED = "shares-outdated"
+
+
 class ServerRefusalCode(StrEnum):
     """Why a server does nothing of what is asked of it, whatever it is."""
 

@@ -152,6 +152,18 @@ class Step(StrEnum):
     LEG_VOID = "leg-void"
     """A node takes that a leg is void."""
 
+    TELL_SHARES = "tell-shares"
+    """The hub tells all groups what each would take over of what a group leaves."""
+
+    SHARES_TOLD = "shares-told"
+    """A node takes what its group would take over."""
+
+    SHARE = "share"
+    """The hub decides it, or a charge: several positions move at once."""
+
+    SHARED = "shared"
+    """A node takes that decision and books its own part."""
+
     RESTORE = "restore"
     """A command fills an empty database from a backup, and marks it as restored."""
 

@@ -19,7 +19,12 @@ def list_cycles(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, 
 def show(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Show a cycle: who agreed, disputes or is silent; its legs; what they reached."""
     path = f"/api/v1/cycles/{chosen.cycle}"
+    charge = ask(settings, STAFF, "GET", f"{path}/charge")
+    if charge["is_open"]:
+        # It has no statements yet; what it would cost if it ended now can be foreseen.
+        return charge
     told = dict(ask(settings, STAFF, "GET", path))
+    told["charge"] = charge["charge"]
     # So many as one answer may hold; the API gives the rest, and CSV all of them.
     stated = ask(settings, STAFF, "GET", f"{path}/statements?page_size=200")
     told["groups_stated"] = stated["statements"]

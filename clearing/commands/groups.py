@@ -93,6 +93,21 @@ def warn(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]
     return ask(settings, STAFF, "POST", _WARNING, body)
 
 
+def share_debt(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Show what each group would take over of what one leaves; tell it, or decide."""
+    path = f"{_path(chosen)}/shares"
+    if chosen.decide is not None:
+        return ask(settings, STAFF, "POST", f"{path}/decide", {"plan": chosen.decide})
+    if chosen.tell:
+        return ask(settings, STAFF, "POST", f"{path}/tell", {"rule": chosen.rule})
+    return ask(settings, STAFF, "GET", f"{path}?rule={chosen.rule}")
+
+
+def sharing(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Show the rule that groups agreed on, and what was shared by it."""
+    return ask(settings, STAFF, "GET", "/api/v1/sharing")
+
+
 def _path(chosen: argparse.Namespace) -> str:
     return f"/api/v1/groups/{read_group(chosen.group)}"
 

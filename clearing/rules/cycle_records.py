@@ -23,10 +23,46 @@ VoidCode = Literal["cancelled", "cycle-closed", "party-left"]
 
 
 class Running(msgspec.Struct, frozen=True):
-    """How a group's position goes in the cycle that is open."""
+    """How a group's position goes in the cycle that is open.
+
+    Attributes:
+        opening: where it stood when the cycle began.
+        tally: of its moves since.
+        area: its position times how long it stood there, summed up to ``since``.
+        since: its newest move by the hub's clock, or when the cycle began; ``None``:
+            it has never moved.
+    """
 
     opening: int = 0
     tally: Tally = Tally()
+    area: int = 0
+    since: Instant | None = None
+
+    @property
+    def position(self) -> int:
+        """Where it stands now."""
+        return self.opening + self.tally.net
+
+    def after(self, move: CycleMove, at: Instant) -> "Running":
+        """Give how it goes after one more move."""
+        since = at if self.since is None else max(self.since, at)
+        area = self.area + self.position * self._stood(since)
+        return Running(self.opening, self.tally.after(move), area, since)
+
+    def _stood(self, until: Instant) -> int:
+        return 0 if self.since is None else max(0, until - self.since)
+
+    def average(self, begin: Instant, end: Instant) -> int | None:
+        """Average it over the cycle, rounded towards zero; ``None``: no time went by.
+
+        A clock set back counts as one that stood still.
+        """
+        end = end if self.since is None else max(end, self.since)
+        if end <= begin:
+            return None
+        area = self.area + self.position * self._stood(end)
+        sign = -1 if area < 0 else 1
+        return sign * (abs(area) // (end - begin))
 
     @property
     def is_full(self) -> bool:
@@ -304,11 +340,14 @@ class OpenCycle:
         """Tally what a decision has moved."""
         entry = effect.entry
         for posting in entry.postings:
-            before = self.running(posting.account_id)
             move = CycleMove(name.log, name.number, entry.entry_id, posting.amount)
-            after = Running(before.opening, before.tally.after(move))
-            self.changed[posting.account_id] = after
-            self.moves += 1
+            self.move(posting.account_id, move, entry.at)
+
+    def move(self, group: str, move: CycleMove, at: Instant) -> None:
+        """Tally one move, made at some time by the hub's clock."""
+        at = at if self.former is None else max(at, self.former.at)
+        self.changed[group] = self.running(group).after(move, at)
+        self.moves += 1
 
     def apply(self, effect: KeepCycle | KeepStatement | KeepLeg | KeepWord) -> None:
         """Let the next decision see that a cycle ended, or what was said of one."""
@@ -326,5 +365,5 @@ class OpenCycle:
             return
         for group in {*self._running, *self.changed}:
             before = self.running(group)
-            self.changed[group] = Running(before.opening + before.tally.net)
+            self.changed[group] = Running(before.position, since=effect.closed.at)
         self.former, self.has_closed, self.settled = effect.closed, True, {}

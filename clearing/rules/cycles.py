@@ -113,11 +113,11 @@ def who_holds_up(
 ) -> Iterator[Group]:
     """Name the groups, in order, because of which no cycle can end now."""
     for group, record in sorted(directory.items()):
-        if _holds_up(record.state, links.get(group)):
+        if holds_up(record.state, links.get(group)):
             yield group
 
 
-def _holds_up(state: str, link: Link | None) -> bool:
+def holds_up(state: str, link: Link | None) -> bool:
     """Say whether a group's node may know of decisions that this hub has forgotten.
 
     One that is frozen holds nobody up: its server may be gone for good. Nor does one

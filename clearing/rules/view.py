@@ -20,6 +20,7 @@ from clearing.rules.limit_records import (
     KeepWarned,
     LimitBook,
 )
+from clearing.rules.share_records import Agreed, KeepShared, Shared
 from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
@@ -228,6 +229,9 @@ class HubView(View):
         rounds: how often a group had a cycle's moves looked at in this hour.
         open_cycle: what has moved since a cycle ended, and statements.
         limits: caps and what is used, threshold, of whose limit people were called.
+        agreed: by what rules groups share.
+        wanted_shares: groups whose sharings the batch is about.
+        shared: those sharings, by id.
         stated: the checkpoint that this batch signs, with its note, once it is.
     """
 
@@ -251,6 +255,9 @@ class HubView(View):
         self.rounds = Quota(ROUNDS_MAX)
         self.open_cycle = OpenCycle(None, {}, {})
         self.limits = LimitBook()
+        self.agreed = Agreed()
+        self.wanted_shares: set[str] = set()
+        self.shared: dict[str, Shared] = {}
         self.stated: tuple[SignedCheckpoint, str] | None = None
 
     @property
@@ -270,6 +277,8 @@ class HubView(View):
                 self.open_cycle.apply(effect)
             case CountUse() | KeepLimitChange() | KeepWarned():
                 self.limits.apply(effect)
+            case KeepShared():
+                self.shared[effect.shared.shared_id] = effect.shared
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}
             case SpendInvitation():

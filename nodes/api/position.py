@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from nodes import cycle_store, member_store
+from nodes import cycle_store, member_store, share_store
 from nodes.house import NodeHouse
 from nodes.payment_answers import party, unit_answer
 from nodes.payments import Payments
@@ -154,7 +154,8 @@ class PositionApi:
             newest = await member_store.read_newest(connection)
             moved = await transfer_store.read_moved(connection)
             settled = await cycle_store.read_settled(connection, self._house.own)
-        by_decisions = moved.decided + settled
+            borne = await share_store.read_borne(connection)
+        by_decisions = moved.decided + settled + borne
         link, waits_for = self._clerk.link(HUB), self._clerk.waits_for()
         if link.trouble is not None:
             waits_for[HUB] = link_state(link)

@@ -7,6 +7,7 @@ from typing import assert_never
 import msgspec
 
 from nodes.rules.cycle_records import KeepOwnCycle, KeepOwnLeg, OwnCycle, OwnLeg
+from nodes.rules.share_records import KeepOwnShared, OwnShared
 from protocol import sealing
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, GroupRecord, keyring, trusted
@@ -32,6 +33,11 @@ CLEARING = "clearing"
 
 
 SETTLEMENT = "settlement"
+
+
+#: What the group bears together with the others; opened when there is something. A
+#: member of before this name was the node's own may have it.
+SHARED = "shared"
 
 
 SUSPENSE = "suspense"
@@ -70,7 +76,7 @@ def may_be_booked_on(account: Account) -> bool:
 
 def is_reserved(account: str) -> bool:
     """Say whether an account name is the node's own, not for a member."""
-    return account in _FIXED_ACCOUNTS or account.startswith("conversion.")
+    return account in {*_FIXED_ACCOUNTS, SHARED} or account.startswith("conversion.")
 
 
 def accounts_of(record: GroupRecord) -> list[Account]:
@@ -385,6 +391,8 @@ class NodeView(View):
         cycles: those of them that are here, and the ones before.
         wanted_legs: ids of legs that the batch is about.
         legs: those of them that are here.
+        wanted_shares: ids of sharings that the batch is about.
+        shared: those of them that are here.
     """
 
     def __init__(
@@ -423,6 +431,8 @@ class NodeView(View):
         self.cycles: dict[int, OwnCycle] = {}
         self.wanted_legs: set[str] = set()
         self.legs: dict[str, OwnLeg] = {}
+        self.wanted_shares: set[str] = set()
+        self.shared: dict[str, OwnShared] = {}
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``, and what it corrects."""
@@ -451,17 +461,21 @@ class NodeView(View):
                 self.names[effect.account_id] = effect.name
             case KeepImportRun(run):
                 self.moved_in = run
-            case KeepOwnCycle() | KeepOwnLeg() | KeepWarned():
+            case KeepOwnCycle() | KeepOwnLeg() | KeepOwnShared() | KeepWarned():
                 self._keep_own(effect)
 
-    def _keep_own(self, effect: KeepOwnCycle | KeepOwnLeg | KeepWarned) -> None:
+    def _keep_own(
+        self, effect: KeepOwnCycle | KeepOwnLeg | KeepOwnShared | KeepWarned
+    ) -> None:
         match effect:
-            case KeepOwnCycle():
-                self.cycles[effect.cycle.cycle] = effect.cycle
-            case KeepOwnLeg():
-                self.legs[effect.leg.leg_id] = effect.leg
-            case KeepWarned():
-                self.warned = effect.limit
+            case KeepOwnCycle(cycle):
+                self.cycles[cycle.cycle] = cycle
+            case KeepOwnLeg(leg):
+                self.legs[leg.leg_id] = leg
+            case KeepOwnShared(shared):
+                self.shared[shared.shared_id] = shared
+            case KeepWarned(limit):
+                self.warned = limit
 
     def _keep_asked(self, effect: KeepProposal | KeepRenewal) -> None:
         if isinstance(effect, KeepProposal):

@@ -95,7 +95,7 @@ async def test_what_nobody_has_is_not_there_for_people_nor_programs(
             )
             assert asked[0] == 404, (route.method, path, asked)
             assert "Traceback" not in asked[1]
-    assert len(tried) == 17 and await changed(shown) == before
+    assert len(tried) == 18 and await changed(shown) == before
 
 
 async def test_nobody_gets_anything_before_signing_in(shown: Desk) -> None:

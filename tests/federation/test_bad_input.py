@@ -225,6 +225,8 @@ WRITING = [
             ("approve", {"proposal": 1}),
             ("refuse", {"proposal": 1}),
             ("limits", LIMITS),
+            ("shares/tell", {"rule": "equal"}),
+            ("shares/decide", {"plan": "2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10"}),
         )
     ),
     Writing(
@@ -256,6 +258,8 @@ NOBODY_THERE = {
     ("oostende", "/api/v1/group/legs/{id}/received"): 404,
     ("hub", "/api/v1/groups/{group}/approve"): 409,
     ("hub", "/api/v1/groups/{group}/refuse"): 409,
+    ("hub", "/api/v1/groups/{group}/shares/tell"): 409,
+    ("hub", "/api/v1/groups/{group}/shares/decide"): 404,
     ("hub", "/api/v1/tokens"): 401,
     ("oostende", "/api/v1/group/entries/{id}/correct"): 404,
 }

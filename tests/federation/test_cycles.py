@@ -189,6 +189,10 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
         ("GET", "/api/v1/cycles/999999/standing", 404),
         ("GET", "/api/v1/cycles/x/standing", 404),
         ("POST", "/api/v1/legs/none/cancel", 404),
+        ("GET", "/api/v1/groups/oostende/shares", 400),
+        ("GET", "/api/v1/groups/oostende/shares?rule=fair", 400),
+        ("GET", "/api/v1/groups/oostende/shares?rule=equal", 409),
+        ("GET", "/api/v1/groups/nobody/shares?rule=equal", 404),
         ("POST", "/api/v1/legs/2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10/cancel", 404),
     ],
 )

@@ -16,6 +16,7 @@ from clearing import (
     audit_cycles,
     audit_limits,
     audit_log,
+    audit_shares,
     audit_transfers,
     audit_witnesses,
 )
@@ -692,7 +693,7 @@ PLANTS = [
     Plant(
         HUB,
         audit_log.NAME,
-        "UPDATE checkpoint SET note = replace(note, 'directory 3', 'directory 4')"
+        "UPDATE checkpoint SET note = replace(note, 'directory 5', 'directory 6')"
         f" WHERE {CHECKPOINT}",
         "checkpoint",
         f"SELECT log || ', ' || size FROM checkpoint WHERE {CHECKPOINT}",
@@ -898,7 +899,7 @@ PLANTS = [
     Plant(
         OOSTENDE,
         audit_trust.NAME,
-        "UPDATE belief SET note = replace(note, 'directory 3', 'directory 4')"
+        "UPDATE belief SET note = replace(note, 'directory 5', 'directory 6')"
         " WHERE era = 1",
         "belief",
         "SELECT era || ', ' || log FROM belief WHERE era = 1",
@@ -1306,6 +1307,71 @@ PLANTS = [
         "SELECT '1'",
     ),
     Plant(
+        HUB,
+        "shares_are_booked",
+        "UPDATE posting SET amount = amount - 1 WHERE account_id = 'oostende' AND"
+        " sequence = (SELECT sequence FROM entry WHERE kind = 'shared')",
+        "posting",
+        "SELECT shared_id || ', oostende' FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_are_booked",
+        "UPDATE entry SET kind = 'local' WHERE kind = 'shared'",
+        "posting",
+        "SELECT shared_id || ', mechelen' FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_were_decided",
+        "UPDATE shared SET decided_at = decided_at + interval '1 ms'",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_were_decided",
+        "DELETE FROM shared",
+        "decision",
+        "SELECT log || ', ' || number FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_were_told",
+        "UPDATE shared SET line = convert_to(replace(convert_from(line, 'UTF8'),"
+        " '\"measure\":1', '\"measure\":2'), 'UTF8')",
+        "shared",
+        "SELECT shared_id || ', oostende' FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_are_booked",
+        "UPDATE shared SET amount = amount - 1",
+        "posting",
+        "SELECT shared_id || ', shared' FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_came_from_the_hub",
+        "UPDATE shared SET amount = amount - 1",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_came_from_the_hub",
+        "UPDATE shared SET number = number + 1",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_came_from_the_hub",
+        "UPDATE shared SET item = item + 1",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
         OOSTENDE,
         "settled_legs_are_booked",
         "UPDATE leg SET milliseconds = milliseconds + 1",
@@ -1394,11 +1460,11 @@ PLANTS = [
     ),
 ]
 
-CYCLES = ("cycle", "statement", "settlement", "word")
+CYCLES = ("cycle", "statement", "settlement", "word", "shared")
 CHECKPOINTS = ("checkpoint", "tile_hash", "witness", "limit_change")
 NODES = (
     *("member_limit", "doubt", "trust"),
-    *("accepted_keys", "act", "proof", "proven_checkpoint"),
+    *("accepted_keys", "act", "proof", "proven_checkpoint", "shared"),
 )
 TABLES = ("posting", "entry", "account", "envelope", "item", "directory_change")
 
@@ -1489,6 +1555,7 @@ def test_every_check_finds_something_planted() -> None:
     names = {
         check.name for check in (*CHECKS, *hub_store.checks({}), *audit_cycles.CHECKS)
     }
+    names |= {check.name for check in audit_shares.CHECKS}
     names |= {check.name for check in node_store.checks(rates, OOSTENDE)}
     names |= {
         audit_streams.NAME,

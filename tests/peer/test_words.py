@@ -14,6 +14,7 @@ from protocol.errors import (
     OrderRefusalCode,
     RefusalCode,
     ServerRefusalCode,
+    SharingRefusalCode,
     TreasurerRefusalCode,
 )
 from protocol.peer.web.words import (
@@ -39,6 +40,7 @@ EVERY_CODE = [
     *CycleRefusalCode,
     *DirectoryRefusalCode,
     *ServerRefusalCode,
+    *SharingRefusalCode,
 ]
 
 

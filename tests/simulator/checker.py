@@ -308,6 +308,19 @@ class Checker:
                 ]
             elif decision["kind"] == "transfer":
                 self._look_at_decision(hub, decision, place, told)
+            elif decision["kind"] == "shared":
+                self._look_at_shares(decision, place, told)
+
+    def _look_at_shares(self, decision: dict[str, Any], place: int, told: str) -> None:
+        """Several positions move at once, and with the reserve by nothing in sum."""
+        moved = {one["group"]: one["amount"] for one in decision["shares"]}
+        if decision["group"] is not None:
+            moved[decision["group"]] = -sum(moved.values())
+        self.demand(
+            so=sum(moved.values()) + decision["reserve"] == 0,
+            told=f"{told}: what is shared does not sum to zero",
+        )
+        self._move(place, moved)
 
     def _look_at_decision(
         self, hub: Server, decision: dict[str, Any], place: int, told: str
@@ -347,10 +360,14 @@ class Checker:
             told=f"{told}: cleared outside of its time",
         )
         amount = row["milliseconds"]
-        for group, moved in zip(groups, (-amount, amount), strict=True):
+        self._move(place, dict(zip(groups, (-amount, amount), strict=True)))
+
+    def _move(self, place: int, moved: dict[str, int]) -> None:
+        """Reckon what a decision adds to positions."""
+        for group, amount in moved.items():
             moves = self._moves[group]
             stood = moves[-1][1] if moves else 0
-            moves.append((place, stood + moved))
+            moves.append((place, stood + amount))
 
     def _look_at_lateness(
         self, hub: Server, decision: dict[str, Any], decide_by: int, told: str

@@ -741,13 +741,15 @@ def _spend_invitation(
 
 def _decided_at(database: MemoryDatabase, sequence: int) -> int | None:
     """Give the place of the decision that made an entry of the hub's."""
-    entry = database.table("entry")[sequence]
-    transfer = database.table("transfer").get(entry["transfer_id"])
-    if transfer is None:
-        return None
-    decision = (transfer["log"], transfer["number"])
-    found = database.table("decision").get(decision)
+    row = _mover(database, database.table("entry")[sequence])
+    found = database.table("decision").get((row.get("log"), row.get("number")))
     return None if found is None else found[0]
+
+
+def _mover(database: MemoryDatabase, entry: Row) -> Row:
+    """Give the transfer that an entry is of, or what was shared by it."""
+    shared = database.table("shared").get(entry["entry_id"], {})
+    return database.table("transfer").get(entry["transfer_id"], shared)
 
 
 @answers(_LOG, "read_position_at")
@@ -878,13 +880,14 @@ def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[R
             if not first < sequence <= last:
                 continue
             entry = entries[sequence]
-            transfer = database.table("transfer").get(entry["transfer_id"], {})
+            mover = _mover(database, entry)
             row = {
                 "account_id": group,
                 "entry_id": entry["entry_id"],
                 "amount": posting[0],
-                "log": transfer.get("log"),
-                "number": transfer.get("number"),
+                "at": entry["at"],
+                "log": mover.get("log"),
+                "number": mover.get("number"),
             }
             found.append((sequence, row))
     return [row for _, row in sorted(found, key=lambda one: one[0])]
@@ -893,6 +896,7 @@ def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[R
 @answers(_HUB_CYCLE, "write_tallies")
 def _write_tallies(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     names = ("group_name", "opening", "debits", "credits", "count", "digest")
+    names += ("area", "since")
     for values in zip(*columns, strict=True):
         database.put("tally", values[0], dict(zip(names, values, strict=True)))
 
