@@ -12,13 +12,16 @@ from clearing import (
     consent_store,
     cycle_store,
     cycles,
+    limit_store,
     log_store,
     proposal_store,
     rules,
+    share_store,
 )
 from clearing.log_store import Identity
 from clearing.rules import (
     Admission,
+    Agreed,
     Approve,
     AskConsent,
     BeginLeaving,
@@ -31,12 +34,17 @@ from clearing.rules import (
     HubView,
     Leg,
     Limit,
+    LimitBook,
     MirrorState,
+    NoteStandings,
     OpenCycle,
     Positions,
     Proposal,
+    RecoverKeys,
     Release,
     Running,
+    SetCap,
+    SetWarning,
     Stay,
     WithdrawConsent,
 )
@@ -63,6 +71,7 @@ from protocol.messages import (
     DirectoryLeave,
     DirectoryPropose,
     ItemRefused,
+    KeyChangeItem,
     Mirror,
     TransferAccept,
     TransferCancel,
@@ -71,6 +80,7 @@ from protocol.messages import (
     read_item,
 )
 from protocol.peer import directory_store, ledger_store
+from protocol.peer.batch import Sealing
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
 from protocol.quota import Quota
@@ -115,10 +125,14 @@ class HubHouse:
     Args:
         keys: the hub's private keys.
         identity: which federation this is.
+        agreed: by what rules groups share.
     """
 
-    def __init__(self, keys: ServerKeys, identity: Identity) -> None:
+    def __init__(
+        self, keys: ServerKeys, identity: Identity, agreed: Agreed | None = None
+    ) -> None:
         self.own = HUB
+        self.agreed = agreed or Agreed()
         self.federation = FederationId(identity.federation)
         self.directory: Directory = {}
         self.keyring = Keyring()
@@ -149,15 +163,36 @@ class HubHouse:
         #: Tallies that the database does not know, and of how many moves.
         self._unwritten: set[str] = set()
         self._unwritten_moves = 0
+        #: Caps and what of them is used, threshold, of whose limit people were called.
+        self.limits = LimitBook()
+        #: Positions one, two, ... weeks ago, as the watch over limits last read them.
+        self.past: Mapping[str, Sequence[int]] = {}
 
     def must_wait(self, group: str, now: Instant) -> bool:
         """Say whether a group has had too much refused in this hour."""
         return self._quota.is_used_up(group, now)
 
+    def running(self, group: str) -> Running:
+        """Say how a group's position goes in the cycle that is open."""
+        return self._running.get(group) or Running()
+
+    @property
+    def is_cycle_full(self) -> bool:
+        """Say whether so much has moved that the open cycle should end by itself."""
+        return any(running.is_full for running in self._running.values())
+
     @property
     def signing_key(self) -> SigningKey:
         """The key that signs our envelopes and covers."""
         return self._keys.signing
+
+    def not_heard(self, kid: str) -> bool:
+        """The hub has one signing key, and no other to try."""
+        return True
+
+    def sealing(self, view: View, number: int) -> Sealing | None:
+        """All items are signed by the one key."""
+        return Sealing(self._keys.signing)
 
     async def load(self, connection: Connection, life: str) -> None:
         """Read directory and proposals; this life's log is new and empty."""
@@ -178,9 +213,10 @@ class HubHouse:
             leg.leg_id: leg for leg in await cycle_store.read_open_legs(connection)
         }
         newest = await ledger_store.read_sequence(connection)
-        found = await cycle_store.read_running(connection, newest)
+        found = await cycle_store.read_running(connection, newest, self.closed)
         self._running, self._unwritten_moves = found
         self._unwritten = set(self._running)
+        self.limits = await limit_store.read_book(connection)
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
@@ -214,6 +250,8 @@ class HubHouse:
         view.mirrors, view.quota = self._mirrors, self._quota.copy()
         view.rounds = self._rounds.copy()
         view.open_cycle = OpenCycle(self.closed, self._running, self.legs)
+        view.limits = self.limits.open()
+        view.agreed = self.agreed
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -240,6 +278,7 @@ class HubHouse:
                 item=item,
                 box=envelope.boxes.get(first + index),
                 proof=proofs.get(index),
+                is_last=index == len(items) - 1,
             )
             for index, item in enumerate(items)
         ]
@@ -258,16 +297,22 @@ class HubHouse:
                 assert isinstance(view, HubView)
                 view.mirrored[wanted.peer] = (item, None)
                 return Touched()
-            case AskConsent(act=act):
-                return self.touches(view, act)
-            case GiveConsent(number=number) if number in self.consents:
-                return self.touches(view, rules.read_act(self.consents[number].act))
-            case Due() | Limit() | DeclareLeft():
-                return _touched_by(wanted)
-            case OpenLog():
-                return Touched(accounts={rules.RESERVE})
+            case AskConsent() | GiveConsent():
+                act = self._act_of(wanted)
+                return Touched() if act is None else self.touches(view, act)
+            case SetCap():
+                assert isinstance(view, HubView)
+                view.limits.wanted.add(wanted.pair)
+                return Touched()
             case _:
-                return cycles.touches(view, wanted)
+                return _touched_by(view, wanted)
+
+    def _act_of(self, wanted: AskConsent | GiveConsent) -> object | None:
+        """Give what a word on a dangerous act is about, if anything."""
+        if isinstance(wanted, AskConsent):
+            return wanted.act
+        kept = self.consents.get(wanted.number)
+        return None if kept is None else rules.read_act(kept.act)
 
     async def read(
         self, connection: Connection, view: View, orders: Sequence[object]
@@ -281,6 +326,9 @@ class HubHouse:
                 continue
             await self._read_mirrored(connection, view, group, mirror)
         await cycles.read(connection, view)
+        uncounted = view.limits.wanted - view.limits.caps.keys()
+        if uncounted:
+            view.limits.read(await limit_store.read_use(connection, uncounted))
         hashes = [order.code_hash for order in orders if isinstance(order, Admission)]
         if hashes:
             view.invitations = await log_store.read_invitations(connection, hashes)
@@ -328,12 +376,12 @@ class HubHouse:
         match wanted:
             case OpenLog():
                 yield rules.open_log(view, now)
-            case Admission():
-                yield rules.decide_admission(view, wanted, now)
+            case Admission() | RecoverKeys():
+                yield _decide_entry(view, wanted, now)
             case Approve() | Disapprove() | Freeze() | Release() | Limit():
                 yield rules.decide_group(view, wanted, now)
-            case BeginLeaving() | Stay() | DeclareLeft():
-                yield from rules.decide_leaving(view, wanted, now)
+            case SetCap() | SetWarning() | NoteStandings():
+                yield _decide_limits(view, wanted, now)
             case Due():
                 yield from _decide_due(view, wanted, now)
             case ArrivedItem():
@@ -363,6 +411,8 @@ class HubHouse:
         await proposal_store.write(connection, effects)
         await consent_store.write(connection, effects)
         await cycle_store.write(connection, effects)
+        await limit_store.write(connection, effects, self.signing_key)
+        await share_store.write(connection, effects)
         await self._write_running(connection, view.open_cycle)
         if view.size > self._frontier.size:
             stated = self._state(view)
@@ -426,21 +476,55 @@ class HubHouse:
             if at_mirror is not None:
                 self._noted[group] = _Noted(mirror.log, mirror.number, at_mirror)
         self._keep_running(view.open_cycle)
+        self.limits = view.limits.kept()
         for group, number, position in view.moves:
             self._positions.note(group, number, position)
 
 
-def _touched_by(wanted: Due | Limit | DeclareLeft) -> Touched:
-    if isinstance(wanted, Limit | DeclareLeft):
-        return Touched(accounts={wanted.group})
-    return Touched(transfers=set(wanted.transfer_ids))
+def _touched_by(view: View, wanted: object) -> Touched:
+    match wanted:
+        case Due(transfer_ids=transfer_ids):
+            return Touched(transfers=set(transfer_ids))
+        case Limit(group=group) | DeclareLeft(group=group):
+            return Touched(accounts={group})
+        case OpenLog():
+            return Touched(accounts={rules.RESERVE})
+        case SetWarning() | NoteStandings():
+            return Touched()
+        case _:
+            return cycles.touches(view, wanted)
 
 
 def _decide_other(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
-    """Lead an admin's word on a dangerous act, or what is about cycles, to its rule."""
-    if isinstance(wanted, AskConsent | GiveConsent | WithdrawConsent):
-        return rules.decide_consent(view, wanted, now)
-    return cycles.decide(view, wanted, now)
+    """Lead a group's last steps, a word on a dangerous act, or what is about cycles."""
+    match wanted:
+        case BeginLeaving() | Stay() | DeclareLeft():
+            return rules.decide_leaving(view, wanted, now)
+        case AskConsent() | GiveConsent() | WithdrawConsent():
+            return rules.decide_consent(view, wanted, now)
+        case _:
+            return cycles.decide(view, wanted, now)
+
+
+def _decide_entry(
+    view: HubView, wanted: Admission | RecoverKeys, now: Instant
+) -> Effects:
+    """Take what a group brings to the hub's door itself, past any link."""
+    if isinstance(wanted, Admission):
+        return rules.decide_admission(view, wanted, now)
+    return rules.decide_recovery(view, wanted, now)
+
+
+def _decide_limits(
+    view: HubView, wanted: SetCap | SetWarning | NoteStandings, now: Instant
+) -> Effects:
+    match wanted:
+        case SetCap():
+            return rules.decide_cap(view, wanted, now)
+        case SetWarning():
+            return rules.decide_warning(view, wanted, now)
+        case NoteStandings():
+            return rules.decide_standings(view, wanted, now)
 
 
 def _decide_due(view: HubView, due: Due, now: Instant) -> Iterator[Effects]:
@@ -450,6 +534,17 @@ def _decide_due(view: HubView, due: Due, now: Instant) -> Iterator[Effects]:
             yield rules.decide_due(view, transfer, now)
 
 
+def _decide_own_wish(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Take what a group asks about itself."""
+    match arrived.item:
+        case KeyChangeItem():
+            return rules.decide_key_change(view, arrived, now)
+        case DirectoryLeave():
+            return rules.decide_leave_wish(view, arrived, now)
+        case _:
+            return rules.decide_proposal(view, arrived, now)
+
+
 def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
     """Lead an item to its rule; what a node may not send has no effect."""
     match arrived.item:
@@ -457,10 +552,8 @@ def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
             return rules.decide_prepare(view, arrived, now)
         case TransferAccept() | TransferRefuse() | TransferCancel():
             return rules.decide_reply(view, arrived, now)
-        case DirectoryLeave():
-            return rules.decide_leave_wish(view, arrived, now)
-        case DirectoryPropose():
-            return rules.decide_proposal(view, arrived, now)
+        case DirectoryPropose() | KeyChangeItem() | DirectoryLeave():
+            return _decide_own_wish(view, arrived, now)
         case Mirror():
             return rules.decide_mirror(view, arrived, now)
         case ItemRefused():

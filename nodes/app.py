@@ -1,11 +1,13 @@
 """A node put together: the house's rules, the clerk, the courier, the API."""
 
+import asyncio
 from pathlib import Path
 
 from nodes import audit, member_store
 from nodes.api.account import AccountApi
 from nodes.api.asks import AskApi
 from nodes.api.bulk import BulkApi
+from nodes.api.cycle_files import CycleFilesApi
 from nodes.api.cycles import CyclesApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
@@ -16,28 +18,34 @@ from nodes.api.leaving import LeavingApi
 from nodes.api.members import MembersApi
 from nodes.api.moving import MovingApi
 from nodes.api.news import News
+from nodes.api.own_keys import OwnKeysApi
 from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
 from nodes.api.position import PositionApi
 from nodes.api.receipts import ReceiptApi
+from nodes.api.shares import SharesApi
 from nodes.api.staff import StaffApi
 from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.bulk import Bulk
+from nodes.cycle_desk import CycleDesk
 from nodes.evidence import NodeEvidence
 from nodes.exports import Exports
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
+from nodes.key_changes import KeyChanges
 from nodes.moving import Moving
 from nodes.pages.site import Parts, routes_of, site_of
 from nodes.payees import Payees
 from nodes.payments import Payments
 from nodes.proposals import Proposals
+from nodes.recovery import RecoveryPost
 from nodes.rules import CancelWish
 from nodes.staff import Staff
 from nodes.treasurer import Treasurer
 from nodes.watch.cycle_watch import CycleWatch
+from nodes.watch.limit_watch import LimitWatch
 from nodes.watch.log_watch import LogWatch
 from protocol.address import HUB
 from protocol.envelope import Body
@@ -45,7 +53,7 @@ from protocol.errors import InterletsError
 from protocol.peer import runner, transfer_store
 from protocol.peer.courier import Courier
 from protocol.peer.database import AnyConnection, Database
-from protocol.peer.key_files import load_keys
+from protocol.peer.key_files import add_keys, load_keys
 from protocol.peer.runner import Server
 from protocol.peer.settings import Settings
 from protocol.peer.web.alarms import AlarmApi
@@ -61,6 +69,10 @@ _SWEEP_MOST = 100
 _WATCH_S = 3.0
 #: How often it looks for statements that wait for our word.
 _CYCLE_S = 1.0
+#: How often it tells the hub what the recovery key has signed, while that waits.
+_POST_S = 5.0
+#: How often it looks whether the group has newly passed the threshold of a limit.
+_LIMITS_S = 10.0
 ALARMS = "/api/v1/group/alarms"
 
 
@@ -89,13 +101,15 @@ async def serve(settings: Settings) -> None:
     try:
         async with database.readers.acquire() as connection:
             joined = await read_membership(connection)
-        house = NodeHouse(load_keys(keys_folder(settings)), joined)
+        folder = keys_folder(settings)
+        house = NodeHouse(load_keys(folder), joined, lambda: load_keys(folder))
         runner.configure_log(settings, joined.group)
         server = runner.build(settings, database, house, MIGRATIONS)
         clerk, clock = server.clerk, server.clock
         inquiries = Inquiries(house, clerk, database, clock, server.metrics)
         evidence = NodeEvidence(house)
         cycles = CycleWatch(clerk, database)
+        limits = LimitWatch(house, clerk, database, clock)
         watch = LogWatch(house, clerk, database, clock, joined.hub_url, evidence)
 
         def hear(body: Body) -> None:
@@ -110,6 +124,7 @@ async def serve(settings: Settings) -> None:
             server.kill_switch,
             hear,
         )
+        post = RecoveryPost(house, clerk, joined.hub_url, clock)
         add_people(server, house, joined, courier, inquiries, evidence)
         runner.add_audit(server, audit.plan_of(joined), TREASURER)
         server.tasks += [
@@ -118,6 +133,8 @@ async def serve(settings: Settings) -> None:
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
             lambda: runner.every(server, _WATCH_S, watch.look),
             lambda: runner.every(server, _CYCLE_S, cycles.look),
+            lambda: runner.every(server, _POST_S, post.look),
+            lambda: runner.every(server, _LIMITS_S, limits.look),
         ]
         await runner.serve(server)
     finally:
@@ -154,6 +171,7 @@ def add_people(
         *receipts.routes(),
         *events.routes(),
         *treasury(server, house, payments),
+        *SharesApi(house, database, joined.hub_url).routes(),
     ]
     parts = Parts(
         house=house,
@@ -173,6 +191,7 @@ def add_people(
         news=news,
         treasurer=treasurer,
         staff=Staff(clerk, database, clock, public_url),
+        cycles=CycleDesk(house, database, clock, server.settings),
     )
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)
@@ -183,6 +202,14 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
     clerk, database, clock = server.clerk, server.database, server.clock
     public_url = server.settings.server.public_url
     treasurer = Treasurer(clerk, database, clock, public_url)
+    folder = keys_folder(server.settings)
+    changes = KeyChanges(
+        house,
+        clerk,
+        lambda: asyncio.to_thread(add_keys, folder),
+        server.kill_switch,
+    )
+    desk = CycleDesk(house, database, clock, server.settings)
     return [
         *GroupApi(house, clerk, database).routes(),
         *MembersApi(treasurer, payments, database).routes(),
@@ -193,10 +220,12 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *LeavingApi(house, clerk, database).routes(),
         *AlarmApi(database, ALARMS, TREASURER).routes(),
         *TrustApi(house, clerk, database).routes(),
+        *OwnKeysApi(house, changes).routes(),
         *StaffApi(Staff(clerk, database, clock, public_url), database).routes(),
         *ExportsApi(Exports(database)).routes(),
         *MovingApi(Moving(house, clerk, database, clock), house).routes(),
         *CyclesApi(house, clerk, database, CycleWatch(clerk, database)).routes(),
+        *CycleFilesApi(desk).routes(),
     ]
 
 

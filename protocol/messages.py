@@ -178,11 +178,14 @@ class TransferDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
 
 
 class KeySpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A signing key's item numbers: the hub's part of a group's entry."""
+    """A signing key's item numbers: the hub's part of a group's entry.
+
+    A key that was replaced before it signed anything ends before it begins.
+    """
 
     kid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{16}\Z")]
     first: NumberField
-    last: NumberField | None
+    last: CountField | None
 
 
 class DirectoryDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
@@ -267,6 +270,58 @@ class SettlementDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"
     code: Literal["cancelled", "cycle-closed", "party-left"] | None
 
 
+class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A group's part in what groups share (protocol, section 17).
+
+    ``amount`` is what it adds to the group's position, milliseconds. ``measure`` is
+    the group's weight, or, in a charge, its average position; ``limit`` is what that
+    is held against, ``None`` where a debt is shared.
+    """
+
+    group: GroupField
+    measure: SignedField
+    limit: CountField | None
+    amount: SignedField
+
+
+class SharedPlan(Item, frozen=True, kw_only=True, tag="shared.plan"):
+    """What each group would take over of what a group leaves behind; all get it.
+
+    It moves nothing: that is done by a decision of kind ``shared`` that names it.
+    ``cycle`` is the newest that had ended, whose turnover counts; 0: none had.
+    """
+
+    id: IdField
+    at: InstantField
+    cycle: CountField
+    group: GroupField
+    rule: Literal["equal", "turnover", "size"]
+    shares: list[Share]
+
+
+class SharedDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
+    """Moves several positions at once: a debt is shared, or the charge is taken.
+
+    All amounts sum to zero: what ``shares`` add to positions, what that takes from
+    the position of ``group``, which leaves it behind, and what ``reserve`` gains. In
+    a debt ``plan`` is the hash of the line that all were told before; in a charge
+    ``rate`` and ``threshold`` are millionths, and ``cycle`` is the one just ended.
+    """
+
+    kind: Literal["shared"] = "shared"
+    at: InstantField
+    id: IdField
+    why: Literal["debt", "charge"]
+    cycle: CountField
+    group: GroupField | None
+    rule: Literal["equal", "turnover", "size"] | None
+    plan: HashField | None
+    rate: CountField | None
+    threshold: CountField | None
+    reserve: CountField
+    shares: list[Share]
+
+
 class CycleStatement(Item, frozen=True, kw_only=True, tag="cycle.statement"):
     """How a group's position came to be in a cycle, as the hub has it.
 
@@ -326,8 +381,9 @@ class CycleMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CycleMove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One decision moved a group's position by so much, milliseconds.
 
-    ``id`` is the transfer's or the leg's. Without ``log`` and ``number``, a posting
-    that no decision explains, which only a ledger in disorder has.
+    ``id`` is the transfer's, the leg's, or of what was shared. Without ``log`` and
+    ``number``, a posting that no decision explains, which only a ledger in disorder
+    has.
     """
 
     log: LifeField | None
@@ -391,6 +447,17 @@ class DirectoryPropose(Item, frozen=True, kw_only=True, tag="directory.propose")
     entry: str
 
 
+class KeyChangeItem(Item, frozen=True, kw_only=True, tag="key.change"):
+    """A group changes its keys: the last item of its envelope.
+
+    ``entry`` is the next one, signed by the new signing key; ``statement`` the old
+    one's word for it (JWS ``interlets-key-change``).
+    """
+
+    entry: str
+    statement: str
+
+
 class Mirror(Item, frozen=True, kw_only=True, tag="mirror"):
     """A node's clearing balance after the newest decision it has taken."""
 
@@ -420,6 +487,8 @@ AnyItem = (
     | LogDecision
     | CycleDecision
     | SettlementDecision
+    | SharedDecision
+    | SharedPlan
     | CycleStatement
     | CycleAgree
     | CycleDispute
@@ -429,6 +498,7 @@ AnyItem = (
     | SettlementReceived
     | DirectoryLeave
     | DirectoryPropose
+    | KeyChangeItem
     | Mirror
     | ItemRefused
 )
@@ -511,6 +581,23 @@ class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     version: NumberField
     keys: Annotated[list[EntryKey], Meta(min_length=3, max_length=3)]
     reason: str
+
+
+class RecoveryRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """A group asks the hub for keys without its old one's word.
+
+    A JWS ``interlets-recovery-request`` by the new signing key. ``entry`` is the next
+    one, ``statement`` the recovery key's word for it, ``sent`` the highest item number
+    that the group has sealed under its old keys.
+    """
+
+    v: Literal[1]
+    federation: FederationField
+    entry: str
+    statement: str
+    sent: CountField
 
 
 class HubKeySpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -599,6 +686,8 @@ _DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
             SettlementLeg,
             SettlementPaid,
             SettlementReceived,
+            SharedPlan,
+            KeyChangeItem,
             Mirror,
             ItemRefused,
         )
@@ -609,6 +698,7 @@ _DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
     ("decision", "log"): msgspec.json.Decoder(LogDecision),
     ("decision", "cycle"): msgspec.json.Decoder(CycleDecision),
     ("decision", "settlement"): msgspec.json.Decoder(SettlementDecision),
+    ("decision", "shared"): msgspec.json.Decoder(SharedDecision),
 }
 _LENGTHS_MAX = {
     "transfer.prepare": PREPARE_LENGTH_MAX,
@@ -669,6 +759,7 @@ content_decoder = msgspec.json.Decoder(Content)
 entry_decoder = msgspec.json.Decoder(GroupEntry)
 key_change_decoder = msgspec.json.Decoder(KeyChange)
 recovery_decoder = msgspec.json.Decoder(Recovery)
+recovery_request_decoder = msgspec.json.Decoder(RecoveryRequest)
 hub_statement_decoder = msgspec.json.Decoder(HubStatement)
 join_decoder = msgspec.json.Decoder(JoinRequest)
 recovery_consent_decoder = msgspec.json.Decoder(RecoveryConsent)

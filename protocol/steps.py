@@ -80,9 +80,23 @@ class Step(StrEnum):
     PROPOSAL_REFUSED = "proposal-refused"
     """The hub answers a waiting proposal with no, at the regional admin's word."""
 
+    NEW_KEYS = "new-keys"
+    """A node writes new private keys to files; nobody has heard of them."""
+
+    KEY_CHANGE = "key-change"
+    """A node signs new keys with its old one, and numbers that for the hub."""
+
+    RECOVERY = "recovery"
+    """A node keeps new keys with its recovery key's word for them."""
+
+    KEYS = "keys"
+    """The hub takes a group's new keys, and tells everyone."""
+
     DIRECTORY = "directory"
     """The hub decides on a group: its entry, its state or its limits."""
 
+    CAP = "cap"
+    """The hub keeps a cap of two groups, or from when on a limit is worth a word."""
     CONSENT = "consent"
     """The hub keeps an act as asked, or that another admin gave it her word."""
 
@@ -145,6 +159,18 @@ class Step(StrEnum):
 
     LEG_VOID = "leg-void"
     """A node takes that a leg is void."""
+
+    TELL_SHARES = "tell-shares"
+    """The hub tells all groups what each would take over of what a group leaves."""
+
+    SHARES_TOLD = "shares-told"
+    """A node takes what its group would take over."""
+
+    SHARE = "share"
+    """The hub decides it, or a charge: several positions move at once."""
+
+    SHARED = "shared"
+    """A node takes that decision and books its own part."""
 
     RESTORE = "restore"
     """A command fills an empty database from a backup, and marks it as restored."""

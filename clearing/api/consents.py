@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from clearing.api.groups import not_decided
+from clearing.api.limits import not_decided
 from clearing.consents import Consents
 from clearing.rules import Consent, ConsentState, NotDecided
 from protocol.instant import write_instant

@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from clearing import log_store
+from clearing.api.limits import author_of, not_decided
 from clearing.consents import Consents
 from clearing.house import HubHouse
 from clearing.log_store import Position
@@ -25,10 +26,11 @@ from clearing.rules import (
     Release,
     Stay,
 )
-from protocol.address import Group
+from protocol.address import Group, read_reason
 from protocol.directory import GroupRecord, check_digits, namesakes
 from protocol.instant import write_instant
 from protocol.ledger import TIME_UNIT
+from protocol.limit_warning import LimitWarning, warn
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk, link_state
@@ -39,7 +41,7 @@ from protocol.peer.web.routes import Route
 from protocol.peer.web.units import RateAnswer, UnitAnswer
 from protocol.run_off import run_off
 from protocol.strict_json import INTEGER_MAX
-from protocol.unit import HOUR, MILLISECONDS_MAX, write_ratio
+from protocol.unit import MILLISECONDS_MAX
 
 
 class ProposalAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,8 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     While the group is leaving, ``run_off_floor`` and ``run_off_ceiling`` bind new
     transfers: its position and zero. ``proposal`` is what waits for the regional
-    admin, if anything does. ``asked`` is the number under which just this waits for
+    admin, if anything does; ``warning`` what is worth a word about its limits, at the
+    pace that was read last. ``asked`` is the number under which just this waits for
     another admin's word. ``same_name`` lists other groups whose name for people
     reads the same.
     """
@@ -85,16 +88,21 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     is_mirrored: bool
     digits: str
     proposal: ProposalAnswer | None
+    warning: LimitWarning | None
     run_off_floor: int | None = None
     run_off_ceiling: int | None = None
     asked: int | None = None
 
 
 class GroupsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """All positions; their sum is zero."""
+    """All positions; their sum is zero.
+
+    From ``warn_percent`` of the room to a limit on people are warned.
+    """
 
     federation: str
     groups: list[PositionAnswer]
+    warn_percent: int
     sum: int
     undecided: int
 
@@ -106,10 +114,15 @@ class ProposalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Lowest and highest position, milliseconds."""
+    """Lowest and highest position, milliseconds, and why.
+
+    Limits that the position is outside of are refused unless ``even_outside``.
+    """
 
     floor: Annotated[int, Meta(ge=-MILLISECONDS_MAX, le=0)]
     ceiling: Annotated[int, Meta(ge=0, le=MILLISECONDS_MAX)]
+    reason: str
+    even_outside: bool = False
 
 
 class LeftRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -263,6 +276,7 @@ class GroupsApi:
                 if Group(position.account.account_id) in self._house.directory
             ],
             sum=sums.get(TIME_UNIT, 0),
+            warn_percent=self._house.limits.percent,
             undecided=undecided,
         )
 
@@ -291,7 +305,15 @@ class GroupsApi:
     async def post_limits(self, request: web.Request) -> web.Response:
         """Set a group's limits."""
         group, asked = self._asked(request), await read_json(request, _limits_decoder)
-        return await self._decide(request, Limit(group, asked.floor, asked.ceiling))
+        limit = Limit(
+            group,
+            asked.floor,
+            asked.ceiling,
+            author=await author_of(self._database, caller_of(request).person_id),
+            reason=read_reason(asked.reason),
+            even_outside=asked.even_outside,
+        )
+        return await self._decide(request, limit)
 
     async def post_leaving(self, request: web.Request) -> web.Response:
         """Begin a group's leaving; one that is leaving goes on."""
@@ -385,27 +407,16 @@ class GroupsApi:
             is_mirrored=is_mirrored,
             digits=check_digits(self._house.federation, entry),
             proposal=waiting_answer(record, proposal),
+            warning=warn(
+                account.balance,
+                account.floor,
+                account.ceiling,
+                self._house.limits.percent,
+                self._house.past.get(group),
+            ),
             run_off_floor=None if bounded is None else bounded.floor,
             run_off_ceiling=None if bounded is None else bounded.ceiling,
         )
-
-
-def not_decided(outcome: NotDecided) -> Problem:
-    """Say no with the code, and with the values that its sentence names."""
-    code = outcome.code
-    extra: dict[str, object] = {"group": outcome.group}
-    if outcome.proposal is not None:
-        extra["proposal"] = outcome.proposal
-    if outcome.position is not None:
-        extra["hours"] = _write_hours(outcome.position)
-    return Problem(409, "not-decided", f"Refused: {code}.", code=code, extra=extra)
-
-
-def _write_hours(milliseconds: int) -> str:
-    if milliseconds == 0:
-        return "0"
-    sign = "-" if milliseconds < 0 else ""
-    return sign + write_ratio(abs(milliseconds), HOUR)
 
 
 def waiting_answer(

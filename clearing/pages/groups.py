@@ -5,10 +5,12 @@ from aiohttp import web
 
 from clearing.api.groups import GroupsApi, PositionAnswer
 from clearing.api.invitations import InvitationRequest, InvitationsApi
+from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
+from clearing.pages.desk import check_may_act
 from clearing.pages.limits import read_hours, write_hours
 from clearing.pages.link_words import link_words
-from clearing.pages.pictures import bar, nearest_limit
+from clearing.pages.pictures import bar
 from clearing.rules import (
     Approve,
     BeginLeaving,
@@ -21,7 +23,8 @@ from clearing.rules import (
     Release,
     Stay,
 )
-from protocol.errors import MalformedMessageError
+from protocol.address import Group, read_reason
+from protocol.errors import DirectoryRefusalCode, MalformedMessageError
 from protocol.peer.web import forms
 from protocol.peer.web.alarms import AlarmApi
 from protocol.peer.web.figures import AmountFault
@@ -34,6 +37,7 @@ from protocol.peer.web.routes import Route
 from protocol.strict_json import INTEGER_MAX
 
 _NEWEST_ALARMS = 3
+_NEWEST_CHANGES = PageQuery(page_size=10)
 _ONE = "/groups/{group}"
 _NUMBER_LENGTH_MAX = 16
 #: How far a new group may go, hours, until something else is typed.
@@ -41,10 +45,15 @@ _LIMIT_HOURS = "100"
 
 
 class LimitFields(msgspec.Struct, frozen=True):
-    """Limits as typed, hours from zero."""
+    """Limits as typed, hours from zero, and why.
+
+    ``even_outside`` is sent by a box that is only shown once it matters.
+    """
 
     floor: str
     ceiling: str
+    reason: str
+    even_outside: str = ""
 
 
 class InviteFields(msgspec.Struct, frozen=True):
@@ -73,6 +82,7 @@ class GroupPages:
     Args:
         pages: shows them.
         groups: reads them, and has it decided what is to be.
+        limits: who changed limits and caps.
         links: knows who is silent.
         alarms: what people must look at.
         invitations: invites.
@@ -82,12 +92,14 @@ class GroupPages:
         self,
         pages: Pages,
         groups: GroupsApi,
+        limits: LimitsApi,
         links: LinksApi,
         alarms: AlarmApi,
         invitations: InvitationsApi,
     ) -> None:
         self._pages = pages
         self._groups = groups
+        self._limits = limits
         self._links = links
         self._alarms = alarms
         self._invitations = invitations
@@ -123,11 +135,6 @@ class GroupPages:
             "positions.html",
             found=found,
             bars={one.group: bar(one) for one in found.groups},
-            near={
-                one.group: limit
-                for one in found.groups
-                if (limit := nearest_limit(one))
-            },
             silent=[one for one in links if told[one.group] != "compared"],
             words_of=told,
             alarms=newest.alarms,
@@ -138,9 +145,9 @@ class GroupPages:
     async def get_group(self, request: web.Request) -> web.Response:
         """Show one group, with what may be decided on it."""
         one = await self._groups.group(request.match_info["group"])
-        return self._show_group(request, one)
+        return await self._show_group(request, one)
 
-    def _show_group(
+    async def _show_group(
         self,
         request: web.Request,
         one: PositionAnswer,
@@ -148,6 +155,8 @@ class GroupPages:
         told: str = "",
         typed: LimitFields | None = None,
         errors: dict[str, str] | None = None,
+        *,
+        is_outside: bool = False,
     ) -> web.Response:
         figures = self._pages.figures(request)
         carried = forms.read_address_fields(request, LimitFields)
@@ -156,6 +165,7 @@ class GroupPages:
             typed = LimitFields(
                 floor=carried.floor or write_hours(one.floor or 0, figures),
                 ceiling=carried.ceiling or write_hours(one.ceiling or 0, figures),
+                reason=carried.reason,
             )
         return self._pages.show(
             request,
@@ -163,10 +173,14 @@ class GroupPages:
             status=status,
             group=one,
             gauge=gauge(one.floor, one.position, one.ceiling),
-            near=nearest_limit(one),
+            history=(
+                await self._limits.history(Group(one.group), _NEWEST_CHANGES)
+            ).changes,
+            caps=self._limits.caps(one.group).caps,
             told=told,
             typed=typed,
             errors=errors or {},
+            is_outside=is_outside,
             saved=request.query.get("saved", ""),
         )
 
@@ -175,8 +189,11 @@ class GroupPages:
         one = await self._groups.group(request.match_info["group"])
         typed = await forms.read_form(request, LimitFields)
         limits, errors = self._read_limits(request, typed)
+        reason = _read_reason(typed.reason)
+        if not reason:
+            errors["reason"] = self._pages.say(request, "limits.no-reason")
         if errors:
-            return self._show_group(request, one, 422, typed=typed, errors=errors)
+            return await self._show_group(request, one, 422, typed=typed, errors=errors)
         figures = self._pages.figures(request)
         floor, ceiling = -limits["floor"], limits["ceiling"]
         # Limits set by a program may be finer than what is shown here.
@@ -186,8 +203,17 @@ class GroupPages:
             one.ceiling, figures
         ):
             ceiling = one.ceiling
-        group = self._groups.known(one.group)
-        return await self._decide(request, Limit(group, floor, ceiling), "limits")
+        session = request[VISIT].session
+        assert session is not None, "the page is behind the door"
+        limit = Limit(
+            self._groups.known(one.group),
+            floor,
+            ceiling,
+            author=session.name,
+            reason=reason,
+            even_outside=typed.even_outside == "yes",
+        )
+        return await self._decide(request, limit, "limits", typed)
 
     def _read_limits(
         self, request: web.Request, typed: LimitFields | InviteFields
@@ -245,7 +271,11 @@ class GroupPages:
         return await self._decide(request, Disapprove(group, number), "refuse")
 
     async def _decide(
-        self, request: web.Request, order: GroupOrder | LeavingOrder, saved: str
+        self,
+        request: web.Request,
+        order: GroupOrder | LeavingOrder,
+        saved: str,
+        typed: LimitFields | None = None,
     ) -> web.Response:
         """Have it decided; a no stands on the group's page, above how it is now."""
         try:
@@ -255,7 +285,10 @@ class GroupPages:
                 raise
             told = self._pages.refusal(request, problem)
             one = await self._groups.group(order.group)
-            return self._show_group(request, one, problem.status, told)
+            is_outside = problem.code == DirectoryRefusalCode.POSITION_OUTSIDE
+            return await self._show_group(
+                request, one, problem.status, told, typed, is_outside=is_outside
+            )
         saved = saved if answer.asked is None else "asked"
         return see_other(f"/groups/{order.group}?saved={saved}")
 
@@ -263,6 +296,7 @@ class GroupPages:
 
     async def get_invite(self, request: web.Request) -> web.Response:
         """Show where to invite a group, and who was invited and has not come yet."""
+        check_may_act(request)
         typed = forms.read_address_fields(request, InviteFields)
         typed = InviteFields(
             group=typed.group,
@@ -314,6 +348,14 @@ class GroupPages:
             if problem.kind != "group-there":
                 raise
             return self._pages.say(request, "invite.group-there")
+        return ""
+
+
+def _read_reason(text: str) -> str:
+    """Read why limits are changed; "": there is no reason that can be kept."""
+    try:
+        return read_reason(text)
+    except MalformedMessageError:
         return ""
 
 

@@ -10,6 +10,7 @@ from typing import assert_never
 
 import msgspec
 
+from clearing.rules.limit_records import KeepLimitChange
 from clearing.rules.view import (
     AppendDecision,
     HubView,
@@ -19,7 +20,6 @@ from clearing.rules.view import (
 )
 from protocol.address import Group
 from protocol.directory import (
-    ENTRY_LENGTH_MAX,
     GroupRecord,
     check_proposal,
     fold,
@@ -36,11 +36,14 @@ from protocol.effects import (
 )
 from protocol.errors import DirectoryRefusalCode, ItemRefusalCode, PeerError
 from protocol.instant import Instant, write_instant
+from protocol.key_change import leaves_room
 from protocol.messages import (
     ITEM_LENGTH_MAX,
+    DecisionName,
     DirectoryDecision,
     DirectoryPropose,
     ItemRefused,
+    KeysDecision,
     line_hash,
     read_item,
     write_line,
@@ -75,11 +78,23 @@ class Release(msgspec.Struct, frozen=True):
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """New limits of a group's position, milliseconds; they bind new holds only."""
+    """New limits of a group's position, milliseconds; they bind new holds only.
+
+    Attributes:
+        group: which.
+        floor: the lowest position, 0 or less.
+        ceiling: the highest one, 0 or more.
+        author: who sets them.
+        reason: in her own words.
+        even_outside: also where the position is outside of them already.
+    """
 
     group: Group
     floor: int
     ceiling: int
+    author: str = ""
+    reason: str = ""
+    even_outside: bool = False
 
 
 GroupOrder = Approve | Disapprove | Freeze | Release | Limit
@@ -129,7 +144,7 @@ def decide_proposal(view: HubView, arrived: ArrivedItem, now: Instant) -> Effect
     wanted: list[Effect] = []
     former = view.proposals.get(group)
     if former is not None and former.is_waiting:
-        wanted += _end(former, ProposalState.REPLACED, now)
+        wanted += end_proposal(former, ProposalState.REPLACED, now)
     return Effects(Step.PROPOSAL, (*wanted, KeepProposal(proposal)))
 
 
@@ -139,10 +154,12 @@ def _may_follow(record: GroupRecord, proposal: Proposal) -> bool:
         check_proposal(record, proposal.entry)
     except PeerError:
         return False
-    return len(proposal.signed) <= ENTRY_LENGTH_MAX
+    return leaves_room(proposal.signed, len(record.former))
 
 
-def _end(proposal: Proposal, state: ProposalState, now: Instant) -> list[Effect]:
+def end_proposal(
+    proposal: Proposal, state: ProposalState, now: Instant
+) -> list[Effect]:
     """End a proposal that waits with a no to its group."""
     ended = msgspec.structs.replace(proposal, state=state, decided_at=now)
     refused = ItemRefused(
@@ -200,7 +217,7 @@ def _decide_proposed(
     if not proposal.is_waiting:
         code = DirectoryRefusalCode.PROPOSAL_ENDED
         return no(code, order.group, order.proposal)
-    ended = _end(proposal, ProposalState.REFUSED, now)
+    ended = end_proposal(proposal, ProposalState.REFUSED, now)
     return Effects(Step.PROPOSAL_REFUSED, ended, record)
 
 
@@ -222,7 +239,7 @@ def _approve(
         proposal, state=ProposalState.APPROVED, decided_at=now
     )
     changed = msgspec.structs.replace(record, signed=proposal.signed)
-    return change_group(view, changed, now, [KeepProposal(approved)])
+    return decide_on(view, changed, now, [KeepProposal(approved)])
 
 
 def _freeze(view: HubView, record: GroupRecord, now: Instant) -> Effects:
@@ -232,7 +249,7 @@ def _freeze(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     if record.state == "left":
         return no(DirectoryRefusalCode.LEFT_FOR_EVER, Group(record.entry.group))
     changed = msgspec.structs.replace(record, state="frozen")
-    return change_group(view, changed, now)
+    return decide_on(view, changed, now)
 
 
 def _release(view: HubView, record: GroupRecord, now: Instant) -> Effects:
@@ -246,7 +263,7 @@ def _release(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     if not has_compared(view, group):
         return wait_for(view, group)
     changed = msgspec.structs.replace(record, state=_state_before(view, group))
-    return change_group(view, changed, now)
+    return decide_on(view, changed, now)
 
 
 def _state_before(view: HubView, group: Group) -> str:
@@ -262,18 +279,33 @@ def _state_before(view: HubView, group: Group) -> str:
 def _change_limits(
     view: HubView, record: GroupRecord, order: Limit, now: Instant
 ) -> Effects:
-    """Set limits, wherever the position stands: they are looked at by new holds."""
+    """Set limits: new holds look at them.
+
+    Limits that the position is outside of already are likely a slip of the pen. Where
+    they are meant, the group may only come back between them.
+    """
     assert order.floor <= 0 <= order.ceiling, "callers parse limits"
     if record.state == "left":
         return no(DirectoryRefusalCode.LEFT_FOR_EVER, order.group)
     if (record.floor, record.ceiling) == (order.floor, order.ceiling):
         return Effects(None, (), record)
+    position = view.accounts[order.group].balance
+    if not order.even_outside and not order.floor <= position <= order.ceiling:
+        return no(DirectoryRefusalCode.POSITION_OUTSIDE, order.group)
     if not has_compared(view, order.group):
         return wait_for(view, order.group)
     changed = msgspec.structs.replace(record, floor=order.floor, ceiling=order.ceiling)
     frozen = view.accounts[order.group].frozen
     limits = SetLimits(order.group, order.floor, order.ceiling, frozen)
-    return change_group(view, changed, now, [limits])
+    why = order.author, order.reason
+    change = msgspec.structs.replace(
+        view.limits.next(view.federation, now, "limits", why),
+        group=order.group,
+        floor=order.floor,
+        ceiling=order.ceiling,
+        decision=DecisionName(view.log, view.size),
+    )
+    return decide_on(view, changed, now, [limits, KeepLimitChange(change)])
 
 
 def has_compared(view: HubView, group: Group) -> bool:
@@ -303,8 +335,14 @@ def wait_for(view: HubView, group: Group) -> Effects:
     return no(DirectoryRefusalCode.GROUP_NOT_COMPARED, group)
 
 
-def change_group(
-    view: HubView, record: GroupRecord, now: Instant, more: Sequence[Effect] = ()
+def decide_on(
+    view: HubView,
+    record: GroupRecord,
+    now: Instant,
+    more: Sequence[Effect] = (),
+    *,
+    statement: str | None = None,
+    step: Step = Step.DIRECTORY,
 ) -> Effects:
     """Write the one decision on a group, for everyone, and what hangs on it.
 
@@ -313,22 +351,14 @@ def change_group(
         record: the group as it shall be; its ``entry`` is read anew.
         now: the hub's time.
         more: effects beside the decision.
+        statement: what vouches for keys that this very decision changes.
+        step: the durable step that it is.
     """
     group = Group(record.entry.group)
-    assert not record.former, "no hub changes keys yet, so no group has former ones"
-    decision = DirectoryDecision(
-        log=view.log,
-        number=view.size,
-        at=write_instant(now),
-        group=group,
-        entry=record.signed,
-        state=record.state,  # type: ignore[arg-type]
-        floor=record.floor,
-        ceiling=record.ceiling,
-        keys=list(record.keys),
-    )
-    line = write_line(decision)
+    line = _line_of(view, record, now, statement)
     assert len(line) <= ITEM_LENGTH_MAX, "the entry's length was checked"
+    decision = read_item(line)
+    assert isinstance(decision, DirectoryDecision)
     directory = fold(view.directory, decision, line, view.federation)
     wanted: list[Effect] = [
         AppendDecision(view.log, view.size, line),
@@ -336,4 +366,26 @@ def change_group(
         *more,
         *(SendItem(other, line) for other in sorted(directory)),
     ]
-    return Effects(Step.DIRECTORY, wanted, directory[group])
+    return Effects(step, wanted, directory[group])
+
+
+def _line_of(
+    view: HubView, record: GroupRecord, now: Instant, statement: str | None
+) -> bytes:
+    """Write a decision; one on a group that ever had other keys names them."""
+    decision = DirectoryDecision(
+        log=view.log,
+        number=view.size,
+        at=write_instant(now),
+        group=record.entry.group,
+        entry=record.signed,
+        state=record.state,  # type: ignore[arg-type]
+        floor=record.floor,
+        ceiling=record.ceiling,
+        keys=list(record.keys),
+    )
+    if not record.former:
+        return write_line(decision)
+    told = msgspec.structs.asdict(decision) | {"kind": "keys"}
+    former = list(record.former)
+    return write_line(KeysDecision(**told, former=former, statement=statement))

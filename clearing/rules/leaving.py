@@ -14,7 +14,7 @@ import msgspec
 from clearing.rules.cycle_records import Leg
 from clearing.rules.groups import (
     NotDecided,
-    change_group,
+    decide_on,
     has_compared,
     no,
     telling,
@@ -104,7 +104,7 @@ def _begin(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     if not has_compared(view, group):
         return wait_for(view, group)
     changed = msgspec.structs.replace(record, state="leaving")
-    return change_group(view, changed, now)
+    return decide_on(view, changed, now)
 
 
 def _stay(view: HubView, record: GroupRecord, now: Instant) -> Effects:
@@ -118,7 +118,7 @@ def _stay(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     if not has_compared(view, group):
         return wait_for(view, group)
     changed = msgspec.structs.replace(record, state="active")
-    return change_group(view, changed, now)
+    return decide_on(view, changed, now)
 
 
 def _declare_left(
@@ -135,7 +135,7 @@ def _declare_left(
     for leg in _legs_of(view, order.group):
         yield void_leg(view, leg, "party-left", now)
     changed = msgspec.structs.replace(record, state="left")
-    yield change_group(view, changed, now)
+    yield decide_on(view, changed, now)
 
 
 def _why_not(view: HubView, record: GroupRecord, order: DeclareLeft) -> Effects | None:

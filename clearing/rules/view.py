@@ -8,7 +8,20 @@ from enum import StrEnum
 import msgspec
 
 from clearing.rules.consent_records import Consent, KeepConsent
-from clearing.rules.cycle_records import KeepCycle, KeepLeg, KeepStatement, OpenCycle
+from clearing.rules.cycle_records import (
+    KeepCycle,
+    KeepLeg,
+    KeepStatement,
+    KeepWord,
+    OpenCycle,
+)
+from clearing.rules.limit_records import (
+    CountUse,
+    KeepLimitChange,
+    KeepWarned,
+    LimitBook,
+)
+from clearing.rules.share_records import Agreed, KeepShared, Shared
 from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
@@ -217,6 +230,10 @@ class HubView(View):
         quota: how much of each group's was refused in this hour.
         rounds: how often a group had a cycle's moves looked at in this hour.
         open_cycle: what has moved since a cycle ended, and statements.
+        limits: caps and what is used, threshold, of whose limit people were called.
+        agreed: by what rules groups share.
+        wanted_shares: groups whose sharings the batch is about.
+        shared: those sharings, by id.
         stated: the checkpoint that this batch signs, with its note, once it is.
     """
 
@@ -240,6 +257,10 @@ class HubView(View):
         self.quota = Quota(REFUSED_PREPARES_MAX)
         self.rounds = Quota(ROUNDS_MAX)
         self.open_cycle = OpenCycle(None, {}, {})
+        self.limits = LimitBook()
+        self.agreed = Agreed()
+        self.wanted_shares: set[str] = set()
+        self.shared: dict[str, Shared] = {}
         self.stated: tuple[SignedCheckpoint, str] | None = None
 
     @property
@@ -258,12 +279,14 @@ class HubView(View):
             case AppendDecision():
                 assert effect.log == self.log and effect.number == self.size
                 self._append(leaf_hash(effect.line))
-            case KeepProposal():
-                self.proposals[effect.proposal.group] = effect.proposal
-            case KeepConsent():
-                self.consents[effect.consent.number] = effect.consent
-            case KeepCycle() | KeepStatement() | KeepLeg():
+            case KeepProposal() | KeepConsent():
+                self._keep_asked(effect)
+            case KeepCycle() | KeepStatement() | KeepLeg() | KeepWord():
                 self.open_cycle.apply(effect)
+            case CountUse() | KeepLimitChange() | KeepWarned():
+                self.limits.apply(effect)
+            case KeepShared():
+                self.shared[effect.shared.shared_id] = effect.shared
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}
             case SpendInvitation():
@@ -271,6 +294,13 @@ class HubView(View):
                     self.invitations[effect.code_hash],
                     request_hash=effect.request_hash,
                 )
+
+    def _keep_asked(self, effect: KeepProposal | KeepConsent) -> None:
+        match effect:
+            case KeepProposal():
+                self.proposals[effect.proposal.group] = effect.proposal
+            case KeepConsent():
+                self.consents[effect.consent.number] = effect.consent
 
     def _append(self, found: bytes) -> None:
         ended = self.frontier.append(found)

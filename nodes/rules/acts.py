@@ -19,6 +19,7 @@ from nodes.rules.limits import LimitsChange
 from nodes.rules.members import MemberChange, NewMember, Standing
 from nodes.rules.moving import MoveIn
 from nodes.rules.orders import Order, Ordered
+from nodes.rules.own_keys import ChangeKeys, RecoverKeys, signing_kid
 from nodes.rules.proposals import Propose
 from nodes.rules.trust import AcceptKeys, KeysOutcome, TrustAgain
 from nodes.rules.view import ImportRun
@@ -41,6 +42,7 @@ class Deed(StrEnum):
     LEAVING_ASKED = "leaving-asked"
     TRUSTED_AGAIN = "trusted-again"
     KEYS_ACCEPTED = "keys-accepted"
+    KEYS_CHANGED = "keys-changed"
     PERSON_INVITED = "person-invited"
     PERSON_REMOVED = "person-removed"
     SIGN_INS_ENDED = "sign-ins-ended"
@@ -80,6 +82,8 @@ _Single = (
     | TrustAgain
     | MoveIn
     | WishToLeave
+    | ChangeKeys
+    | RecoverKeys
 )
 #: What is noted when it has changed something.
 Noted = _Single | LimitsChange | AnswerStatement | SignLeg
@@ -138,9 +142,14 @@ def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
 
 
 def _act_of_other(
-    wanted: NewMember | MemberChange | Propose | WishToLeave, effects: Effects
+    wanted: (
+        NewMember | MemberChange | Propose | ChangeKeys | RecoverKeys | WishToLeave
+    ),
+    effects: Effects,
 ) -> NoteAct:
     match wanted:
+        case ChangeKeys() | RecoverKeys():
+            return _act_of_keys(wanted)
         case NewMember():
             details: dict[str, Detail] = {
                 "name": wanted.name,
@@ -204,6 +213,18 @@ def _acts_of_cycle(
     details: dict[str, Detail] = {"state": own.state.value}
     deed, about = Deed.CYCLE_CHECKED, str(own.cycle)
     return (NoteAct(wanted.author, deed, about, details, wanted.reason),)
+
+
+def _act_of_keys(wanted: ChangeKeys | RecoverKeys) -> NoteAct:
+    """Note new keys by the id that people see; a recovery is a command."""
+    author = wanted.author if isinstance(wanted, ChangeKeys) else None
+    details: dict[str, Detail] = {
+        "version": wanted.entry.version,
+        "signing": signing_kid(wanted.entry),
+        "by_recovery": isinstance(wanted, RecoverKeys),
+    }
+    group, deed = wanted.entry.group, Deed.KEYS_CHANGED
+    return NoteAct(author, deed, group, details, wanted.reason)
 
 
 def _act_of_moving(author: str | None, run: object) -> NoteAct | None:

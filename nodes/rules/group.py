@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from nodes.rules.cycle_records import KeepLog
 from nodes.rules.leaving import answers_to_wish
+from nodes.rules.own_keys import answers_about_keys
 from nodes.rules.proposals import answers_of_decision
 from nodes.rules.view import NodeView, NoteDecision, accounts_of
 from protocol.address import Group
@@ -51,6 +52,8 @@ def decide_directory(
         if account.account_id not in view.accounts
     ]
     answers = (
+        *answers_about_keys(view, record, now),
+        *answers_of_decision(view, record, now),
         *answers_of_decision(view, record, now),
         *answers_to_wish(view, record, now),
     )

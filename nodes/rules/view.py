@@ -7,6 +7,7 @@ from typing import assert_never
 import msgspec
 
 from nodes.rules.cycle_records import KeepOwnCycle, KeepOwnLeg, OwnCycle, OwnLeg
+from nodes.rules.share_records import KeepOwnShared, OwnShared
 from protocol import sealing
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, GroupRecord, keyring, trusted
@@ -24,6 +25,7 @@ from protocol.ledger import (
     Account,
     AccountKind,
 )
+from protocol.limit_warning import Limit
 from protocol.messages import Checkpoint, GroupEntry
 from protocol.quota import Quota
 
@@ -31,6 +33,11 @@ CLEARING = "clearing"
 
 
 SETTLEMENT = "settlement"
+
+
+#: What the group bears together with the others; opened when there is something. A
+#: member of before this name was the node's own may have it.
+SHARED = "shared"
 
 
 SUSPENSE = "suspense"
@@ -69,7 +76,7 @@ def may_be_booked_on(account: Account) -> bool:
 
 def is_reserved(account: str) -> bool:
     """Say whether an account name is the node's own, not for a member."""
-    return account in _FIXED_ACCOUNTS or account.startswith("conversion.")
+    return account in {*_FIXED_ACCOUNTS, SHARED} or account.startswith("conversion.")
 
 
 def accounts_of(record: GroupRecord) -> list[Account]:
@@ -218,6 +225,42 @@ class KeepLeavingWish(HouseEffect, frozen=True):
     wish: LeavingWish
 
 
+class Renewal(msgspec.Struct, frozen=True, kw_only=True):
+    """New keys that the group has asked the hub for.
+
+    Attributes:
+        number: of its item in our stream to the hub; of a recovery, of the last item
+            that was sealed under the old keys.
+        entry: the group's next entry.
+        signed: the new signing key's JWS over it.
+        statement: the old signing key's word for it, or the recovery key's.
+        at: when it was asked.
+        is_recovery: the recovery key vouches, and it goes past the link.
+        state: what the hub said to it, or that a recovery took its place.
+        answered_at: when we took that.
+    """
+
+    number: int
+    entry: GroupEntry
+    signed: str
+    statement: str
+    at: Instant
+    is_recovery: bool = False
+    state: ProposalState = ProposalState.WAITING
+    answered_at: Instant | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether the hub has yet to answer."""
+        return self.state is ProposalState.WAITING
+
+
+class KeepRenewal(HouseEffect, frozen=True):
+    """Keep new keys that were asked for, as they now stand."""
+
+    renewal: Renewal
+
+
 class Belief(msgspec.Struct, frozen=True):
     """How far a log of the hub's is believed.
 
@@ -351,6 +394,13 @@ class Trust(msgspec.Struct, frozen=True):
                 assert_never(effect)
 
 
+class KeepWarned(HouseEffect, frozen=True):
+    """Remember of which limit the treasurer was called; ``None``: it is over."""
+
+    limit: Limit | None
+    at: Instant
+
+
 class NodeView(View):
     """What a node knows while it decides a batch.
 
@@ -365,6 +415,9 @@ class NodeView(View):
         corrected: entries that have been corrected, of those that orders name.
         proposal: the newest that the group has asked for.
         asked: by signed entry, the newest proposals of entries that are decided on.
+        renewal: the newest keys that the group has asked for.
+        renewed: by signed entry, keys asked for, of entries that are decided on.
+        opens: by id, our sealing keys, also former ones.
         own_entries: what this batch's decisions on our own group hold.
         leaving_wish: the newest, if the group ever wished to leave.
         clearing: the clearing account's balance when the batch began.
@@ -378,6 +431,8 @@ class NodeView(View):
         cycles: those of them that are here, and the ones before.
         wanted_legs: ids of legs that the batch is about.
         legs: those of them that are here.
+        wanted_shares: ids of sharings that the batch is about.
+        shared: those of them that are here.
     """
 
     def __init__(
@@ -400,9 +455,13 @@ class NodeView(View):
         self.corrected: set[str] = set()
         self.proposal: Proposal | None = None
         self.asked: dict[str, Proposal] = {}
+        self.renewal: Renewal | None = None
+        self.renewed: dict[str, Renewal] = {}
+        self.opens: Mapping[str, sealing.SealingKey] = {sealing_key.kid: sealing_key}
         self.own_entries: set[str] = set()
         self.leaving_wish: LeavingWish | None = None
         self.clearing = 0
+        self.warned: Limit | None = None
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
         self.trust = Trust()
@@ -413,6 +472,8 @@ class NodeView(View):
         self.cycles: dict[int, OwnCycle] = {}
         self.wanted_legs: set[str] = set()
         self.legs: dict[str, OwnLeg] = {}
+        self.wanted_shares: set[str] = set()
+        self.shared: dict[str, OwnShared] = {}
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``, and what it corrects."""
@@ -425,8 +486,8 @@ class NodeView(View):
         match effect:
             case NoteDecision():
                 self.newest = (effect.log, effect.number)
-            case KeepProposal() | KeepLeavingWish():
-                self._keep(effect)
+            case KeepProposal() | KeepRenewal() | KeepLeavingWish():
+                self._keep_asked(effect)
             case (
                 KeepBelief()
                 | KeepCompared()
@@ -441,25 +502,52 @@ class NodeView(View):
                 self.names[effect.account_id] = effect.name
             case KeepImportRun(run):
                 self.moved_in = run
-            case KeepOwnCycle() | KeepOwnLeg():
-                self._keep_cycle(effect)
+            case KeepOwnCycle() | KeepOwnLeg() | KeepOwnShared() | KeepWarned():
+                self._keep_own(effect)
 
-    def _keep_cycle(self, effect: KeepOwnCycle | KeepOwnLeg) -> None:
-        if isinstance(effect, KeepOwnCycle):
-            self.cycles[effect.cycle.cycle] = effect.cycle
-        else:
-            self.legs[effect.leg.leg_id] = effect.leg
+    def _keep_own(
+        self, effect: KeepOwnCycle | KeepOwnLeg | KeepOwnShared | KeepWarned
+    ) -> None:
+        match effect:
+            case KeepOwnCycle(cycle):
+                self.cycles[cycle.cycle] = cycle
+            case KeepOwnLeg(leg):
+                self.legs[leg.leg_id] = leg
+            case KeepOwnShared(shared):
+                self.shared[shared.shared_id] = shared
+            case KeepWarned(limit):
+                self.warned = limit
 
-    def _keep(self, effect: KeepProposal | KeepLeavingWish) -> None:
-        """Keep what we told the hub of our own group."""
-        if isinstance(effect, KeepLeavingWish):
-            self.leaving_wish = effect.wish
-            return
-        proposal = effect.proposal
+    def _keep_asked(self, effect: KeepProposal | KeepRenewal | KeepLeavingWish) -> None:
+        match effect:
+            case KeepProposal(proposal):
+                self._keep(proposal)
+            case KeepRenewal(renewal):
+                self._keep_renewal(renewal)
+            case KeepLeavingWish(wish):
+                self.leaving_wish = wish
+
+    def _keep_renewal(self, renewal: Renewal) -> None:
+        self.renewed[renewal.signed] = renewal
+        known = self.renewal
+        # One that was replaced may yet be decided on; the newest stays the newest.
+        if known is None or renewal.is_waiting or known.signed == renewal.signed:
+            self.renewal = renewal
+
+    def _keep(self, proposal: Proposal) -> None:
         self.asked[proposal.signed] = proposal
         # One that was replaced may yet be approved; the newest stays the newest.
         if self.proposal is None or proposal.number >= self.proposal.number:
             self.proposal = proposal
+
+    @property
+    def awaits_recovery(self) -> bool:
+        """Say whether nothing is sealed until the hub has taken keys by the sheet.
+
+        That may last hours, while a change by the old key is answered in a moment.
+        """
+        waiting = self.renewal
+        return waiting is not None and waiting.is_waiting and waiting.is_recovery
 
     def find_payee(self, account_id: str) -> Account | None:
         """Give a member's account; ``None`` when nobody is to be found there.

@@ -29,13 +29,13 @@ LIMITS = {"limits": [{"account": "trial-1", "floor": -9, "ceiling": 9}]}
 MASS = {"each": -1, "accounts": ["trial-1", "trial-2"]}
 ANY_ID = "00000000-0000-8000-8000-00000000000a"
 #: What stands for each name in a path.
-NAMES = {
-    "account": "trial-1",
-    "id": ANY_ID,
-    "group": "aalst",
-    "cycle": 999,
-    "number": 999,
+NAMES = {"account": "trial-1", "id": ANY_ID, "group": "aalst", "cycle": 999} | {
+    "payer": "aalst",
+    "payee": "oostende",
 }
+
+
+LIMITS = {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS, "reason": "so"}
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,13 @@ WRITING = [
     Writing(
         "oostende",
         "POST",
+        "/api/v1/group/own-keys",
+        "treasurer",
+        {"version": 99, "reason": "somebody left"},
+    ),
+    Writing(
+        "oostende",
+        "POST",
         "/api/v1/group/proposal",
         "treasurer",
         {
@@ -225,10 +232,23 @@ WRITING = [
         for verb, good in (
             ("approve", {"proposal": 1}),
             ("refuse", {"proposal": 1}),
-            ("limits", {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS}),
+            ("limits", LIMITS),
             ("left", {"position": 0}),
+            ("shares/tell", {"rule": "equal"}),
+            ("shares/decide", {"plan": "2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10"}),
         )
     ),
+    Writing(
+        "hub",
+        "POST",
+        "/api/v1/caps/{payer}/{payee}",
+        "admin",
+        {"milliseconds": 10**14, "reason": "more than anybody pays"},
+    ),
+    Writing(
+        "hub", "POST", "/api/v1/caps/{payer}/{payee}/remove", "admin", {"reason": "so"}
+    ),
+    Writing("hub", "POST", "/api/v1/warning", "admin", {"percent": 80, "reason": "so"}),
     Writing(
         "hub",
         "POST",
@@ -241,6 +261,7 @@ WRITING = [
 NOBODY_THERE = {
     ("oostende", "/api/v1/group/trust"): 404,
     ("oostende", "/api/v1/group/keys"): 404,
+    ("oostende", "/api/v1/group/own-keys"): 409,
     ("oostende", "/api/v1/group/cycles/{cycle}/check"): 404,
     ("oostende", "/api/v1/group/legs/{id}/paid"): 404,
     ("oostende", "/api/v1/group/legs/{id}/received"): 404,
@@ -248,6 +269,8 @@ NOBODY_THERE = {
     ("hub", "/api/v1/groups/{group}/refuse"): 409,
     # No group is leaving.
     ("hub", "/api/v1/groups/{group}/left"): 409,
+    ("hub", "/api/v1/groups/{group}/shares/tell"): 409,
+    ("hub", "/api/v1/groups/{group}/shares/decide"): 404,
     ("hub", "/api/v1/tokens"): 401,
     ("oostende", "/api/v1/group/entries/{id}/correct"): 404,
 }
@@ -277,8 +300,8 @@ ROUTES = pytest.mark.parametrize("writing", WRITING, ids=str)
 # What is there, as HTTP and the tables tell it.
 
 #: What a server writes by its own clock, whoever asks it what: its look at the hub's
-#: log, and its nightly audit.
-_OWN = ("belief", "compared_item", "newest_audit")
+#: log or at limits, and its nightly audit.
+_OWN = ("belief", "compared_item", "newest_audit", "warned")
 _TABLES = f"""
 SELECT tablename FROM pg_tables WHERE schemaname = 'public'
    AND tablename NOT IN {("token", "cover_limit", *_OWN)} ORDER BY tablename
@@ -904,6 +927,7 @@ NO_ENVELOPES = {
     [
         ("/federation/v1/link", "application/interlets-envelope", 1 << 20),
         ("/federation/v1/join", "application/jose", 64 * 1024),
+        ("/federation/v1/recovery", "application/jose", 64 * 1024),
     ],
 )
 def test_what_no_server_signed_is_refused(
@@ -936,6 +960,14 @@ def test_what_no_server_signed_is_refused(
         send("JSON", b"{}", 415, Content_Type="application/json")
         send("no type", b"e30.e30.e30\n", 415, Content_Type="")
     assert not found, "\n".join(one[:90] for one in found)
+
+
+def test_the_hub_tells_of_no_entry_that_nobody_has(
+    unchanged: None, programs: dict[tuple[str, str], Caller]
+) -> None:
+    for group in ("x", "hub", "reserve", "%00", "%ff", "..%2f", "Oostende", "a" * 999):
+        answer = programs["hub", ""].ask("GET", f"/federation/v1/recovery/{group}")
+        assert not wrong_with(answer, 400, 404), (group, answer)
 
 
 @pytest.mark.parametrize("server", ["hub", "oostende"])

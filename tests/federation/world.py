@@ -84,6 +84,8 @@ class Node:
     server: Server
     treasurer: Caller | None = None
     members: dict[str, Member] = field(default_factory=dict)
+    #: As it was shown once, when the group joined.
+    sheet: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ class Federation:
         self._scanned: Counter[str] = Counter()
         self._ended: dict[str, dict[str, Any]] = {}
         self.hub = self._server("clearing", "hub")
+        with self.hub.config.open("a") as file:
+            file.write('[sharing]\nrule = "equal"\n')
         self.admin = Caller(self.hub.port)
         self.nodes: dict[str, Node] = {}
         self.history: list[Ordered] = []
@@ -170,7 +174,9 @@ class Federation:
         return text.getvalue()
 
     def join(self, node: Node) -> None:
-        node.server.run(*self.joining(node.group), given=self.invite(node.group))
+        invitation = self.invite(node.group)
+        joined = node.server.run(*self.joining(node.group), given=invitation)
+        node.sheet = joined["recovery_sheet"]
         node.server.run("member", "import", "-", given=self.members_file(node.group))
 
     def open(self, node: Node) -> None:
@@ -375,6 +381,8 @@ class Federation:
             fresh = lines[self._scanned[server.name] :]
             self._scanned[server.name] = len(lines)
             bad = [line for line in fresh if '"ERROR"' in line or "Traceback" in line]
+            # That a group nears its limit is no fault; tests bring it there.
+            bad = [line for line in bad if " stands at " not in line]
             assert not bad, f"{server.name}: {bad[:3]}"
 
 

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from clearing.api.consents import ConsentsApi
 from clearing.api.groups import GroupsApi
+from clearing.api.limits import LimitsApi
 from clearing.consents import Consents
 from clearing.house import HubHouse
 from nodes.api.leaving import LeavingApi
@@ -33,7 +34,7 @@ POSTS = {
     "refuse": {"proposal": 1},
     "freeze": None,
     "release": None,
-    "limits": {"floor": -HOUR, "ceiling": HOUR},
+    "limits": {"floor": -HOUR, "ceiling": HOUR, "reason": "so"},
     "leaving": None,
     "stay": None,
     "left": {"position": 0},
@@ -80,9 +81,10 @@ class World(NamedTuple):
 def routes_of(server: Server) -> list[Route]:
     if isinstance(server.house, HubHouse):
         house, clerk, database = server.house, server.clerk, server.database
+        limits = LimitsApi(house, clerk, database, server.clock)
         consents = Consents(house, clerk, database, server.clock)
         groups = GroupsApi(house, clerk, database, consents)
-        return [*groups.routes(), *ConsentsApi(consents).routes()]
+        return [*groups.routes(), *limits.routes(), *ConsentsApi(consents).routes()]
     assert isinstance(server.house, NodeHouse)
     unit = UnitApi(Proposals(server.house, server.clerk), server.database)
     leaving = LeavingApi(server.house, server.clerk, server.database)
@@ -253,7 +255,7 @@ async def test_freeze_release_and_limits(new_database: NewDatabase) -> None:
             for _ in range(2):
                 answer = await here.admin.post(f"{OOSTENDE_AT_HUB}/{word}")
                 assert (answer.status, answer.told["state"]) == (200, state)
-        limits = {"floor": -HOUR, "ceiling": 0}
+        limits = {"floor": -HOUR, "ceiling": 0, "reason": "so"}
         for _ in range(2):
             answer = await here.admin.post(f"{OOSTENDE_AT_HUB}/limits", limits)
             assert answer.status == 200
@@ -392,12 +394,11 @@ async def test_what_is_asked_waits_over_a_restart_and_may_be_refused_then(
         assert (refused.status, refused.told["code"]) == (409, "group-not-leaving")
         taken_back = await bob.post(f"{CONSENTS}/{number}/withdraw")
         assert (taken_back.status, taken_back.told["state"]) == (200, "withdrawn")
-        limits = {"floor": -HOUR, "ceiling": HOUR}
+        limits = {"floor": -HOUR, "ceiling": HOUR, "reason": "fewer"}
         few = await ann.post(f"{OOSTENDE_AT_HUB}/limits", limits)
         assert (few.status, few.told["ceiling"]) == (200, HOUR)
-        more = await ann.post(
-            f"{OOSTENDE_AT_HUB}/limits", {"floor": -HOUR, "ceiling": 2 * HOUR + 1}
-        )
+        wider = {"floor": -HOUR, "ceiling": 2 * HOUR + 1, "reason": "all agreed"}
+        more = await ann.post(f"{OOSTENDE_AT_HUB}/limits", wider)
         assert (more.status, more.told["ceiling"]) == (202, HOUR)
         await bob.post(f"{CONSENTS}/{more.told['asked']}/give")
         shown = (await bob.get(OOSTENDE_AT_HUB)).told
@@ -417,13 +418,13 @@ async def test_a_word_on_nothing_is_not_found(new_database: NewDatabase) -> None
 
 
 WRONG_AT_HUB = [
-    ("limits", {"floor": 1, "ceiling": 0}),
-    ("limits", {"floor": 0, "ceiling": -1}),
-    ("limits", {"floor": 0}),
-    ("limits", {"floor": 0, "ceiling": 0, "frozen": True}),
-    ("limits", {"floor": -1.5, "ceiling": 0}),
-    ("limits", {"floor": -(10**14) - 1, "ceiling": 0}),
-    ("limits", {"floor": 0, "ceiling": 10**14 + 1}),
+    ("limits", {"floor": 1, "ceiling": 0, "reason": "so"}),
+    ("limits", {"floor": 0, "ceiling": -1, "reason": "so"}),
+    ("limits", {"floor": 0, "reason": "so"}),
+    ("limits", {"floor": 0, "ceiling": 0, "frozen": True, "reason": "so"}),
+    ("limits", {"floor": -1.5, "ceiling": 0, "reason": "so"}),
+    ("limits", {"floor": -(10**14) - 1, "ceiling": 0, "reason": "so"}),
+    ("limits", {"floor": 0, "ceiling": 10**14 + 1, "reason": "so"}),
     ("approve", {}),
     ("approve", {"proposal": "1"}),
     ("approve", {"proposal": True}),
@@ -497,5 +498,8 @@ async def test_the_description_names_every_route(new_database: NewDatabase) -> N
         *(f"/api/v1/groups/{{group}}/{word}" for word in POSTS),
         CONSENTS,
         *(f"{CONSENTS}/{{number}}/{word}" for word in ("give", "withdraw")),
+        "/api/v1/warning",
+        "/api/v1/caps",
+        *(f"/api/v1/caps/{{payer}}/{{payee}}{verb}" for verb in ("", "/remove")),
     }
     assert set(node["paths"]) == {DESK, LEAVING, "/api/v1/group/units"}  # type: ignore[call-overload]

@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
+from protocol.address import Group
 from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
+from tests.simulator.caps import Caps
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
 from tests.simulator.reasons import Reasons
@@ -62,6 +64,7 @@ class Checker:
     Attributes:
         doubted: servers that lie, or were put back to an older day; what hangs on
             their word alone is not looked at, and people may be called.
+        keyless: groups that have lost private keys.
         is_restored: some server was put back, so what it forgot may wait for ever.
         decisions: by transfer, the one decision.
     """
@@ -71,6 +74,7 @@ class Checker:
         self.people = people
         self.doubted: set[str] = set()
         self.is_restored = False
+        self.keyless: set[str] = set()
         self.decisions: dict[str, tuple[str, int, str]] = {}
         self.looks = 0
         self._sizes: Counter[str] = Counter()
@@ -101,6 +105,7 @@ class Checker:
         for server in federation.servers:
             server.database.watch = self._watcher(server)
         self._reasons, self._views = Reasons(self), Views(self)
+        self.caps = Caps(self)
 
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
@@ -215,6 +220,7 @@ class Checker:
                 self._look_at_stream(server, name, key, now)
             elif name in _LOOKS:
                 _LOOKS[name](self, server, before, now)
+        self.caps.look(server, first)
         self._reasons.look(server, first)
         self._views.look(server, first)
 
@@ -254,7 +260,14 @@ class Checker:
     def _look_at_alarm(self, server: Server, _before: Any, now: Any) -> None:
         """Where nobody lies nobody is called."""
         told = f"{server.name} calls people: {now[2]}"
-        self.demand(so=bool(self.doubted), told=told)
+        self.demand(so=bool(self.doubted) or self._is_early(server, now), told=told)
+
+    def _is_early(self, server: Server, alarm: Any) -> bool:
+        """Say whether a treasurer is told that her keys change too often, or frozen."""
+        record = self.federation.hub.house.directory.get(Group(server.name))
+        is_told = "it takes one change an hour" in alarm[2] and record is not None
+        is_frozen = server.name in self._reasons.frozen
+        return is_told and (is_frozen or record.renewed_at is not None)
 
     def _is_clear(self, *names: str) -> bool:
         """Say whether nobody among these lies or was put back."""
@@ -285,7 +298,7 @@ class Checker:
             )
             self._sizes[log] += 1
             self._places[log, number] = place
-            if decision["kind"] == "directory":
+            if decision["kind"] in ("directory", "keys"):
                 self._states[decision["group"]] = decision["state"]
                 if decision["state"] != "active":
                     self._ever_frozen.add(decision["group"])
@@ -295,6 +308,19 @@ class Checker:
                 ]
             elif decision["kind"] == "transfer":
                 self._look_at_decision(hub, decision, place, told)
+            elif decision["kind"] == "shared":
+                self._look_at_shares(decision, place, told)
+
+    def _look_at_shares(self, decision: dict[str, Any], place: int, told: str) -> None:
+        """Several positions move at once, and with the reserve by nothing in sum."""
+        moved = {one["group"]: one["amount"] for one in decision["shares"]}
+        if decision["group"] is not None:
+            moved[decision["group"]] = -sum(moved.values())
+        self.demand(
+            so=sum(moved.values()) + decision["reserve"] == 0,
+            told=f"{told}: what is shared does not sum to zero",
+        )
+        self._move(place, moved)
 
     def _look_at_decision(
         self, hub: Server, decision: dict[str, Any], place: int, told: str
@@ -334,10 +360,14 @@ class Checker:
             told=f"{told}: cleared outside of its time",
         )
         amount = row["milliseconds"]
-        for group, moved in zip(groups, (-amount, amount), strict=True):
+        self._move(place, dict(zip(groups, (-amount, amount), strict=True)))
+
+    def _move(self, place: int, moved: dict[str, int]) -> None:
+        """Reckon what a decision adds to positions."""
+        for group, amount in moved.items():
             moves = self._moves[group]
             stood = moves[-1][1] if moves else 0
-            moves.append((place, stood + moved))
+            moves.append((place, stood + amount))
 
     def _look_at_lateness(
         self, hub: Server, decision: dict[str, Any], decide_by: int, told: str

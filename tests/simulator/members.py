@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from clearing.rules import Approve, Freeze, Limit, Release
+from clearing.rules import Approve, Freeze, Limit, Release, SetCap
 from nodes.rules import (
     CancelWish,
     MemberChange,
@@ -26,7 +26,7 @@ from nodes.rules import (
 from protocol.address import HUB, AccountName, Group, transfer_id, write_address
 from protocol.base64url import write_base64url
 from protocol.directory import sign_entry
-from protocol.errors import RefusalCode
+from protocol.errors import OutageError, RefusalCode
 from protocol.messages import EntryRate
 from protocol.peer import transfer_store
 from protocol.transfer import Transfer
@@ -270,7 +270,20 @@ class People:
         """Let the regional admin limit a group's position."""
         self.limits[HUB, group].add((floor, ceiling))
         self.world.note(f"admin limits {group} {floor} .. {ceiling}")
-        self._decide(Limit(Group(group), floor, ceiling))
+        self._decide(Limit(Group(group), floor, ceiling, even_outside=True))
+
+    def cap(self, payer: str, payee: str, milliseconds: int) -> None:
+        """Let the regional admin cap what one group pays another in a month."""
+        self.world.note(f"admin caps {payer} {payee} {milliseconds}")
+        self._decide(
+            SetCap(
+                payer=Group(payer),
+                payee=Group(payee),
+                milliseconds=milliseconds,
+                author="@admin",
+                reason="agreed",
+            )
+        )
 
     def _decide(self, order: object) -> None:
         self.world.tell("the regional admin: {}", order)
@@ -286,7 +299,11 @@ class People:
         entry = node.house.own_record().entry
         rates = [*entry.rates, EntryRate(len(entry.rates) + 1, rate)]
         wanted = msgspec.structs.replace(entry, version=entry.version + 1, rates=rates)
-        signed = sign_entry(wanted, node.keys.signing)
+        try:
+            signed = sign_entry(wanted, node.house.own_key)
+        except OutageError:
+            # Her node has lost its keys, and waits for new ones.
+            return
         node.submit(Propose(entry=wanted, signed=signed), lambda _: None)
 
     def approve(self, group: str) -> None:

@@ -21,12 +21,16 @@ _DIRECTORY = "protocol.peer.directory_store"
 _MEMBER = "nodes.member_store"
 _NODE_PROPOSAL = "nodes.proposal_store"
 _LEAVING = "nodes.leaving_store"
+_RENEWAL = "nodes.renewal_store"
 _TRUST = "nodes.trust_store"
 _LOG = "clearing.log_store"
 _HUB_PROPOSAL = "clearing.proposal_store"
 _HUB_CYCLE = "clearing.cycle_store"
 _CONSENT = "clearing.consent_store"
 _NODE_CYCLE = "nodes.cycle_store"
+_HUB_LIMIT = "clearing.limit_store"
+_NODE_LIMIT = "nodes.limit_store"
+_PAST = "protocol.peer.past_store"
 _UNDECIDED = ("ordered", "taken", "offered", "accepted")
 
 
@@ -575,6 +579,40 @@ def _read_newest_proposal(database: MemoryDatabase) -> list[Row]:
     return [proposals[max(proposals)]] if proposals else []
 
 
+_RENEWAL_COLUMNS = (
+    "number",
+    "entry",
+    "statement",
+    "at",
+    "is_recovery",
+    "state",
+    "answered_at",
+)
+
+
+@answers(_RENEWAL, "write_renewal")
+def _write_renewal(database: MemoryDatabase, *values: Any) -> None:
+    row = dict(zip(_RENEWAL_COLUMNS, values, strict=True))
+    before = database.table("renewal").get(row["entry"])
+    if before is not None:
+        row = before | {name: row[name] for name in ("state", "answered_at")}
+    database.put("renewal", row["entry"], row)
+    renewals = database.table("renewal").values()
+    if sum(one["state"] == "waiting" for one in renewals) > 1:
+        _refuse("renewal_waits_alone")
+
+
+@answers(_RENEWAL, "read_renewed")
+def _read_renewed(database: MemoryDatabase, entries: Sequence[str]) -> list[Row]:
+    renewals = database.table("renewal")
+    return [renewals[entry] for entry in entries if entry in renewals]
+
+
+@answers(_RENEWAL, "read_newest")
+def _read_newest_renewal(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("renewal").values())[-1:]
+
+
 # What nodes believe of the hub's log.
 
 
@@ -721,13 +759,15 @@ def _spend_invitation(
 
 def _decided_at(database: MemoryDatabase, sequence: int) -> int | None:
     """Give the place of the decision that made an entry of the hub's."""
-    entry = database.table("entry")[sequence]
-    transfer = database.table("transfer").get(entry["transfer_id"])
-    if transfer is None:
-        return None
-    decision = (transfer["log"], transfer["number"])
-    found = database.table("decision").get(decision)
+    row = _mover(database, database.table("entry")[sequence])
+    found = database.table("decision").get((row.get("log"), row.get("number")))
     return None if found is None else found[0]
+
+
+def _mover(database: MemoryDatabase, entry: Row) -> Row:
+    """Give the transfer that an entry is of, or what was shared by it."""
+    shared = database.table("shared").get(entry["entry_id"], {})
+    return database.table("transfer").get(entry["transfer_id"], shared)
 
 
 @answers(_LOG, "read_position_at")
@@ -863,13 +903,14 @@ def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[R
             if not first < sequence <= last:
                 continue
             entry = entries[sequence]
-            transfer = database.table("transfer").get(entry["transfer_id"], {})
+            mover = _mover(database, entry)
             row = {
                 "account_id": group,
                 "entry_id": entry["entry_id"],
                 "amount": posting[0],
-                "log": transfer.get("log"),
-                "number": transfer.get("number"),
+                "at": entry["at"],
+                "log": mover.get("log"),
+                "number": mover.get("number"),
             }
             found.append((sequence, row))
     return [row for _, row in sorted(found, key=lambda one: one[0])]
@@ -878,6 +919,7 @@ def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[R
 @answers(_HUB_CYCLE, "write_tallies")
 def _write_tallies(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     names = ("group_name", "opening", "debits", "credits", "count", "digest")
+    names += ("area", "since")
     for values in zip(*columns, strict=True):
         database.put("tally", values[0], dict(zip(names, values, strict=True)))
 
@@ -901,3 +943,104 @@ def _read_open_legs(database: MemoryDatabase) -> list[Row]:
 def _insert_log(database: MemoryDatabase, log: str) -> None:
     if log not in database.table("hub_log"):
         database.put("hub_log", log, len(database.table("hub_log")) + 1)
+
+
+# Limits: changes with author and reason, caps, of whose limit people were called.
+
+
+@answers(_HUB_LIMIT, "insert_changes")
+def _insert_limit_changes(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
+    names = ("number", "at", "about", "group_name", "payee_group", "signed")
+    for values in zip(*columns, strict=True):
+        _insert(
+            database, "limit_change", values[0], dict(zip(names, values, strict=True))
+        )
+
+
+def _newest_changes(database: MemoryDatabase, about: str | None = None) -> list[Row]:
+    changes = sorted(database.table("limit_change").items(), reverse=True)
+    return [
+        {"signed": row["signed"]}
+        for _, row in changes
+        if about is None or row["about"] == about
+    ][:1]
+
+
+@answers(_HUB_LIMIT, "read_newest_change")
+def _read_newest_change(database: MemoryDatabase) -> list[Row]:
+    return _newest_changes(database)
+
+
+@answers(_HUB_LIMIT, "read_threshold")
+def _read_threshold(database: MemoryDatabase) -> list[Row]:
+    return _newest_changes(database, "warning")
+
+
+@answers(_HUB_LIMIT, "read_caps")
+def _read_caps(database: MemoryDatabase) -> list[Row]:
+    newest: dict[tuple[str, str], Row] = {}
+    for _, row in sorted(database.table("limit_change").items()):
+        if row["about"] == "cap":
+            pair = row["group_name"], row["payee_group"]
+            newest[pair] = {"signed": row["signed"]}
+    return [newest[pair] for pair in sorted(newest)]
+
+
+@answers(_HUB_LIMIT, "read_warned")
+def _read_warned_groups(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("warned").values())
+
+
+@answers(_NODE_LIMIT, "read_warned")
+def _read_warned(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("warned").values())
+
+
+@answers(_PAST, "read_newest_at")
+def _read_newest_at(database: MemoryDatabase) -> list[Row]:
+    newest = list(database.table("entry").values())[-1:]
+    return [{"at": row["at"]} for row in newest]
+
+
+@answers(_PAST, "read_place")
+def _read_place_before(database: MemoryDatabase, before: datetime) -> list[Row]:
+    # Halving, as PostgreSQL does it: with a clock set back it matters how.
+    entries, low = database.table("entry"), 0
+    high = len(entries)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if entries[middle]["at"] < before:
+            low = middle
+        else:
+            high = middle - 1
+    return [{"low": low}]
+
+
+@answers(_HUB_LIMIT, "read_use")
+def _read_use(
+    database: MemoryDatabase, payers: Sequence[str], payees: Sequence[str], place: int
+) -> list[Row]:
+    pairs, used = set(zip(payers, payees, strict=True)), dict[Any, int]()
+    transfers = database.table("transfer")
+    behind = {
+        row["transfer_id"]
+        for sequence, row in database.table("entry").items()
+        if sequence > place
+    }
+    for id_, row in transfers.items():
+        pair = row["payer_group"], row["payee_group"]
+        is_counted = row["state"] == "offered" or (
+            row["state"] == "cleared" and id_ in behind
+        )
+        if pair in pairs and is_counted:
+            key = (*pair, f"{row['taken_at']:%Y-%m}")
+            used[key] = used.get(key, 0) + row["milliseconds"]
+    return [
+        {
+            "payer_group": key[0],
+            "payee_group": key[1],
+            "month": key[2],
+            "used": str(sum_),
+        }
+        for key, sum_ in used.items()
+    ]

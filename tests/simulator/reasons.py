@@ -37,6 +37,7 @@ _AT_FIRST = (
     "deadline-out-of-range",
     "group-frozen",
     "payee-group-ceiling",
+    "month-cap",
     "payer-group-floor",
     "rate-changed",
     "refund-too-large",
@@ -56,7 +57,7 @@ class Reasons:
         self._people = checker.people
         self._people.on_no = self._look_at_no
         #: Groups that were ever frozen, or whose rate ever changed.
-        self._frozen: set[str] = set()
+        self.frozen: set[str] = set()
         self._changed: set[str] = set()
 
     def look(self, server: Server, first: Before) -> None:
@@ -82,7 +83,7 @@ class Reasons:
         checker = self._checker
         for group, state in checker.states.items():
             if state == "frozen":
-                self._frozen.add(group)
+                self.frozen.add(group)
         for group, rates in checker.rates.items():
             if len(rates) > 1:
                 self._changed.add(group)
@@ -116,7 +117,12 @@ class Reasons:
     ) -> None:
         code, role = _reason(row), row["role"]
         told = f"{server.name} refuses {row['transfer_id']}: {code}"
-        self._demand(so=code not in _NEVER, told=f"{told}, where nobody lies")
+        groups = {row["payer_group"], row["payee_group"]}
+        is_keyless = not groups.isdisjoint(self._checker.keyless)
+        self._demand(
+            so=code not in _NEVER or (code == "content-unreadable" and is_keyless),
+            told=f"{told}, where nobody lies",
+        )
         if role == "payer" or (role == "payee" and before is not None):
             # The hub's word, looked at when the hub said it.
             return
@@ -151,13 +157,16 @@ class Reasons:
         name, amount = row["payee_group"], row["milliseconds"]
         return not _may_credit(server, first, name, amount)
 
+    def _is_at_cap(self, server: Server, first: Before, row: Any) -> bool:
+        return self._checker.caps.is_reached(server, first, row)
+
     def _cannot_receive(self, server: Server, first: Before, row: Any) -> bool:
         if row["role"] == "hub":
             return True
         return not _may_credit(server, first, row["account"], row["amount"])
 
     def _is_frozen(self, _server: Server, _first: Before, row: Any) -> bool:
-        return bool(self._frozen & {row["payer_group"], row["payee_group"]})
+        return bool(self.frozen & {row["payer_group"], row["payee_group"]})
 
     def _has_changed(self, _server: Server, _first: Before, row: Any) -> bool:
         return bool(self._changed & {row["payer_group"], row["payee_group"]})
@@ -238,7 +247,7 @@ class Reasons:
             case "rate-changed":
                 return bool(self._changed & groups)
             case "group-frozen":
-                return bool(self._frozen & groups)
+                return bool(self.frozen & groups)
             case "unknown-account":
                 return wish.payee not in server.database.table("account")
         return True
@@ -286,6 +295,7 @@ _TRUE: dict[str, Callable[[Reasons, Server, Before, Any], bool]] = {
     "deadline-out-of-range": Reasons._is_unlikely,
     "group-frozen": Reasons._is_frozen,
     "payee-cannot-receive": Reasons._cannot_receive,
+    "month-cap": Reasons._is_at_cap,
     "payee-group-ceiling": Reasons._is_at_ceiling,
     "payee-unreachable": Reasons._is_expired,
     "payer-group-floor": Reasons._is_at_floor,

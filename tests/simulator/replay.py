@@ -5,6 +5,7 @@
     network         has drop=0.1 batch_max=2
     clock           +90 s
     marie@oostende  pays bob@mechelen 2 units as key-1 when reachable
+    oostende        renews its keys
     hub             crashes
     silence         +40 d
 
@@ -21,6 +22,8 @@ from typing import NamedTuple
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
 from tests.simulator.federation import Federation, Home
+from tests.simulator.key_people import KeyPeople
+from tests.simulator.key_watch import KeyWatch
 from tests.simulator.members import People, Wish
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.swarm import (
@@ -29,6 +32,7 @@ from tests.simulator.swarm import (
     REAL_KEYS_EVERY,
     Result,
     Swarm,
+    has_key_people,
     judge,
 )
 from tests.simulator.trouble import Trouble
@@ -36,6 +40,9 @@ from tests.simulator.world import BEGINNING, Rates, World
 
 _UNITS = {"d": DAY, "h": HOUR, "min": MINUTE, "s": SECOND, "ms": 1}
 _NOISE = {"to", "the", "as", "rate", "decimals", "span", "members", "reach"}
+_ABOUT_KEYS = {"renews", "types", "loses"}
+#: Words of deeds that were planned before what follows of others at their moment.
+_PEOPLES = {"admin", "wants", "thief", *_ABOUT_KEYS}
 _PAYS = re.compile(
     r"(\S+) pays (\S+) (\d+) units as (\S+)( when reachable)?(?: back (\S+))?"
 )
@@ -165,6 +172,8 @@ class _Replay:
         self.federation = Federation(self.world, homes)
         self.people = People(self.federation)
         self.checker = Checker(self.federation, self.people)
+        self.key_people = KeyPeople(self.federation, script.seed)
+        self.key_watch = KeyWatch(self.federation, self.checker, self.key_people)
         self.trouble = Trouble(self.federation, self.checker)
         self._is_silent = False
 
@@ -179,13 +188,18 @@ class _Replay:
             at = world.now + wait_ms
             if wait_ms:
                 # What people do at a moment was planned before what follows of it.
-                is_peoples = "@" in line or "admin" in line or "wants" in line
+                is_peoples = "@" in line or not _PEOPLES.isdisjoint(line.split())
                 pass_time(at - (is_peoples and not self._is_silent))
             world.now = at
             self._do(line)
         self.trouble.put_right()
+        self.key_people.hurry()
         world.pass_silence(world.now + QUIET_MS)
+        if has_key_people(world.seed) and self.checker.is_restored:
+            self.key_people.type_where_not_heard()
+            world.run(world.now + HOUR)
         self.checker.at_the_end()
+        self.key_watch.at_the_end()
 
     def _do(self, line: str) -> None:
         paid = _PAYS.fullmatch(line)
@@ -199,6 +213,8 @@ class _Replay:
             self._ask(subject, verb, rest[-1])
         elif subject in ("treasurer", "admin"):
             self._office(verb, rest[0], rest[1:])
+        elif subject == "thief" or verb in _ABOUT_KEYS:
+            self._about_keys(subject, verb)
         elif verb in ("wants", "lies", "parts", "rejoins"):
             self._of_group(subject, verb, rest)
         elif subject == "network":
@@ -243,12 +259,20 @@ class _Replay:
             people.change_member(whom, **given)
         elif verb == "limits":
             people.limit(whom, int(rest[0]), int(rest[2]))
+        elif verb == "caps":
+            people.cap(whom, rest[0], int(rest[1]))
         else:
             {
                 "freezes": people.freeze,
                 "releases": people.release,
                 "approves": people.approve,
             }[verb](whom)
+
+    def _about_keys(self, who: str, verb: str) -> None:
+        if who == "thief":
+            self.key_people.steal(verb)
+        else:
+            self.key_people.do(self.federation.nodes[who], verb)
 
     def _of_group(self, group: str, verb: str, rest: list[str]) -> None:
         match verb:
@@ -269,7 +293,11 @@ class _Replay:
             "sleeps": lambda: trouble.leave(server),
             "wakes": lambda: trouble.come_back(server),
             "backs": lambda: trouble.back_up(server),
-            "restores": lambda: trouble.restore(server, is_noticed=not rest),
+            "restores": lambda: trouble.restore(
+                server,
+                is_noticed="unnoticed" not in rest,
+                has_old_keys="old" in rest,
+            ),
             "clock": lambda: trouble.set_clock(server, int(rest[0])),
         }
         deeds[verb]()
