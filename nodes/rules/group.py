@@ -54,7 +54,6 @@ def decide_directory(
     answers = (
         *answers_about_keys(view, record, now),
         *answers_of_decision(view, record, now),
-        *answers_of_decision(view, record, now),
         *answers_to_wish(view, record, now),
     )
     return Effects(Step.OWN_ENTRY, (note, SaveGroup(record), *opened, *answers, *calls))
