@@ -28,7 +28,7 @@ class ConsentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     number: int
-    act: dict[str, str | int]
+    act: dict[str, str | int | bool]
     asked_by: str
     asked_at: str
     lapses_at: str
@@ -117,7 +117,7 @@ class ConsentsApi:
         ended_at = one.ended_at
         return ConsentAnswer(
             number=one.number,
-            act=msgspec.json.decode(one.act, type=dict[str, str | int]),
+            act=msgspec.json.decode(one.act, type=dict[str, str | int | bool]),
             asked_by=one.asked_by,
             asked_at=write_instant(one.asked_at),
             lapses_at=write_instant(one.lapses_at),

@@ -59,6 +59,7 @@ class ConsentPages:
         words = {
             name: value if isinstance(value, str) else figures.hours(value)
             for name, value in one.act.items()
+            if not isinstance(value, bool)
         }
         return self._pages.say(request, f"consents.{one.act['act']}", **words)
 

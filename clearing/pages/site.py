@@ -40,7 +40,7 @@ MENU = tuple(
         ("/links", "links", _SEES),
         ("/alarms", "alarms", _SEES),
         ("/invite", "invite", (ADMIN,)),
-        ("/consents", "consents", (ADMIN,)),
+        ("/consents", "consents", _SEES),
         ("/profile", "profile", _SEES),
     )
 )

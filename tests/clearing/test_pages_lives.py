@@ -60,3 +60,19 @@ async def test_a_group_leaves_and_two_admins_agree_that_it_has_left(
     assert "(has left)" in (await bob.get(GROUP)).text
     late = await bob.client.get("/consents")
     assert late.status == 200
+
+
+async def test_wider_limits_wait_with_who_asked_and_why(shown: Desk) -> None:
+    ann, bob = await admin(shown, "@ann"), await admin(shown, "@bob")
+    page = await ann.get(GROUP)
+    fields = {"floor": "900", "ceiling": "900", "reason": "a <b>big</b> summer"}
+    asked = await ann.send(page, f"{GROUP}/limits", **fields)
+    assert "Another admin must give it" in asked.text, asked.text
+    number = (await shown.federated.hub.ask("SELECT max(number) FROM consent"))[0][0]
+    other = await bob.get("/consents")
+    assert "Limits of oostende: from" in other.text
+    assert "a &lt;b&gt;big&lt;/b&gt; summer" in other.raw
+    await bob.send(other, f"/consents/{number}/give")
+    changes = "SELECT convert_from(line, 'UTF8') FROM limit_change ORDER BY number"
+    told = (await shown.federated.hub.ask(changes))[-1][0]
+    assert '"author":"@ann"' in told and "big</b> summer" in told

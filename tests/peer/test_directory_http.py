@@ -400,7 +400,19 @@ async def test_what_is_asked_waits_over_a_restart_and_may_be_refused_then(
         wider = {"floor": -HOUR, "ceiling": 2 * HOUR + 1, "reason": "all agreed"}
         more = await ann.post(f"{OOSTENDE_AT_HUB}/limits", wider)
         assert (more.status, more.told["ceiling"]) == (202, HOUR)
-        await bob.post(f"{CONSENTS}/{more.told['asked']}/give")
+        given = await bob.post(f"{CONSENTS}/{more.told['asked']}/give")
+        assert (given.status, given.told["act"]) == (
+            200,
+            {"act": "limits", "group": "oostende", "author": "@ann"}
+            | {"even_outside": False}
+            | wider,
+        )
+        # It is hers who asked, with her reason, and not hers who gave her word.
+        history = (await bob.get(f"{OOSTENDE_AT_HUB}/limits")).told["changes"]
+        assert [(one["author"], one["reason"]) for one in history[:2]] == [
+            ("@ann", "all agreed"),
+            ("@ann", "fewer"),
+        ]
         shown = (await bob.get(OOSTENDE_AT_HUB)).told
         assert shown["ceiling"] == 2 * HOUR + 1
 

@@ -7,8 +7,10 @@ from typing import Any
 from clearing.house import HubHouse
 from clearing.rules import (
     Agreed,
+    BeginLeaving,
     CloseCycle,
     ClosedCycle,
+    DeclareLeft,
     Freeze,
     NotShared,
     Release,
@@ -16,11 +18,13 @@ from clearing.rules import (
     ShareDebt,
     TellShares,
 )
-from protocol.address import Group
+from protocol.address import HUB, Group
+from protocol.directory import GroupRecord
 from protocol.errors import SharingRefusalCode
 from protocol.messages import SharedDecision, read_item
 from protocol.peer.batch import House
 from protocol.sharing import ChargeRule, SharingRule
+from tests.peer.audited import audited
 from tests.peer.federation import (
     Federation,
     NewDatabase,
@@ -124,6 +128,46 @@ async def test_a_debt_is_told_decided_booked_and_agreed_to(
         assert (figures["credits"], figures["debits"]) == (3 * S, 4 * S)
         assert figures["count"] == 5
         assert await calls(all_.hub) == []
+
+
+async def test_a_group_leaves_with_a_debt_and_the_others_bear_it(
+    new_database: NewDatabase,
+) -> None:
+    async with owing(new_database) as all_:
+        hub = all_.hub.clerk
+        await hub.take(Release(OOSTENDE))
+        await all_.quiet()
+        begun = await hub.take(BeginLeaving(OOSTENDE))
+        assert isinstance(begun, GroupRecord) and begun.state == "leaving"
+        await all_.quiet()
+        early = await hub.take(TellShares(OOSTENDE, SharingRule.EQUAL))
+        assert early == NotShared(SharingRefusalCode.GROUP_NOT_GONE, OOSTENDE)
+        left = await hub.take(DeclareLeft(OOSTENDE, -3 * S))
+        assert isinstance(left, GroupRecord) and left.state == "left"
+        await all_.quiet()
+        assert await all_.hub.balances() == {OOSTENDE: -3 * S, MECHELEN: 3 * S}
+        told = await tell(all_)
+        await all_.quiet()
+        assert isinstance(await decide(all_, told), Shared)
+        await all_.quiet()
+        for server in (all_.hub, *all_.nodes.values()):
+            await server.restart()
+        await all_.quiet()
+        # No reserve took part, and the group that left is even, on both sides.
+        assert await all_.hub.balances() == {
+            MECHELEN: 3 * S - 3 * S // 2,
+            GENT: -3 * S // 2,
+        }
+        for group, part in ((OOSTENDE, 3 * S), (MECHELEN, -3 * S // 2)):
+            assert (await all_.nodes[group].balances())["shared"] == part
+        assert await all_.unsound() == []
+        mirrors = await all_.hub.ask("SELECT differs FROM mirror")
+        assert {row["differs"] for row in mirrors} == {False}
+        assert isinstance(await close(all_, 1), ClosedCycle)
+        await look(all_)
+        assert set((await states(all_, 1)).values()) == {"agreed"}
+        for name, server in ((HUB, all_.hub), *all_.nodes.items()):
+            assert (await audited(name, server.url)).findings == []
 
 
 async def test_a_node_that_is_away_books_it_later_and_an_altered_part_is_named(
