@@ -64,15 +64,17 @@ async def test_a_group_leaves_and_two_admins_agree_that_it_has_left(
 
 async def test_wider_limits_wait_with_who_asked_and_why(shown: Desk) -> None:
     ann, bob = await admin(shown, "@ann"), await admin(shown, "@bob")
-    page = await ann.get(GROUP)
-    fields = {"floor": "900", "ceiling": "900", "reason": "a <b>big</b> summer"}
-    asked = await ann.send(page, f"{GROUP}/limits", **fields)
+    there = "/groups/mechelen"
+    few = {"floor": "10", "ceiling": "10", "reason": "to begin with"}
+    page = await ann.send(await ann.get(there), f"{there}/limits", **few)
+    assert "Another admin must give it" not in page.text
+    fields = {"floor": "10", "ceiling": "21", "reason": "a <b>big</b> summer"}
+    asked = await ann.send(page, f"{there}/limits", **fields)
     assert "Another admin must give it" in asked.text, asked.text
     number = (await shown.federated.hub.ask("SELECT max(number) FROM consent"))[0][0]
     other = await bob.get("/consents")
-    assert "Limits of oostende: from" in other.text
+    assert "Limits of mechelen: from" in other.text
     assert "a &lt;b&gt;big&lt;/b&gt; summer" in other.raw
     await bob.send(other, f"/consents/{number}/give")
-    changes = "SELECT convert_from(line, 'UTF8') FROM limit_change ORDER BY number"
-    told = (await shown.federated.hub.ask(changes))[-1][0]
-    assert '"author":"@ann"' in told and "big</b> summer" in told
+    page = await bob.get(there)
+    assert "-10 h … 21 h" in page.text and "@ann · a <b>big</b> summer" in page.text
