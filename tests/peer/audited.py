@@ -242,8 +242,7 @@ async def keep_books(federated: Federation) -> None:
 async def set_limits(federated: Federation) -> None:
     """The regional admin and a treasurer change limits, and a member's name.
 
-    A payment past the new limit is refused by the hub, before any offer. Then the
-    group is frozen for a moment.
+    A payment past the new limit is refused by the hub, before any offer.
     """
     limit = Limit(group=MECHELEN, floor=-36_000_000, ceiling=72_000_000)
     await federated.hub.clerk.take(limit)
@@ -265,9 +264,6 @@ async def set_limits(federated: Federation) -> None:
     outcome = await federated.nodes[OOSTENDE].clerk.take(too_much)
     assert isinstance(outcome, Ordered) and outcome.content is not None
     await federated.quiet()
-    for word in (Freeze(MECHELEN), Release(MECHELEN)):
-        await federated.hub.clerk.take(word)
-        await federated.quiet()
 
 
 async def believe(federated: Federation) -> None:
