@@ -110,6 +110,7 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
             "proposal", type=int, help="the proposal's number, as show tells it"
         )
     _add_limits(kinds)
+    _add_sharing(kinds)
 
 
 def _add_limits(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -177,8 +178,6 @@ def _add_cap(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                 "hours", metavar="HOURS", type=int, help="most in a month, 0 or more"
             )
         verb.add_argument("--reason", required=True, help="why, kept beside the change")
-
-    _add_sharing(kinds)
 
 
 def _add_sharing(
