@@ -15,6 +15,7 @@ import msgspec
 from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
+from tests.simulator.cycle_watch import CycleWatch
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
 from tests.simulator.reasons import Reasons
@@ -64,6 +65,7 @@ class Checker:
             their word alone is not looked at, and people may be called.
         is_restored: some server was put back, so what it forgot may wait for ever.
         decisions: by transfer, the one decision.
+        cycles: what watches cycles and legs.
     """
 
     def __init__(self, federation: Federation, people: People) -> None:
@@ -101,6 +103,7 @@ class Checker:
         for server in federation.servers:
             server.database.watch = self._watcher(server)
         self._reasons, self._views = Reasons(self), Views(self)
+        self.cycles = CycleWatch(self)
 
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
@@ -186,7 +189,7 @@ class Checker:
             newest, _ = self._newest_life.get((server.name, peer), ("", None))
             self._newest_life[server.name, peer] = newest, None
 
-    def _has_compared(self, server: Server, peer: str, life: str) -> bool:
+    def has_compared(self, server: Server, peer: str, life: str) -> bool:
         """Say whether both sides have what the other had when a life began."""
         taken = server.database.table("link")[peer]["taken"]
         named = server.name, peer, life
@@ -196,7 +199,7 @@ class Checker:
         """Nothing is sealed on a link before both sides have compared."""
         if self._is_clear(server.name, peer):
             self.demand(
-                so=self._has_compared(server, peer, row["life"]),
+                so=self.has_compared(server, peer, row["life"]),
                 told=f"{server.name} seals for {peer} before they have compared",
             )
 
@@ -217,6 +220,7 @@ class Checker:
                 _LOOKS[name](self, server, before, now)
         self._reasons.look(server, first)
         self._views.look(server, first)
+        self.cycles.look(server, first)
 
     def _look_at_mark(self, server: Server, first: dict[Any, Any]) -> None:
         """Who was put back, and knows it, books nothing before all have compared."""
@@ -254,7 +258,8 @@ class Checker:
     def _look_at_alarm(self, server: Server, _before: Any, now: Any) -> None:
         """Where nobody lies nobody is called."""
         told = f"{server.name} calls people: {now[2]}"
-        self.demand(so=bool(self.doubted), told=told)
+        is_due = bool(self.doubted) or self.cycles.may_call(server, now)
+        self.demand(so=is_due, told=told)
 
     def _is_clear(self, *names: str) -> bool:
         """Say whether nobody among these lies or was put back."""
@@ -295,6 +300,7 @@ class Checker:
                 ]
             elif decision["kind"] == "transfer":
                 self._look_at_decision(hub, decision, place, told)
+            self.cycles.on_decision(hub, decision, place)
 
     def _look_at_decision(
         self, hub: Server, decision: dict[str, Any], place: int, told: str
@@ -318,7 +324,7 @@ class Checker:
         if self._is_clear("hub", *groups):
             self.demand(
                 so=all(
-                    self._has_compared(hub, one, life)
+                    self.has_compared(hub, one, life)
                     for one in groups
                     if one in self._states
                 ),
@@ -335,9 +341,13 @@ class Checker:
         )
         amount = row["milliseconds"]
         for group, moved in zip(groups, (-amount, amount), strict=True):
-            moves = self._moves[group]
-            stood = moves[-1][1] if moves else 0
-            moves.append((place, stood + moved))
+            self.move(group, place, moved)
+
+    def move(self, group: str, place: int, moved: int) -> None:
+        """Reckon that a decision has moved a position."""
+        moves = self._moves[group]
+        stood = moves[-1][1] if moves else 0
+        moves.append((place, stood + moved))
 
     def _look_at_lateness(
         self, hub: Server, decision: dict[str, Any], decide_by: int, told: str
@@ -508,6 +518,7 @@ class Checker:
         for server in self.federation.servers:
             self._look_at_ledger(server)
         self._views.at_the_end()
+        self.cycles.at_the_end()
         self._look_at_outcomes()
         for node in self.federation.nodes.values():
             if self._is_clear(node.name, "hub"):
@@ -680,7 +691,7 @@ class Checker:
         else:
             self._look_at_remote(wish, node, row, told)
 
-    def _amounts(self, server: Server, transfer_id: str) -> dict[str, int]:
+    def amounts(self, server: Server, transfer_id: str) -> dict[str, int]:
         """Give what an entry moved, by account; nothing when there is none."""
         sequence = server.database.table("entry by id").get(transfer_id)
         found = {}
@@ -691,7 +702,7 @@ class Checker:
         return found
 
     def _look_at_local(self, wish: Wish, node: Server, told: str) -> None:
-        moved = self._amounts(node, wish.transfer_id)
+        moved = self.amounts(node, wish.transfer_id)
         amount = wish.payee_amount
         self.demand(
             so=moved == {wish.member: -amount, wish.payee: amount},
@@ -701,10 +712,10 @@ class Checker:
     def _look_at_remote(self, wish: Wish, node: Server, row: Any, told: str) -> None:
         decided = self.decisions.get(wish.transfer_id)
         hub = self.federation.hub
-        at_hub = self._amounts(hub, wish.transfer_id)
-        payer = self._amounts(node, wish.transfer_id)
+        at_hub = self.amounts(hub, wish.transfer_id)
+        payer = self.amounts(node, wish.transfer_id)
         other = self.federation.nodes.get(wish.payee_group)
-        payee = self._amounts(other, wish.transfer_id) if other else {}
+        payee = self.amounts(other, wish.transfer_id) if other else {}
         self.demand(so=row["state"] in _ENDED, told=f"{told} has not ended")
         outcome = decided[2] if decided else "refused"
         self.demand(

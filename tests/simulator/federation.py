@@ -38,6 +38,7 @@ from protocol.peer.key_files import ServerKeys
 from protocol.steps import Step
 from tests.protocol.makers import hash_of, sealing_key, signing_key
 from tests.simulator.agenda import HOUR, MINUTE, SECOND, Planned, call_off
+from tests.simulator.cycle_looks import watch_cycles
 from tests.simulator.servers import (
     SWEEP_FAR_MS,
     SWEEP_MS,
@@ -660,6 +661,7 @@ class Federation:
         for home in homes:
             keys = ServerKeys(signing_key(home.name), sealing_key(home.name))
             self.nodes[home.name] = Node(world, home, self.hub, keys)
+        watch_cycles(self.hub, list(self.nodes.values()))
 
         world.rests = self.rests
         world.on_jump = self._jump

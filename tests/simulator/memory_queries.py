@@ -11,8 +11,10 @@ from typing import Any
 import asyncpg
 
 from protocol.peer import transfer_store
+from tests.simulator import memory_cycles
 from tests.simulator.memory_database import MemoryDatabase, Row, answers
 
+assert memory_cycles, "its import answers what is asked of cycles"
 _LEDGER = "protocol.peer.ledger_store"
 _BACKUP = "protocol.peer.backup_store"
 _LINK = "protocol.peer.link_store"
@@ -23,8 +25,6 @@ _NODE_PROPOSAL = "nodes.proposal_store"
 _TRUST = "nodes.trust_store"
 _LOG = "clearing.log_store"
 _HUB_PROPOSAL = "clearing.proposal_store"
-_HUB_CYCLE = "clearing.cycle_store"
-_NODE_CYCLE = "nodes.cycle_store"
 _UNDECIDED = ("ordered", "taken", "offered", "accepted")
 
 
@@ -704,10 +704,12 @@ def _spend_invitation(
 def _decided_at(database: MemoryDatabase, sequence: int) -> int | None:
     """Give the place of the decision that made an entry of the hub's."""
     entry = database.table("entry")[sequence]
-    transfer = database.table("transfer").get(entry["transfer_id"])
-    if transfer is None:
+    made = database.table("transfer").get(entry["transfer_id"])
+    # A leg's entry bears the leg's id.
+    made = made or database.table("leg").get(entry["entry_id"])
+    if made is None:
         return None
-    decision = (transfer["log"], transfer["number"])
+    decision = (made["log"], made["number"])
     found = database.table("decision").get(decision)
     return None if found is None else found[0]
 
@@ -755,8 +757,8 @@ def _read_moves(
         place = _decided_at(database, sequence)
         if named is None or place is None or not first < place <= named[0]:
             continue
-        transfer_id = database.table("entry")[sequence]["transfer_id"]
-        row = {"transfer_id": transfer_id, "amount": postings[sequence][0]}
+        entry_id = database.table("entry")[sequence]["entry_id"]
+        row = {"transfer_id": entry_id, "amount": postings[sequence][0]}
         found.append((place, row))
     return [row for _, row in sorted(found, key=lambda one: one[0])]
 
@@ -816,65 +818,3 @@ def _read_newest_proposals(database: MemoryDatabase) -> list[Row]:
     for (group, _), row in sorted(database.table("proposal").items()):
         newest[group] = row
     return list(newest.values())
-
-
-# Cycles: what every start and batch asks of them, though nobody here closes one yet.
-
-
-@answers(_HUB_CYCLE, "read_tallied")
-def _read_tallied(database: MemoryDatabase) -> list[Row]:
-    return [{"sequence": row} for row in database.table("tallied").values()]
-
-
-@answers(_HUB_CYCLE, "read_tallies")
-def _read_tallies(database: MemoryDatabase) -> list[Row]:
-    return list(database.table("tally").values())
-
-
-@answers(_HUB_CYCLE, "read_moves_after")
-def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[Row]:
-    found = []
-    entries = database.table("entry")
-    for group in sorted(database.table("account")):
-        for sequence, posting in database.table(("posting", group)).items():
-            if not first < sequence <= last:
-                continue
-            entry = entries[sequence]
-            transfer = database.table("transfer").get(entry["transfer_id"], {})
-            row = {
-                "account_id": group,
-                "entry_id": entry["entry_id"],
-                "amount": posting[0],
-                "log": transfer.get("log"),
-                "number": transfer.get("number"),
-            }
-            found.append((sequence, row))
-    return [row for _, row in sorted(found, key=lambda one: one[0])]
-
-
-@answers(_HUB_CYCLE, "write_tallies")
-def _write_tallies(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
-    names = ("group_name", "opening", "debits", "credits", "count", "digest")
-    for values in zip(*columns, strict=True):
-        database.put("tally", values[0], dict(zip(names, values, strict=True)))
-
-
-@answers(_HUB_CYCLE, "write_tallied")
-def _write_tallied(database: MemoryDatabase, sequence: int) -> None:
-    database.put("tallied", True, sequence)
-
-
-@answers(_HUB_CYCLE, "read_newest_cycle")
-def _read_newest_cycle(database: MemoryDatabase) -> list[Row]:
-    return list(database.table("cycle").values())[-1:]
-
-
-@answers(_HUB_CYCLE, "read_open_legs")
-def _read_open_legs(database: MemoryDatabase) -> list[Row]:
-    return [row for row in database.table("leg").values() if row["state"] == "open"]
-
-
-@answers(_NODE_CYCLE, "insert_log")
-def _insert_log(database: MemoryDatabase, log: str) -> None:
-    if log not in database.table("hub_log"):
-        database.put("hub_log", log, len(database.table("hub_log")) + 1)

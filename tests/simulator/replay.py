@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
+from tests.simulator.cycle_people import CYCLE_DEEDS, play_deed
 from tests.simulator.federation import Federation, Home
 from tests.simulator.members import People, Wish
 from tests.simulator.quick_keys import quick_keys
@@ -141,9 +142,10 @@ def swarmed(seed: int, *, is_told: bool = False) -> Swarmed:
 def recorded(world: World, homes: list[Home]) -> Script:
     """Give the script of a world that has lived."""
     script, before = Script(world.seed, homes), BEGINNING + 2 * MINUTE
-    for at, line in world.script:
-        if line == "all is put right":
-            break
+    told = world.script
+    if told and told[-1][1] == "all is put right":
+        told = told[:-1]
+    for at, line in told:
         script.steps.append((max(0, at - before), line))
         before = max(before, at)
     return script
@@ -180,6 +182,7 @@ class _Replay:
             if wait_ms:
                 # What people do at a moment was planned before what follows of it.
                 is_peoples = "@" in line or "admin" in line or "wants" in line
+                is_peoples |= any(f" {deed} " in line for deed in CYCLE_DEEDS)
                 pass_time(at - (is_peoples and not self._is_silent))
             world.now = at
             self._do(line)
@@ -195,6 +198,10 @@ class _Replay:
         subject, verb, *rest = line.split()
         if subject in ("silence", "and"):
             self._is_silent = verb == "begins"
+        elif subject == "all":
+            self.trouble.put_right()
+        elif verb in CYCLE_DEEDS or subject == "calendar":
+            play_deed(self.people.cycles, subject, verb, rest)
         elif "@" in subject:
             self._ask(subject, verb, rest[-1])
         elif subject in ("treasurer", "admin"):
@@ -267,6 +274,7 @@ class _Replay:
         deeds: dict[str, Callable[[], None]] = {
             "crashes": lambda: trouble.crash(server),
             "sleeps": lambda: trouble.leave(server),
+            "falls": lambda: trouble.fall(server, rest[1], rest[0]),
             "wakes": lambda: trouble.come_back(server),
             "backs": lambda: trouble.back_up(server),
             "restores": lambda: trouble.restore(server, is_noticed=not rest),

@@ -1,0 +1,242 @@
+"""What a seed does about cycles: who ends them, signs, forgets, alters, and when.
+
+It has a source of chance of its own, so that in a seed without cycles everything is as
+it would be if there were none, and in the others at least who pays whom is.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from clearing import house as hub_house
+from clearing.rules import ClosedCycle, Leg
+from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
+from tests.simulator.cycle_people import CyclePeople, Word
+from tests.simulator.federation import Federation
+from tests.simulator.members import People
+from tests.simulator.servers import UNKNOWN
+from tests.simulator.trouble import Trouble
+
+#: In so many seeds of ten somebody ends cycles.
+_SEEDS_OF_TEN = 5
+#: Where power fails now and then, if a seed has it fail there at all.
+_HUB_STEPS = (
+    "close",
+    "agreed",
+    "disputed",
+    "moves",
+    "settle",
+    "signed",
+    "settled",
+    "void",
+)
+_NODE_STEPS = (
+    "cycle",
+    "statement",
+    "agree",
+    "dispute",
+    "moves",
+    "leg",
+    "sign",
+    "leg-settled",
+    "leg-void",
+)
+_FAR = (SECOND, MINUTE, HOUR, 9 * DAY)
+#: How often a treasurer looks for a leg that she was told of and does not see.
+_LOOKS_MAX = 4
+
+
+def draw_of(seed: int) -> random.Random | None:
+    """Give a seed's chance about cycles; ``None``: it has none."""
+    draw = random.Random(f"cycles of {seed}")
+    return draw if draw.randrange(10) < _SEEDS_OF_TEN else None
+
+
+@contextmanager
+def tallied_often(seed: int) -> Iterator[None]:
+    """Let a hub write its tallies every few moves: in a seed there are not thousands."""
+    draw = draw_of(seed)
+    before = hub_house._UNWRITTEN_MAX
+    hub_house._UNWRITTEN_MAX = before if draw is None else draw.choice((1, 3, before))
+    try:
+        yield
+    finally:
+        hub_house._UNWRITTEN_MAX = before
+
+
+class CycleSwarm:
+    """One seed's regional admin and treasurers, as far as cycles go."""
+
+    def __init__(
+        self, seed: int, federation: Federation, people: People, trouble: Trouble
+    ) -> None:
+        draw = draw_of(seed)
+        self.has_cycles = draw is not None
+        self.draw = draw or random.Random()
+        self.federation, self.trouble = federation, trouble
+        self.people, self.freezers = people.cycles, people
+        self.world = federation.world
+        self._alters = self.draw.random() < 0.4
+        self._falls = self.draw.random() < 0.5
+        self._calendar = self.draw.random() < 0.3
+        #: Some treasurers never answer anything.
+        self._silent = self.draw.random() < 0.3
+
+    def strew(self, span: int) -> None:
+        """Draw what happens in a bout of trade, and when."""
+        if not self.has_cycles:
+            return
+        later, draw = self.world.later, self.draw
+        for _ in range(draw.choice((0, 1, 1, 2))):
+            later(draw.randint(0, span), self._close)
+        for _ in range(draw.choice((0, 0, 1))):
+            later(draw.randint(0, span), self._something)
+        if self._calendar:
+            span_of = draw.choice(("weekly", "monthly"))
+            later(
+                draw.randint(0, 40 * DAY), lambda: self.people.look_at_calendar(span_of)
+            )
+
+    # The regional admin.
+
+    def _close(self) -> None:
+        cycle = self.people.open_cycle + self.draw.choice((0,) * 8 + (-1, 1))
+        self._fall(self.federation.hub, _HUB_STEPS)
+        self.people.close(max(1, cycle), lambda told: self._closed(cycle, told))
+
+    def _closed(self, cycle: int, told: object) -> None:
+        draw, later = self.draw, self.world.later
+        if told is UNKNOWN and draw.random() < 0.5:
+            # She asks again; it may have ended without her hearing so.
+            later(draw.randint(1, HOUR), lambda: self.people.close(cycle))
+        elif isinstance(told, ClosedCycle) and draw.random() < 0.7:
+            wait = draw.randint(0, draw.choice(_FAR))
+            later(wait, lambda: self._settle(cycle))
+
+    def _settle(self, cycle: int) -> None:
+        self._fall(self.federation.hub, _HUB_STEPS)
+        self.people.settle(cycle, self._planned)
+
+    def _planned(self, told: object) -> None:
+        """Let both parties of each leg hear of it, and do what they do."""
+        if not isinstance(told, list):
+            return
+        for leg in told:
+            self._plan_words(leg)
+            if self.draw.random() < 0.15:
+                self._freeze(self.draw.choice((leg.debtor, leg.creditor)))
+            if self.draw.random() < 0.1:
+                ends = leg.debtor, leg.creditor, leg.cycle
+                wait = self.draw.randint(0, self.draw.choice(_FAR))
+                self.world.later(wait, lambda ends=ends: self.people.void(*ends))
+
+    def _plan_words(self, leg: Leg) -> None:
+        parties: tuple[tuple[str, Word, str], ...] = (
+            (leg.debtor, "paid", leg.creditor),
+            (leg.creditor, "received", leg.debtor),
+        )
+        for group, word, other in parties:
+            ways: Sequence[str] = ("once",) * 6 + ("twice", "wrong", "never")
+            way = "never" if self._silent else self.draw.choice(ways)
+            if way == "never":
+                continue
+            if way == "wrong":
+                self._plan_word(
+                    group, "paid" if word == "received" else "received", other, leg
+                )
+            if way == "twice":
+                self._plan_word(group, word, other, leg)
+            self._plan_word(group, word, other, leg)
+
+    def _plan_word(
+        self, group: str, word: Word, other: str, leg: Leg, looks: int = 1
+    ) -> None:
+        def sign() -> None:
+            node = self.federation.nodes[group]
+            self._fall(node, _NODE_STEPS)
+            if not self.people.sign(group, word, other, leg.cycle) and (
+                looks < _LOOKS_MAX
+            ):
+                self._plan_word(group, word, other, leg, looks + 1)
+
+        self.world.later(self.draw.randint(1, self.draw.choice(_FAR)), sign)
+
+    def _freeze(self, group: str) -> None:
+        """Freeze a party in between, and release it some day."""
+        draw, later, people = self.draw, self.world.later, self.freezers
+        wait = draw.randint(0, draw.choice(_FAR))
+        later(wait, lambda: people.freeze(group))
+        if draw.random() < 0.7:
+            later(wait + draw.randint(1, DAY), lambda: people.release(group))
+
+    # What else happens.
+
+    def _something(self) -> None:
+        draw, newest = self.draw, self.people.open_cycle - 1
+        match draw.choice(("alter", "alter", "settle", "fall", "sign")):
+            case "alter" if self._alters and self.trouble.is_honest:
+                self._alter(draw.choice(list(self.federation.nodes)))
+            case "settle":
+                self._settle(max(1, newest - draw.choice((0, 0, 1))))
+            case "sign":
+                group, other = draw.sample(list(self.federation.nodes), 2)
+                self.people.sign(group, draw.choice(("paid", "received")), other, newest)
+            case _:
+                self._fall(self.federation.hub, _HUB_STEPS)
+
+    def _fall(self, server: Any, steps: Sequence[str]) -> None:
+        """Have power fail at the next of some step, if this seed has that."""
+        draw = self.draw
+        if self._falls and draw.random() < 0.5 and not self.trouble.is_quiet:
+            when = draw.choice(("before", "after"))
+            self.trouble.fall(server, draw.choice(list(steps)), when)
+
+    def _alter(self, group: str) -> None:
+        """Change a ledger by hand before a cycle ends, and mend it when found out."""
+        if self.trouble.is_quiet or not self.people.alter(group):
+            return
+        draw, later = self.draw, self.world.later
+        wait = draw.randint(SECOND, draw.choice(_FAR))
+        later(draw.randint(0, wait), self._close)
+        later(wait + draw.randint(0, DAY), lambda: self._mend(group))
+
+    def _mend(self, group: str) -> None:
+        self.people.mend(group)
+        node = self.federation.nodes[group]
+        for cycle, row in sorted(node.database.table("cycle").items()):
+            if row["state"] == "disputed":
+                self.people.check(group, cycle)
+
+    # The quiet end.
+
+    def finish(self) -> None:
+        """Let people bring to an end what hangs on them; in some seeds all of it."""
+        if not self.has_cycles:
+            return
+        people, nodes = self.people, self.federation.nodes
+        self.world.note("silence begins")
+        self._pass(2 * HOUR)
+        for group in nodes:
+            self._mend(group)
+        if self.draw.random() < 0.6:
+            self._pass(HOUR)
+            people.close(people.open_cycle)
+            self._pass(HOUR)
+            people.settle(people.open_cycle - 1)
+            self._pass(HOUR)
+            self._sign_all(people)
+        self._pass(HOUR)
+
+    def _sign_all(self, people: CyclePeople) -> None:
+        for group, node in self.federation.nodes.items():
+            for leg in list(node.database.table("leg").values()):
+                if leg["state"] != "open":
+                    continue
+                is_debtor = leg["debtor"] == group
+                other = leg["creditor"] if is_debtor else leg["debtor"]
+                word: Word = "paid" if is_debtor else "received"
+                people.sign(group, word, other, leg["cycle"])
+
+    def _pass(self, for_ms: int) -> None:
+        self.world.pass_silence(self.world.now + for_ms)
