@@ -103,6 +103,8 @@ class Checker:
         for server in federation.servers:
             server.database.watch = self._watcher(server)
         self._reasons, self._views = Reasons(self), Views(self)
+        #: By account and sign, what legs have moved in this batch: they ask no limit.
+        self.settled: Counter[tuple[str, bool]] = Counter()
         self.cycles = CycleWatch(self)
 
     def _watcher(self, server: Server) -> Any:
@@ -209,6 +211,7 @@ class Checker:
         first: dict[tuple[Any, Any], Any] = {}
         for name, key, before in changes:
             first.setdefault((name, key), before)
+        self.settled.clear()
         if server is self.federation.hub:
             self._look_at_decisions(server, first)
         self._look_at_mark(server, first)
@@ -410,6 +413,9 @@ class Checker:
         old = before or dict.fromkeys(("balance", "held_out", "held_in"), 0)
         free, was = now["balance"] - now["held_out"], old["balance"] - old["held_out"]
         full, had = now["balance"] + now["held_in"], old["balance"] + old["held_in"]
+        # What was made good outside is so, whatever a limit says.
+        was -= self.settled[now["account_id"], False]
+        had += self.settled[now["account_id"], True]
         floor, ceiling = now["floor"], now["ceiling"]
         lawful = self.people.limits.get((server.name, now["account_id"]))
         self.demand(

@@ -194,8 +194,7 @@ class _HubLooks(_Looks):
         database = self.server.database
         found: list[Any] = [
             (key, row["unanswered"])
-            for key, row in database.table("statement").items()
-            if row["unanswered"] is not None
+            for key, row in database.table("unanswered").items()
         ]
         newest = max(database.table("cycle"), default=0)
         for leg in self.server.house.legs.values():

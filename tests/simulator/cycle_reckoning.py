@@ -116,7 +116,9 @@ class Log:
 
     def order(self, log: str | None, number: int | None) -> int:
         """Give the order of a decision; 0: none was made under this name."""
-        return 0 if log is None or number is None else self._orders.get((log, number), 0)
+        return (
+            0 if log is None or number is None else self._orders.get((log, number), 0)
+        )
 
     def span(self, cycle: dict[str, Any]) -> tuple[int, int]:
         """Say behind which decision a cycle begins, and with which it ends."""

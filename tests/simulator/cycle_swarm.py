@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from clearing import house as hub_house
-from clearing.rules import ClosedCycle, Leg
+from clearing.rules import ClosedCycle, CycleRefused, Leg
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
+from tests.simulator.cycle_lies import CycleLies
 from tests.simulator.cycle_people import CyclePeople, Word
 from tests.simulator.federation import Federation
 from tests.simulator.members import People
@@ -42,9 +43,11 @@ _NODE_STEPS = (
     "leg-settled",
     "leg-void",
 )
-_FAR = (SECOND, MINUTE, HOUR, 9 * DAY)
+_FAR = (SECOND, MINUTE, MINUTE, HOUR, 9 * DAY)
 #: How often a treasurer looks for a leg that she was told of and does not see.
 _LOOKS_MAX = 4
+#: How often the regional admin tries to end a cycle that something holds up.
+_TRIES_MAX = 3
 
 
 def draw_of(seed: int) -> random.Random | None:
@@ -75,22 +78,40 @@ class CycleSwarm:
         self.has_cycles = draw is not None
         self.draw = draw or random.Random()
         self.federation, self.trouble = federation, trouble
-        self.people, self.freezers = people.cycles, people
+        self.people, self.payers = people.cycles, people
         self.world = federation.world
+        #: A cycle is to end as soon as the hub has something to decide.
+        self._is_closing = False
         self._alters = self.draw.random() < 0.4
         self._falls = self.draw.random() < 0.5
         self._calendar = self.draw.random() < 0.3
         #: Some treasurers never answer anything.
-        self._silent = self.draw.random() < 0.3
+        self._silent = self.draw.random() < 0.15
+        if draw is not None:
+            for node in federation.nodes.values():
+                node.cycle_lies = CycleLies(federation, draw)
+            self._listen()
+
+    def _listen(self) -> None:
+        hub = self.federation.hub
+        before = hub.after_batch
+
+        def after_batch() -> None:
+            before()
+            self._look_at_traffic()
+
+        hub.after_batch = after_batch
 
     def strew(self, span: int) -> None:
         """Draw what happens in a bout of trade, and when."""
         if not self.has_cycles:
             return
         later, draw = self.world.later, self.draw
-        for _ in range(draw.choice((0, 1, 1, 2))):
-            later(draw.randint(0, span), self._close)
-        for _ in range(draw.choice((0, 0, 1))):
+        for _ in range(draw.choice((0, 1, 1, 2, 3))):
+            later(draw.randint(0, span), self._close_in_traffic)
+        # And when the bout is over, what it left is looked at and made good.
+        later(span + draw.randint(0, draw.choice(_FAR)), self._close)
+        for _ in range(draw.choice((0, 1, 2))):
             later(draw.randint(0, span), self._something)
         if self._calendar:
             span_of = draw.choice(("weekly", "monthly"))
@@ -100,17 +121,40 @@ class CycleSwarm:
 
     # The regional admin.
 
-    def _close(self) -> None:
+    def _pay(self) -> None:
+        """Let somebody pay another group, so that there is something to state."""
+        draw, nodes = self.draw, self.federation.nodes
+        payer, payee = draw.sample(list(nodes), 2)
+        marie, bob = (next(iter(nodes[one].home.members)) for one in (payer, payee))
+        amount = max(1, draw.choice((0, MINUTE, HOUR)) // nodes[payee].home.rate)
+        how = draw.choice(("now", "when_reachable"))
+        self.payers.pay(f"{marie}@{payer}", f"{bob}@{payee}", amount, deliver=how)
+
+    def _close_in_traffic(self) -> None:
+        """End a cycle just when payments are being decided."""
+        for _ in range(self.draw.choice((1, 2, 3))):
+            self._pay()
+        self._is_closing = True
+
+    def _look_at_traffic(self) -> None:
+        undecided = self.federation.hub.database.table("undecided")
+        if self._is_closing and undecided and self.draw.random() < 0.5:
+            self._is_closing = False
+            self._close()
+
+    def _close(self, tries: int = 1) -> None:
         cycle = self.people.open_cycle + self.draw.choice((0,) * 8 + (-1, 1))
         self._fall(self.federation.hub, _HUB_STEPS)
-        self.people.close(max(1, cycle), lambda told: self._closed(cycle, told))
+        self.people.close(max(1, cycle), lambda told: self._closed(cycle, told, tries))
 
-    def _closed(self, cycle: int, told: object) -> None:
+    def _closed(self, cycle: int, told: object, tries: int) -> None:
         draw, later = self.draw, self.world.later
         if told is UNKNOWN and draw.random() < 0.5:
             # She asks again; it may have ended without her hearing so.
             later(draw.randint(1, HOUR), lambda: self.people.close(cycle))
-        elif isinstance(told, ClosedCycle) and draw.random() < 0.7:
+        elif isinstance(told, CycleRefused) and tries < _TRIES_MAX:
+            later(draw.randint(1, HOUR), lambda: self._close(tries + 1))
+        elif isinstance(told, ClosedCycle) and draw.random() < 0.8:
             wait = draw.randint(0, draw.choice(_FAR))
             later(wait, lambda: self._settle(cycle))
 
@@ -164,7 +208,7 @@ class CycleSwarm:
 
     def _freeze(self, group: str) -> None:
         """Freeze a party in between, and release it some day."""
-        draw, later, people = self.draw, self.world.later, self.freezers
+        draw, later, people = self.draw, self.world.later, self.payers
         wait = draw.randint(0, draw.choice(_FAR))
         later(wait, lambda: people.freeze(group))
         if draw.random() < 0.7:
@@ -174,14 +218,16 @@ class CycleSwarm:
 
     def _something(self) -> None:
         draw, newest = self.draw, self.people.open_cycle - 1
-        match draw.choice(("alter", "alter", "settle", "fall", "sign")):
+        match draw.choice(("alter",) * 4 + ("settle", "fall", "sign")):
             case "alter" if self._alters and self.trouble.is_honest:
                 self._alter(draw.choice(list(self.federation.nodes)))
             case "settle":
                 self._settle(max(1, newest - draw.choice((0, 0, 1))))
             case "sign":
                 group, other = draw.sample(list(self.federation.nodes), 2)
-                self.people.sign(group, draw.choice(("paid", "received")), other, newest)
+                self.people.sign(
+                    group, draw.choice(("paid", "received")), other, newest
+                )
             case _:
                 self._fall(self.federation.hub, _HUB_STEPS)
 
@@ -194,12 +240,17 @@ class CycleSwarm:
 
     def _alter(self, group: str) -> None:
         """Change a ledger by hand before a cycle ends, and mend it when found out."""
-        if self.trouble.is_quiet or not self.people.alter(group):
-            return
         draw, later = self.draw, self.world.later
-        wait = draw.randint(SECOND, draw.choice(_FAR))
-        later(draw.randint(0, wait), self._close)
-        later(wait + draw.randint(0, DAY), lambda: self._mend(group))
+
+        def alter() -> None:
+            if self.trouble.is_quiet or not self.people.alter(group):
+                return
+            later(draw.randint(0, MINUTE), self._close)
+            wait = draw.randint(SECOND, draw.choice(_FAR))
+            later(wait + MINUTE, lambda: self._mend(group))
+
+        self._pay()
+        later(draw.randint(SECOND, MINUTE), alter)
 
     def _mend(self, group: str) -> None:
         self.people.mend(group)

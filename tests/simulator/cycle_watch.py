@@ -107,6 +107,7 @@ class CycleWatch:
             for group, moved in moves.items():
                 self.log.move(group, decision, moved)
                 self.checker.move(group, place, moved)
+                self.checker.settled[group, moved > 0] += amount
         if not self.is_clear("hub"):
             return
         self.demand(so=len(self.log.legs[leg_id]) == 1, told=f"{told} a second time")
@@ -396,7 +397,8 @@ class CycleWatch:
                 told=f"cycle {cycle} of {group} is {row['state']} at the end",
             )
             self.demand(
-                so=row["unanswered"] is None, told=f"cycle {cycle}: {group} asks in vain"
+                so=row["unanswered"] is None,
+                told=f"cycle {cycle}: {group} asks in vain",
             )
         newest = self._newest
         for leg in hub.database.table("leg").values():

@@ -56,12 +56,18 @@ class LyingHouse(NodeHouse):
             return super().before_sealing(view, peer)
         self._node.lies_left -= 1
         assert isinstance(view, NodeView)
-        lines = [self._lie(view) for _ in range(draw.randint(1, 3))]
+        lines = [
+            self._of_cycles() or self._lie(view) for _ in range(draw.randint(1, 3))
+        ]
         world = self._federation.world
         world.count("lie")
         for line in lines:
             world.tell("{} lies: {}", self.own, line[:70])
         return Effects(None, [SendItem(peer, line) for line in lines])
+
+    def _of_cycles(self) -> bytes | None:
+        lies = self._node.cycle_lies
+        return None if lies is None else lies.lie(self.own)
 
     def _lie(self, view: NodeView) -> bytes:
         draw = self._draw

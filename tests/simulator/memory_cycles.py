@@ -143,6 +143,10 @@ def _write_statements(database: MemoryDatabase, *columns: Sequence[Any]) -> None
             if before["state"] == "agreed" != row["state"]:
                 _refuse("statement_never_changes")
         database.put("statement", key, row)
+        if row["unanswered"] is None:
+            database.drop("unanswered", key)
+        else:
+            database.put("unanswered", key, row)
 
 
 @answers(_HUB, "read_named")
@@ -163,9 +167,8 @@ def _read_all_statements(database: MemoryDatabase, cycle: int) -> list[Row]:
 @answers(_HUB, "read_unanswered")
 def _read_unanswered(database: MemoryDatabase, after: str, most: int) -> list[Row]:
     oldest: dict[str, Row] = {}
-    for (_, group), row in sorted(database.table("statement").items()):
-        if row["unanswered"] is not None:
-            oldest.setdefault(group, row)
+    for (_, group), row in sorted(database.table("unanswered").items()):
+        oldest.setdefault(group, row)
     found = sorted(oldest, key=lambda group: (group <= after, group))
     return [oldest[group] for group in found[:most]]
 
