@@ -127,6 +127,14 @@ class CycleWatch:
             told=f"{told} moved {booked}",
         )
         self._look_at_code(hub, decision, told)
+        for group in moves:
+            link = hub.database.table("link")[group]
+            self.demand(
+                so=bool(link["trouble"])
+                or not self.is_clear(group)
+                or self.checker.has_compared(hub, group, decision["log"]),
+                told=f"{told} before {group} compared",
+            )
 
     def _look_at_code(self, hub: Server, decision: Row, told: str) -> None:
         """A leg is void for a reason that is true."""
