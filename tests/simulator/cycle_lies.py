@@ -23,6 +23,7 @@ from protocol.messages import (
 )
 from tests.simulator.federation import Federation
 
+_LIES_MAX = 30
 _NOBODYS = "0f0f0f0f-1e1e-8d2d-9c3c-4b4b4b4b4b4b"
 
 
@@ -33,19 +34,28 @@ class CycleLies:
         self._hub = federation.hub.database
         self._world = federation.world
         self._draw = draw
+        #: Each lie begets answers, and more of them.
+        self._left = _LIES_MAX
 
     def lie(self, group: str) -> bytes | None:
         """Give a line to lie with, if there is anything to lie about."""
-        draw = self._draw
-        legs = list(self._hub.table("leg").values())
-        if legs and draw.random() < 0.5:
-            return self._about_leg(draw.choice(legs))
-        statements = self._hub.table("statement")
-        if not statements or draw.random() < 0.5:
+        draw, line = self._draw, None
+        if not self._left or draw.random() < 0.5:
             return None
-        key = draw.choice(list(statements))
-        own = key[0], group
-        return self._about_statement(statements[own if draw.random() < 0.7 else key])
+        legs = list(self._hub.table("leg").values())
+        is_open = [leg for leg in legs if leg["state"] == "open"]
+        statements = self._hub.table("statement")
+        if legs and draw.random() < 0.7:
+            line = self._about_leg(draw.choice(is_open or legs))
+        elif statements:
+            key = draw.choice(list(statements))
+            own = key[0], group
+            line = self._about_statement(statements[draw.choice((own, own, key))])
+        if line is not None:
+            self._left -= 1
+            self._world.count("lie about a cycle")
+            self._world.tell("{} lies: {}", group, line[:70])
+        return line
 
     def _about_statement(self, row: dict[str, Any]) -> bytes:
         draw, cycle, statement = self._draw, row["cycle"], line_hash(row["line"])

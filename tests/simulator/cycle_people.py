@@ -211,8 +211,16 @@ class CyclePeople:
         self.world.tell("somebody mends entry {} of {}", sequence, group)
 
 
+def is_deed(subject: str, verb: str) -> bool:
+    """Say whether a line of a script is about cycles."""
+    return verb in CYCLE_DEEDS or subject == "calendar"
+
+
 def play_deed(people: CyclePeople, subject: str, verb: str, rest: list[str]) -> None:
     """Do what a line of a script says."""
+    if verb in ("alters", "mends"):
+        {"alters": people.alter, "mends": people.mend}[verb](rest[0])
+        return
     match verb, rest:
         case "closes", [cycle]:
             people.close(int(cycle))
@@ -224,10 +232,6 @@ def play_deed(people: CyclePeople, subject: str, verb: str, rest: list[str]) -> 
             people.sign(subject, word, other, int(cycle))
         case "checks", [cycle]:
             people.check(subject, int(cycle))
-        case "alters", [group]:
-            people.alter(group)
-        case "mends", [group]:
-            people.mend(group)
         case "weekly" | "monthly" as span, []:
             people.look_at_calendar(span)
         case _:

@@ -7,10 +7,11 @@ a third time: from the lines of the log in their order, and with nothing of
 
 import base64
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 #: What is agreed on.
 FIGURES = ("opening", "debits", "credits", "count", "closing", "digest")
@@ -50,8 +51,7 @@ def _digest(moves: Iterable[Move]) -> str:
             "id": move.id,
             "amount": move.amount,
         }
-        line = json.dumps(told, separators=(",", ":"))
-        digest = hash_of_line(f"{digest}\n{line}".encode())
+        digest = hash_of_line(digest.encode() + b"\n" + msgspec.json.encode(told))
     return digest
 
 

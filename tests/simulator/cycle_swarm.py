@@ -11,12 +11,13 @@ from typing import Any
 
 from clearing import house as hub_house
 from clearing.rules import ClosedCycle, CycleRefused, Leg
+from protocol.envelope import Body
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.cycle_lies import CycleLies
 from tests.simulator.cycle_people import CyclePeople, Word
 from tests.simulator.federation import Federation
 from tests.simulator.members import People
-from tests.simulator.servers import UNKNOWN
+from tests.simulator.servers import UNKNOWN, Server
 from tests.simulator.trouble import Trouble
 
 #: In so many seeds of ten somebody ends cycles.
@@ -58,7 +59,7 @@ def draw_of(seed: int) -> random.Random | None:
 
 @contextmanager
 def tallied_often(seed: int) -> Iterator[None]:
-    """Let a hub write its tallies every few moves: in a seed there are not thousands."""
+    """Let a hub write its tallies every few moves; seeds do not have thousands."""
     draw = draw_of(seed)
     before = hub_house._UNWRITTEN_MAX
     hub_house._UNWRITTEN_MAX = before if draw is None else draw.choice((1, 3, before))
@@ -82,7 +83,7 @@ class CycleSwarm:
         self.world = federation.world
         #: A cycle is to end as soon as the hub has something to decide.
         self._is_closing = False
-        self._alters = self.draw.random() < 0.4
+        self._alters = self.draw.random() < 0.6
         self._falls = self.draw.random() < 0.5
         self._calendar = self.draw.random() < 0.3
         #: Some treasurers never answer anything.
@@ -93,14 +94,13 @@ class CycleSwarm:
             self._listen()
 
     def _listen(self) -> None:
-        hub = self.federation.hub
-        before = hub.after_batch
+        before = self.world.heard
 
-        def after_batch() -> None:
-            before()
-            self._look_at_traffic()
+        def heard(server: Server, peer: str, body: Body) -> None:
+            before(server, peer, body)
+            self._look_at_traffic(server, body)
 
-        hub.after_batch = after_batch
+        self.world.heard = heard
 
     def strew(self, span: int) -> None:
         """Draw what happens in a bout of trade, and when."""
@@ -136,11 +136,16 @@ class CycleSwarm:
             self._pay()
         self._is_closing = True
 
-    def _look_at_traffic(self) -> None:
-        undecided = self.federation.hub.database.table("undecided")
-        if self._is_closing and undecided and self.draw.random() < 0.5:
+    def _look_at_traffic(self, server: Server, body: Body) -> None:
+        """End it in the batch that takes an accept, before it or behind it."""
+        if not self._is_closing or server is not self.federation.hub:
+            return
+        if any(b'"transfer.accept"' in one for e in body.envelopes for one in e.lines):
             self._is_closing = False
-            self._close()
+            if self.draw.random() < 0.3:
+                self._close()
+            else:
+                self.world.later(0, self._close)
 
     def _close(self, tries: int = 1) -> None:
         cycle = self.people.open_cycle + self.draw.choice((0,) * 8 + (-1, 1))
@@ -166,9 +171,13 @@ class CycleSwarm:
         """Let both parties of each leg hear of it, and do what they do."""
         if not isinstance(told, list):
             return
+        if told and self.draw.random() < 0.4:
+            # When all may have been made good, she asks for more.
+            wait = self.draw.randint(0, self.draw.choice(_FAR))
+            self.world.later(wait, lambda: self._settle(told[0].cycle))
         for leg in told:
             self._plan_words(leg)
-            if self.draw.random() < 0.15:
+            if self.draw.random() < 0.12:
                 self._freeze(self.draw.choice((leg.debtor, leg.creditor)))
             if self.draw.random() < 0.1:
                 ends = leg.debtor, leg.creditor, leg.cycle
@@ -238,19 +247,43 @@ class CycleSwarm:
             when = draw.choice(("before", "after"))
             self.trouble.fall(server, draw.choice(list(steps)), when)
 
-    def _alter(self, group: str) -> None:
+    def _alter(self, group: str, tries: int = 1) -> None:
         """Change a ledger by hand before a cycle ends, and mend it when found out."""
         draw, later = self.draw, self.world.later
 
         def alter() -> None:
-            if self.trouble.is_quiet or not self.people.alter(group):
+            if self.trouble.is_quiet or group in self.people.altered:
                 return
-            later(draw.randint(0, MINUTE), self._close)
+            if not self._has_moved(group):
+                if tries < _TRIES_MAX:
+                    self._alter(group, tries + 1)
+                return
+            self.people.alter(group)
+            close_after = draw.randint(0, MINUTE)
+            later(close_after, self._close)
+            later(
+                close_after + draw.randint(SECOND, MINUTE),
+                lambda: self._settle(self.people.open_cycle - 1),
+            )
             wait = draw.randint(SECOND, draw.choice(_FAR))
             later(wait + MINUTE, lambda: self._mend(group))
 
         self._pay()
         later(draw.randint(SECOND, MINUTE), alter)
+
+    def _has_moved(self, group: str) -> bool:
+        """Say whether a node has booked something in the cycle that is open."""
+        node, hub = self.federation.nodes[group].database, self.federation.hub.database
+        postings = node.table(("posting", "clearing"))
+        if not postings:
+            return False
+        entry = node.table("entry")[next(reversed(postings))]
+        made = node.table("transfer").get(entry["transfer_id"])
+        made = made or node.table("leg")[entry["entry_id"]]
+        places, cycles = hub.table("decision"), hub.table("cycle")
+        at = places.get((made["log"], made["number"]), (0,))[0]
+        newest = cycles[max(cycles)] if cycles else None
+        return at > (places[newest["log"], newest["number"]][0] if newest else 0)
 
     def _mend(self, group: str) -> None:
         self.people.mend(group)
@@ -277,6 +310,9 @@ class CycleSwarm:
             people.settle(people.open_cycle - 1)
             self._pass(HOUR)
             self._sign_all(people)
+            if self.draw.random() < 0.3:
+                self._pass(HOUR)
+                people.settle(people.open_cycle - 1)
         self._pass(HOUR)
 
     def _sign_all(self, people: CyclePeople) -> None:

@@ -393,7 +393,7 @@ class CycleWatch:
     # At the quiet end.
 
     def at_the_end(self) -> None:
-        """Where nobody lies all have agreed, and each leg ended or waits for a person."""
+        """Where nobody lies all agreed, and each leg ended or waits for a person."""
         self._own.at_the_end()
         if self.checker.doubted:
             return

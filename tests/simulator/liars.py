@@ -51,14 +51,14 @@ class LyingHouse(NodeHouse):
 
     def before_sealing(self, view: View, peer: str) -> Effects | None:
         """End the envelope with a lie instead of a mirror."""
-        draw = self._draw
+        draw, of_cycles = self._draw, self._of_cycles()
+        if of_cycles is not None:
+            return Effects(None, [SendItem(peer, of_cycles)])
         if not self._node.lies_left or draw.random() < 0.5:
             return super().before_sealing(view, peer)
         self._node.lies_left -= 1
         assert isinstance(view, NodeView)
-        lines = [
-            self._of_cycles() or self._lie(view) for _ in range(draw.randint(1, 3))
-        ]
+        lines = [self._lie(view) for _ in range(draw.randint(1, 3))]
         world = self._federation.world
         world.count("lie")
         for line in lines:

@@ -7,7 +7,7 @@ import msgspec
 from clearing.rules import Running, StatementState
 from nodes.rules import stated_in
 from protocol.cycle import Tally, figures_of
-from protocol.effects import Effects, PostEntry
+from protocol.effects import Effects, PostEntry, Touched
 from protocol.ledger import Entry, Posting
 from protocol.messages import CycleMove, SettlementPaid
 from tests.simulator.planted import _bug as bug
@@ -299,10 +299,19 @@ def _void_books(right: Any) -> Any:
 @bug(
     "books-on-its-own-word",
     "A node books a leg when its treasurer signs, and not when it is decided.",
+    "nodes.cycles:touches",
     "nodes.cycles:rules.decide_sign",
     "nodes.cycles:rules.decide_settlement",
 )
 def _own_word(right: Any) -> Any:
+    if right.__name__ == "touches":
+
+        def touches(view: Any, wanted: Any) -> Any:
+            touched = right(view, wanted)
+            return Touched(accounts={*touched.accounts, "clearing"})
+
+        return touches
+
     def wrong(view: Any, order: Any, now: Any) -> Any:
         effects = right(view, order, now)
         if right.__name__ == "decide_sign":

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
-from tests.simulator.cycle_people import CYCLE_DEEDS, play_deed
+from tests.simulator.cycle_people import CYCLE_DEEDS, is_deed, play_deed
 from tests.simulator.federation import Federation, Home
 from tests.simulator.members import People, Wish
 from tests.simulator.quick_keys import quick_keys
@@ -198,9 +198,7 @@ class _Replay:
         subject, verb, *rest = line.split()
         if subject in ("silence", "and"):
             self._is_silent = verb == "begins"
-        elif subject == "all":
-            self.trouble.put_right()
-        elif verb in CYCLE_DEEDS or subject == "calendar":
+        elif is_deed(subject, verb):
             play_deed(self.people.cycles, subject, verb, rest)
         elif "@" in subject:
             self._ask(subject, verb, rest[-1])
@@ -270,10 +268,12 @@ class _Replay:
 
     def _of_server(self, name: str, verb: str, rest: list[str]) -> None:
         trouble = self.trouble
-        server = trouble.server(name)
+        # Of all of them it is said that they are put right.
+        server = trouble.server("hub" if name == "all" else name)
         deeds: dict[str, Callable[[], None]] = {
             "crashes": lambda: trouble.crash(server),
             "sleeps": lambda: trouble.leave(server),
+            "is": trouble.put_right,
             "falls": lambda: trouble.fall(server, rest[1], rest[0]),
             "wakes": lambda: trouble.come_back(server),
             "backs": lambda: trouble.back_up(server),

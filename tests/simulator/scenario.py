@@ -7,8 +7,8 @@
 Oostende counts in blussers of three minutes, Mechelen in ketjes of one minute, Brussel
 in zinnekes of seven an hour. Everyone may go to 100 units either way. Lines that begin
 with ``#`` and words that explain (``to``, ``the``) carry no meaning. Each verb is a
-method ``_<verb>`` below, or of ``cycle_stories``. Nothing goes wrong by itself; whoever crashes is back a second
-later, unless a line says ``sleeps``.
+method ``_<verb>`` below, or of ``cycle_stories``. Nothing goes wrong by itself; whoever
+crashes is back a second later, unless a line says ``sleeps``.
 """
 
 from collections.abc import Callable
