@@ -8,6 +8,8 @@
     somebody        alters  oostende                 # its newest posting, by hand
     somebody        mends   oostende
     oostende        checks  cycle 1                  # its treasurer has it looked at
+    oostende        disputes cycle 1                 # wrongly: its program reads badly
+    calendar        looks   weekly
 
 A leg is meant by its parties: the newest of these.
 """
@@ -17,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from clearing.rules import CycleRefused
-from nodes.rules import NotAnswered
+from nodes.rules import AnswerStatement, NotAnswered
+from protocol.cycle import Figures
+from tests.simulator.cycle_reckoning import FIGURES
 from tests.simulator.servers import UNKNOWN
 
 if TYPE_CHECKING:
@@ -66,6 +70,21 @@ class CycleWords:
 
     def _checks(self, group: str, *cycle: str) -> None:
         self.people.cycles.check(group, int(cycle[-1]))
+        self._wait()
+
+    def _disputes(self, group: str, *cycle: str) -> None:
+        number = int(cycle[-1])
+        stated = self.statement(group, number)
+        figures = Figures(**{name: stated[name] for name in FIGURES})
+        wrong = msgspec.structs.replace(
+            figures, opening=figures.opening + 1, closing=figures.closing + 1
+        )
+        answer = AnswerStatement(cycle=number, figures=wrong)
+        self.federation.nodes[group].submit(answer, lambda _: None)
+        self._wait()
+
+    def _looks(self, _calendar: str, span: Any) -> None:
+        self.people.cycles.look_at_calendar(span)
         self._wait()
 
     def _alters(self, _somebody: str, group: str) -> None:
