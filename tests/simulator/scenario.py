@@ -92,7 +92,7 @@ class Story(CycleWords):
         self.world.rates.poll_ms = 6 * HOUR
         self.world.pass_silence(self.world.now + for_ms - soon)
 
-    def rest(self) -> None:
+    def rest(self, for_ms: int = 80 * HOUR) -> None:
         """Put everything right, let it come to rest, and look at everything."""
         self.world.planned.clear()
         self.world.losses.clear()
@@ -103,7 +103,7 @@ class Story(CycleWords):
             if not server.is_up:
                 server.start()
         self.federation.hurry()
-        self._pass(80 * HOUR)
+        self._pass(for_ms)
         self.checker.at_the_end()
 
     def balances(self) -> dict[str, int]:

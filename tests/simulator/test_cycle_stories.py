@@ -13,6 +13,8 @@ from tests.simulator.scenario import Story
 
 AGREED = {"oostende": "agreed", "mechelen": "agreed", "brussel": "agreed"}
 _MINUTE = 60_000
+#: Where no payment waits for its three days, all rests in minutes.
+SOON = 5 * _MINUTE
 #: Two blussers: six minutes.
 OWED = 6 * _MINUTE
 
@@ -58,7 +60,7 @@ def test_a_cycle_is_closed_agreed_to_and_settled(story: Story) -> None:
     assert story.leg("hub", "oostende", "mechelen") == "settled"
     assert story.leg("mechelen", "oostende", "mechelen") == "settled"
     assert story.positions() == {}
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_close_while_payments_fly_leaves_each_in_one_cycle(story: Story) -> None:
@@ -81,7 +83,7 @@ def test_a_close_while_payments_fly_leaves_each_in_one_cycle(story: Story) -> No
     both = [story.statement("oostende", cycle)["count"] for cycle in (1, 2)]
     assert sum(both) == 3, "each of them counts once, wherever it is"
     assert story.answers(1) == story.answers(2) == AGREED
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_group_that_sleeps_agrees_when_it_wakes(story: Story) -> None:
@@ -96,7 +98,7 @@ def test_a_group_that_sleeps_agrees_when_it_wakes(story: Story) -> None:
         clock           +1 min
     """)
     assert story.answers(1) == AGREED
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_hub_that_restarts_closes_when_all_have_compared(story: Story) -> None:
@@ -116,7 +118,7 @@ def test_a_hub_that_restarts_closes_when_all_have_compared(story: Story) -> None
     """)
     assert story.heard == "cycle-not-open", "nobody closes it twice"
     assert story.answers(1) == AGREED
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_second_word_that_comes_after_a_crash_settles_the_leg(story: Story) -> None:
@@ -130,7 +132,7 @@ def test_a_second_word_that_comes_after_a_crash_settles_the_leg(story: Story) ->
     story.play("clock +1 min")
     assert story.leg("oostende", "oostende", "mechelen") == "settled"
     assert story.positions() == {}
-    story.rest()
+    story.rest(SOON)
 
 
 def test_both_words_wait_for_a_group_that_has_yet_to_compare(story: Story) -> None:
@@ -150,7 +152,7 @@ def test_both_words_wait_for_a_group_that_has_yet_to_compare(story: Story) -> No
         clock           +1 min
     """)
     assert story.leg("mechelen", "oostende", "mechelen") == "settled"
-    story.rest()
+    story.rest(SOON)
 
 
 def test_what_was_made_good_counts_though_its_debtor_is_frozen(story: Story) -> None:
@@ -166,7 +168,7 @@ def test_what_was_made_good_counts_though_its_debtor_is_frozen(story: Story) -> 
     assert story.told() == "refused", "it takes part in nothing new"
     assert story.leg("oostende", "oostende", "mechelen") == "settled"
     assert story.positions() == {}
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_leg_without_both_words_is_void_at_the_next_close(story: Story) -> None:
@@ -192,7 +194,7 @@ def test_a_leg_without_both_words_is_void_at_the_next_close(story: Story) -> Non
     """)
     assert story.leg("hub", "oostende", "mechelen") == "settled"
     assert story.positions() == {}
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_word_that_crosses_the_close_comes_too_late(story: Story) -> None:
@@ -208,7 +210,7 @@ def test_a_word_that_crosses_the_close_comes_too_late(story: Story) -> None:
     """)
     assert story.leg("oostende", "oostende", "mechelen") == "void cycle-closed"
     assert story.positions() == {"oostende": -OWED, "mechelen": OWED}
-    story.rest()
+    story.rest(SOON)
 
 
 def test_the_regional_admin_calls_a_leg_off_until_both_have_signed(
@@ -231,7 +233,7 @@ def test_the_regional_admin_calls_a_leg_off_until_both_have_signed(
     """)
     assert story.heard == "leg-ended"
     assert story.positions() == {}
-    story.rest()
+    story.rest(SOON)
 
 
 def test_each_signs_its_own_word_and_once(story: Story) -> None:
@@ -246,7 +248,7 @@ def test_each_signs_its_own_word_and_once(story: Story) -> None:
     """)
     assert story.heard == "leg-signed"
     assert story.leg("hub", "oostende", "mechelen") == "open"
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_ledger_altered_by_hand_is_named_and_once_mended_agreed_to(
@@ -278,7 +280,7 @@ def test_a_ledger_altered_by_hand_is_named_and_once_mended_agreed_to(
         clock           +5 s
     """)
     assert story.answers(1) == AGREED
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_hub_restored_to_before_the_close_neither_closes_nor_forgets(
@@ -297,7 +299,7 @@ def test_a_hub_restored_to_before_the_close_neither_closes_nor_forgets(
     assert story.heard == "unknown", "it bears the mark, and changes nothing"
     own = story.federation.nodes["oostende"].database.table("cycle")
     assert own[1]["state"] == "agreed", "what was agreed to stays so"
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_hub_put_back_unnoticed_closes_nothing_that_a_group_knows(
@@ -313,7 +315,7 @@ def test_a_hub_put_back_unnoticed_closes_nothing_that_a_group_knows(
     """)
     assert story.heard == "link-behind"
     assert story.trouble("hub", "mechelen") == "we-are-behind"
-    story.rest()
+    story.rest(SOON)
 
 
 def test_a_hub_that_has_forgotten_a_leg_settles_it_no_second_time(
@@ -332,7 +334,7 @@ def test_a_hub_that_has_forgotten_a_leg_settles_it_no_second_time(
     assert story.heard == "leg-waits"
     for group in ("oostende", "mechelen"):
         assert story.leg(group, "oostende", "mechelen") == "settled"
-    story.rest()
+    story.rest(SOON)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -353,24 +355,24 @@ def test_power_fails_at_each_step_and_nothing_is_lost_or_done_twice(
     paid(story).play(f"""
         {server}        crashes  {when} {step}
         admin           closes   cycle 1
-        clock           +1 min
+        clock           +30 s
         admin           closes   cycle 1      # if she heard nothing, she asks again
-        clock           +1 min
+        clock           +30 s
         admin           settles  cycle 1
-        clock           +1 min
+        clock           +30 s
         admin           settles  cycle 1
-        clock           +1 min
+        clock           +30 s
         oostende        signs    paid      to mechelen
-        clock           +1 min
+        clock           +30 s
         oostende        signs    paid      to mechelen
         mechelen        signs    received  from oostende
-        clock           +1 min
+        clock           +30 s
     """)
     assert not story.world.planned, "power has failed there"
     assert story.answers(1) == AGREED
     assert story.leg("hub", "oostende", "mechelen") == "settled"
     assert story.positions() == {}
-    story.rest()
+    story.rest(SOON)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -392,20 +394,20 @@ def test_power_fails_in_a_dispute_and_it_is_mended_all_the_same(
         {server}        crashes  {when} {step}
         somebody        alters   mechelen
         admin           closes   cycle 1
-        clock           +1 min
+        clock           +30 s
         somebody        mends    mechelen
         mechelen        checks   cycle 1
-        clock           +1 min
+        clock           +30 s
         mechelen        checks   cycle 1
-        clock           +1 min
+        clock           +30 s
         admin           settles  cycle 1
-        clock           +1 min
+        clock           +30 s
         admin           closes   cycle 2
-        clock           +1 min
+        clock           +30 s
         admin           closes   cycle 2
-        clock           +1 min
+        clock           +30 s
     """)
     assert not story.world.planned, "power has failed there"
     assert story.answers(1) == story.answers(2) == AGREED
     assert story.leg("mechelen", "oostende", "mechelen") == "void cycle-closed"
-    story.rest()
+    story.rest(SOON)
