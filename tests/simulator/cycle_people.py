@@ -49,6 +49,7 @@ class CyclePeople:
         altered: by group, a posting that somebody has changed by hand: its entry, how
             it was, and how it is now.
         changed: by group, the ids of all entries that were changed at any time.
+        mended: groups whose ledger was put back at any time.
         on_told: told of every order of the regional admin's that was answered.
     """
 
@@ -60,6 +61,7 @@ class CyclePeople:
         self.voided: set[str] = set()
         self.altered: dict[str, tuple[int, Any, Any]] = {}
         self.changed: dict[str, set[str]] = defaultdict(set)
+        self.mended: set[str] = set()
         self.on_told: Callable[[object, object], None] = lambda *_: None
 
     @property
@@ -205,6 +207,7 @@ class CyclePeople:
         if group not in self.altered:
             return
         sequence, before, after = self.altered.pop(group)
+        self.mended.add(group)
         postings = self.federation.nodes[group].database.table(("posting", "clearing"))
         if postings.get(sequence) == after:
             postings[sequence] = before

@@ -244,7 +244,11 @@ class CycleWatch:
         """What is named to people is what somebody has changed."""
         found = msgspec.json.decode(now["difference"])
         named = found["hubs"] and found["hubs"]["id"]
-        changed = self.people.changed[now["group_name"]]
+        group = now["group_name"]
+        changed = self.people.changed[group]
+        if named is None and group in self.people.mended:
+            # It was put back while the lists were compared.
+            return
         self.demand(
             so=named in changed, told=f"{told} differs in {named}, and not in {changed}"
         )

@@ -186,7 +186,8 @@ class _Replay:
                 pass_time(at - (is_peoples and not self._is_silent))
             world.now = at
             self._do(line)
-        self.trouble.put_right()
+        if not self.trouble.is_quiet:
+            self.trouble.put_right()
         world.pass_silence(world.now + QUIET_MS)
         self.checker.at_the_end()
 
