@@ -7,26 +7,21 @@ with, for whom or for what.
 
 import asyncio
 
-from clearing import cycle_store, desk_store, log_store
+from clearing import cycle_store, desk_store
 from clearing.evidence import Evidence, read_leaf_proof
 from clearing.log_store import Identity
 from clearing.rules import ClosedCycle, Statement
 from protocol.address import FederationId
-from protocol.checkpoint import read_checkpoint_of
 from protocol.cycle_file import (
     CycleFile,
     CycleLine,
     complete_cycle_file,
     write_cycle_file,
 )
-from protocol.directory import read_hub_statement
 from protocol.envelope import prove
 from protocol.errors import LedgerBrokenError, PeerError
-from protocol.messages import ItemProof
-from protocol.peer.database import AnyConnection
-
-#: Of ``read_note``: the newest.
-_NEWEST = 0
+from protocol.messages import Checkpoint, ItemProof
+from protocol.peer.database import AnyConnection, Database
 
 
 class CycleFiles:
@@ -40,11 +35,14 @@ class CycleFiles:
     def __init__(self, identity: Identity, evidence: Evidence) -> None:
         self._identity = identity
         self._federation = FederationId(identity.federation)
-        self._statement = read_hub_statement(identity.statement, self._federation)
         self._evidence = evidence
 
-    async def write(self, connection: AnyConnection, closed: ClosedCycle) -> bytes:
-        """Write the file of a cycle that has ended.
+    async def write(
+        self, connection: AnyConnection, closed: ClosedCycle
+    ) -> tuple[bytes, Checkpoint]:
+        """Write the file of a cycle that has ended, and say under which checkpoint.
+
+        It is the one that most groups have signed of those over the cycle's end.
 
         Args:
             connection: of one view of the database.
@@ -53,10 +51,9 @@ class CycleFiles:
         Raises:
             LedgerBrokenError: what is stored does not prove it.
         """
-        note = await log_store.read_note(connection, closed.name.log, _NEWEST)
-        if note is None:
-            raise LedgerBrokenError(f"checkpoint: none of log {closed.name.log}")
-        stated = read_checkpoint_of(note, self._federation, self._statement)
+        note, stated = await self._evidence.note_over(
+            connection, closed.name.log, closed.name.number, ()
+        )
         folded = await self._evidence.directory_at(connection, stated.version)
         kept = {
             one.group: one
@@ -85,10 +82,17 @@ class CycleFiles:
         )
         try:
             # Each group's signature is verified once more: others have their turn.
-            return await asyncio.to_thread(_complete, file)
+            return await asyncio.to_thread(_complete, file), stated.short
         except PeerError as error:
             told = f"cycle {closed.cycle} cannot be proved: {error}"
             raise LedgerBrokenError(told) from None
+
+    async def keep_covers(self, database: Database, named: Checkpoint) -> None:
+        """Keep who signed a file's checkpoint: the next file shows as many at least.
+
+        Past the clerk, whom no file may hold up.
+        """
+        await self._evidence.keep_covers(database, named)
 
 
 def _complete(file: CycleFile) -> bytes:

@@ -6,7 +6,7 @@ it with ``protocol.receipt``. It holds no sealed line, so no name and no memo.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -98,7 +98,11 @@ class Evidence:
         if transfer.answer_number is None:
             return None
         assert transfer.number is not None
-        note, stated = await self._note_over(connection, transfer)
+        assert transfer.log is not None
+        parties = (transfer.payer_group, transfer.payee_group)
+        note, stated = await self.note_over(
+            connection, transfer.log, transfer.number, parties
+        )
         folded = await self._history.at(connection, stated.version)
         receipt = Receipt(
             told=[],
@@ -132,7 +136,7 @@ class Evidence:
         """
         stated = read_checkpoint(receipt.checkpoint, self._federation, self._public)
         if receipt.witnesses:
-            await self._keep(database, stated.short)
+            await self.keep_covers(database, stated.short)
 
     async def keep_newest(self, database: Database) -> None:
         """Keep the covers that name what most groups have seen of the log.
@@ -153,9 +157,10 @@ class Evidence:
         shown = named.keys() & signed
         best = max(shown, key=lambda one: (named[one], one.size), default=None)
         if best is not None:
-            await self._keep(database, best)
+            await self.keep_covers(database, best)
 
-    async def _keep(self, database: Database, named: Checkpoint) -> None:
+    async def keep_covers(self, database: Database, named: Checkpoint) -> None:
+        """Keep the covers that name a checkpoint which somebody was given."""
         kept = self._kept.find(named) or frozenset()
         covers = {
             group: cover
@@ -191,26 +196,32 @@ class Evidence:
             if named == checkpoint
         }
 
-    async def _note_over(
-        self, connection: AnyConnection, transfer: Transfer
+    async def note_over(
+        self, connection: AnyConnection, log: str, number: int, without: Collection[str]
     ) -> tuple[str, SignedCheckpoint]:
         """Give a signed checkpoint over a decision: one that others were shown too.
 
         Of two that as many were shown, one that is kept, so that few are; then the
         newest.
+
+        Args:
+            connection: of one view of the database.
+            log: which.
+            number: of the decision.
+            without: groups that cannot be witnesses.
+
+        Raises:
+            LedgerBrokenError: nothing was signed of that log.
         """
-        log, number = transfer.log, transfer.number
-        assert log is not None and number is not None
-        parties = (transfer.payer_group, transfer.payee_group)
         named: defaultdict[Checkpoint, set[str]] = defaultdict(set)
         for group, (one, _) in self._covers.items():
-            if one.log == log and one.size > number and group not in parties:
+            if one.log == log and one.size > number and group not in without:
                 named[one].add(group)
         # What a group names and we never signed takes no witness from a receipt.
         sizes = [one.size for one in named]
         signed = await log_store.read_signed(connection, log, sizes)
         shown = {one.size: groups for one, groups in named.items() if one in signed}
-        kept = await witness_store.read_best(connection, log, number, parties)
+        kept = await witness_store.read_best(connection, log, number, without)
         if kept is not None:
             shown[kept[0]] = shown.get(kept[0], set()) | kept[1]
         size = max(

@@ -23,6 +23,7 @@ from clearing.rules import (
     OpenCycle,
     Positions,
     Proposal,
+    RecoverKeys,
     Release,
     Running,
 )
@@ -48,6 +49,7 @@ from protocol.messages import (
     Checkpoint,
     DirectoryPropose,
     ItemRefused,
+    KeyChangeItem,
     Mirror,
     TransferAccept,
     TransferCancel,
@@ -56,6 +58,7 @@ from protocol.messages import (
     read_item,
 )
 from protocol.peer import directory_store, ledger_store
+from protocol.peer.batch import Sealing
 from protocol.peer.database import Connection
 from protocol.peer.key_files import ServerKeys
 from protocol.quota import Quota
@@ -142,6 +145,14 @@ class HubHouse:
         """The key that signs our envelopes and covers."""
         return self._keys.signing
 
+    def not_heard(self, kid: str) -> bool:
+        """The hub has one signing key, and no other to try."""
+        return True
+
+    def sealing(self, view: View, number: int) -> Sealing | None:
+        """All items are signed by the one key."""
+        return Sealing(self._keys.signing)
+
     async def load(self, connection: Connection, life: str) -> None:
         """Read directory and proposals; this life's log is new and empty."""
         self._history = await directory_store.read_lines(connection)
@@ -221,6 +232,7 @@ class HubHouse:
                 item=item,
                 box=envelope.boxes.get(first + index),
                 proof=proofs.get(index),
+                is_last=index == len(items) - 1,
             )
             for index, item in enumerate(items)
         ]
@@ -309,6 +321,8 @@ class HubHouse:
                 yield rules.decide_admission(view, wanted, now)
             case Approve() | Disapprove() | Freeze() | Release() | Limit():
                 yield rules.decide_group(view, wanted, now)
+            case RecoverKeys():
+                yield rules.decide_recovery(view, wanted, now)
             case Due():
                 yield from _decide_due(view, wanted, now)
             case ArrivedItem():
@@ -426,6 +440,8 @@ def _decide_item(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
             return rules.decide_reply(view, arrived, now)
         case DirectoryPropose():
             return rules.decide_proposal(view, arrived, now)
+        case KeyChangeItem():
+            return rules.decide_key_change(view, arrived, now)
         case Mirror():
             return rules.decide_mirror(view, arrived, now)
         case ItemRefused():

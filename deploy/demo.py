@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from seen import say
 from servers import (
     CLONE,
     Api,
@@ -30,7 +31,7 @@ from servers import (
     wait_for,
     write_secret,
 )
-from story import Story, say
+from story import Story
 
 FILES = CLONE / "deploy" / "demo-files"
 HUB_NAME = "vlaanderen"

@@ -6,14 +6,12 @@ fails in words. Who starts the servers is ``demo``.
 
 import queue
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from month import Month
+from seen import expect, say, verify
 from servers import Api, DemoError, Server, wait_for
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ class Story:
         self.mechelen_dies_and_comes_back()
         self.marie_calls_a_payment_off()
         self.brussel_sleeps_and_wakes()
-        self.the_hub_closes_a_cycle()
+        self.a_month_goes_by()
 
     def pay(
         self, payer: Api, to: str, amount: int, *, wait_s: int, **more: object
@@ -312,30 +310,9 @@ class Story:
             raise DemoError(f"the payment when reachable ended {ended}")
         say("Brussel is stopped, paid when reachable, started: cleared")
 
-    def the_hub_closes_a_cycle(self) -> None:
-        """Every node looks at its own ledger and agrees; anyone can check it all."""
-        hub = self.federation.staff(self.federation.hub)
-        number = hub.get("/api/v1/cycles")["open"]
-        path = f"/api/v1/cycles/{number}"
-        expect(hub.ask("POST", f"{path}/close"), 200, cycle=number)
-        expect(hub.ask("POST", f"{path}/close"), 409, code="cycle-not-open")
-
-        def have_agreed() -> bool:
-            told = hub.get(path)
-            return told["agreed"] == told["groups"]
-
-        wait_for(have_agreed, "every group to agree with its statement", 20)
-        savings = hub.get(f"{path}/netting")["savings"]
-        made, left = (savings[name]["payments"] for name in ("gross", "novation"))
-        known = hub.get("/.well-known/interlets")["federation"]
-        verified = verify(hub.text(f"{path}/file"), known)
-        if verified.returncode != 0:
-            raise DemoError(f"the cycle file: {verified.stdout}{verified.stderr}")
-        say(
-            f"the hub closes cycle {number}, all agree by themselves: of {made}"
-            f" payments between groups {left} positions are left"
-        )
-        say("the cycle's file verifies offline in an empty folder")
+    def a_month_goes_by(self) -> None:
+        """Trade, a cycle's end, and what is left made good."""
+        Month(self.federation, self.pay).play()
 
     def audit(self) -> None:
         """Every ledger sums to zero, and every mirror equals its position."""
@@ -402,32 +379,3 @@ class Story:
                 f"; conversions are worth {', '.join(f'{one:g} s' for one in worths)}"
             )
         say(f"{server.name} audited itself: {told}")
-
-
-def verify(raw: str, federation: str) -> subprocess.CompletedProcess:
-    """Check a receipt as a stranger would, away from every server's files."""
-    with tempfile.TemporaryDirectory() as empty:
-        file = Path(empty) / "receipt.json"
-        file.write_text(raw, encoding="utf-8")
-        return subprocess.run(
-            [sys.executable, "-m", "protocol", file, "--federation", federation],
-            cwd=empty,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-
-def expect(answer: tuple[int, dict], status: int, **fields) -> None:
-    """Compare an answer with what the story says; fails in words."""
-    found_status, found = answer
-    wrong = {
-        name: found.get(name) for name in fields if found.get(name) != fields[name]
-    }
-    if found_status != status or wrong:
-        raise DemoError(f"expected {status} {fields}, found {found_status} {found}")
-
-
-def say(text: str) -> None:
-    """Tell one thing that was seen to happen."""
-    print(f"  {text}", flush=True)

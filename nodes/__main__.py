@@ -4,7 +4,16 @@ import argparse
 import sys
 
 from nodes import app
-from nodes.commands import cycles, exports, group, moving, node, staff, treasurer
+from nodes.commands import (
+    cycles,
+    exports,
+    group,
+    moving,
+    node,
+    own_keys,
+    staff,
+    treasurer,
+)
 from nodes.commands import trust as trusting
 from nodes.commands import unit as units
 from nodes.imports import reading
@@ -53,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
     _add_trust(verbs)
     _add_cycle(verbs)
     backup_commands.add_verbs(verbs, "interlets-node", node.subject)
-    key_commands.add_verbs(verbs, "interlets-node", node.read_public, app.keys_folder)
+    about_keys = key_commands.add_verbs(
+        verbs, "interlets-node", node.read_public, app.keys_folder
+    )
+    own_keys.add_verbs(about_keys)
     _add_group(verbs)
     _add_person(verbs)
     return top
@@ -360,6 +372,22 @@ def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "interlets-node cycle show 1 --config node.toml",
     )
     show.add_argument("cycle", type=int, help="its number")
+    statement = add_verb(
+        kinds,
+        "statement",
+        cycles.statement,
+        "write a cycle by our own ledger to a file: CSV, or a bank statement",
+        "interlets-node cycle statement 1 --format camt053 --to cycle-1.xml "
+        "--config node.toml",
+    )
+    statement.add_argument("cycle", type=int, help="its number")
+    statement.add_argument(
+        "--format",
+        choices=tuple(cycles.STATEMENT_FORMATS),
+        default="csv",
+        help="csv (the default), or camt053: ISO 20022, for bookkeeping programs",
+    )
+    statement.add_argument("--to", required=True, help="a file that is not there yet")
     check = add_verb(
         kinds,
         "check",

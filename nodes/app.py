@@ -1,11 +1,13 @@
 """A node put together: the house's rules, the clerk, the courier, the API."""
 
+import asyncio
 from pathlib import Path
 
 from nodes import audit, member_store
 from nodes.api.account import AccountApi
 from nodes.api.asks import AskApi
 from nodes.api.bulk import BulkApi
+from nodes.api.cycle_files import CycleFilesApi
 from nodes.api.cycles import CyclesApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
@@ -15,6 +17,7 @@ from nodes.api.groups import DirectoryApi
 from nodes.api.members import MembersApi
 from nodes.api.moving import MovingApi
 from nodes.api.news import News
+from nodes.api.own_keys import OwnKeysApi
 from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
 from nodes.api.position import PositionApi
@@ -24,15 +27,18 @@ from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.bulk import Bulk
+from nodes.cycle_desk import CycleDesk
 from nodes.evidence import NodeEvidence
 from nodes.exports import Exports
 from nodes.house import NodeHouse
 from nodes.inquiries import Inquiries
+from nodes.key_changes import KeyChanges
 from nodes.moving import Moving
 from nodes.pages.site import Parts, routes_of, site_of
 from nodes.payees import Payees
 from nodes.payments import Payments
 from nodes.proposals import Proposals
+from nodes.recovery import RecoveryPost
 from nodes.rules import CancelWish
 from nodes.staff import Staff
 from nodes.treasurer import Treasurer
@@ -44,7 +50,7 @@ from protocol.errors import InterletsError
 from protocol.peer import runner, transfer_store
 from protocol.peer.courier import Courier
 from protocol.peer.database import AnyConnection, Database
-from protocol.peer.key_files import load_keys
+from protocol.peer.key_files import add_keys, load_keys
 from protocol.peer.runner import Server
 from protocol.peer.settings import Settings
 from protocol.peer.web.alarms import AlarmApi
@@ -60,6 +66,8 @@ _SWEEP_MOST = 100
 _WATCH_S = 3.0
 #: How often it looks for statements that wait for our word.
 _CYCLE_S = 1.0
+#: How often it tells the hub what the recovery key has signed, while that waits.
+_POST_S = 5.0
 ALARMS = "/api/v1/group/alarms"
 
 
@@ -88,7 +96,8 @@ async def serve(settings: Settings) -> None:
     try:
         async with database.readers.acquire() as connection:
             joined = await read_membership(connection)
-        house = NodeHouse(load_keys(keys_folder(settings)), joined)
+        folder = keys_folder(settings)
+        house = NodeHouse(load_keys(folder), joined, lambda: load_keys(folder))
         runner.configure_log(settings, joined.group)
         server = runner.build(settings, database, house, MIGRATIONS)
         clerk, clock = server.clerk, server.clock
@@ -109,6 +118,7 @@ async def serve(settings: Settings) -> None:
             server.kill_switch,
             hear,
         )
+        post = RecoveryPost(house, clerk, joined.hub_url, clock)
         add_people(server, house, joined, courier, inquiries, evidence)
         runner.add_audit(server, audit.plan_of(joined), TREASURER)
         server.tasks += [
@@ -117,6 +127,7 @@ async def serve(settings: Settings) -> None:
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
             lambda: runner.every(server, _WATCH_S, watch.look),
             lambda: runner.every(server, _CYCLE_S, cycles.look),
+            lambda: runner.every(server, _POST_S, post.look),
         ]
         await runner.serve(server)
     finally:
@@ -172,6 +183,7 @@ def add_people(
         news=news,
         treasurer=treasurer,
         staff=Staff(clerk, database, clock, public_url),
+        cycles=CycleDesk(house, database, clock, server.settings),
     )
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)
@@ -182,6 +194,14 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
     clerk, database, clock = server.clerk, server.database, server.clock
     public_url = server.settings.server.public_url
     treasurer = Treasurer(clerk, database, clock, public_url)
+    folder = keys_folder(server.settings)
+    changes = KeyChanges(
+        house,
+        clerk,
+        lambda: asyncio.to_thread(add_keys, folder),
+        server.kill_switch,
+    )
+    desk = CycleDesk(house, database, clock, server.settings)
     return [
         *GroupApi(house, clerk, database).routes(),
         *MembersApi(treasurer, payments, database).routes(),
@@ -191,10 +211,12 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *UnitApi(Proposals(house, clerk), database).routes(),
         *AlarmApi(database, ALARMS, TREASURER).routes(),
         *TrustApi(house, clerk, database).routes(),
+        *OwnKeysApi(house, changes).routes(),
         *StaffApi(Staff(clerk, database, clock, public_url), database).routes(),
         *ExportsApi(Exports(database)).routes(),
         *MovingApi(Moving(house, clerk, database, clock), house).routes(),
         *CyclesApi(house, clerk, database, CycleWatch(clerk, database)).routes(),
+        *CycleFilesApi(desk).routes(),
     ]
 
 

@@ -134,7 +134,7 @@ class Asks:
             at=write_instant(now),
             until=until,
         )
-        signed = write_ask(ask, self._house.signing_key)
+        signed = write_ask(ask, self._house.own_key)
         link = write_link(self._public_url, signed)
         return AskAnswer(ask=signed, link=link, until=until, qr_svg=draw_qr(link))
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 import asyncpg
 import msgspec
 
+from nodes.cycle_sheet import ToldEntry
 from nodes.rules import (
     CycleState,
     KeepLog,
@@ -14,6 +15,7 @@ from nodes.rules import (
     LegState,
     OwnCycle,
     OwnLeg,
+    read_content,
 )
 from protocol.cycle import Difference, Figures, tally_of
 from protocol.effects import Effect, PostEntry
@@ -69,6 +71,11 @@ async def read_waiting(connection: AnyConnection, most: int) -> list[OwnCycle]:
     return [_cycle(row) for row in await connection.fetch(_SQL["read_waiting"], most)]
 
 
+async def read_disputed(connection: AnyConnection, most: int) -> list[OwnCycle]:
+    """Give cycles on which we and the hub differ, newest first."""
+    return [_cycle(row) for row in await connection.fetch(_SQL["read_disputed"], most)]
+
+
 def _cycle(row: asyncpg.Record) -> OwnCycle:
     former, at, difference = row["former_log"], row["answered_at"], row["difference"]
     return OwnCycle(
@@ -97,6 +104,22 @@ async def read_legs(connection: AnyConnection, before: int, most: int) -> list[O
     """Give legs, newest first, those told of before an item of the hub's."""
     rows = await connection.fetch(_SQL["read_legs"], before, most)
     return [_leg(row) for row in rows]
+
+
+async def read_open_legs(connection: AnyConnection, most: int) -> list[OwnLeg]:
+    """Give legs that wait for a word of ours, the oldest first."""
+    return [_leg(row) for row in await connection.fetch(_SQL["read_open_legs"], most)]
+
+
+async def read_legs_of(connection: AnyConnection, cycle: int) -> list[OwnLeg]:
+    """Give the legs that settle what a cycle left."""
+    return [_leg(row) for row in await connection.fetch(_SQL["read_legs_of"], cycle)]
+
+
+async def read_signer(connection: AnyConnection, person_id: str) -> str | None:
+    """Give the name with which somebody who has signed signs in."""
+    found: str | None = await connection.fetchval(_SQL["read_signer"], person_id)
+    return found
 
 
 def _leg(row: asyncpg.Record) -> OwnLeg:
@@ -162,6 +185,29 @@ def _own_moves(rows: Sequence[asyncpg.Record], balance: int) -> OwnMoves:
         if not row["is_former"]
     ]
     return OwnMoves(late - balance, moves)
+
+
+async def read_told(
+    connection: AnyConnection, ids: Collection[str]
+) -> dict[str, ToldEntry]:
+    """Give what our ledger tells of entries, by id."""
+    rows = await connection.fetch(_SQL["read_told"], list(ids))
+    return {str(row["entry_id"]): _told(row) for row in rows}
+
+
+def _told(row: asyncpg.Record) -> ToldEntry:
+    content = read_content(row["line"])
+    payer, payee = row["debtor"], row["creditor"]
+    if content is not None:
+        payer = f"{content.payer}@{row['payer_group']}"
+        payee = f"{content.payee}@{row['payee_group']}"
+    return ToldEntry(
+        at=from_datetime(row["at"]),
+        kind=row["kind"],
+        payer=payer,
+        payee=payee,
+        text=row["reason"] if content is None else content.memo,
+    )
 
 
 async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:

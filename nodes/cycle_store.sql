@@ -34,6 +34,23 @@ SELECT cycle, log, number, former_log, former_number, at, line, state, answered_
   FROM cycle WHERE state = 'waiting' OR unanswered IS NOT NULL
  ORDER BY cycle LIMIT $1;
 
+-- read_disputed --
+-- Cycles on which we and the hub differ, newest first.
+SELECT cycle, log, number, former_log, former_number, at, line, state, answered_at,
+       dispute, unanswered, difference
+  FROM cycle WHERE state = 'disputed'
+ ORDER BY cycle DESC LIMIT $1;
+
+-- read_told --
+-- What our ledger tells of entries: when they were booked, who paid whom, and why.
+SELECT entry.entry_id, entry.at, entry.kind, entry.reason, content.line,
+       transfer.payer_group, transfer.payee_group, leg.debtor, leg.creditor
+  FROM entry
+  LEFT JOIN content ON content.content_id = entry.content_id
+  LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
+  LEFT JOIN leg ON leg.leg_id = entry.entry_id
+ WHERE entry.entry_id = ANY($1::uuid[]);
+
 -- read_span --
 -- Which entries were there when a cycle before ended, and when this one did; and whether
 -- we know the log in which this one began, or have moves of it.
@@ -96,6 +113,24 @@ SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, sig
        author, reason, log, number, ended_at, code
   FROM leg WHERE item < $1
  ORDER BY item DESC LIMIT $2;
+
+-- read_open_legs --
+-- Legs that wait for a word of ours, the oldest first.
+SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, signed_at,
+       author, reason, log, number, ended_at, code
+  FROM leg WHERE state = 'open'
+ ORDER BY item LIMIT $1;
+
+-- read_legs_of --
+-- Legs that settle what a cycle left.
+SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, signed_at,
+       author, reason, log, number, ended_at, code
+  FROM leg WHERE cycle = $1
+ ORDER BY item;
+
+-- read_signer --
+-- The name with which somebody who has signed a leg signs in.
+SELECT sign_in_name FROM person WHERE person_id::text = $1;
 
 -- read_settled --
 -- What settled legs come to, signed as our position: up by what we paid. $1: our group.

@@ -6,7 +6,8 @@ kind of input is led to its rule.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 from nodes import (
@@ -16,6 +17,7 @@ from nodes import (
     import_store,
     member_store,
     proposal_store,
+    renewal_store,
     rules,
     trust_store,
 )
@@ -25,6 +27,7 @@ from nodes.rules import (
     AcceptKeys,
     Believe,
     CancelWish,
+    ChangeKeys,
     Correction,
     Distrust,
     HandEntry,
@@ -36,9 +39,12 @@ from nodes.rules import (
     Order,
     Proposal,
     Propose,
+    RecoverKeys,
+    Renewal,
     TellPeople,
     Trust,
     TrustAgain,
+    TrustOrder,
 )
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import (
@@ -47,6 +53,7 @@ from protocol.directory import (
     entry_key,
     fold,
     keyring,
+    read_entry,
     read_hub_statement,
     trusted,
 )
@@ -61,16 +68,19 @@ from protocol.effects import (
 )
 from protocol.envelope import Verified
 from protocol.errors import (
+    DirectoryRefusalCode,
     ItemRefusalCode,
     OutageError,
     PeerError,
 )
 from protocol.instant import Instant
-from protocol.keyring import KeyPeriod, Keyring, SigningKey
+from protocol.key_change import sign_key_change
+from protocol.keyring import KeyPeriod, Keyring, SigningKey, key_id
 from protocol.messages import (
     AnyItem,
     Checkpoint,
     DirectoryDecision,
+    GroupEntry,
     ItemRefused,
     LogDecision,
     TransferAnswer,
@@ -80,13 +90,15 @@ from protocol.messages import (
     read_item,
 )
 from protocol.peer import directory_store, ledger_store
-from protocol.peer.database import Connection
-from protocol.peer.key_files import ServerKeys
+from protocol.peer.batch import Sealing
+from protocol.peer.database import AnyConnection, Connection
+from protocol.peer.key_files import KeyFileError, KeyPair, ServerKeys
 from protocol.peer.recent import Recent
 from protocol.quota import Quota
 from protocol.sealing import SealingKey
 from protocol.transfer import Transfer
 
+_LOG = logging.getLogger(__name__)
 #: Transfers of several full batches.
 _RECENT_MAX = 4096
 
@@ -101,12 +113,19 @@ class NodeHouse:
     Args:
         keys: the node's private keys.
         membership: what the node has joined.
+        read_keys: reads the key files anew, for each clerk: another server on the same
+            database may have added to them since. ``None``: ``keys`` are all.
 
     Attributes:
         listeners: who is told that something has happened on an account.
     """
 
-    def __init__(self, keys: ServerKeys, membership: Membership) -> None:
+    def __init__(
+        self,
+        keys: ServerKeys,
+        membership: Membership,
+        read_keys: Callable[[], ServerKeys] | None = None,
+    ) -> None:
         self.own = Group(membership.group)
         #: As we signed it when we joined.
         self.own_entry = membership.entry
@@ -118,6 +137,17 @@ class NodeHouse:
         self.trust = Trust()
         self.keyring = Keyring()
         self._keys = keys
+        self._read_keys = read_keys
+        #: As we joined with.
+        self._first = read_entry(membership.entry, self.federation)
+        #: Ids of our keys as a cover may be signed, the likeliest first.
+        self._covers: list[str] = []
+        self._turn = 0
+        #: Those under which the hub took no cover since it last took one.
+        self._unheard: set[str] = set()
+        self._heard_at: Instant | None = None
+        #: The newest keys that the group has asked for.
+        self.renewal: Renewal | None = None
         #: The hub's keys, as the root key signed them.
         self.statement = membership.statement
         statement = read_hub_statement(membership.statement, self.federation)
@@ -184,17 +214,111 @@ class NodeHouse:
         return record
 
     @property
+    def own_entry_now(self) -> GroupEntry:
+        """Our newest entry that we trust; before any, the one we joined with."""
+        record = self.trusted.get(self.own)
+        return self._first if record is None else record.entry
+
+    @property
+    def private_keys(self) -> ServerKeys:
+        """All our private keys."""
+        return self._keys
+
+    def is_ours(self, public: bytes) -> bool:
+        """Say whether a signing key is one of ours, now or before."""
+        record = self.trusted.get(self.own)
+        named = [] if record is None else [span.kid for span in record.keys]
+        return key_id(public) in {*self._keys.all_signing(), *named}
+
+    def hold(self, pair: KeyPair) -> None:
+        """Take new private keys, which are durable, beside those that we have."""
+        self._keys = self._keys.with_pair(pair)
+        self._line_up(None)
+
+    @property
+    def has_own_key(self) -> bool:
+        """Say whether the key that speaks for the group is on this server."""
+        kid = rules.signing_kid(self.own_entry_now)
+        return kid in self._keys.all_signing()
+
+    @property
+    def own_key(self) -> SigningKey:
+        """The key that speaks for the group by its newest entry.
+
+        Raises:
+            OutageError: it is not on this server; the recovery sheet gives another.
+        """
+        found = self._keys.all_signing().get(rules.signing_kid(self.own_entry_now))
+        if found is None:
+            told = "this server does not have the group's signing key (keys recover)"
+            raise OutageError(told)
+        return found
+
+    @property
     def signing_key(self) -> SigningKey:
-        """The key that signs our envelopes and covers."""
-        return self._keys.signing
+        """The key that signs our covers now."""
+        return self._keys.all_signing()[self._covers[self._turn % len(self._covers)]]
+
+    def not_heard(self, kid: str) -> bool:
+        """Note that the hub took no cover under a key; the next gets its turn."""
+        if self.signing_key.kid == kid:
+            # Else it answers an older request: another key has its turn by now.
+            self._turn += 1
+        self._unheard.add(kid)
+        # While new keys are on their way, that the hub has yet to hear is no news.
+        is_waiting = self.renewal is not None and self.renewal.is_waiting
+        return not is_waiting and self._unheard.issuperset(self._covers)
+
+    def _line_up(self, view: View | None) -> None:
+        """Put our keys in the order in which covers try them."""
+        known = self._keys.all_signing()
+        acknowledged = 0
+        if view is not None:
+            link = view.links[HUB]
+            acknowledged = link.acknowledged
+            if link.peer_at != self._heard_at:
+                self._heard_at = link.peer_at
+                self._unheard.clear()
+        likely = rules.cover_kids(
+            self.trusted.get(self.own), self._first, self.renewal, acknowledged
+        )
+        covers = [kid for kid in likely if kid in known]
+        covers += [kid for kid in known if kid not in covers]
+        if covers != self._covers:
+            self._covers, self._turn = covers, 0
+
+    def sealing(self, view: View, number: int) -> Sealing | None:
+        """Say which key signs our item of a number; none behind keys that wait."""
+        assert isinstance(view, NodeView)
+        until = rules.sealable_to(view.renewal, number)
+        span = rules.span_at(view.trusted.get(self.own), self._first, number)
+        key = None if span is None else self._keys.all_signing().get(span.kid)
+        if until == 0 or span is None or key is None:
+            return None
+        return Sealing(key, span.last if until is None else until)
 
     @property
     def sealing_key(self) -> SealingKey:
-        """The key that opens boxes meant for us."""
-        return self._keys.sealing
+        """The key that seals for others, by our newest entry.
 
-    async def load(self, connection: Connection, life: str) -> None:
-        """Read the directory and where the mirror stands."""
+        While a recovery waits, by the one that it brings: nothing is sealed behind it
+        before it counts, and the key of the older entry may be lost.
+        """
+        entry, renewal = self.own_entry_now, self.renewal
+        if renewal is not None and renewal.is_waiting and renewal.is_recovery:
+            entry = renewal.entry
+        public = entry_key(entry.keys, "sealing")
+        return self.opens.get(key_id(public), self._keys.sealing)
+
+    @property
+    def opens(self) -> Mapping[str, SealingKey]:
+        """By id, the keys that open boxes meant for us."""
+        return self._keys.all_sealing()
+
+    async def load(self, connection: AnyConnection, life: str) -> None:
+        """Read the key files, the directory and where the mirror stands."""
+        if self._read_keys is not None:
+            self._keys = self._read_keys()
         self._newest = await member_store.read_newest(connection)
         self._mirrored = None
         self._recent = Recent(_RECENT_MAX)
@@ -202,7 +326,33 @@ class NodeHouse:
         self._know(await directory_store.read(connection, self.federation))
         self._clearing = await member_store.read_clearing(connection)
         self.proposal = await proposal_store.read_newest(connection, self.federation)
+        self.renewal = await renewal_store.read_newest(connection, self.federation)
+        self._check_files()
+        self._line_up(None)
         self.listeners.wake_all()
+
+    def _check_files(self) -> None:
+        """Pass over files of former keys that cannot be read, and of no others.
+
+        Raises:
+            KeyFileError: without the key in it the hub would not hear us, or what is
+                sealed for us would be refused; people can mend it.
+        """
+        entries, waiting = [self.own_entry_now], self.renewal
+        if waiting is not None and waiting.is_waiting:
+            # Behind a recovery the older keys may be the ones that were lost.
+            kept = [] if waiting.is_recovery else entries
+            entries = [*kept, waiting.entry]
+        for entry in entries:
+            for use in ("signing", "sealing"):
+                told = self._keys.why_unread(use, entry_key(entry.keys, use))
+                if told is not None:
+                    raise KeyFileError(
+                        f"{told} The group needs this very key now: put the file back"
+                        " from a backup, or type the recovery sheet (keys recover)."
+                    )
+        for told in self._keys.unread.values():
+            _LOG.warning("the file of a former key is passed over: %s", told)
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
@@ -218,12 +368,16 @@ class NodeHouse:
         return (HUB,)
 
     def is_for_restored(self, wanted: object) -> bool:
-        """Nothing: what would be booked now may have to be thrown away."""
-        return False
+        """Only the recovery key's word: without it the hub may never hear us again.
+
+        Whatever else would be booked now may have to be thrown away.
+        """
+        return isinstance(wanted, RecoverKeys)
 
     def begin(self, life: str) -> NodeView:
         """Make the view of a batch."""
-        view = NodeView(life, self.federation, self.own, self._keys.sealing)
+        view = NodeView(life, self.federation, self.own, self.sealing_key)
+        view.opens, view.renewal = self.opens, self.renewal
         view.directory = view.ahead = self.directory
         view.trust, view.trusted = self.trust, self.trusted
         view.hub_key, view.keyring = self._hub_key, self.keyring
@@ -333,6 +487,9 @@ class NodeHouse:
             view.asked = await proposal_store.read_asked(
                 connection, self.federation, view.own_entries
             )
+            view.renewed = await renewal_store.read_renewed(
+                connection, self.federation, view.own_entries
+            )
 
     def decide(self, view: View, wanted: object, now: Instant) -> Iterator[Effects]:
         """Lead an order or an item to its rule."""
@@ -343,10 +500,8 @@ class NodeHouse:
                 yield rules.with_act(wanted, effects)
             case CancelWish():
                 yield rules.decide_cancel(view, wanted)
-            case AcceptKeys() | TrustAgain():
-                yield rules.with_act(wanted, rules.decide_trust(view, wanted))
-            case Believe() | Distrust() | TellPeople():
-                yield rules.decide_trust(view, wanted)
+            case AcceptKeys() | TrustAgain() | Believe() | Distrust() | TellPeople():
+                yield _decide_trust(view, wanted)
             case ArrivedItem():
                 effects = _decide_item(view, wanted, now)
                 rules.count_refusal(view, effects, now)
@@ -363,8 +518,24 @@ class NodeHouse:
                 yield rules.with_act(wanted, effects)
             case MoveIn():
                 yield from self._move_in(view, wanted, now)
+            case ChangeKeys() | RecoverKeys():
+                effects = self._renew(view, wanted, now)
+                yield rules.with_act(wanted, effects)
             case _:
                 yield cycles.decide(view, wanted, now)
+
+    def _renew(
+        self, view: NodeView, wanted: ChangeKeys | RecoverKeys, now: Instant
+    ) -> Effects:
+        if isinstance(wanted, RecoverKeys):
+            return rules.decide_recover_keys(view, wanted, self._first, now)
+        kid = rules.signing_kid(view.trusted[self.own].entry)
+        old = self._keys.all_signing().get(kid)
+        if old is None:
+            return Effects(None, (), rules.NotRenewed(DirectoryRefusalCode.KEY_MISSING))
+        return rules.decide_change_keys(
+            view, wanted, lambda change: sign_key_change(change, old), now
+        )
 
     def _move_in(
         self, view: NodeView, wanted: MoveIn, now: Instant
@@ -388,6 +559,7 @@ class NodeHouse:
         """Write what only nodes keep."""
         await member_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
+        await renewal_store.write(connection, effects)
         await trust_store.write(connection, self.trust.era, effects, now)
         await act_store.write(connection, effects, now)
         await import_store.write(connection, effects)
@@ -400,6 +572,8 @@ class NodeHouse:
         self.keyring = view.keyring
         self._newest, self._mirrored = view.newest, view.mirrored
         self._clearing, self.proposal = view.clearing_balance, view.proposal
+        self.renewal = view.renewal
+        self._line_up(view)
         self.trust, self._quota = view.trust, view.quota
         for transfer_id, transfer in view.transfers.items():
             self._recent.keep(transfer_id, transfer)
@@ -444,6 +618,14 @@ def _touched_by_treasurer(wanted: _TreasurerOrder) -> Touched:
             )
         case Propose():
             return Touched()
+
+
+def _decide_trust(view: NodeView, wanted: TrustOrder) -> Effects:
+    """Note an act where a person has decided, and none where the watch has."""
+    effects = rules.decide_trust(view, wanted)
+    if isinstance(wanted, AcceptKeys | TrustAgain):
+        return rules.with_act(wanted, effects)
+    return effects
 
 
 def _decide_treasurer(view: NodeView, wanted: _TreasurerOrder, now: Instant) -> Effects:

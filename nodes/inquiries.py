@@ -88,7 +88,9 @@ class Inquiries:
 
     def _ends(self) -> Ends:
         house = self._house
-        return Ends(house.sealing_key, house.federation, house.own, house.trusted)
+        return Ends(
+            house.sealing_key, house.federation, house.own, house.trusted, house.opens
+        )
 
     async def ask(self, group: Group, asked: Inquiry) -> list[Payee] | TooMany | None:
         """Ask another group; gives ``None`` when no answer came in time.

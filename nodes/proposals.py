@@ -45,7 +45,7 @@ class Proposals:
         entry = next_entry(self.own_record(), wish)
         if entry is None:
             return None
-        signed = sign_entry(entry, self._house.signing_key)
+        signed = sign_entry(entry, self._house.own_key)
         # What others would refuse to read, we must not have signed and sent.
         read_entry(signed, self._house.federation)
         outcome = await self._clerk.take(

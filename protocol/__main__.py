@@ -28,7 +28,7 @@ from protocol.cycle_file import (
     verify_cycle_file,
 )
 from protocol.directory import read_hub_statement
-from protocol.errors import InterletsError, MalformedMessageError
+from protocol.errors import InterletsError, MalformedMessageError, NotSignedError
 from protocol.receipt import describe, verify_receipt
 from protocol.refusal import ProvenRefusal, describe_refusal, verify_refusal
 
@@ -72,7 +72,22 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="for a checkpoint: the hub's statement of its keys, one line",
     )
+    told.add_argument(
+        "--witnesses",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="demand that so many other groups have signed the same log (of a cycle "
+        "file: so many groups); exit code 1 when they are fewer",
+    )
     return told
+
+
+def _natural(text: str) -> int:
+    """Read a count; argparse words what is none."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,10 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     try:
         if chosen.other is not None:
-            code, lines = _compare(chosen.file, chosen.other, federation)
+            code, lines = _compare(
+                chosen.file, chosen.other, federation, chosen.witnesses
+            )
         else:
             code = GENUINE
-            lines = ["Genuine.", *_check(_read(chosen.file), federation, chosen.hub)]
+            told = _check(_read(chosen.file), federation, chosen.hub, chosen.witnesses)
+            lines = ["Genuine.", *told]
     except (InterletsError, OSError) as error:
         _tell(sys.stderr, [f"NOT genuine: {error}"])
         return NOT_GENUINE
@@ -121,11 +139,13 @@ def _tell(stream: TextIO | None, lines: Sequence[str]) -> bool:
 
 
 def _compare(
-    one: Path, other: Path, federation: FederationId | None
+    one: Path, other: Path, federation: FederationId | None, witnesses_min: int
 ) -> tuple[int, list[str]]:
     """Check two proofs; gives the exit code and what they prove together."""
     first = _prove(_read(one), federation)
     second = _prove(_read(other), first.federation)
+    for proven in (first, second):
+        _count_witnesses(proven, witnesses_min)
     lie = find_contradiction(first, second)
     told = [
         "Genuine, the first:",
@@ -154,9 +174,32 @@ def _describe(proven: Proof) -> list[str]:
     return describe(proven)
 
 
-def _check(raw: bytes, federation: FederationId | None, hub: Path | None) -> list[str]:
+def _count_witnesses(proven: Proof, witnesses_min: int) -> None:
+    """Refuse what fewer groups have signed than somebody demands."""
+    match proven:
+        case ProvenCycle():
+            found = [group for group, line in proven.lines.items() if line.is_witness]
+        case ProvenRefusal():
+            found = []
+        case _:
+            found = list(proven.witnesses)
+    if len(found) < witnesses_min:
+        raise NotSignedError(
+            f"witnesses: {', '.join(found) or 'none'}; expected {witnesses_min} groups"
+        )
+
+
+def _check(
+    raw: bytes, federation: FederationId | None, hub: Path | None, witnesses_min: int
+) -> list[str]:
     if raw[:1] == b"{":
-        return _describe(_prove(raw, federation))
+        proven = _prove(raw, federation)
+        _count_witnesses(proven, witnesses_min)
+        return _describe(proven)
+    if witnesses_min:
+        raise MalformedMessageError(
+            "file", raw[:40], "with --witnesses: a receipt or a cycle file"
+        )
     if hub is None or federation is None:
         raise MalformedMessageError(
             "file",

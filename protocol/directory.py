@@ -21,6 +21,7 @@ from protocol.errors import (
     PeerError,
     WeakKeyError,
 )
+from protocol.instant import Instant, read_instant
 from protocol.key_change import (
     check_same_but_keys,
     check_spans,
@@ -70,6 +71,8 @@ class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
         keys: item numbers of its signing keys, oldest first.
         line: the decision's line.
         former: the public keys that it signed with before, oldest first.
+        renewed_at: when the hub took its newest signing key; ``None``: its first.
+        sealed_with: the public sealing keys that it had before, oldest first.
         used: every public key that it ever had, of any use.
         by_admin: neither its old nor its recovery key has signed for its keys.
         rests_on: the record whose keys these are only as good as; ``None`` where
@@ -84,6 +87,8 @@ class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[KeySpan, ...]
     line: bytes
     former: tuple[str, ...] = ()
+    renewed_at: Instant | None = None
+    sealed_with: tuple[str, ...] = ()
     used: frozenset[str] = frozenset()
     by_admin: bool = False
     rests_on: "GroupRecord | None" = None
@@ -101,6 +106,17 @@ class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
     def key(self, use: str) -> bytes:
         """The public key for ``signing``, ``sealing`` or ``recovery``."""
         return entry_key(self.entry.keys, use)
+
+    def sealing_key(self, kid: str) -> bytes:
+        """The sealing key with an id, now or before; the newest if there is none.
+
+        What was sealed just before a change arrives just after it.
+        """
+        for text in self.sealed_with:
+            public = read_base64url(text, "sealing key")
+            if key_id(public) == kid:
+                return public
+        return self.key("sealing")
 
 
 Directory = Mapping[Group, GroupRecord]
@@ -297,7 +313,14 @@ def _following(
     added = () if last is None else (key_text(before.entry, "signing"),)
     if record.former != (*before.former, *added):
         raise MalformedMessageError("former", "other keys", "what they were")
-    record = msgspec.structs.replace(record, used=before.used | record.used)
+    sealing = key_text(before.entry, "sealing")
+    is_same = sealing == key_text(record.entry, "sealing")
+    record = msgspec.structs.replace(
+        record,
+        used=before.used | record.used,
+        renewed_at=read_instant(decision.at) if added else before.renewed_at,
+        sealed_with=(*before.sealed_with, *(() if is_same else (sealing,))),
+    )
     if record.entry.keys == before.entry.keys or not isinstance(decision, KeysDecision):
         check_succession(before, record.entry)
         return msgspec.structs.replace(

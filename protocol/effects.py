@@ -275,6 +275,7 @@ class ArrivedItem(msgspec.Struct, frozen=True, kw_only=True):
         box: the sealed content that came with it.
         content_line: what the box held, when it was for us and opened.
         proof: the item's portable proof, where a rule passes it on.
+        is_last: nothing stands behind it in its envelope.
     """
 
     peer: str
@@ -284,6 +285,7 @@ class ArrivedItem(msgspec.Struct, frozen=True, kw_only=True):
     box: str | None = None
     content_line: bytes | None = None
     proof: ItemProof | None = None
+    is_last: bool = False
 
 
 def refuse_item(arrived: ArrivedItem, code: ItemRefusalCode) -> SendItem:

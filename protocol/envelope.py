@@ -19,7 +19,13 @@ from protocol.base64url import read_base64url, write_base64url
 from protocol.errors import MalformedMessageError, NotSignedError
 from protocol.inquiry import InquiryLine, read_lines
 from protocol.instant import read_instant
-from protocol.keyring import KeyPeriod, Keyring, SigningKey, check_in_force
+from protocol.keyring import (
+    KeyPeriod,
+    Keyring,
+    SigningKey,
+    check_in_force,
+    check_may_cover,
+)
 from protocol.messages import (
     NOTHING_HASH,
     SEALED_LINE_LENGTH_MAX,
@@ -406,5 +412,5 @@ def check_cover(
     _check_cover_fields(payload)
     if payload.from_ != signer:
         raise NotSignedError(f"cover: signed by {payload.from_}, not by {signer}")
-    check_in_force(period, payload.first)
+    check_may_cover(period, payload.first)
     return payload

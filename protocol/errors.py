@@ -170,6 +170,8 @@ class DirectoryRefusalCode(StrEnum):
 
     ENTRY_CHANGED = "entry-changed"
     ENTRY_TOO_LONG = "entry-too-long"
+    KEYS_WAIT = "keys-wait"
+    KEY_MISSING = "key-missing"
 
 
 class CycleRefusalCode(StrEnum):

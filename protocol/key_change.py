@@ -3,9 +3,8 @@
 A hub could otherwise slip in a key of its own. So a change of keys comes with a
 statement that names the new entry's version and all of its keys; the new entry itself
 is signed by the new signing key. Here is the law by which everybody judges such a
-statement. No server makes one yet: the verbs that change keys wait until the simulator
-has shown that no order of changes, stops and restores locks a link out (protocol,
-section 3). Whose word counts when nobody vouches is the business of
+statement. Who makes one, and when, is ``nodes.rules.own_keys``; how the hub decides on
+it ``clearing.rules.keys``. Whose word counts when nobody vouches is the business of
 ``protocol.directory``.
 """
 
@@ -14,23 +13,35 @@ from collections.abc import Sequence
 import msgspec
 
 from protocol import jws, strict_json
-from protocol.address import read_reason
+from protocol.address import FederationId, read_reason
 from protocol.base64url import read_base64url
 from protocol.errors import MalformedMessageError, NotSignedError
 from protocol.keyring import SigningKey, check_signing_key, key_id
 from protocol.messages import (
+    ITEM_LENGTH_MAX,
     DirectoryDecision,
     GroupEntry,
     KeyChange,
     KeysDecision,
     KeySpan,
     Recovery,
+    RecoveryRequest,
     key_change_decoder,
     recovery_decoder,
+    recovery_request_decoder,
 )
 
 KEY_CHANGE_TYP = "interlets-key-change"
 RECOVERY_TYP = "interlets-recovery"
+RECOVERY_REQUEST_TYP = "interlets-recovery-request"
+#: What a decision holds beside the entry, its statement and former keys, in letters.
+_DECISION_LENGTH = 400
+#: A former key with its span, in letters; numbers have at most 16.
+_FORMER_LENGTH = 130
+#: So many recoveries must still fit beside an entry, each one letter longer.
+_RECOVERIES = 16
+#: The longest that a recovery key signs: a reason of 2000 bytes, and three keys.
+STATEMENT_LENGTH_MAX = 4000
 
 
 def sign_key_change(change: KeyChange, old: SigningKey) -> str:
@@ -65,6 +76,53 @@ def check_statement(
         _check_recovery(jws.split(signed, RECOVERY_TYP), before, entry)
     else:
         _check_key_change(parts, before, entry, last)
+
+
+def has_key_change(signed: str) -> bool:
+    """Say whether a statement claims to be the old signing key's, and no other's."""
+    try:
+        jws.split(signed, KEY_CHANGE_TYP)
+    except MalformedMessageError:
+        return False
+    return True
+
+
+def may_fit(entry: str, statement: str | None, former: int) -> bool:
+    """Say whether a decision on an entry fits an item, with so many former keys."""
+    length = len(entry) + len(statement or "") + former * _FORMER_LENGTH
+    return length + _DECISION_LENGTH <= ITEM_LENGTH_MAX
+
+
+def leaves_room(entry: str, former: int) -> bool:
+    """Say whether recoveries will still fit behind an entry with former keys.
+
+    What only the recovery key may use: who holds the signing key alone could else
+    fill a group's decisions with keys, until no recovery fits.
+    """
+    longest = STATEMENT_LENGTH_MAX + _RECOVERIES * (_FORMER_LENGTH + 1)
+    length = len(entry) + former * _FORMER_LENGTH + longest
+    return length + _DECISION_LENGTH <= ITEM_LENGTH_MAX
+
+
+def write_recovery_request(request: RecoveryRequest, key: SigningKey) -> str:
+    """Write what a group sends the hub with its recovery key's word."""
+    return jws.sign(strict_json.write(request), key, RECOVERY_REQUEST_TYP)
+
+
+def read_recovery_request(
+    raw: bytes, federation: FederationId
+) -> tuple[RecoveryRequest, jws.Jws]:
+    """Read such a request; that the entry's key has signed it, the caller checks.
+
+    Raises:
+        MalformedMessageError: not such a request.
+        NotSignedError: for another federation.
+    """
+    parts = jws.split(raw, RECOVERY_REQUEST_TYP)
+    request = strict_json.read(parts.payload, recovery_request_decoder, parts.typ)
+    if request.federation != federation:
+        raise NotSignedError("recovery request: for another federation")
+    return request, parts
 
 
 def _check_key_change(
@@ -147,10 +205,13 @@ def check_spans(decision: DirectoryDecision, entry: GroupEntry) -> None:
 
 
 def _is_gapless(spans: Sequence[KeySpan]) -> bool:
-    """Say whether each span begins behind the one before; the last may be open."""
+    """Say whether each span begins behind the one before; the last may be open.
+
+    One may be empty: its key was replaced before it signed an item.
+    """
     firsts = [1] + [0 if span.last is None else span.last + 1 for span in spans]
     return all(
-        span.first == first and (span.last is None or span.last >= span.first)
+        span.first == first and (span.last is None or span.last >= span.first - 1)
         for span, first in zip(spans, firsts, strict=False)
     )
 

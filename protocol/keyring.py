@@ -143,6 +143,10 @@ class Keyring:
         except KeyError:
             raise NotSignedError(f"kid: nobody here has the key {kid!r}") from None
 
+    def knows(self, period: KeyPeriod) -> bool:
+        """Say whether a key still counts for just these items."""
+        return self._periods.get(period.kid) == period
+
     def is_known(self, public: bytes) -> bool:
         """Say whether anyone has used this key."""
         return key_id(public) in self._periods
@@ -160,6 +164,19 @@ def check_in_force(period: KeyPeriod, number: int) -> None:
     if not may_sign(period, number):
         told = f"not in force after item {period.last}; this is {number}"
         raise NotSignedError(f"kid: revoked: {told}")
+
+
+def check_may_cover(period: KeyPeriod, first: int) -> None:
+    """Check that a key may have signed a cover that declares items below ``first``.
+
+    Whoever has sealed a change of keys, and does not know yet that it was taken,
+    still signs with the old key: its cover declares everything up to the change.
+
+    Raises:
+        NotSignedError: too early, or revoked before.
+    """
+    if period.last is None or first != period.last + 1:
+        check_in_force(period, first)
 
 
 def may_sign(period: KeyPeriod, number: int) -> bool:

@@ -178,11 +178,14 @@ class TransferDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
 
 
 class KeySpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A signing key's item numbers: the hub's part of a group's entry."""
+    """A signing key's item numbers: the hub's part of a group's entry.
+
+    A key that was replaced before it signed anything ends before it begins.
+    """
 
     kid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{16}\Z")]
     first: NumberField
-    last: NumberField | None
+    last: CountField | None
 
 
 class DirectoryDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
@@ -385,6 +388,17 @@ class DirectoryPropose(Item, frozen=True, kw_only=True, tag="directory.propose")
     entry: str
 
 
+class KeyChangeItem(Item, frozen=True, kw_only=True, tag="key.change"):
+    """A group changes its keys: the last item of its envelope.
+
+    ``entry`` is the next one, signed by the new signing key; ``statement`` the old
+    one's word for it (JWS ``interlets-key-change``).
+    """
+
+    entry: str
+    statement: str
+
+
 class Mirror(Item, frozen=True, kw_only=True, tag="mirror"):
     """A node's clearing balance after the newest decision it has taken."""
 
@@ -422,6 +436,7 @@ AnyItem = (
     | SettlementPaid
     | SettlementReceived
     | DirectoryPropose
+    | KeyChangeItem
     | Mirror
     | ItemRefused
 )
@@ -504,6 +519,23 @@ class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     version: NumberField
     keys: Annotated[list[EntryKey], Meta(min_length=3, max_length=3)]
     reason: str
+
+
+class RecoveryRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """A group asks the hub for keys without its old one's word.
+
+    A JWS ``interlets-recovery-request`` by the new signing key. ``entry`` is the next
+    one, ``statement`` the recovery key's word for it, ``sent`` the highest item number
+    that the group has sealed under its old keys.
+    """
+
+    v: Literal[1]
+    federation: FederationField
+    entry: str
+    statement: str
+    sent: CountField
 
 
 class HubKeySpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -591,6 +623,7 @@ _DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
             SettlementLeg,
             SettlementPaid,
             SettlementReceived,
+            KeyChangeItem,
             Mirror,
             ItemRefused,
         )
@@ -661,6 +694,7 @@ content_decoder = msgspec.json.Decoder(Content)
 entry_decoder = msgspec.json.Decoder(GroupEntry)
 key_change_decoder = msgspec.json.Decoder(KeyChange)
 recovery_decoder = msgspec.json.Decoder(Recovery)
+recovery_request_decoder = msgspec.json.Decoder(RecoveryRequest)
 hub_statement_decoder = msgspec.json.Decoder(HubStatement)
 join_decoder = msgspec.json.Decoder(JoinRequest)
 recovery_consent_decoder = msgspec.json.Decoder(RecoveryConsent)

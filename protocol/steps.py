@@ -80,6 +80,18 @@ class Step(StrEnum):
     PROPOSAL_REFUSED = "proposal-refused"
     """The hub answers a waiting proposal with no, at the regional admin's word."""
 
+    NEW_KEYS = "new-keys"
+    """A node writes new private keys to files; nobody has heard of them."""
+
+    KEY_CHANGE = "key-change"
+    """A node signs new keys with its old one, and numbers that for the hub."""
+
+    RECOVERY = "recovery"
+    """A node keeps new keys with its recovery key's word for them."""
+
+    KEYS = "keys"
+    """The hub takes a group's new keys, and tells everyone."""
+
     DIRECTORY = "directory"
     """The hub decides on a group: its entry, its state or its limits."""
 

@@ -15,7 +15,10 @@ STORES = sorted(
 )
 
 #: The demo: who starts servers, what is started, what is played.
-OUTSIDE = [ROOT / "deploy" / f"{name}.py" for name in ("demo", "servers", "story")]
+OUTSIDE = [
+    ROOT / "deploy" / f"{name}.py"
+    for name in ("demo", "month", "seen", "servers", "story")
+]
 
 FUNCTION_LINES_MAX = 70
 

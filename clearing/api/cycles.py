@@ -383,7 +383,8 @@ class CyclesApi:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             closed = _found(await cycle_store.read_cycle(connection, number))
-            body = await self._files.write(connection, closed)
+            body, named = await self._files.write(connection, closed)
+        await self._files.keep_covers(self._database, named)
         return web.Response(
             body=body, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
         )

@@ -40,6 +40,12 @@ from clearing.rules.groups import (
     decide_group,
     decide_proposal,
 )
+from clearing.rules.keys import (
+    CHANGE_MS,
+    RecoverKeys,
+    decide_key_change,
+    decide_recovery,
+)
 from clearing.rules.legs import (
     CancelLeg,
     CycleRefused,
@@ -73,6 +79,7 @@ from clearing.rules.view import (
 )
 
 __all__ = [
+    "CHANGE_MS",
     "RESERVE",
     "ROUNDS_MAX",
     "Admission",
@@ -104,6 +111,7 @@ __all__ = [
     "Positions",
     "Proposal",
     "ProposalState",
+    "RecoverKeys",
     "Release",
     "Running",
     "Settle",
@@ -121,11 +129,13 @@ __all__ = [
     "decide_due_legs",
     "decide_group",
     "decide_item_refused",
+    "decide_key_change",
     "decide_leg_word",
     "decide_mirror",
     "decide_moves",
     "decide_prepare",
     "decide_proposal",
+    "decide_recovery",
     "decide_reply",
     "decide_settle",
     "decision_of",

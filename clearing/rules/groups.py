@@ -19,7 +19,6 @@ from clearing.rules.view import (
 )
 from protocol.address import Group
 from protocol.directory import (
-    ENTRY_LENGTH_MAX,
     GroupRecord,
     check_proposal,
     fold,
@@ -36,12 +35,15 @@ from protocol.effects import (
 )
 from protocol.errors import DirectoryRefusalCode, ItemRefusalCode, PeerError
 from protocol.instant import Instant, write_instant
+from protocol.key_change import leaves_room
 from protocol.messages import (
     ITEM_LENGTH_MAX,
     DirectoryDecision,
     DirectoryPropose,
     ItemRefused,
+    KeysDecision,
     line_hash,
+    read_item,
     write_line,
 )
 from protocol.steps import Step
@@ -125,7 +127,7 @@ def decide_proposal(view: HubView, arrived: ArrivedItem, now: Instant) -> Effect
     wanted: list[Effect] = []
     former = view.proposals.get(group)
     if former is not None and former.is_waiting:
-        wanted += _end(former, ProposalState.REPLACED, now)
+        wanted += end_proposal(former, ProposalState.REPLACED, now)
     return Effects(Step.PROPOSAL, (*wanted, KeepProposal(proposal)))
 
 
@@ -135,10 +137,12 @@ def _may_follow(record: GroupRecord, proposal: Proposal) -> bool:
         check_proposal(record, proposal.entry)
     except PeerError:
         return False
-    return len(proposal.signed) <= ENTRY_LENGTH_MAX
+    return leaves_room(proposal.signed, len(record.former))
 
 
-def _end(proposal: Proposal, state: ProposalState, now: Instant) -> list[Effect]:
+def end_proposal(
+    proposal: Proposal, state: ProposalState, now: Instant
+) -> list[Effect]:
     """End a proposal that waits with a no to its group."""
     ended = msgspec.structs.replace(proposal, state=state, decided_at=now)
     refused = ItemRefused(
@@ -191,7 +195,7 @@ def _decide_proposed(
     if not proposal.is_waiting:
         code = DirectoryRefusalCode.PROPOSAL_ENDED
         return _no(code, order.group, order.proposal)
-    ended = _end(proposal, ProposalState.REFUSED, now)
+    ended = end_proposal(proposal, ProposalState.REFUSED, now)
     return Effects(Step.PROPOSAL_REFUSED, ended, record)
 
 
@@ -211,7 +215,7 @@ def _approve(
         proposal, state=ProposalState.APPROVED, decided_at=now
     )
     changed = msgspec.structs.replace(record, signed=proposal.signed)
-    return _decide(view, changed, now, [KeepProposal(approved)])
+    return decide_on(view, changed, now, [KeepProposal(approved)])
 
 
 def _freeze(view: HubView, record: GroupRecord, now: Instant) -> Effects:
@@ -221,7 +225,7 @@ def _freeze(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     if record.state != "active":
         return _no(DirectoryRefusalCode.GROUP_LEAVING, Group(record.entry.group))
     changed = msgspec.structs.replace(record, state="frozen")
-    return _decide(view, changed, now, [])
+    return decide_on(view, changed, now, [])
 
 
 def _release(view: HubView, record: GroupRecord, now: Instant) -> Effects:
@@ -233,7 +237,7 @@ def _release(view: HubView, record: GroupRecord, now: Instant) -> Effects:
     if not _has_compared(view, group):
         return _wait(view, group)
     changed = msgspec.structs.replace(record, state="active")
-    return _decide(view, changed, now, [])
+    return decide_on(view, changed, now, [])
 
 
 def _change_limits(
@@ -248,7 +252,7 @@ def _change_limits(
     changed = msgspec.structs.replace(record, floor=order.floor, ceiling=order.ceiling)
     frozen = view.accounts[order.group].frozen
     limits = SetLimits(order.group, order.floor, order.ceiling, frozen)
-    return _decide(view, changed, now, [limits])
+    return decide_on(view, changed, now, [limits])
 
 
 def _has_compared(view: HubView, group: Group) -> bool:
@@ -261,10 +265,10 @@ def _has_compared(view: HubView, group: Group) -> bool:
     (docs/decisions/0015).
     """
     link = view.links.get(group)
-    return link is not None and link.has_compared and not _telling(view, group)
+    return link is not None and link.has_compared and not telling(view, group)
 
 
-def _telling(view: HubView, group: Group) -> list[Group]:
+def telling(view: HubView, group: Group) -> list[Group]:
     """Name who says that the hub is behind and is heard in what concerns a group."""
     frozen = {name for name, one in view.directory.items() if one.state == "frozen"}
     return [other for other in view.told_behind if other not in frozen - {group}]
@@ -272,14 +276,20 @@ def _telling(view: HubView, group: Group) -> list[Group]:
 
 def _wait(view: HubView, group: Group) -> Effects:
     """Say whose node knows more, or that the group's has yet to compare."""
-    telling = _telling(view, group)
-    if telling:
-        return _no(DirectoryRefusalCode.HUB_BEHIND, telling[0])
+    others = telling(view, group)
+    if others:
+        return _no(DirectoryRefusalCode.HUB_BEHIND, others[0])
     return _no(DirectoryRefusalCode.GROUP_NOT_COMPARED, group)
 
 
-def _decide(
-    view: HubView, record: GroupRecord, now: Instant, more: Sequence[Effect]
+def decide_on(
+    view: HubView,
+    record: GroupRecord,
+    now: Instant,
+    more: Sequence[Effect],
+    *,
+    statement: str | None = None,
+    step: Step = Step.DIRECTORY,
 ) -> Effects:
     """Write the one decision on a group, for everyone, and what hangs on it.
 
@@ -288,22 +298,14 @@ def _decide(
         record: the group as it shall be; its ``entry`` is read anew.
         now: the hub's time.
         more: effects beside the decision.
+        statement: what vouches for keys that this very decision changes.
+        step: the durable step that it is.
     """
     group = Group(record.entry.group)
-    assert not record.former, "no hub changes keys yet, so no group has former ones"
-    decision = DirectoryDecision(
-        log=view.log,
-        number=view.size,
-        at=write_instant(now),
-        group=group,
-        entry=record.signed,
-        state=record.state,  # type: ignore[arg-type]
-        floor=record.floor,
-        ceiling=record.ceiling,
-        keys=list(record.keys),
-    )
-    line = write_line(decision)
+    line = _line_of(view, record, now, statement)
     assert len(line) <= ITEM_LENGTH_MAX, "the entry's length was checked"
+    decision = read_item(line)
+    assert isinstance(decision, DirectoryDecision)
     directory = fold(view.directory, decision, line, view.federation)
     wanted: list[Effect] = [
         AppendDecision(view.log, view.size, line),
@@ -311,4 +313,26 @@ def _decide(
         *more,
         *(SendItem(other, line) for other in sorted(directory)),
     ]
-    return Effects(Step.DIRECTORY, wanted, directory[group])
+    return Effects(step, wanted, directory[group])
+
+
+def _line_of(
+    view: HubView, record: GroupRecord, now: Instant, statement: str | None
+) -> bytes:
+    """Write a decision; one on a group that ever had other keys names them."""
+    decision = DirectoryDecision(
+        log=view.log,
+        number=view.size,
+        at=write_instant(now),
+        group=record.entry.group,
+        entry=record.signed,
+        state=record.state,  # type: ignore[arg-type]
+        floor=record.floor,
+        ceiling=record.ceiling,
+        keys=list(record.keys),
+    )
+    if not record.former:
+        return write_line(decision)
+    told = msgspec.structs.asdict(decision) | {"kind": "keys"}
+    former = list(record.former)
+    return write_line(KeysDecision(**told, former=former, statement=statement))

@@ -217,7 +217,7 @@ class CyclesApi:
 
     async def get_cycle(self, request: web.Request) -> web.Response:
         """Give one cycle."""
-        return json_response(_cycle(await self._named(_number(request))))
+        return json_response(_cycle(await self._named(cycle_number(request))))
 
     async def _named(self, number: int) -> OwnCycle:
         async with self._database.readers.acquire() as connection:
@@ -229,7 +229,7 @@ class CyclesApi:
 
     async def get_moves(self, request: web.Request) -> web.Response:
         """Give our own moves of a cycle as CSV."""
-        own = await self._named(_number(request))
+        own = await self._named(cycle_number(request))
         async with self._database.readers.acquire() as connection:
             found = await cycle_store.read_own_moves(connection, own)
         names = CycleMove.__struct_fields__
@@ -246,7 +246,7 @@ class CyclesApi:
 
     async def post_check(self, request: web.Request) -> web.Response:
         """Look again, and say what comes of it."""
-        number, asked = _number(request), await read_json(request, _reason_decoder)
+        number, asked = cycle_number(request), await read_json(request, _reason_decoder)
         outcome = await self._watch.check(
             number, caller_of(request).person_id, read_reason(asked.reason)
         )
@@ -279,7 +279,7 @@ class CyclesApi:
     async def _sign(
         self, request: web.Request, word: Literal["paid", "received"]
     ) -> LegAnswer:
-        leg_id = _read(request.match_info["id"], _id_decoder)
+        leg_id = leg_id_of(request)
         asked = await read_json(request, _reason_decoder)
         order = SignLeg(
             leg_id=leg_id,
@@ -311,8 +311,14 @@ class CyclesApi:
         )
 
 
-def _number(request: web.Request) -> int:
+def cycle_number(request: web.Request) -> int:
+    """Read which cycle a path means; what can be none is not found."""
     return int(_read(request.match_info["cycle"], _number_decoder))
+
+
+def leg_id_of(request: web.Request) -> str:
+    """Read which leg a path means; what can be none is not found."""
+    return _read(request.match_info["id"], _id_decoder)
 
 
 def _read(text: str, decoder: msgspec.json.Decoder[str]) -> str:

@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 
 from nodes.commands.node import STAFF
-from protocol.peer.own_server import ask
+from protocol.peer.new_file import NewFile
+from protocol.peer.own_server import ask, ask_file
 from protocol.peer.settings import Settings
 
 
@@ -17,6 +19,22 @@ def list_cycles(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, 
 def show(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Show a cycle, and the first move that differs, if one does."""
     return ask(settings, STAFF, "GET", f"/api/v1/group/cycles/{chosen.cycle}")
+
+
+#: What a cycle's statement may be written as, and what the API calls it.
+STATEMENT_FORMATS = {"csv": "statement.csv", "camt053": "camt053.xml"}
+
+
+def statement(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Write a cycle by our own ledger to a new file."""
+    name = STATEMENT_FORMATS[chosen.format]
+    path = f"/api/v1/group/cycles/{chosen.cycle}/{name}"
+    raw = ask_file(settings, STAFF, path)
+    with NewFile(Path(chosen.to)) as new:
+        new.write(raw)
+        new.sync()
+        new.keep()
+    return {"written": chosen.to}
 
 
 def check(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:

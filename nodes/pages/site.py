@@ -15,13 +15,16 @@ from nodes.api.staff import StaffApi
 from nodes.api.unit import UnitApi
 from nodes.asks import Asks
 from nodes.bulk import Bulk
+from nodes.cycle_desk import CycleDesk
 from nodes.house import NodeHouse
 from nodes.pages.account import AccountPages
 from nodes.pages.admitting import AdmittingPages
 from nodes.pages.asks import AskPages
+from nodes.pages.cycles import CyclePages
 from nodes.pages.drafts import Drafts
 from nodes.pages.entries import EntryPages
 from nodes.pages.handover import Handover
+from nodes.pages.legs import LegPages
 from nodes.pages.members import MemberPages
 from nodes.pages.pay import PayPages
 from nodes.pages.payment import PaymentPages
@@ -34,6 +37,7 @@ from nodes.payments import Payments
 from nodes.proposals import Proposals
 from nodes.staff import Staff
 from nodes.treasurer import Treasurer
+from nodes.watch.cycle_watch import CycleWatch
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
@@ -72,6 +76,7 @@ class Parts(NamedTuple):
     news: News
     treasurer: Treasurer
     staff: Staff
+    cycles: CycleDesk
 
 
 def site_of(house: NodeHouse, settings: Settings) -> Site:
@@ -115,11 +120,14 @@ def _desk_routes(pages: Pages, parts: Parts) -> list[Route]:
     bulk = Bulk(treasurer, parts.clerk, parts.database)
     proposals = Proposals(parts.house, parts.clerk)
     staff_api = StaffApi(parts.staff, parts.database)
+    watch = CycleWatch(parts.clerk, parts.database)
     return [
-        *TreasurerPages(pages, group, alarms, payments).routes(),
+        *TreasurerPages(pages, group, alarms, payments, parts.cycles).routes(),
         *MemberPages(pages, members, treasurer, handover).routes(),
         *AdmittingPages(pages, members, treasurer, payments, handover).routes(),
         *EntryPages(pages, parts.entries, treasurer, bulk, payments).routes(),
         *UnitPages(pages, UnitApi(proposals, parts.database), proposals).routes(),
         *PeoplePages(pages, parts.staff, staff_api, handover).routes(),
+        *CyclePages(pages, parts.cycles, watch).routes(),
+        *LegPages(pages, parts.cycles, parts.clerk, parts.clock).routes(),
     ]

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from nodes.api.group import GroupApi
+from nodes.cycle_desk import CycleDesk
 from nodes.pages.typed import may_act
 from nodes.payments import Payments
 from protocol.peer.web.alarms import AlarmApi
@@ -13,6 +14,8 @@ from protocol.peer.web.routes import TREASURER, Route
 
 HOME = "/treasurer"
 _ALARMS = 5
+#: Disputes and legs, of each; all of them are a step further.
+_WAITS = 5
 
 
 class TreasurerPages:
@@ -23,15 +26,22 @@ class TreasurerPages:
         group: the whole ledger's figures.
         alarms: reads what people must look at.
         payments: knows the own group's entry.
+        cycles: knows what waits for her.
     """
 
     def __init__(
-        self, pages: Pages, group: GroupApi, alarms: AlarmApi, payments: Payments
+        self,
+        pages: Pages,
+        group: GroupApi,
+        alarms: AlarmApi,
+        payments: Payments,
+        cycles: CycleDesk,
     ) -> None:
         self._pages = pages
         self._group = group
         self._alarms = alarms
         self._payments = payments
+        self._cycles = cycles
 
     def routes(self) -> list[Route]:
         """List the pages."""
@@ -42,6 +52,7 @@ class TreasurerPages:
         found, own = await self._group.group(), self._payments.own_record()
         query = PageQuery(page_size=_ALARMS)
         alarms = await self._alarms.alarms(query, request[VISIT].language)
+        waits = await self._cycles.waits(_WAITS)
         position = -found.clearing
         return self._pages.show(
             request,
@@ -50,6 +61,8 @@ class TreasurerPages:
             own=own,
             position=position,
             alarms=alarms.alarms,
+            waits=waits,
+            name_of=self._cycles.name_of,
             gauge=gauge(own.floor, position, own.ceiling),
             may_act=may_act(request),
         )

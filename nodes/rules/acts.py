@@ -18,6 +18,7 @@ from nodes.rules.limits import LimitsChange
 from nodes.rules.members import MemberChange, NewMember, Standing
 from nodes.rules.moving import MoveIn
 from nodes.rules.orders import Order, Ordered
+from nodes.rules.own_keys import ChangeKeys, RecoverKeys, signing_kid
 from nodes.rules.proposals import Propose
 from nodes.rules.trust import AcceptKeys, KeysOutcome, TrustAgain
 from nodes.rules.view import ImportRun
@@ -39,6 +40,7 @@ class Deed(StrEnum):
     PROPOSAL_MADE = "proposal-made"
     TRUSTED_AGAIN = "trusted-again"
     KEYS_ACCEPTED = "keys-accepted"
+    KEYS_CHANGED = "keys-changed"
     PERSON_INVITED = "person-invited"
     PERSON_REMOVED = "person-removed"
     SIGN_INS_ENDED = "sign-ins-ended"
@@ -77,6 +79,8 @@ _Single = (
     | AcceptKeys
     | TrustAgain
     | MoveIn
+    | ChangeKeys
+    | RecoverKeys
 )
 #: What is noted when it has changed something.
 Noted = _Single | LimitsChange | AnswerStatement | SignLeg
@@ -135,9 +139,12 @@ def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
 
 
 def _act_of_other(
-    wanted: NewMember | MemberChange | Propose, effects: Effects
+    wanted: NewMember | MemberChange | Propose | ChangeKeys | RecoverKeys,
+    effects: Effects,
 ) -> NoteAct:
     match wanted:
+        case ChangeKeys() | RecoverKeys():
+            return _act_of_keys(wanted)
         case NewMember():
             details: dict[str, Detail] = {
                 "name": wanted.name,
@@ -199,6 +206,18 @@ def _acts_of_cycle(
     details: dict[str, Detail] = {"state": own.state.value}
     deed, about = Deed.CYCLE_CHECKED, str(own.cycle)
     return (NoteAct(wanted.author, deed, about, details, wanted.reason),)
+
+
+def _act_of_keys(wanted: ChangeKeys | RecoverKeys) -> NoteAct:
+    """Note new keys by the id that people see; a recovery is a command."""
+    author = wanted.author if isinstance(wanted, ChangeKeys) else None
+    details: dict[str, Detail] = {
+        "version": wanted.entry.version,
+        "signing": signing_kid(wanted.entry),
+        "by_recovery": isinstance(wanted, RecoverKeys),
+    }
+    group, deed = wanted.entry.group, Deed.KEYS_CHANGED
+    return NoteAct(author, deed, group, details, wanted.reason)
 
 
 def _act_of_moving(author: str | None, run: object) -> NoteAct | None:

@@ -29,14 +29,16 @@ def open_content(
     payer = view.ahead.get(group) or view.directory.get(group)
     if box is None or payer is None:
         return None
-    channel = sealing.incoming(
-        view.sealing_key,
-        payer.key("sealing"),
-        view.federation,
-        Group(prepare.payer_group),
-        view.group,
-    )
     try:
+        # Either side may have changed keys since it was sealed.
+        payer_kid, own_kid = sealing.box_kids(box)
+        channel = sealing.incoming(
+            view.opens.get(own_kid, view.sealing_key),
+            payer.sealing_key(payer_kid),
+            view.federation,
+            Group(prepare.payer_group),
+            view.group,
+        )
         line = channel.open(box, about_prepare(prepare.id))
     except PeerError:
         return None

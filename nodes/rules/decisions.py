@@ -2,6 +2,7 @@
 
 import msgspec
 
+from nodes.rules.own_keys import decide_refused_change, is_refused_change
 from nodes.rules.proposals import decide_refused_proposal, is_refused_proposal
 from nodes.rules.view import (
     CLEARING,
@@ -174,6 +175,8 @@ def decide_item_refused(view: NodeView, arrived: ArrivedItem, now: Instant) -> E
     assert isinstance(refused, ItemRefused)
     if is_refused_proposal(view, arrived):
         return decide_refused_proposal(view, arrived, now)
+    if is_refused_change(view, arrived):
+        return decide_refused_change(view, arrived, now)
     transfer = refused_transfer(view, arrived, TransferPrepare)
     if transfer is None:
         text = f"the hub refused our item {refused.number}: {refused.code}"

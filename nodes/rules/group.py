@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from nodes.rules.cycle_records import KeepLog
+from nodes.rules.own_keys import answers_about_keys
 from nodes.rules.proposals import answers_of_decision
 from nodes.rules.view import NodeView, NoteDecision, accounts_of
 from protocol.address import Group
@@ -49,7 +50,10 @@ def decide_directory(
         for account in accounts_of(record)
         if account.account_id not in view.accounts
     ]
-    answers = answers_of_decision(view, record, now)
+    answers = (
+        *answers_about_keys(view, record, now),
+        *answers_of_decision(view, record, now),
+    )
     return Effects(Step.OWN_ENTRY, (note, SaveGroup(record), *opened, *answers, *calls))
 
 

@@ -6,6 +6,7 @@ each box, and the box is bound to its id.
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from protocol import inquiry, sealing
@@ -38,12 +39,14 @@ class Ends(NamedTuple):
         federation: the federation's whole id.
         own: our name.
         directory: everyone's sealing keys.
+        opens: by id, the keys that open what others seal for us, also former ones.
     """
 
     key: sealing.SealingKey
     federation: FederationId
     own: Group
     directory: Directory
+    opens: Mapping[str, sealing.SealingKey] = {}
 
     def record(self, group: str) -> GroupRecord:
         """Give another group's record; raises ``NotSignedError``: there is none."""
@@ -61,9 +64,12 @@ class Ends(NamedTuple):
         """Open the box of a line that is for us; raises ``PeerError``."""
         if line.to != self.own:
             raise NotSignedError(f"inquiry: meant for {line.to}")
-        theirs = self.record(line.from_).key("sealing")
+        # Either side may have changed keys since it was sealed.
+        their_kid, own_kid = sealing.box_kids(line.box)
+        theirs = self.record(line.from_).sealing_key(their_kid)
+        own = self.opens.get(own_kid, self.key)
         channel = sealing.incoming(
-            self.key, theirs, self.federation, Group(line.from_), self.own
+            own, theirs, self.federation, Group(line.from_), self.own
         )
         return channel.open(line.box, line.about)
 

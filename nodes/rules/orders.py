@@ -350,7 +350,8 @@ def _first_local_refusal(
     code = may_debit(payer, quoted.payer_amount) if quoted is not None else None
     if code is not None:
         return code
-    if order.deliver == "now" and not order.is_hub_reachable:
+    is_cut_off = not order.is_hub_reachable or view.awaits_recovery
+    if order.deliver == "now" and is_cut_off:
         return RefusalCode.HUB_UNREACHABLE
     code = _first_refusal_of_hub(view, order, own, other, quoted)
     if code is None and view.awaits_comparing(order.payee_group):

@@ -12,7 +12,6 @@ import msgspec
 
 from nodes.rules.view import KeepProposal, NodeView, Proposal, ProposalState
 from protocol.directory import (
-    ENTRY_LENGTH_MAX,
     GroupRecord,
     check_proposal,
     rate_of_hour,
@@ -26,6 +25,7 @@ from protocol.effects import (
 )
 from protocol.errors import DirectoryRefusalCode, MalformedMessageError, PeerError
 from protocol.instant import Instant
+from protocol.key_change import leaves_room
 from protocol.messages import (
     DirectoryPropose,
     EntryRate,
@@ -121,7 +121,7 @@ def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
         return Effects(None, (), former)
     own = view.directory.get(view.group)
     assert own is not None, "a node that has joined has its own entry"
-    code = _why_not(own, order)
+    code = _why_not(view, own, order)
     if code is not None:
         return Effects(None, (), NotProposed(code))
     proposal = Proposal(
@@ -139,8 +139,13 @@ def decide_propose(view: NodeView, order: Propose, now: Instant) -> Effects:
     return Effects(Step.PROPOSE, wanted, proposal)
 
 
-def _why_not(own: GroupRecord, order: Propose) -> DirectoryRefusalCode | None:
-    if len(order.signed) > ENTRY_LENGTH_MAX:
+def _why_not(
+    view: NodeView, own: GroupRecord, order: Propose
+) -> DirectoryRefusalCode | None:
+    if view.renewal is not None and view.renewal.is_waiting:
+        # Both would have the same version, and only one can follow.
+        return DirectoryRefusalCode.KEYS_WAIT
+    if not leaves_room(order.signed, len(own.former)):
         return DirectoryRefusalCode.ENTRY_TOO_LONG
     try:
         check_proposal(own, order.entry)
@@ -161,6 +166,8 @@ def answers_of_decision(
     """
     before, asked = view.directory.get(view.group), view.asked.get(record.signed)
     if before is None or record.signed == before.signed:
+        return ()
+    if record.signed in view.renewed:
         return ()
     if asked is None:
         text = f"the hub decided on entry {record.entry.version}, which we never asked"

@@ -179,6 +179,42 @@ class KeepProposal(HouseEffect, frozen=True):
     proposal: Proposal
 
 
+class Renewal(msgspec.Struct, frozen=True, kw_only=True):
+    """New keys that the group has asked the hub for.
+
+    Attributes:
+        number: of its item in our stream to the hub; of a recovery, of the last item
+            that was sealed under the old keys.
+        entry: the group's next entry.
+        signed: the new signing key's JWS over it.
+        statement: the old signing key's word for it, or the recovery key's.
+        at: when it was asked.
+        is_recovery: the recovery key vouches, and it goes past the link.
+        state: what the hub said to it, or that a recovery took its place.
+        answered_at: when we took that.
+    """
+
+    number: int
+    entry: GroupEntry
+    signed: str
+    statement: str
+    at: Instant
+    is_recovery: bool = False
+    state: ProposalState = ProposalState.WAITING
+    answered_at: Instant | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether the hub has yet to answer."""
+        return self.state is ProposalState.WAITING
+
+
+class KeepRenewal(HouseEffect, frozen=True):
+    """Keep new keys that were asked for, as they now stand."""
+
+    renewal: Renewal
+
+
 class Belief(msgspec.Struct, frozen=True):
     """How far a log of the hub's is believed.
 
@@ -326,6 +362,9 @@ class NodeView(View):
         corrected: entries that have been corrected, of those that orders name.
         proposal: the newest that the group has asked for.
         asked: by signed entry, the newest proposals of entries that are decided on.
+        renewal: the newest keys that the group has asked for.
+        renewed: by signed entry, keys asked for, of entries that are decided on.
+        opens: by id, our sealing keys, also former ones.
         own_entries: what this batch's decisions on our own group hold.
         clearing: the clearing account's balance when the batch began.
         newest: log and number of the newest decision taken.
@@ -360,6 +399,9 @@ class NodeView(View):
         self.corrected: set[str] = set()
         self.proposal: Proposal | None = None
         self.asked: dict[str, Proposal] = {}
+        self.renewal: Renewal | None = None
+        self.renewed: dict[str, Renewal] = {}
+        self.opens: Mapping[str, sealing.SealingKey] = {sealing_key.kid: sealing_key}
         self.own_entries: set[str] = set()
         self.clearing = 0
         self.newest: tuple[str, int] | None = None
@@ -384,8 +426,8 @@ class NodeView(View):
         match effect:
             case NoteDecision():
                 self.newest = (effect.log, effect.number)
-            case KeepProposal(proposal):
-                self._keep(proposal)
+            case KeepProposal() | KeepRenewal():
+                self._keep_asked(effect)
             case (
                 KeepBelief()
                 | KeepCompared()
@@ -409,11 +451,33 @@ class NodeView(View):
         else:
             self.legs[effect.leg.leg_id] = effect.leg
 
+    def _keep_asked(self, effect: KeepProposal | KeepRenewal) -> None:
+        if isinstance(effect, KeepProposal):
+            self._keep(effect.proposal)
+        else:
+            self._keep_renewal(effect.renewal)
+
+    def _keep_renewal(self, renewal: Renewal) -> None:
+        self.renewed[renewal.signed] = renewal
+        known = self.renewal
+        # One that was replaced may yet be decided on; the newest stays the newest.
+        if known is None or renewal.is_waiting or known.signed == renewal.signed:
+            self.renewal = renewal
+
     def _keep(self, proposal: Proposal) -> None:
         self.asked[proposal.signed] = proposal
         # One that was replaced may yet be approved; the newest stays the newest.
         if self.proposal is None or proposal.number >= self.proposal.number:
             self.proposal = proposal
+
+    @property
+    def awaits_recovery(self) -> bool:
+        """Say whether nothing is sealed until the hub has taken keys by the sheet.
+
+        That may last hours, while a change by the old key is answered in a moment.
+        """
+        waiting = self.renewal
+        return waiting is not None and waiting.is_waiting and waiting.is_recovery
 
     def find_payee(self, account_id: str) -> Account | None:
         """Give a member's account; ``None`` when nobody is to be found there.

@@ -280,7 +280,7 @@ class Comparison:
         if not isinstance(decision, DirectoryDecision) or decision.group != house.own:
             return
         entry = read_entry(decision.entry, house.federation)
-        if entry_key(entry.keys, "signing") != house.signing_key.public:
+        if not house.is_ours(entry_key(entry.keys, "signing")):
             told = f"directory decision {one.name} gives us a key that is not ours"
             theirs = await self._prove(one.item_number)
             raise HistoryDiffersError(told, house.own_entry, theirs)

@@ -43,7 +43,12 @@ from protocol.link import (
     take_cover,
     take_run,
 )
-from protocol.messages import SEALED_LINE_LENGTH_MAX, Checkpoint
+from protocol.messages import (
+    SEALED_LINE_LENGTH_MAX,
+    Checkpoint,
+    KeyChangeItem,
+    read_item,
+)
 from protocol.peer.database import Connection
 from protocol.peer.link_store import OutgoingItem, SealedEnvelope, wire_of
 from protocol.quota import Quota
@@ -56,7 +61,7 @@ _ITEMS_LENGTH_MAX = BODY_LENGTH_MAX - 4 * LINE_1_LENGTH_MAX
 #: may be about something else that people must see.
 _CALLS_MAX = 20
 #: Kinds of which a second alarm tells nothing more.
-_CALLED_ONCE = ("item", "quota")
+_CALLED_ONCE = ("item", "own-keys", "quota")
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,19 @@ class Stale:
     """A cover that is too old, or overtaken: nothing of it was taken."""
 
     now: Instant
+
+
+@dataclass(frozen=True)
+class OtherKey:
+    """A cover under a key that counts no more, or not yet: nothing of it was taken."""
+
+
+@dataclass(frozen=True)
+class Sealing:
+    """Which key signs an item, and up to which number; ``None``: without end."""
+
+    key: SigningKey
+    last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +142,17 @@ class House(Protocol):
 
     @property
     def signing_key(self) -> SigningKey:
-        """The key that signs our envelopes and covers."""
+        """The key that signs our covers now."""
+
+    def not_heard(self, kid: str) -> bool:
+        """Note that a peer did not take our cover under a key; sign with the next.
+
+        Returns:
+            Whether every key that we have has been tried, and none is on its way.
+        """
+
+    def sealing(self, view: View, number: int) -> Sealing | None:
+        """Say which key signs our item of a number; ``None``: none may be sealed."""
 
     @property
     def keyring(self) -> Keyring:
@@ -218,6 +246,8 @@ class Batch:
     restored: Restored | None = None
     #: It was so when this batch began, and is no more.
     has_ended_restored: bool = False
+    #: Peers of whom this batch takes new keys, which do not count before it ends.
+    renewed: set[Group] = field(default_factory=set)
 
     def old_firsts(self) -> dict[str, list[int]]:
         """Say which envelopes may be ones that we have already taken."""
@@ -248,13 +278,15 @@ class Batch:
     def _take(self, work: Work, arrival: Arrival, known: dict[int, Sealed]) -> None:
         cover = arrival.body.cover.payload
         link = self.view.links[arrival.peer]
-        if is_stale(link, read_instant(cover.at), self.now):
-            work.outcome = Stale(self.now)
+        work.outcome = self._no_to_cover(link, arrival)
+        if work.outcome is not None:
             return
         before = link
         link = take_cover(link, cover)
         if self.restored is None:
-            link, takings = take_run(link, arrival.body.envelopes, known)
+            run = _up_to_new_keys(arrival.body.envelopes, link.taken)
+            link, takings = take_run(link, run, known)
+            takings += [Taking.DROPPED] * (len(arrival.body.envelopes) - len(run))
         else:
             link, takings = self._look_only(link, arrival, known)
         self.view.links[arrival.peer] = link
@@ -270,7 +302,27 @@ class Batch:
                 known[envelope.payload.first] = Sealed(
                     envelope.payload.life, envelope.payload_hash
                 )
-                work.arrived += self.house.look(self.view, arrival.peer, envelope)
+                arrived = self.house.look(self.view, arrival.peer, envelope)
+                work.arrived += arrived
+                if any(isinstance(one.item, KeyChangeItem) for one in arrived):
+                    self.renewed.add(arrival.peer)
+
+    def _no_to_cover(self, link: Link, arrival: Arrival) -> OtherKey | Stale | None:
+        """Say why a cover does not count, and so nothing behind it."""
+        if not self._is_current(arrival):
+            return OtherKey()
+        at = read_instant(arrival.body.cover.payload.at)
+        return Stale(self.now) if is_stale(link, at, self.now) else None
+
+    def _is_current(self, arrival: Arrival) -> bool:
+        """Say whether a cover is signed by the key in force after the last item taken.
+
+        Its sender's keys may have changed since it was opened. Where they have not,
+        the envelopes behind it too are signed as they were when they were opened.
+        """
+        period = arrival.body.cover.period
+        is_open = period.last is None and self.house.keyring.knows(period)
+        return is_open and arrival.peer not in self.renewed
 
     def _look_only(
         self, link: Link, arrival: Arrival, known: Mapping[int, Sealed]
@@ -349,8 +401,14 @@ class Batch:
             peer: whose link may seal.
             stored: items that waited already before this batch, oldest first.
         """
+        link = self.view.links[peer]
+        sealing = self.house.sealing(self.view, link.sent + 1)
+        if sealing is None:
+            return
         own = [item for item in self.outgoing if item.peer == peer]
-        if len(stored) + len(own) < ITEMS_MAX:
+        # What could not be sealed with the rest would pile up, one item a batch.
+        has_key = sealing.last is None or self.view.next_number(peer) <= sealing.last
+        if has_key and len(stored) + len(own) < ITEMS_MAX:
             last = self.house.before_sealing(self.view, peer)
             if last is not None:
                 self._apply(last)
@@ -358,7 +416,9 @@ class Batch:
         items = _fitting([*stored, *own])
         if not items:
             return
-        link = self.view.links[peer]
+        if sealing.last is not None:
+            # A change of keys is the last item of its envelope.
+            items = [item for item in items if item.number <= sealing.last]
         assert items[0].number == link.sent + 1
         payload = EnvelopePayload(
             federation=self.house.federation,
@@ -371,7 +431,7 @@ class Batch:
             prev=link.sent_head,
             at=write_instant(self.now),
         )
-        line_1, payload_hash = seal(payload, self.house.signing_key)
+        line_1, payload_hash = seal(payload, sealing.key)
         wire = wire_of(line_1, items)
         assert len(wire) <= _ITEMS_LENGTH_MAX + LINE_1_LENGTH_MAX, "it must fit a body"
         self.view.links[peer] = after_sealing(link, payload, payload_hash)
@@ -388,6 +448,21 @@ class Batch:
                 wire=wire,
             )
         )
+
+
+def _up_to_new_keys(envelopes: Sequence[Verified], taken: int) -> Sequence[Verified]:
+    """Cut a run behind a change of keys that is new.
+
+    Who sent it seals nothing until the answer; what stands behind it was signed by a
+    key that may have ended with it. Only the last needs no look.
+    """
+    for index, envelope in enumerate(envelopes[:-1]):
+        is_new = envelope.payload.first > taken
+        if is_new and any(
+            isinstance(read_item(line), KeyChangeItem) for line in envelope.lines
+        ):
+            return envelopes[: index + 1]
+    return envelopes
 
 
 def _told_at_end(restored: Restored) -> str:

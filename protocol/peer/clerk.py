@@ -44,6 +44,7 @@ from protocol.peer.batch import (
     Calls,
     House,
     MoreTime,
+    OtherKey,
     PeerCalls,
     Stale,
     Work,
@@ -600,7 +601,9 @@ class Clerk:
         """Count what came, and learn the peers' clocks."""
         for work in batch.works:
             self._metrics.inputs.labels(type(work.wanted).__name__).inc()
-            if isinstance(work.wanted, Arrival) and not isinstance(work.outcome, Stale):
+            if isinstance(work.wanted, Arrival) and not isinstance(
+                work.outcome, Stale | OtherKey
+            ):
                 at = read_instant(work.wanted.body.cover.payload.at)
                 self._peer_offset_ms[work.wanted.peer] = at - batch.now
         self._metrics.envelopes.labels("taken").inc(len(batch.taken))

@@ -11,17 +11,19 @@ import random
 from collections.abc import Callable
 
 import aiohttp
+import msgspec
 
 from protocol.address import HUB
 from protocol.effects import CallPeople
 from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, Body, open_body
 from protocol.errors import OutageError, PeerError
-from protocol.peer.batch import Arrival, PeerCalls, Stale
+from protocol.peer.batch import Arrival, OtherKey, PeerCalls, Stale
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.metrics import Metrics
 from protocol.peer.reading import read_up_to
 from protocol.peer.steps import KillSwitch
+from protocol.peer.web import problems
 from protocol.steps import Step
 
 _LOG = logging.getLogger(__name__)
@@ -33,12 +35,23 @@ _PAUSE_MIN_S = 0.2
 _PAUSE_MAX_S = 30.0
 _CONNECT_S = 5
 _HASTY_S = 0.5
+#: The hub answers so when it takes no word under this key.
+_NOT_SIGNED = (401, "not-signed")
+_KEYS_UNKNOWN = CallPeople(
+    "own-keys",
+    "the hub knows none of this server's keys: perhaps it was restored from before a"
+    " change of keys; with the recovery sheet the group gets new ones (keys recover)",
+)
 #: The hub answers so when a group's quota of refused items is used up.
 _MUST_WAIT = 429
 _QUOTA_USED_UP = CallPeople(
     "quota",
     "the hub takes nothing of ours until the hour is over: too much was refused",
 )
+
+
+class _NotHeardError(PeerError):
+    """The hub takes nothing under the key that signed our cover."""
 
 
 class Courier:
@@ -211,6 +224,7 @@ class Courier:
     async def _ask(self, session: aiohttp.ClientSession, wait_s: int) -> bool:
         await self._clerk.may_speak(HUB)
         told = self._clerk.link(HUB).taken
+        kid = self._clerk.house.signing_key.kid
         request = self._clerk.speak(HUB)
         self._greeted = self._clerk.life
         headers = {"Content-Type": MEDIA_TYPE}
@@ -226,7 +240,11 @@ class Courier:
                 self._url, data=request, headers=headers, allow_redirects=False
             ) as response,
         ):
-            answer = await _read(response)
+            try:
+                answer = await _read(response)
+            except _NotHeardError:
+                await self._try_next_key(kid)
+                raise
         if carries:
             self._kill_switch.reach(Step.SEND, "after")
         is_taken = await self._take(answer)
@@ -235,13 +253,22 @@ class Courier:
             await self._clerk.take(PeerCalls(HUB, _QUOTA_USED_UP))
         return is_taken
 
+    async def _try_next_key(self, kid: str) -> None:
+        """Sign the next cover with another of our keys, if there is one.
+
+        After a stop, or a day long ago put back, hub or node may not know which of
+        our keys is in force at the other (protocol, section 3).
+        """
+        if self._clerk.house.not_heard(kid):
+            await self._clerk.take(PeerCalls(HUB, _KEYS_UNKNOWN))
+
     async def _take(self, answer: bytes) -> bool:
         house = self._clerk.house
         body = open_body(answer, house.keyring, house.federation, house.own)
         if body.cover.payload.from_ != HUB:
             raise PeerError(f"the hub's answer is signed by {body.cover.payload.from_}")
         outcome = await self._clerk.take(Arrival(HUB, body))
-        if isinstance(outcome, Stale):
+        if isinstance(outcome, Stale | OtherKey):
             return False
         if self._clerk.link(HUB).has_compared:
             self._uncompared_since = None
@@ -261,4 +288,21 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     if response.status in (200, _MUST_WAIT):
         return raw
     told = f"the hub answered {response.status}: {raw[:300]!r}"
+    if (response.status, _kind(response, raw)) == _NOT_SIGNED:
+        raise _NotHeardError(told)
     raise OutageError(told) if response.status >= 500 else PeerError(told)
+
+
+class _Problem(msgspec.Struct):
+    type: str
+
+
+def _kind(response: aiohttp.ClientResponse, raw: bytes) -> str:
+    """Name the problem that a server of ours tells; a proxy's answer is none."""
+    if response.content_type != problems.MEDIA_TYPE:
+        return ""
+    try:
+        named = msgspec.json.decode(raw, type=_Problem).type
+    except msgspec.MsgspecError:
+        return ""
+    return named.removeprefix(problems.TYPE_PREFIX)

@@ -14,7 +14,7 @@ from protocol.address import Group
 from protocol.envelope import BODY_LENGTH_MAX, MEDIA_TYPE, Body, open_body
 from protocol.errors import OutageError
 from protocol.instant import Instant, write_instant
-from protocol.peer.batch import Arrival, Stale
+from protocol.peer.batch import Arrival, OtherKey, Stale
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.database import AWAY, Database
@@ -144,6 +144,8 @@ class LinkEndpoint:
                 f"Found {request.content_type}; expected {MEDIA_TYPE}.",
             )
         raw = await read_body(request, BODY_LENGTH_MAX)
+        # Before that nobody's keys are known here, and everyone would be told so.
+        self._clerk.check_ready()
         house = self._clerk.house
         body = open_body(raw, house.keyring, house.federation, house.own)
         peer = Group(body.cover.payload.from_)
@@ -165,6 +167,9 @@ class LinkEndpoint:
                 "The cover is too old, or a newer one overtook it; or a clock is off.",
                 extra={"now": write_instant(outcome.now)},
             )
+        if isinstance(outcome, OtherKey):
+            told = "The cover is not signed by the group's key in force."
+            raise Problem(401, "not-signed", told)
         # Only now is the cover known to be no old one played again.
         self._hear(peer, body)
         wait_s = wait_preference(request, WAIT_S_MAX)

@@ -47,8 +47,8 @@ def add_verbs(
     program: str,
     read: ReadPublic,
     folder: FindFolder,
-) -> None:
-    """Add both verbs to a program's."""
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Add both verbs to a program's; gives where more about keys may be added."""
 
     def show(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object]:
         return _show(asyncio.run(_read(settings, read)), folder(settings))
@@ -73,6 +73,7 @@ def add_verbs(
         "it is kept; exit code 1 when it is another key's",
         f"{program} keys check --config server.toml",
     )
+    return kinds
 
 
 async def _read(settings: Settings, read: ReadPublic) -> PublicKeys:
@@ -91,16 +92,30 @@ def _show(known: PublicKeys, folder: Path) -> Mapping[str, object]:
     if known.digits is not None:
         answer["digits"] = known.digits
     private = load_keys(folder)
-    found = {"signing": private.signing.public, "sealing": private.sealing.public}
-    wrong = [use for use, public in found.items() if public != known.keys[use]]
+    found = {"signing": [*private.all_signing()], "sealing": [*private.all_sealing()]}
+    wrong = [use for use, kids in found.items() if key_id(known.keys[use]) not in kids]
     if wrong:
-        told = ", ".join(f"{use} {key_id(found[use])}" for use in wrong)
+        told = ", ".join(f"{use} {' '.join(found[use])}" for use in wrong)
         raise FoundError({**answer, "files": f"other keys: {told}"})
     return {**answer, "files": "the same keys"}
 
 
 def _check(known: PublicKeys) -> Mapping[str, object]:
     """Say whether a sheet is of the recovery key that others know."""
+    public = type_sheet().public
+    answer = {"server": known.name, "recovery": key_id(known.keys["recovery"])}
+    if not secrets.compare_digest(public, known.keys["recovery"]):
+        told = f"no: it is {key_id(public)}, the recovery key of another server"
+        raise FoundError({**answer, "sheet": told})
+    return {**answer, "sheet": "yes, it is this server's recovery key; keep it safe"}
+
+
+def type_sheet() -> SigningKey:
+    """Read a recovery sheet as it is typed, never from the command line.
+
+    Raises:
+        MalformedMessageError: it cannot be one; nothing of it is shown.
+    """
     if sys.stdin.isatty():
         sys.stderr.write(
             f"Type the recovery sheet's {WORDS} words on one line; the first four "
@@ -110,9 +125,4 @@ def _check(known: PublicKeys) -> Mapping[str, object]:
         typed = sys.stdin.readline()
     else:
         typed = sys.stdin.read()
-    public = SigningKey(read_sheet(typed)).public
-    answer = {"server": known.name, "recovery": key_id(known.keys["recovery"])}
-    if not secrets.compare_digest(public, known.keys["recovery"]):
-        told = f"no: it is {key_id(public)}, the recovery key of another server"
-        raise FoundError({**answer, "sheet": told})
-    return {**answer, "sheet": "yes, it is this server's recovery key; keep it safe"}
+    return SigningKey(read_sheet(typed))

@@ -20,7 +20,7 @@ from protocol.base64url import read_base64url, write_base64url
 from protocol.errors import InterletsError, MalformedMessageError
 from protocol.keyring import KEY_LENGTH, SigningKey
 from protocol.peer.command_line import CannotCreateError
-from protocol.peer.settings import read_secret
+from protocol.peer.settings import SettingsError, read_secret
 from protocol.sealing import SealingKey
 
 _CHECKSUM_LENGTH = 4
@@ -28,6 +28,7 @@ _CHECKSUM_LENGTH = 4
 WORDS = 24
 _PREFIX_LENGTH = 4
 _SHEET = "recovery-sheet.txt"
+_FILE_ID_LENGTH = 16
 
 
 class KeyFileError(InterletsError):
@@ -35,7 +36,45 @@ class KeyFileError(InterletsError):
 
 
 class ServerKeys(msgspec.Struct, frozen=True):
-    """The two keys that a running server needs."""
+    """The keys that a running server needs.
+
+    Attributes:
+        signing: the oldest that is there.
+        sealing: likewise.
+        more_signing: all others; which of them counts, the directory tells.
+        more_sealing: all others; each opens what was sealed for it.
+        unread: by name, files that were passed over, and what is wrong with each.
+    """
+
+    signing: SigningKey
+    sealing: SealingKey
+    more_signing: tuple[SigningKey, ...] = ()
+    more_sealing: tuple[SealingKey, ...] = ()
+    unread: Mapping[str, str] = {}
+
+    def all_signing(self) -> dict[str, SigningKey]:
+        """Give the signing keys by id."""
+        return {key.kid: key for key in (self.signing, *self.more_signing)}
+
+    def all_sealing(self) -> dict[str, SealingKey]:
+        """Give the sealing keys by id."""
+        return {key.kid: key for key in (self.sealing, *self.more_sealing)}
+
+    def why_unread(self, use: str, public: bytes) -> str | None:
+        """Say what is wrong with the file of a key; ``None``: nothing that we know."""
+        return self.unread.get(f"{use}-{_file_id(public)}.key")
+
+    def with_pair(self, pair: "KeyPair") -> "ServerKeys":
+        """Give these keys and a new pair."""
+        return msgspec.structs.replace(
+            self,
+            more_signing=(*self.more_signing, pair.signing),
+            more_sealing=(*self.more_sealing, pair.sealing),
+        )
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """New keys, before anybody has heard of them."""
 
     signing: SigningKey
     sealing: SealingKey
@@ -58,15 +97,92 @@ def ensure_keys(folder: Path) -> ServerKeys:
 
 
 def load_keys(folder: Path) -> ServerKeys:
-    """Read both keys.
+    """Read all keys, the oldest first.
+
+    A later file that is no key is passed over: whether it is needed, the directory
+    tells.
 
     Raises:
-        KeyFileError: one is missing or cannot be a key.
+        KeyFileError: one of the first is missing, or no file of a use is a key.
+        SettingsError: others can reach one of the first.
     """
-    return ServerKeys(
-        SigningKey(_read_key(folder / "signing.key")),
-        SealingKey(_read_key(folder / "sealing.key")),
-    )
+    unread: dict[str, str] = {}
+    signing = [SigningKey(seed) for seed in _read_all(folder, "signing", unread)]
+    sealing = [SealingKey(seed) for seed in _read_all(folder, "sealing", unread)]
+    more = tuple(signing[1:]), tuple(sealing[1:])
+    return ServerKeys(signing[0], sealing[0], *more, unread)
+
+
+def _read_all(folder: Path, use: str, unread: dict[str, str]) -> list[bytes]:
+    """Read the keys of one use, and note what was passed over."""
+    found = []
+    for path in _paths(folder, use):
+        try:
+            found.append(_read_key(path))
+        except (KeyFileError, SettingsError) as error:
+            # Only the name of a later file tells whose key it should be.
+            if path.name == f"{use}.key":
+                raise
+            unread[path.name] = str(error)
+    if not found:
+        raise KeyFileError(" ".join(unread.values()))
+    return found
+
+
+def _paths(folder: Path, use: str) -> list[Path]:
+    """List the files of one use; where a server lost its first, others may do."""
+    later = sorted(folder.glob(f"{use}-*.key"))
+    first = folder / f"{use}.key"
+    return [first, *later] if first.exists() or not later else later
+
+
+def find_keys(folder: Path, pair: KeyPair) -> ServerKeys:
+    """Read all keys, or give those of a pair alone where either kind is lost.
+
+    No file is missed here that cannot be read: the pair takes its place.
+
+    Raises:
+        KeyFileError: one of the first cannot be a key.
+        SettingsError: others can reach one of the first.
+    """
+    uses = ("signing", "sealing")
+    if all(path.exists() for use in uses for path in _paths(folder, use)):
+        return msgspec.structs.replace(load_keys(folder), unread={})
+    return ServerKeys(pair.signing, pair.sealing)
+
+
+def new_seeds() -> tuple[bytes, bytes]:
+    """Draw what a new pair of keys is made of."""
+    return secrets.token_bytes(KEY_LENGTH), secrets.token_bytes(KEY_LENGTH)
+
+
+def pair_of(seeds: tuple[bytes, bytes]) -> KeyPair:
+    """Make a pair of keys of its seeds."""
+    return KeyPair(SigningKey(seeds[0]), SealingKey(seeds[1]))
+
+
+def add_keys(folder: Path, seeds: tuple[bytes, bytes] | None = None) -> KeyPair:
+    """Make a new pair of keys, durable before anybody hears of it.
+
+    Files are only ever added: whichever counts, a server that was stopped at any
+    place finds it, and former keys still open and prove what is old.
+
+    Raises:
+        CannotCreateError: the folder does not let us.
+    """
+    seeds = seeds or new_seeds()
+    pair = pair_of(seeds)
+    texts = {
+        f"signing-{_file_id(pair.signing.public)}.key": write_base64url(seeds[0]),
+        f"sealing-{_file_id(pair.sealing.public)}.key": write_base64url(seeds[1]),
+    }
+    write_files(folder, texts)
+    return pair
+
+
+def _file_id(public: bytes) -> str:
+    """Name a key in small letters: its kid has capitals, which not every disk keeps."""
+    return hashlib.sha256(public).hexdigest()[:_FILE_ID_LENGTH]
 
 
 def _read_key(path: Path) -> bytes:
@@ -97,6 +213,12 @@ def write_secret(path: Path, text: str, *, replace: bool = False) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    # The name too must outlive a power failure, not only what stands under it.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read_files(folder: Path, name: re.Pattern[str]) -> dict[str, str]:

@@ -59,7 +59,13 @@ def ask(
         OutageError: no server runs there, or it cannot answer now.
     """
     headers = {} if key is None else {"Idempotency-Key": key}
-    return asyncio.run(_ask(settings, staff, method, path, body, headers))
+    raw = asyncio.run(_ask(settings, staff, method, path, body, headers))
+    return _read(raw, _url(settings.server)) if raw else {}
+
+
+def ask_file(settings: Settings, staff: Staff, path: str) -> bytes:
+    """Ask the running server for a file, as the one who runs it; raises as ``ask``."""
+    return asyncio.run(_ask(settings, staff, "GET", path, None, {}))
 
 
 async def _ask(
@@ -69,7 +75,7 @@ async def _ask(
     path: str,
     body: object,
     headers: Mapping[str, str],
-) -> dict[str, object]:
+) -> bytes:
     database = await Database.open(settings.database)
     try:
         now = Clock(settings.test.clock_offset_ms).now()
@@ -94,7 +100,7 @@ def _url(server: ServerSettings) -> str:
 
 async def _exchange(
     url: str, token: str, method: str, body: object, headers: Mapping[str, str]
-) -> dict[str, object]:
+) -> bytes:
     given = {"Authorization": f"Bearer {token}", **headers}
     data = None
     if body is not None:
@@ -112,12 +118,16 @@ async def _exchange(
     except (aiohttp.ClientError, TimeoutError) as error:
         told = "this server does not answer; is it running? start it with: serve"
         raise OutageError(f"{told} ({error})") from None
+    if 200 <= status < 300:
+        return raw
+    detail = str(_read(raw, url).get("detail", status) if raw else status)
+    if status >= _SERVER_ERROR:
+        raise OutageError(detail)
+    raise AnsweredNoError(detail)
+
+
+def _read(raw: bytes, url: str) -> dict[str, object]:
     try:
-        answer = msgspec.json.decode(raw, type=dict[str, object]) if raw else {}
+        return msgspec.json.decode(raw, type=dict[str, object])
     except msgspec.MsgspecError:
         raise OutageError(f"what answers at {url} is no Interlets server") from None
-    if status >= _SERVER_ERROR:
-        raise OutageError(str(answer.get("detail", status)))
-    if not 200 <= status < 300:
-        raise AnsweredNoError(str(answer.get("detail", status)))
-    return answer

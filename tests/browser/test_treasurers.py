@@ -1,10 +1,15 @@
 """A treasurer follows her one-time link, looks at her group, and acts."""
 
+from typing import Any
+from xml.etree import ElementTree
+
 import pytest
 
 from protocol.peer.web.words import sentences
 from tests.browser.conftest import Window, Windows
+from tests.federation.servers import wait_for
 from tests.federation.world import Federation
+from tests.nodes.test_camt053 import check as check_camt053
 
 EN = sentences("en")
 #: The same pieces as members' pages, so one of each is enough.
@@ -17,7 +22,9 @@ PAGES = (
     *("/new-member", f"/new-member/confirm?{WHO}400", f"/new-member/confirm?{WHO}x"),
     *("/by-hand", f"/by-hand/confirm?{HOW_MUCH}", "/by-hand/confirm?giver=-"),
     *("/unit", "/unit/confirm?per_hour=30&unit=garnaal", "/people", "/acts"),
+    *("/cycles", "/legs"),
 )
+WHY = "Cash, at the market"
 
 
 def signed_in(windows: Windows, town: Federation, **look: object) -> Window:
@@ -105,6 +112,91 @@ def test_an_entry_is_booked_and_taken_back_with_the_keyboard_alone(
         window.page.get_by_role("button", name=EN["entry.correct-now"]).click()
     assert EN["entry.saved"] in window.text
     assert town.member("rik@oostende").account()["balance"] == before
+
+
+def closed(town: Federation) -> int:
+    """End the open cycle after one payment, and wait until all have agreed."""
+    town.wait_compared()
+    town.end_of(town.pay("rik@oostende", "tom@mechelen", 2))
+    cycle: int = town.admin.get("/api/v1/cycles")["open"]
+    assert town.admin.ask("POST", f"/api/v1/cycles/{cycle}/close")[0] == 200
+
+    def have_agreed() -> bool:
+        told = town.admin.get(f"/api/v1/cycles/{cycle}")
+        return bool(told["agreed"] == told["groups"])
+
+    wait_for(have_agreed, "all to agree", 30)
+    return cycle
+
+
+def sign(town: Federation, group: str, leg: dict[str, Any]) -> None:
+    """Let a group's treasurer sign by a program, once the leg is there."""
+    treasurer = town.nodes[group].treasurer
+    assert treasurer is not None
+    word = "paid" if leg["debtor"] == group else "received"
+    path = f"/api/v1/group/legs/{leg['id']}/{word}"
+
+    def is_signed() -> bool:
+        return bool(treasurer.ask("POST", path, {"reason": WHY})[0] == 200)
+
+    wait_for(is_signed, "the leg to be signed", 20)
+
+
+def test_a_cycle_agrees_by_itself_and_its_leg_is_signed_on_the_page(
+    windows: Windows, town: Federation
+) -> None:
+    cycle = closed(town)
+    window = signed_in(windows, town)
+    with window.page.expect_navigation():
+        window.page.get_by_role("link", name=EN["own-cycles.title"]).click()
+    with window.page.expect_navigation():
+        named = EN["own-cycles.one"].format(cycle=cycle)
+        window.page.get_by_role("link", name=named).first.click()
+    assert "exactly the same" in window.text
+    assert "rik@oostende → tom@mechelen" in window.text
+    window.look("an agreed cycle")
+    with window.page.expect_download() as fetched:
+        window.page.get_by_role("link", name="camt.053").click()
+    check_camt053(ElementTree.parse(fetched.value.path()).getroot())
+
+    status, made = town.admin.ask("POST", f"/api/v1/cycles/{cycle}/settle")
+    assert status == 200
+    [leg, *others] = sorted(
+        made["legs"],
+        key=lambda one: "oostende" not in (one["debtor"], one["creditor"]),
+    )
+    for one in others:
+        sign(town, one["debtor"], one)
+        sign(town, one["creditor"], one)
+    at = f"{DESK}/legs/{leg['id']}"
+
+    def is_here() -> bool:
+        window.go(DESK)
+        return window.page.locator(f'a[href="{at}"]').count() == 1
+
+    wait_for(is_here, "the leg to wait on her first page", 20)
+    window.look("what waits")
+    with window.page.expect_navigation():
+        window.page.locator(f'a[href="{at}"]').click()
+    window.look("a leg")
+    window.page.fill("#reason", WHY)
+    window.press(f"{at}/confirm")
+    assert EN["own-legs.for-ever"] in window.text
+    window.look("before signing")
+    with window.page.expect_navigation():
+        window.page.locator(f'form[action="{at}"] button').dblclick()
+    window.page.get_by_text(EN["own-legs.saved"]).wait_for()
+    window.look("signed")
+    [other] = {leg["debtor"], leg["creditor"]} - {"oostende"}
+    sign(town, other, leg)
+
+    def is_settled() -> bool:
+        window.go(at)
+        return EN["own-legs.theirs-there"] in window.text
+
+    wait_for(is_settled, "the leg to be settled", 20)
+    window.look("a settled leg")
+    assert town.groups()["oostende"]["position"] == 0
 
 
 def test_the_longest_names_fit_on_the_desk_of_the_smallest_phone(

@@ -410,6 +410,20 @@ def test_the_checkpoint_is_the_hubs() -> None:
     assert checkpoint.write_checkpoint(stated, signing_key("hub")) == note
 
 
+def test_a_request_for_new_keys_reads_and_its_statement_counts() -> None:
+    raw = shown("recovery-request")[0].encode()
+    request = strict_json.read(raw, messages.recovery_request_decoder, "request")
+    assert strict_json.write(request) == raw
+    entry = directory.read_entry(request.entry, FEDERATION)
+    before = directory_of()[OOSTENDE].entry
+    key_change.check_statement(request.statement, before, entry, None)
+    [line] = [line for type_, line in ITEMS if type_ == "key.change"]
+    item = messages.read_item(line.encode())
+    assert isinstance(item, messages.KeyChangeItem)
+    assert item.entry == request.entry
+    key_change.check_statement(item.statement, before, entry, 41)
+
+
 def test_every_example_has_a_test() -> None:
     tried = {
         *("federation-id", "transfer-id", "jws", "envelope", "items-of-envelope"),
@@ -419,7 +433,7 @@ def test_every_example_has_a_test() -> None:
         *("ask", "ask-link", "key-change", "recovery", "later-hub-statement"),
         *("netting-transfers", "netting-savings", "netting-closing"),
         *("netting-reserve", "netting-legs"),
-        "checkpoint",
+        *("checkpoint", "recovery-request"),
     }
     assert {told.split()[0] for told, _ in blocks()} == tried
     assert TransferId(json.loads(one("transfer.cancel"))["id"])

@@ -186,6 +186,13 @@ WRITING = [
     Writing(
         "oostende",
         "POST",
+        "/api/v1/group/own-keys",
+        "treasurer",
+        {"version": 99, "reason": "somebody left"},
+    ),
+    Writing(
+        "oostende",
+        "POST",
         "/api/v1/group/proposal",
         "treasurer",
         {
@@ -226,6 +233,7 @@ WRITING = [
 NOBODY_THERE = {
     ("oostende", "/api/v1/group/trust"): 404,
     ("oostende", "/api/v1/group/keys"): 404,
+    ("oostende", "/api/v1/group/own-keys"): 409,
     ("oostende", "/api/v1/group/cycles/{cycle}/check"): 404,
     ("oostende", "/api/v1/group/legs/{id}/paid"): 404,
     ("oostende", "/api/v1/group/legs/{id}/received"): 404,
@@ -861,6 +869,7 @@ NO_ENVELOPES = {
     [
         ("/federation/v1/link", "application/interlets-envelope", 1 << 20),
         ("/federation/v1/join", "application/jose", 64 * 1024),
+        ("/federation/v1/recovery", "application/jose", 64 * 1024),
     ],
 )
 def test_what_no_server_signed_is_refused(
@@ -893,6 +902,14 @@ def test_what_no_server_signed_is_refused(
         send("JSON", b"{}", 415, Content_Type="application/json")
         send("no type", b"e30.e30.e30\n", 415, Content_Type="")
     assert not found, "\n".join(one[:90] for one in found)
+
+
+def test_the_hub_tells_of_no_entry_that_nobody_has(
+    unchanged: None, programs: dict[tuple[str, str], Caller]
+) -> None:
+    for group in ("x", "hub", "reserve", "%00", "%ff", "..%2f", "Oostende", "a" * 999):
+        answer = programs["hub", ""].ask("GET", f"/federation/v1/recovery/{group}")
+        assert not wrong_with(answer, 400, 404), (group, answer)
 
 
 @pytest.mark.parametrize("server", ["hub", "oostende"])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -9,6 +10,8 @@ from protocol.cycle_file import verify_cycle_file
 from protocol.messages import CycleAgree
 from tests.federation.servers import wait_for
 from tests.federation.world import Federation
+from tests.nodes.test_camt053 import check as check_camt053
+from tests.nodes.test_camt053 import shares
 
 NO = 1
 
@@ -31,6 +34,14 @@ def close(federation: Federation) -> dict[str, Any]:
 
     wait_for(lambda: shown()["agreed"] == shown()["groups"], "all to agree", 30)
     return shown()
+
+
+def witnesses(federation: Federation, number: str, path: Path) -> set[str]:
+    """Give the groups that have signed the log of a cycle's file, fetched anew."""
+    path.unlink(missing_ok=True)
+    federation.hub.run("cycle", "file", number, "--to", str(path))
+    lines = verify_cycle_file(path.read_bytes(), None).lines
+    return {group for group, line in lines.items() if line.is_witness}
 
 
 def positions(federation: Federation) -> dict[str, int]:
@@ -56,6 +67,21 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     assert (again.returncode, "has ended already" in again.stderr) == (NO, True)
     node = federation.server("oostende")
     assert node.run("cycle", "show", number)["state"] == "agreed"
+    # As a bank statement, it ends where the hub says that it does.
+    written = tmp_path / "cycle.xml"
+    to = ("--to", str(written))
+    node.run("cycle", "statement", number, "--format", "camt053", *to)
+    nowhere = tmp_path / "none.csv"
+    refused = node.command("cycle", "statement", "999999", "--to", str(nowhere))
+    assert refused.returncode == NO and not nowhere.exists()
+    assert written.stat().st_mode & 0o077 == 0
+    root = ElementTree.parse(written).getroot()
+    check_camt053(root)
+    space = root.tag.removesuffix("Document")
+    _, closing_balance = (shares(one) for one in root.iter(f"{space}Bal"))
+    # A share is 36 ms, halves up.
+    assert closing_balance == (before["oostende"] + 18) // 36
+    assert len(list(root.iter(f"{space}Ntry"))) == 3
     # Anyone can check it with nothing but the file.
     path = tmp_path / "cycle.json"
     federation.hub.run("cycle", "file", number, "--to", str(path))
@@ -65,6 +91,11 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     assert closing == before
     answers = {type(line.answer) for line in proven.lines.values()}
     assert answers == {CycleAgree}
+    wait_for(
+        lambda: witnesses(federation, number, path) == set(before),
+        "every group to sign the log that has the cycle's end",
+        30,
+    )
 
     legs = federation.hub.run("cycle", "settle", number)["legs"]
     refused = federation.hub.command("cycle", "settle", number)
@@ -112,9 +143,11 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     # The legs are moves of the next cycle, which all agree to as well.
     told = close(federation)
     assert {one["closing"] for one in told["groups_stated"]} == {0}
-    listed = federation.hub.run("cycle", "list")
-    assert listed["open"] == told["cycle"] + 1
-    assert [one["cycle"] for one in listed["cycles"]][:2] == [
+    # Who signed the log that has its end stays in its file, whatever was signed since.
+    assert witnesses(federation, number, path) == set(before)
+    told_of_all = federation.hub.run("cycle", "list")
+    assert told_of_all["open"] == told["cycle"] + 1
+    assert [one["cycle"] for one in told_of_all["cycles"]][:2] == [
         told["cycle"],
         int(number),
     ]

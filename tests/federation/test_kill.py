@@ -76,6 +76,13 @@ APPROVED = [
     (Step.OWN_ENTRY, "veere"),
 ]
 NOT_APPROVED = [(Step.PROPOSAL_REFUSED, "hub"), (Step.PROPOSAL_ANSWERED, "veere")]
+OWN_KEYS = "/api/v1/group/own-keys"
+KEYS_CHANGED = [
+    (Step.NEW_KEYS, "veere"),
+    (Step.KEY_CHANGE, "veere"),
+    (Step.KEYS, "hub"),
+]
+KEYS_RECOVERED = [(Step.NEW_KEYS, "command"), (Step.RECOVERY, "command")]
 OTHERS = [
     *((Step.EXPIRE, "hub"), (Step.DECISION_REFUSED, "mechelen")),
     *((Step.CANCEL_WISH, "oostende"), (Step.CANCEL, "hub")),
@@ -481,8 +488,85 @@ def test_killed_while_a_rate_is_asked_for_and_decided(
     federation.audit()
 
 
+def see_new_keys(federation: Federation, node: Node, before: dict[str, Any]) -> None:
+    """The group has other keys than before, by one decision, and goes on trading."""
+    desk = node.treasurer
+    assert desk is not None
+    told: dict[str, Any] = {}
+
+    def has_changed() -> bool:
+        told.update(desk.ask_surely("GET", OWN_KEYS).told)
+        return bool(told["version"] > before["version"])
+
+    wait_for(has_changed, "the hub's decision on the keys", 60)
+    assert told["version"] == before["version"] + 1
+    assert told["signing"] == told["renewal"]["signing"] != before["signing"]
+    assert told["sealing"] != before["sealing"]
+    assert told["recovery"] == before["recovery"]
+    assert told["renewal"]["state"] == "approved"
+    federation.wait_compared()
+    paid = [
+        federation.pay("els@veere", "tom@mechelen", 3),
+        federation.pay("rik@oostende", "els@veere", 3),
+    ]
+    for ordered in paid:
+        assert federation.end_of(ordered)["state"] == "cleared"
+    federation.audit()
+
+
+def test_killed_again_and_again_while_a_group_changes_its_keys(
+    federation: Federation, veere: Node
+) -> None:
+    """One change leads through all of it: the hub takes one an hour."""
+    desk = veere.treasurer
+    assert desk is not None
+    before = desk.get(OWN_KEYS)
+    deaths: dict[str, list[tuple[Step, str]]] = {}
+    for step, victim in KEYS_CHANGED:
+        deaths.setdefault(victim, []).extend([(step, "before"), (step, "after")])
+    for victim, places in deaths.items():
+        step, when = places[0]
+        federation.server(victim).restart(kill_at=f"{step}:{when}")
+    federation.wait_compared()
+    wish = {"version": before["version"], "reason": "once a year"}
+    with ThreadPoolExecutor() as people:
+        asking = people.submit(desk.ask_surely, "POST", OWN_KEYS, wish, within_s=120)
+        for victim, places in deaths.items():
+            server = federation.server(victim)
+            next_ones = [f"{step}:{when}" for step, when in places[1:]]
+            for (step, when), then in zip(places, [*next_ones, ""], strict=True):
+                server.wait_killed()
+                kills.note(step, when, PLACES[victim])
+                server.start(kill_at=then)
+        # 409: it was done before its answer was lost, and is not done twice.
+        assert asking.result().status in (202, 409)
+    see_new_keys(federation, veere, before)
+
+
+@BEFORE_AND_AFTER
+@pytest.mark.parametrize(("step", "place"), KEYS_RECOVERED)
+def test_killed_while_somebody_types_the_recovery_sheet(
+    federation: Federation, veere: Node, step: Step, place: str, when: str
+) -> None:
+    assert veere.treasurer is not None
+    before = veere.treasurer.get(OWN_KEYS)
+    veere.server.stop()
+    if when == "after":
+        for file in (veere.server.config.parent / "data" / "keys").glob("*.key"):
+            file.unlink()
+    words = ("keys", "recover", "--reason", "the disk broke")
+    killed = veere.server.command(*words, given=veere.sheet, kill_at=f"{step}:{when}")
+    assert killed.returncode == -9, killed
+    kills.note(step, when, place)
+    assert veere.server.run(*words, given=veere.sheet)["state"] == "waiting"
+    veere.server.start()
+    veere.server.wait_ready()
+    see_new_keys(federation, veere, before)
+
+
 def test_every_step_is_killed_or_the_reason_is_told() -> None:
-    places = (*STRAIGHT, *AT_START, *APPROVED, *NOT_APPROVED, *OTHERS)
+    about_keys = (*KEYS_CHANGED, *KEYS_RECOVERED)
+    places = (*STRAIGHT, *AT_START, *APPROVED, *NOT_APPROVED, *OTHERS, *about_keys)
     tried = {step for step, *_ in places}
     assert tried | set(UNREACHED) == set(Step)
     assert not tried & set(UNREACHED)

@@ -139,7 +139,8 @@ def lied(
 
 Provoked = Iterator[Ordered]
 Provoke = Callable[
-    [Federation, Databases], "contextlib.AbstractContextManager[Ordered]"
+    [Federation, Databases, dict[str, str]],
+    "contextlib.AbstractContextManager[Ordered]",
 ]
 
 

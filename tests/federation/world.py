@@ -84,6 +84,8 @@ class Node:
     server: Server
     treasurer: Caller | None = None
     members: dict[str, Member] = field(default_factory=dict)
+    #: As it was shown once, when the group joined.
+    sheet: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,9 @@ class Federation:
         return text.getvalue()
 
     def join(self, node: Node) -> None:
-        node.server.run(*self.joining(node.group), given=self.invite(node.group))
+        invitation = self.invite(node.group)
+        joined = node.server.run(*self.joining(node.group), given=invitation)
+        node.sheet = joined["recovery_sheet"]
         node.server.run("member", "import", "-", given=self.members_file(node.group))
 
     def open(self, node: Node) -> None:

@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -41,7 +43,7 @@ class Office:
         table: all of its routes.
     """
 
-    def __init__(self, made: Federation, group: Group) -> None:
+    def __init__(self, made: Federation, group: Group, data: Path) -> None:
         self.federation = made
         self.node = made.nodes[group]
         house = self.node.house
@@ -49,7 +51,8 @@ class Office:
         node = self.node
         door = Door(node.database, node.clock)
         # All that its routes ask of them.
-        settings: Any = SimpleNamespace(server=SimpleNamespace(public_url=URL))
+        of_server = SimpleNamespace(public_url=URL, data=data)
+        settings: Any = SimpleNamespace(server=of_server)
         server = runner.Server(
             settings,
             node.database,
@@ -166,8 +169,9 @@ class Office:
 async def office(new_database: NewDatabase) -> AsyncIterator[Office]:
     """Open Oostende's office, with its first treasurer signed in."""
     async with federation(new_database) as made:
-        opened = Office(made, OOSTENDE)
-        async with TestClient(TestServer(opened.application())) as client:
-            opened.client = client
-            opened.tokens["@treasurer"] = await opened.let_in("@treasurer")
-            yield opened
+        with TemporaryDirectory() as data:
+            opened = Office(made, OOSTENDE, Path(data))
+            async with TestClient(TestServer(opened.application())) as client:
+                opened.client = client
+                opened.tokens["@treasurer"] = await opened.let_in("@treasurer")
+                yield opened

@@ -58,7 +58,7 @@ def from_elas(
         for name, text in (("users", users), ("past", past), ("saldi", balances))
     ]
     assert texts[0] is not None
-    books = elas.read_books(*texts, decimals, notes, quietly)  # type: ignore[arg-type]
+    books = elas.read_books(texts[0], texts[1], texts[2], decimals, notes, quietly)
     return books, notes
 
 

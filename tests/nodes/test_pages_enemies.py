@@ -43,6 +43,7 @@ def pages_of(shown: Town, *methods: str) -> list[Route]:
 
 def place(route: Route, **names: str) -> str:
     named = {"id": NOBODYS, "name": "none.css", "account": "jan", "person": "@nobody"}
+    named["cycle"] = "1"
     return route.path.format_map(named | names)
 
 
@@ -270,7 +271,7 @@ FIELDS = (
     *("language", "session", "found_by", "payee_amount", "payer_amount_max"),
     *("account", "floor", "ceiling", "limits", "was_name", "was_floor", "reason"),
     *("giver", "taker", "minor", "unit", "plural", "symbol", "per_hour", "role"),
-    *("balance", "was_ceiling"),
+    *("balance", "was_ceiling", "first"),
 )
 #: These end the session of who asks.
 ENDING = ("/events", "/sign-out", "/sign-in", "/sessions/end", "/password")

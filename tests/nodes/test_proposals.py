@@ -18,7 +18,6 @@ from nodes.rules import (
     conversion_time,
     next_entry,
 )
-from protocol.directory import ENTRY_LENGTH_MAX
 from protocol.effects import (
     ArrivedItem,
     CallPeople,
@@ -33,7 +32,9 @@ from protocol.errors import (
     MalformedMessageError,
     RefusalCode,
 )
+from protocol.key_change import leaves_room
 from protocol.messages import (
+    ITEM_LENGTH_MAX,
     DirectoryPropose,
     GroupEntry,
     ItemRefused,
@@ -261,10 +262,8 @@ def test_what_can_never_be_approved_is_not_asked(entry: GroupEntry) -> None:
 
 def test_an_entry_that_no_decision_could_carry_is_not_asked() -> None:
     view = oostende()
-    for length, outcome in (
-        (ENTRY_LENGTH_MAX, Proposal),
-        (ENTRY_LENGTH_MAX + 1, NotProposed),
-    ):
+    longest = max(n for n in range(ITEM_LENGTH_MAX) if leaves_room("x" * n, 0))
+    for length, outcome in ((longest, Proposal), (longest + 1, NotProposed)):
         long = Propose(entry=asked(), signed="x" * length)
         found = rules.decide_propose(view, long, NOW).outcome
         assert isinstance(found, outcome)

@@ -80,7 +80,11 @@ def slipped(entry: GroupEntry) -> GroupEntry:
 
 
 async def slip_in(seen: Watched, state: State) -> GroupEntry:
-    """Let the hub tell everyone of other keys for Oostende."""
+    """Let the hub tell everyone of other keys for Oostende.
+
+    It goes on hearing the group under its true key, so that it passes payments on.
+    """
+    true_keys = seen.hub.house.keyring
     entry = slipped(seen.hub.house.directory[OOSTENDE].entry)
 
     def decided(line: bytes) -> bytes:
@@ -93,6 +97,7 @@ async def slip_in(seen: Watched, state: State) -> GroupEntry:
 
     seen.hub.house.decided = decided
     await seen.federated.hub.clerk.take(Limit(OOSTENDE, -(10**11), 10**11))
+    seen.hub.house.keyring = true_keys
     await seen.federated.quiet()
     seen.hub.house.decided = None
     return entry

@@ -1,7 +1,9 @@
 """A peer can call people, but not so often that nobody listens any more."""
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -80,6 +82,73 @@ async def test_what_the_hub_says_again_and_again_is_one_alarm_at_the_node(
         assert await alarms(node, "quota") == ["it waits"]
 
 
+def problem(kind: str) -> dict[str, Any]:
+    body = {"type": f"urn:interlets:problem:{kind}", "title": kind, "status": 401}
+    return {
+        "body": msgspec.json.encode(body),
+        "content_type": "application/problem+json",
+    }
+
+
+#: Answers that say nothing of our key, though all have the status 401.
+NOT_THE_HUB_S_NO: list[dict[str, Any]] = [
+    problem("stale-cover"),
+    {"text": "<h1>Sign in</h1>", "content_type": "text/html"},
+    problem("not-signed") | {"content_type": "text/plain"},
+    {"text": "{", "content_type": "application/problem+json"},
+    {"text": "[1]", "content_type": "application/problem+json"},
+    {},
+]
+
+
+async def test_only_the_hub_s_own_no_means_that_a_key_is_not_known(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as federated:
+        node, asked = federated.nodes[OOSTENDE], []
+        said: dict[str, Any] = {}
+
+        async def refuse(request: web.Request) -> web.Response:
+            asked.append(request)
+            return web.Response(status=401, **said)
+
+        application = web.Application()
+        application.router.add_post("/federation/v1/link", refuse)
+        async with TestServer(application) as server:
+
+            async def ask_twice() -> None:
+                before, going = len(asked), start_courier(node, server)
+                await until(lambda: len(asked) >= before + 2)
+                going.cancel()
+                await asyncio.wait([going])
+
+            for answer in NOT_THE_HUB_S_NO:
+                said.clear()
+                said |= answer
+                await ask_twice()
+            assert await alarms(node, "own-keys") == []
+            said |= problem("not-signed")
+            going = start_courier(node, server)
+            before = len(asked)
+            await until(lambda: len(asked) >= before + 3)
+            going.cancel()
+            await asyncio.wait([going])
+        [told] = await alarms(node, "own-keys")
+        assert "knows none of this server's keys" in told
+
+
+def start_courier(node: Server, server: TestServer) -> "asyncio.Task[None]":
+    courier = Courier(
+        node.clerk,
+        str(server.make_url("")).rstrip("/"),
+        node.clock,
+        node.metrics,
+        KillSwitch(""),
+        lambda _: None,
+    )
+    return asyncio.get_running_loop().create_task(courier.run())
+
+
 async def test_a_node_that_the_hub_makes_wait_tells_its_people_once(
     new_database: NewDatabase,
 ) -> None:
@@ -96,15 +165,7 @@ async def test_a_node_that_the_hub_makes_wait_tells_its_people_once(
         application.router.add_post("/federation/v1/link", end.post_link)
         application.on_shutdown.append(end.close)
         async with TestServer(application) as server:
-            courier = Courier(
-                node.clerk,
-                str(server.make_url("")).rstrip("/"),
-                node.clock,
-                node.metrics,
-                KillSwitch(""),
-                lambda _: None,
-            )
-            going = asyncio.get_running_loop().create_task(courier.run())
+            going = start_courier(node, server)
             await node.clerk.take(order("eggs"))
             await until(lambda: len(asked) >= 3)
             going.cancel()

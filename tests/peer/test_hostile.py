@@ -1,5 +1,8 @@
 """An admitted peer that lies: it harms nobody but itself, and stops no server."""
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from clearing import log_store
@@ -13,6 +16,7 @@ from protocol.messages import (
     NOTHING_HASH,
     AnyItem,
     Content,
+    KeyChangeItem,
     TransferOffer,
     line_hash,
     write_line,
@@ -29,7 +33,13 @@ from tests.peer.federation import (
     federation,
     start_node,
 )
-from tests.peer.makers import directory_decision, entry_of, proof_of
+from tests.peer.makers import (
+    directory_decision,
+    entry_of,
+    key_change,
+    proof_of,
+    signed,
+)
 from tests.protocol.makers import (
     FEDERATION,
     ID,
@@ -40,12 +50,19 @@ from tests.protocol.makers import (
     sealing_key,
     signing_key,
 )
+from tests.protocol.test_key_change import ANEW, renewed
 
 
 def wire(
     sender: Group, to: Group, link: Link, lines: list[bytes], tail: bytes
 ) -> bytes:
     """An envelope of the sender's own making, rightly signed."""
+    line_1, _ = sealed(sender, to, link, lines)
+    return b"\n".join([line_1, *lines, tail])
+
+
+def sealed(sender: Group, to: Group, link: Link, lines: list[bytes]) -> Any:
+    """Its line 1, and the head that it makes."""
     payload = envelope.EnvelopePayload(
         federation=FEDERATION,
         from_=sender,
@@ -57,8 +74,7 @@ def wire(
         prev=link.sent_head,
         at=write_instant(Clock().now()),
     )
-    line_1, _ = envelope.seal(payload, signing_key(sender))
-    return b"\n".join([line_1, *lines, tail])
+    return envelope.seal(payload, signing_key(sender))
 
 
 async def send_to_hub(federated: Federation, lines: list[bytes], tail: bytes) -> object:
@@ -91,6 +107,31 @@ async def test_a_box_that_is_none_is_left_out_and_stops_nobody(
             if await federated.nodes[MECHELEN].transfer(ID) is not None:
                 break
         assert not federated.hub.task.done()
+
+
+async def test_nothing_of_an_old_key_counts_behind_its_end(
+    new_database: NewDatabase,
+) -> None:
+    """A thief lets it end in an envelope, and signs another with it at once."""
+    async with federation(new_database) as federated:
+        link = federated.nodes[OOSTENDE].clerk.links[HUB]
+        entry = renewed()
+        change = KeyChangeItem(
+            entry=signed(entry, ANEW), statement=key_change(entry, link.sent + 1)
+        )
+        line_1, head = sealed(OOSTENDE, HUB, link, [write_line(change)])
+        behind = msgspec.structs.replace(link, sent=link.sent + 1, sent_head=head)
+        forged = wire(OOSTENDE, HUB, behind, [asked()], b"")
+        node, hub = federated.nodes[OOSTENDE], federated.hub
+        await node.clerk.may_speak(HUB)
+        raw = node.clerk.speak(HUB) + b"\n".join([line_1, write_line(change), forged])
+        body = envelope.open_body(raw, hub.clerk.house.keyring, FEDERATION, HUB)
+        taken = await hub.clerk.take(Arrival(OOSTENDE, body))
+        assert taken == [Taking.TAKEN, Taking.DROPPED]
+        assert hub.clerk.links[OOSTENDE].taken == link.sent + 1
+        assert await hub.transfer(ID) is None
+        keys = hub.clerk.house.directory[OOSTENDE].keys  # type: ignore[attr-defined]
+        assert [span.last for span in keys] == [link.sent + 1, None]
 
 
 RUBBISH = [

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from mnemonic import Mnemonic
 
+from protocol.base64url import read_base64url
 from protocol.errors import MalformedMessageError
 from protocol.keyring import SigningKey
+from protocol.peer.backup_source import KEY_NAME
 from protocol.peer.command_line import lay_out
 from protocol.peer.key_files import (
     KeyFileError,
+    add_keys,
     ensure_keys,
     load_keys,
     new_recovery_key,
@@ -73,6 +76,61 @@ def test_a_command_that_was_cut_off_makes_only_what_lacks(tmp_path: Path) -> Non
     again = ensure_keys(tmp_path)
     assert first.signing.public == again.signing.public
     assert first.sealing.public != again.sealing.public
+
+
+def test_new_keys_are_added_and_the_old_ones_stay(tmp_path: Path) -> None:
+    old = ensure_keys(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    pairs = [add_keys(tmp_path) for _ in range(3)]
+    keys = load_keys(tmp_path)
+    assert keys.signing.kid == old.signing.kid
+    assert set(keys.all_signing()) == {old.signing.kid, *(p.signing.kid for p in pairs)}
+    assert set(keys.all_sealing()) == {old.sealing.kid, *(p.sealing.kid for p in pairs)}
+    files = list(tmp_path.iterdir())
+    assert {mode(path) for path in files} == {0o600}
+    # A backup takes the files of this form, and no draft is left behind.
+    assert all(KEY_NAME.fullmatch(path.name) for path in files)
+    assert before.items() <= {path.name: path.read_bytes() for path in files}.items()
+
+
+def test_a_server_that_lost_its_first_keys_goes_on_with_the_others(
+    tmp_path: Path,
+) -> None:
+    ensure_keys(tmp_path)
+    pair = add_keys(tmp_path)
+    (tmp_path / "signing.key").unlink()
+    (tmp_path / "sealing.key").unlink()
+    keys = load_keys(tmp_path)
+    assert (keys.signing.kid, keys.more_signing) == (pair.signing.kid, ())
+    assert keys.sealing.public == pair.sealing.public
+
+
+def test_a_later_file_that_is_no_key_is_passed_over_and_named(tmp_path: Path) -> None:
+    first = ensure_keys(tmp_path)
+    pairs = [add_keys(tmp_path) for _ in range(2)]
+    [spoilt] = [
+        path
+        for path in tmp_path.glob("signing-*.key")
+        if SigningKey(read_base64url(path.read_text().strip(), "key")).public
+        == pairs[0].signing.public
+    ]
+    spoilt.write_text("half of a ke")
+    keys = load_keys(tmp_path)
+    assert set(keys.all_signing()) == {first.signing.kid, pairs[1].signing.kid}
+    assert len(keys.all_sealing()) == 3
+    assert list(keys.unread) == [spoilt.name]
+    told = keys.why_unread("signing", pairs[0].signing.public)
+    assert told is not None and str(spoilt) in told and "half" not in told
+    assert keys.why_unread("signing", pairs[1].signing.public) is None
+    assert keys.why_unread("sealing", pairs[0].sealing.public) is None
+
+
+def test_a_folder_without_any_key_that_can_be_read_is_refused(tmp_path: Path) -> None:
+    add_keys(tmp_path)
+    [signing] = tmp_path.glob("signing-*.key")
+    signing.chmod(0o640)
+    with pytest.raises(KeyFileError, match=rf"{signing.name}: has mode 0640"):
+        load_keys(tmp_path)
 
 
 def test_two_servers_have_different_keys(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ from tests.vectors import make
 
 VECTORS = json.loads((make.FOLDER / "receipts.json").read_text(encoding="utf-8"))
 RAW: bytes = VECTORS["genuine"]["with content and a witness"].encode()
+REFUSALS: dict[str, str] = json.loads(
+    (make.FOLDER / "refusals.json").read_text(encoding="utf-8")
+)["genuine"]
 SERVER_LIBRARIES = ("aiohttp", "asyncpg", "jinja2", "prometheus_client", "segno")
 
 Captured = pytest.CaptureFixture[str]
@@ -409,3 +412,36 @@ def test_a_receipt_says_which_word_rests_on_a_former_key() -> None:
     [said] = told.pop("under a key that was replaced since")
     assert said.startswith("oostende signed with a former key, ")
     assert not any(told.values())
+
+
+@pytest.mark.parametrize(("demanded", "code"), [("0", 0), ("1", 0), ("2", 1)])
+def test_as_many_witnesses_as_somebody_demands(
+    demanded: str, code: int, tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    path = tmp_path / "receipt.json"
+    path.write_bytes(RAW)
+    chosen = [str(path), "--federation", FEDERATION, "--witnesses", demanded]
+    assert program.main(chosen) == code
+    _, err = capsys.readouterr()
+    wrong = "NOT genuine: witnesses: brussel; expected 2 groups\n"
+    assert err == (wrong if code else "")
+
+
+def test_a_refusal_has_no_witnesses(tmp_path: pathlib.Path, capsys: Captured) -> None:
+    raw = REFUSALS["cancelled"].encode()
+    path = tmp_path / "refusal.json"
+    path.write_bytes(raw)
+    assert program.main([str(path), "--witnesses", "1"]) == 1
+    assert "witnesses: none; expected 1 groups" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", ["-1", "one", "1.0", "", "\u0661"])
+def test_a_number_of_witnesses_that_is_none(
+    count: str, tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    path = tmp_path / "receipt.json"
+    path.write_bytes(RAW)
+    with pytest.raises(SystemExit) as caught:
+        program.main([str(path), f"--witnesses={count}"])
+    assert caught.value.code == 2
+    assert "--witnesses" in capsys.readouterr().err

@@ -92,6 +92,7 @@ JARGON = re.compile(
 FOR_STAFF = (
     *("treasurer.", "hub.", "positions.", "group.", "invite.", "flows."),
     *("transfers.", "transfer.", "links.", "alarms."),
+    *("own-cycles.", "own-legs."),
 )
 
 
@@ -146,6 +147,8 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "transfers.age-",
         "transfer.",
         "links.",
+        "own-cycles.",
+        "own-legs.",
     )
     for key in sentences("en"):
         assert key in sources or key.startswith(together), key

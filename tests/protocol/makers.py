@@ -148,6 +148,7 @@ def every_item() -> dict[str, messages.AnyItem]:
         "decision log": messages.LogDecision(log=log, number=0, at=AT, former=None),
         **cycle_items(log),
         "directory.propose": messages.DirectoryPropose(entry=signed),
+        "key.change": messages.KeyChangeItem(entry=signed, statement=signed),
         "mirror": messages.Mirror(log=log, number=3, balance=-5),
         "item.refused": messages.ItemRefused(
             number=9, hash=hash_of("line"), code=ItemRefusalCode.UNREADABLE

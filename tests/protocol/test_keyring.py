@@ -9,6 +9,7 @@ from protocol.keyring import (
     KeyPeriod,
     Keyring,
     SigningKey,
+    check_may_cover,
     check_sealing_key,
     check_signing_key,
     key_hash,
@@ -254,3 +255,23 @@ def test_the_examples_of_ed25519s_authors_verify_and_are_signed_alike() -> None:
         assert verify(public, message, signed[:64])
         assert not verify(public, message + b"\0", signed[:64])
     assert len(lines) == 1024
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "declares", "is_good"),
+    [
+        *((5, 9, 4, False), (5, 9, 5, True), (5, 9, 9, True)),
+        *((5, 9, 10, True), (5, 9, 11, False), (5, None, 10**9, True)),
+        # A key that signed no item may yet have signed covers.
+        *((5, 4, 5, True), (5, 4, 4, False), (5, 4, 6, False)),
+    ],
+)
+def test_a_cover_may_declare_the_change_that_ends_its_key(
+    first: int, last: int | None, declares: int, is_good: bool
+) -> None:
+    period = KeyPeriod(Group("oostende"), signing_key("oostende").public, first, last)
+    if is_good:
+        check_may_cover(period, declares)
+    else:
+        with pytest.raises(NotSignedError):
+            check_may_cover(period, declares)

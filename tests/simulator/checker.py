@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from protocol.address import Group
 from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
@@ -63,6 +64,7 @@ class Checker:
     Attributes:
         doubted: servers that lie, or were put back to an older day; what hangs on
             their word alone is not looked at, and people may be called.
+        keyless: groups that have lost private keys.
         is_restored: some server was put back, so what it forgot may wait for ever.
         decisions: by transfer, the one decision.
         cycles: what watches cycles and legs.
@@ -73,6 +75,7 @@ class Checker:
         self.people = people
         self.doubted: set[str] = set()
         self.is_restored = False
+        self.keyless: set[str] = set()
         self.decisions: dict[str, tuple[str, int, str]] = {}
         self.looks = 0
         self._sizes: Counter[str] = Counter()
@@ -262,7 +265,14 @@ class Checker:
         """Where nobody lies nobody is called."""
         told = f"{server.name} calls people: {now[2]}"
         is_due = bool(self.doubted) or self.cycles.may_call(server, now)
-        self.demand(so=is_due, told=told)
+        self.demand(so=is_due or self._is_early(server, now), told=told)
+
+    def _is_early(self, server: Server, alarm: Any) -> bool:
+        """Say whether a treasurer is told that her keys change too often, or frozen."""
+        record = self.federation.hub.house.directory.get(Group(server.name))
+        is_told = "it takes one change an hour" in alarm[2] and record is not None
+        is_frozen = server.name in self._reasons.frozen
+        return is_told and (is_frozen or record.renewed_at is not None)
 
     def _is_clear(self, *names: str) -> bool:
         """Say whether nobody among these lies or was put back."""
@@ -293,7 +303,7 @@ class Checker:
             )
             self._sizes[log] += 1
             self._places[log, number] = place
-            if decision["kind"] == "directory":
+            if decision["kind"] in ("directory", "keys"):
                 self._states[decision["group"]] = decision["state"]
                 if decision["state"] != "active":
                     self._ever_frozen.add(decision["group"])

@@ -212,6 +212,9 @@ class CycleSwarm:
                 looks < _LOOKS_MAX
             ):
                 self._plan_word(group, word, other, leg, looks + 1)
+            elif self.draw.random() < 0.2 and not self.trouble.is_quiet:
+                # What the hub may have forgotten, others have yet to say.
+                self.trouble.crash(self.federation.hub)
 
         self.world.later(self.draw.randint(1, self.draw.choice(_FAR)), sign)
 

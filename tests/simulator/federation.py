@@ -27,13 +27,13 @@ from protocol.directory import (
     sign_hub_statement,
 )
 from protocol.envelope import Body
-from protocol.errors import OutageError, PeerError
+from protocol.errors import NotSignedError, OutageError, PeerError
 from protocol.instant import Instant, from_datetime
 from protocol.keyring import key_hash
 from protocol.link import SKEW_MAX_MS
 from protocol.messages import EntryRate, EntryUnit, GroupEntry, HubStatement
 from protocol.peer import transfer_store
-from protocol.peer.batch import Arrival, Stale, Work
+from protocol.peer.batch import Arrival, OtherKey, Stale, Work
 from protocol.peer.key_files import ServerKeys
 from protocol.steps import Step
 from tests.protocol.makers import hash_of, sealing_key, signing_key
@@ -61,6 +61,8 @@ _PAUSE_FAR_MS = 8 * HOUR
 _OVERDUE_MS = 10 * SECOND
 _HASTY_MS = 500
 _SWEEP_MOST = 100
+#: What the hub answers to whom it does not hear under this key.
+NOT_HEARD = b""
 #: An answer is bytes, or ``None`` for whatever says that nothing was taken.
 Respond = Callable[[bytes | None], None]
 
@@ -217,6 +219,7 @@ class Node(Server):
         try:
             drive(clerk.may_speak(HUB))
             told = clerk.link(HUB).taken
+            kid = self.house.signing_key.kid
             request = clerk.speak(HUB)
             self.world.spoken(self, HUB, request)
             if carries:
@@ -230,7 +233,7 @@ class Node(Server):
 
         def respond(answer: bytes | None) -> None:
             if lane.token is token and self.clerk is clerk:
-                self._take(lane, answer, before, carries=carries)
+                self._take(lane, answer, before, carries=carries, kid=kid)
 
         def time_out() -> None:
             if lane.token is token and self.clerk is clerk:
@@ -254,6 +257,7 @@ class Node(Server):
         before: tuple[object, ...],
         *,
         carries: bool,
+        kid: str,
     ) -> None:
         clerk = self.clerk
         assert clerk is not None
@@ -263,10 +267,7 @@ class Node(Server):
             except Crash as crash:
                 self.crash(str(crash))
                 return
-        if answer is None:
-            self._fail(lane)
-            return
-        body = self._open(answer)
+        body = self._open(answer, kid)
         if body is None:
             self._fail(lane)
             return
@@ -274,7 +275,7 @@ class Node(Server):
         def done(outcome: object) -> None:
             if self.clerk is not clerk or lane.token is None:
                 return
-            if outcome is UNKNOWN or isinstance(outcome, Stale):
+            if outcome is UNKNOWN or isinstance(outcome, Stale | OtherKey):
                 self._fail(lane)
                 return
             self._finish(lane, before)
@@ -282,9 +283,13 @@ class Node(Server):
         self.world.heard(self, HUB, body)
         self.submit(Arrival(Group(HUB), body), done)
 
-    def _open(self, answer: bytes) -> Body | None:
-        """Verify an answer of the hub's."""
+    def _open(self, answer: bytes | None, kid: str) -> Body | None:
+        """Verify an answer of the hub's; to one that is none, try another key."""
         house = self.house
+        if answer == NOT_HEARD:
+            house.not_heard(kid)
+        if not answer:
+            return None
         try:
             body = envelope.open_body(
                 answer, house.keyring, house.federation, house.own
@@ -487,6 +492,8 @@ class Hub(Server):
         self.parked: dict[str, _Parked] = {}
         self.after_batch = self.look
         self.nodes: dict[str, Node] = {}
+        #: What somebody on the line makes of a node's request.
+        self.tamper: Callable[[Node, bytes], bytes] | None = None
 
     def start(self) -> None:
         """Start, and be found by every node that tries."""
@@ -513,7 +520,7 @@ class Hub(Server):
         """Take a node's request; the token is that of its lane."""
 
         def answer(raw: bytes | None) -> None:
-            words = "no" if raw is None else self.world.words_of(raw)
+            words = self.world.words_of(raw) if raw else "no"
             self.world.carry(
                 HUB, node.name, lambda: respond(raw), f"an answer ({words})"
             )
@@ -524,12 +531,12 @@ class Hub(Server):
             return
         house = self.house
         try:
-            body = envelope.open_body(raw, house.keyring, house.federation, house.own)
+            body = self._open(node, raw)
             peer = Group(body.cover.payload.from_)
             clerk.link(peer)
         except (PeerError, OutageError) as error:
             self.world.tell("hub does not take it: {}", error)
-            answer(None)
+            answer(NOT_HEARD if isinstance(error, NotSignedError) else None)
             return
         self.world.heard(self, peer, body)
         if body.envelopes and house.must_wait(peer, self.clock.now()):
@@ -539,13 +546,20 @@ class Hub(Server):
         def done(outcome: object) -> None:
             if self.clerk is not clerk or outcome is UNKNOWN:
                 self._hang_up(peer, respond)
-            elif isinstance(outcome, Stale):
-                self.world.tell("hub: a stale cover of {}", peer)
-                answer(None)
+            elif isinstance(outcome, Stale | OtherKey):
+                self.world.tell("hub: {} of {}", type(outcome).__name__, peer)
+                answer(None if isinstance(outcome, Stale) else NOT_HEARD)
             else:
                 self._park(peer, answer, wait_ms, token)
 
         self.submit(Arrival(peer, body), done)
+
+    def _open(self, node: Node, raw: bytes) -> Body:
+        """Verify a node's request, after whoever is on the line has had it."""
+        if self.tamper is not None:
+            raw = self.tamper(node, raw)
+        house = self.house
+        return envelope.open_body(raw, house.keyring, house.federation, house.own)
 
     def _park(self, peer: Group, answer: Respond, wait_ms: int, token: object) -> None:
         clerk = self.clerk

@@ -26,7 +26,7 @@ from nodes.rules import (
 from protocol.address import HUB, AccountName, Group, transfer_id, write_address
 from protocol.base64url import write_base64url
 from protocol.directory import sign_entry
-from protocol.errors import RefusalCode
+from protocol.errors import OutageError, RefusalCode
 from protocol.messages import EntryRate
 from protocol.peer import transfer_store
 from protocol.transfer import Transfer
@@ -289,7 +289,11 @@ class People:
         entry = node.house.own_record().entry
         rates = [*entry.rates, EntryRate(len(entry.rates) + 1, rate)]
         wanted = msgspec.structs.replace(entry, version=entry.version + 1, rates=rates)
-        signed = sign_entry(wanted, node.keys.signing)
+        try:
+            signed = sign_entry(wanted, node.house.own_key)
+        except OutageError:
+            # Her node has lost its keys, and waits for new ones.
+            return
         node.submit(Propose(entry=wanted, signed=signed), lambda _: None)
 
     def approve(self, group: str) -> None:

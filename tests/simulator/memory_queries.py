@@ -22,6 +22,7 @@ _TRANSFER = "protocol.peer.transfer_store"
 _DIRECTORY = "protocol.peer.directory_store"
 _MEMBER = "nodes.member_store"
 _NODE_PROPOSAL = "nodes.proposal_store"
+_RENEWAL = "nodes.renewal_store"
 _TRUST = "nodes.trust_store"
 _LOG = "clearing.log_store"
 _HUB_PROPOSAL = "clearing.proposal_store"
@@ -555,6 +556,40 @@ def _read_asked(database: MemoryDatabase, entries: Sequence[str]) -> list[Row]:
 def _read_newest_proposal(database: MemoryDatabase) -> list[Row]:
     proposals = database.table("proposal")
     return [proposals[max(proposals)]] if proposals else []
+
+
+_RENEWAL_COLUMNS = (
+    "number",
+    "entry",
+    "statement",
+    "at",
+    "is_recovery",
+    "state",
+    "answered_at",
+)
+
+
+@answers(_RENEWAL, "write_renewal")
+def _write_renewal(database: MemoryDatabase, *values: Any) -> None:
+    row = dict(zip(_RENEWAL_COLUMNS, values, strict=True))
+    before = database.table("renewal").get(row["entry"])
+    if before is not None:
+        row = before | {name: row[name] for name in ("state", "answered_at")}
+    database.put("renewal", row["entry"], row)
+    renewals = database.table("renewal").values()
+    if sum(one["state"] == "waiting" for one in renewals) > 1:
+        _refuse("renewal_waits_alone")
+
+
+@answers(_RENEWAL, "read_renewed")
+def _read_renewed(database: MemoryDatabase, entries: Sequence[str]) -> list[Row]:
+    renewals = database.table("renewal")
+    return [renewals[entry] for entry in entries if entry in renewals]
+
+
+@answers(_RENEWAL, "read_newest")
+def _read_newest_renewal(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("renewal").values())[-1:]
 
 
 # What nodes believe of the hub's log.

@@ -56,7 +56,7 @@ class Reasons:
         self._people = checker.people
         self._people.on_no = self._look_at_no
         #: Groups that were ever frozen, or whose rate ever changed.
-        self._frozen: set[str] = set()
+        self.frozen: set[str] = set()
         self._changed: set[str] = set()
 
     def look(self, server: Server, first: Before) -> None:
@@ -82,7 +82,7 @@ class Reasons:
         checker = self._checker
         for group, state in checker.states.items():
             if state == "frozen":
-                self._frozen.add(group)
+                self.frozen.add(group)
         for group, rates in checker.rates.items():
             if len(rates) > 1:
                 self._changed.add(group)
@@ -116,7 +116,12 @@ class Reasons:
     ) -> None:
         code, role = _reason(row), row["role"]
         told = f"{server.name} refuses {row['transfer_id']}: {code}"
-        self._demand(so=code not in _NEVER, told=f"{told}, where nobody lies")
+        groups = {row["payer_group"], row["payee_group"]}
+        is_keyless = not groups.isdisjoint(self._checker.keyless)
+        self._demand(
+            so=code not in _NEVER or (code == "content-unreadable" and is_keyless),
+            told=f"{told}, where nobody lies",
+        )
         if role == "payer" or (role == "payee" and before is not None):
             # The hub's word, looked at when the hub said it.
             return
@@ -157,7 +162,7 @@ class Reasons:
         return not _may_credit(server, first, row["account"], row["amount"])
 
     def _is_frozen(self, _server: Server, _first: Before, row: Any) -> bool:
-        return bool(self._frozen & {row["payer_group"], row["payee_group"]})
+        return bool(self.frozen & {row["payer_group"], row["payee_group"]})
 
     def _has_changed(self, _server: Server, _first: Before, row: Any) -> bool:
         return bool(self._changed & {row["payer_group"], row["payee_group"]})
@@ -195,7 +200,7 @@ class Reasons:
             told=f"{wish.member}@{wish.group}'s {wish.key}: {wish.told}, untruly",
         )
 
-    def _is_too_large(self, wish: Wish) -> bool:
+    def _is_out_of_range(self, wish: Wish) -> bool:
         """Say whether at some rates of its groups no payment may be so large."""
         rates = self._checker.rates
         return any(
@@ -232,13 +237,13 @@ class Reasons:
                 price = self._price(wish)
                 return not _may_debit(server, first, wish.member, price)
             case "amount-out-of-range":
-                return self._is_too_large(wish)
+                return self._is_out_of_range(wish)
             case "payee-cannot-receive":
                 return not _may_credit(server, first, wish.payee, wish.payee_amount)
             case "rate-changed":
                 return bool(self._changed & groups)
             case "group-frozen":
-                return bool(self._frozen & groups)
+                return bool(self.frozen & groups)
             case "unknown-account":
                 return wish.payee not in server.database.table("account")
         return True

@@ -5,6 +5,7 @@
     network         has drop=0.1 batch_max=2
     clock           +90 s
     marie@oostende  pays bob@mechelen 2 units as key-1 when reachable
+    oostende        renews its keys
     hub             crashes
     silence         +40 d
 
@@ -22,6 +23,8 @@ from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
 from tests.simulator.cycle_people import CYCLE_DEEDS, is_deed, play_deed
 from tests.simulator.federation import Federation, Home
+from tests.simulator.key_people import KeyPeople
+from tests.simulator.key_watch import KeyWatch
 from tests.simulator.members import People, Wish
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.swarm import (
@@ -30,6 +33,7 @@ from tests.simulator.swarm import (
     REAL_KEYS_EVERY,
     Result,
     Swarm,
+    has_key_people,
     judge,
 )
 from tests.simulator.trouble import Trouble
@@ -37,6 +41,9 @@ from tests.simulator.world import BEGINNING, Rates, World
 
 _UNITS = {"d": DAY, "h": HOUR, "min": MINUTE, "s": SECOND, "ms": 1}
 _NOISE = {"to", "the", "as", "rate", "decimals", "span", "members", "reach"}
+_ABOUT_KEYS = {"renews", "types", "loses"}
+#: Words of deeds that were planned before what follows of others at their moment.
+_PEOPLES = {"admin", "wants", "thief", *_ABOUT_KEYS, *CYCLE_DEEDS}
 _PAYS = re.compile(
     r"(\S+) pays (\S+) (\d+) units as (\S+)( when reachable)?(?: back (\S+))?"
 )
@@ -167,6 +174,8 @@ class _Replay:
         self.federation = Federation(self.world, homes)
         self.people = People(self.federation)
         self.checker = Checker(self.federation, self.people)
+        self.key_people = KeyPeople(self.federation, script.seed)
+        self.key_watch = KeyWatch(self.federation, self.checker, self.key_people)
         self.trouble = Trouble(self.federation, self.checker)
         self._is_silent = False
 
@@ -181,15 +190,22 @@ class _Replay:
             at = world.now + wait_ms
             if wait_ms:
                 # What people do at a moment was planned before what follows of it.
-                is_peoples = "@" in line or "admin" in line or "wants" in line
-                is_peoples |= any(f" {deed} " in line for deed in CYCLE_DEEDS)
+                is_peoples = "@" in line or not _PEOPLES.isdisjoint(line.split())
                 pass_time(at - (is_peoples and not self._is_silent))
             world.now = at
             self._do(line)
         if not self.trouble.is_quiet:
-            self.trouble.put_right()
+            self._put_right()
         world.pass_silence(world.now + QUIET_MS)
+        if has_key_people(world.seed) and self.checker.is_restored:
+            self.key_people.type_where_not_heard()
+            world.run(world.now + HOUR)
         self.checker.at_the_end()
+        self.key_watch.at_the_end()
+
+    def _put_right(self) -> None:
+        self.trouble.put_right()
+        self.key_people.hurry()
 
     def _do(self, line: str) -> None:
         paid = _PAYS.fullmatch(line)
@@ -201,10 +217,16 @@ class _Replay:
             self._is_silent = verb == "begins"
         elif is_deed(subject, verb):
             play_deed(self.people.cycles, subject, verb, rest)
-        elif "@" in subject:
+        else:
+            self._do_other(subject, verb, rest)
+
+    def _do_other(self, subject: str, verb: str, rest: list[str]) -> None:
+        if "@" in subject:
             self._ask(subject, verb, rest[-1])
         elif subject in ("treasurer", "admin"):
             self._office(verb, rest[0], rest[1:])
+        elif subject == "thief" or verb in _ABOUT_KEYS:
+            self._about_keys(subject, verb)
         elif verb in ("wants", "lies", "parts", "rejoins"):
             self._of_group(subject, verb, rest)
         elif subject == "network":
@@ -256,6 +278,12 @@ class _Replay:
                 "approves": people.approve,
             }[verb](whom)
 
+    def _about_keys(self, who: str, verb: str) -> None:
+        if who == "thief":
+            self.key_people.steal(verb)
+        else:
+            self.key_people.do(self.federation.nodes[who], verb)
+
     def _of_group(self, group: str, verb: str, rest: list[str]) -> None:
         match verb:
             case "wants":
@@ -274,11 +302,15 @@ class _Replay:
         deeds: dict[str, Callable[[], None]] = {
             "crashes": lambda: trouble.crash(server),
             "sleeps": lambda: trouble.leave(server),
-            "is": trouble.put_right,
+            "is": self._put_right,
             "falls": lambda: trouble.fall(server, rest[1], rest[0]),
             "wakes": lambda: trouble.come_back(server),
             "backs": lambda: trouble.back_up(server),
-            "restores": lambda: trouble.restore(server, is_noticed=not rest),
+            "restores": lambda: trouble.restore(
+                server,
+                is_noticed="unnoticed" not in rest,
+                has_old_keys="old" in rest,
+            ),
             "clock": lambda: trouble.set_clock(server, int(rest[0])),
         }
         deeds[verb]()

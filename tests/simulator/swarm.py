@@ -20,6 +20,8 @@ from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import BrokenPromiseError, Checker
 from tests.simulator.cycle_swarm import CycleSwarm, tallied_often
 from tests.simulator.federation import Federation, Home, Node
+from tests.simulator.key_people import KeyPeople
+from tests.simulator.key_watch import KeyWatch
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
 from tests.simulator.quick_keys import quick_keys
@@ -37,6 +39,8 @@ REAL_KEYS_EVERY = 50
 #: In one seed of so many a payment waits while its payer's rate changes.
 _PRICE_SEEDS = 3
 QUIET_MS = 80 * HOUR
+#: What a seed leaves of 5 when keys are changed in it.
+_KEY_SEEDS = (1, 3)
 #: No more time than there may be, whatever the rate has become since.
 _UNITS_MAX = MILLISECONDS_MAX // HOUR
 
@@ -61,6 +65,11 @@ class Result:
     faults: Counter[str] = field(default_factory=Counter)
     told: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
+
+
+def has_key_people(seed: int) -> bool:
+    """Say whether people change keys in a seed; in others the plan is as ever."""
+    return seed % 5 in _KEY_SEEDS
 
 
 def run(seed: int, *, is_told: bool = False) -> Result:
@@ -134,6 +143,9 @@ class Swarm:
         self.federation = Federation(self.world, self.homes)
         self.people = People(self.federation)
         self.checker = Checker(self.federation, self.people)
+        self.key_people = KeyPeople(self.federation, seed)
+        self.key_watch = KeyWatch(self.federation, self.checker, self.key_people)
+        self.has_key_people = has_key_people(seed)
         self.trouble = Trouble(self.federation, self.checker)
         self.cycles = CycleSwarm(seed, self.federation, self.people, self.trouble)
         #: In some seeds prices change under payments; others have their plan as ever.
@@ -177,7 +189,11 @@ class Swarm:
         self._draw_rates()
         self._sessions()
         self._quieten()
+        if self.has_key_people and self.checker.is_restored:
+            self.key_people.type_where_not_heard()
+            self.world.run(self.world.now + HOUR)
         self.checker.at_the_end()
+        self.key_watch.at_the_end()
 
     # Trouble.
 
@@ -231,7 +247,11 @@ class Swarm:
         is_noticed = self.plan.random() < 0.5
 
         def restore() -> None:
-            self.trouble.restore(server, is_noticed=is_noticed)
+            # On a new machine the key files too are those of the backup.
+            has_old_keys = self.has_key_people and self.key_people.plan.random() < 0.5
+            self.trouble.restore(
+                server, is_noticed=is_noticed, has_old_keys=has_old_keys
+            )
 
         span = self.plan.choice((5 * SECOND, 10 * MINUTE, DAY))
         self.world.later(self.plan.randint(1, span), restore)
@@ -267,6 +287,8 @@ class Swarm:
             world.later(plan.randint(0, span), self._back_up)
             world.later(plan.randint(0, span), self._set_back)
             self.cycles.strew(span)
+            if self.has_key_people:
+                self.key_people.plan_bout(span)
             if self.has_old_prices:
                 world.later(self.prices.randint(0, span), self._keep_a_price)
             world.run(world.now + span)
@@ -556,5 +578,6 @@ class Swarm:
         """Put everything right; then all must end by itself."""
         self._be_silent(8 * DAY)
         self.trouble.put_right()
+        self.key_people.hurry()
         self.cycles.finish()
         self.world.pass_silence(self.world.now + QUIET_MS)

@@ -16,10 +16,10 @@ from nodes.app import MIGRATIONS as NODE_MIGRATIONS
 from protocol.instant import Instant
 from protocol.peer.clerk import PEER_MIGRATIONS
 from protocol.peer.migration_store import migrate
+from tests.simulator.key_stories import KeyStory
 from tests.simulator.lying_hub import LyingHub
 from tests.simulator.memory_database import answered, name_of
 from tests.simulator.quick_keys import quick_keys
-from tests.simulator.scenario import Story
 from tests.simulator.world import BEGINNING
 
 Statement = tuple[str, str, Sequence[Any], Any]
@@ -71,6 +71,10 @@ _STORY = """
     admin           closes    cycle 2
     clock           +5 s
     hub             crashes
+    clock           +1 min
+    oostende        renews    its keys
+    clock           +1 min
+    oostende        types     the sheet
     clock           +1 min
     mechelen        backs     up
     clock           +1 min
@@ -137,7 +141,7 @@ def _record() -> dict[str, list[Statement]]:
         return lambda *statement: statements.append(statement)
 
     with quick_keys():
-        story = Story(record=keep)
+        story = KeyStory(record=keep)
         # It does not lie here; but nodes watch its log, and ask more.
         hub = LyingHub(story)
         try:

@@ -7,8 +7,10 @@ seed means something else after every change of what seeds draw.
 
 import pytest
 
-from tests.simulator import swarm
+from tests.simulator import planted_keys, swarm
 from tests.simulator.planted import BUGS, planted
+
+assert planted_keys, "its import plants more bugs"
 
 #: Bugs that the very first seeds find; all of them: deploy/simulate --planted.
 _QUICK = (
@@ -21,6 +23,9 @@ _QUICK = (
     "identity-is-line-1",
     "torn-commit",
     "rounds-down",
+    "old-key-still-counts",
+    "key-by-kid-only",
+    "seals-behind-change",
 )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from protocol.address import HUB
 from protocol.instant import Instant
 from protocol.peer import backup_store
+from protocol.peer.key_files import ServerKeys
 from protocol.restored import Restored
 from protocol.steps import Step
 from tests.simulator.agenda import SECOND
@@ -34,7 +35,7 @@ class Trouble:
         #: All was put right.
         self.is_quiet = False
         self._downs: Counter[str] = Counter()
-        self._backups: dict[str, tuple[Mapping[Any, Any], Instant]] = {}
+        self._backups: dict[str, tuple[Mapping[Any, Any], Instant, ServerKeys]] = {}
 
     @property
     def is_honest(self) -> bool:
@@ -64,18 +65,27 @@ class Trouble:
         """Keep what a server has."""
         self.world.note(f"{server.name} backs up")
         self.world.tell("a backup of {} is made", server.name)
-        self._backups[server.name] = server.database.snapshot(), server.clock.now()
+        snapshot, at = server.database.snapshot(), server.clock.now()
+        self._backups[server.name] = snapshot, at, server.keys
 
-    def restore(self, server: Server, *, is_noticed: bool) -> None:
-        """Put a server back to its backup; a restore leaves a mark, a copy does not."""
+    def restore(
+        self, server: Server, *, is_noticed: bool, has_old_keys: bool = False
+    ) -> None:
+        """Put a server back to its backup; a restore leaves a mark, a copy does not.
+
+        With ``has_old_keys`` its key files too are as they were then.
+        """
         if server.name not in self._backups:
             return
-        self.world.note(f"{server.name} restores{'' if is_noticed else ' unnoticed'}")
+        how = " unnoticed" * (not is_noticed) + " with old keys" * has_old_keys
+        self.world.note(f"{server.name} restores{how}")
         self.world.count("restore")
         self.checker.note_restored(server.name)
-        backup, at = self._backups[server.name]
+        backup, at, keys = self._backups[server.name]
         server.crash("and comes back from its backup")
         server.database.restore(backup)
+        if has_old_keys:
+            server.keys = keys
         if is_noticed:
             mark = Restored(at=server.clock.now(), backup_at=at)
             server.read(lambda one: backup_store.mark_restored(one, mark))
