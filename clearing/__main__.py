@@ -4,9 +4,10 @@ import argparse
 import sys
 
 from clearing import app
-from clearing.commands import cycles, groups, hub
+from clearing.commands import caps, cycles, groups, hub
 from protocol.peer import backup_commands, key_commands
 from protocol.peer.command_line import add_verb, run
+from protocol.sharing import SharingRule
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         "--ceiling", type=int, default=100, help="highest position, hours (100)"
     )
     _add_group(verbs)
+    _add_cap(verbs)
     _add_cycle(verbs)
     add_verb(
         verbs,
@@ -107,17 +109,106 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         verb.add_argument(
             "proposal", type=int, help="the proposal's number, as show tells it"
         )
+    _add_limits(kinds)
+
+
+def _add_limits(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     limits = add_verb(
         kinds,
         "limits",
         groups.limits,
-        "set a group's lowest and highest position; they bind new payments only",
-        "interlets-hub group limits oostende --floor -50 --ceiling 200 "
-        "--config hub.toml",
+        "set a group's lowest and highest position, which bind new payments only; or "
+        "show who set them and why",
+        "interlets-hub group limits oostende --floor=-50 --ceiling 200 "
+        '--reason "agreed on 3 May" --config hub.toml',
     )
     limits.add_argument("group", help="the group's name, as oostende")
-    limits.add_argument("--floor", type=int, required=True, help="hours, 0 or lower")
-    limits.add_argument("--ceiling", type=int, required=True, help="hours, 0 or higher")
+    limits.add_argument("--floor", type=int, help="hours, 0 or lower")
+    limits.add_argument("--ceiling", type=int, help="hours, 0 or higher")
+    limits.add_argument("--reason", help="why, kept beside the change")
+    limits.add_argument(
+        "--even-outside",
+        action="store_true",
+        help="also where the group stands outside of them already",
+    )
+    limits.add_argument(
+        "--history", action="store_true", help="show who changed them, when and why"
+    )
+    limits.add_argument(
+        "--most", type=int, default=20, help="most of these to show, 1 to 200 (20)"
+    )
+    warn = add_verb(
+        kinds,
+        "warn",
+        groups.warn,
+        "set from which share of a limit on people are warned; or show it",
+        'interlets-hub group warn --percent 75 --reason "agreed" --config hub.toml',
+    )
+    warn.add_argument("--percent", type=int, help="1 to 100, of the room to a limit")
+    warn.add_argument("--reason", help="why, kept beside the change")
+
+
+def _add_cap(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    cap = verbs.add_parser("cap", help="most that one group may pay another in a month")
+    kinds = cap.add_subparsers(required=True, metavar="VERB")
+    add_verb(
+        kinds,
+        "list",
+        caps.list_caps,
+        "list caps, and what of each is used in this month",
+        "interlets-hub cap list --config hub.toml",
+    )
+    for name, carry_out, told, hours in (
+        ("set", caps.set_cap, "cap what FROM may pay TO in a calendar month", "40 "),
+        ("remove", caps.remove, "end the cap on what FROM may pay TO", ""),
+    ):
+        example = f"interlets-hub cap {name} oostende mechelen {hours}"
+        verb = add_verb(
+            kinds,
+            name,
+            carry_out,
+            told,
+            f'{example}--reason "agreed" --config hub.toml',
+        )
+        verb.add_argument("payer", metavar="FROM", help="the group whose members pay")
+        verb.add_argument("payee", metavar="TO", help="the group that is paid")
+        if hours:
+            verb.add_argument(
+                "hours", metavar="HOURS", type=int, help="most in a month, 0 or more"
+            )
+        verb.add_argument("--reason", required=True, help="why, kept beside the change")
+
+    _add_sharing(kinds)
+
+
+def _add_sharing(
+    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    share = add_verb(
+        kinds,
+        "share-debt",
+        groups.share_debt,
+        "show what each group would take over of what one leaves behind; with --tell "
+        "put it before all groups, with --decide decide it",
+        "interlets-hub group share-debt oostende --rule equal --config hub.toml",
+    )
+    share.add_argument("group", help="the group's name, as oostende")
+    share.add_argument(
+        "--rule",
+        choices=[rule.value for rule in SharingRule],
+        default=SharingRule.EQUAL.value,
+        help="the rule that the groups have agreed on (equal)",
+    )
+    step = share.add_mutually_exclusive_group()
+    step.add_argument("--tell", action="store_true", help="put it before all groups")
+    step.add_argument("--decide", metavar="ID", help="decide what all were told")
+    add_verb(
+        kinds,
+        "sharing",
+        groups.sharing,
+        "show the rule that groups have agreed on, and what was shared by it",
+        "interlets-hub group sharing --config hub.toml",
+    )
 
 
 def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -141,13 +232,28 @@ def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "interlets-hub cycle close 1 --config hub.toml",
     )
     close.add_argument("cycle", type=int, help="end this one, and no other")
-    for name, carry_out, told in (
-        ("show", cycles.show, "show who agrees, who disputes what, who is silent"),
-        ("settle", cycles.settle, "make legs that bring its positions to zero"),
-    ):
-        example = f"interlets-hub cycle {name} 1 --config hub.toml"
-        verb = add_verb(kinds, name, carry_out, told, example)
-        verb.add_argument("cycle", type=int, help="its number")
+    show = add_verb(
+        kinds,
+        "show",
+        cycles.show,
+        "show who agrees, who disputes what, who is silent; how far it is settled",
+        "interlets-hub cycle show 1 --config hub.toml",
+    )
+    show.add_argument("cycle", type=int, help="its number")
+    settle = add_verb(
+        kinds,
+        "settle",
+        cycles.settle,
+        "make legs that bring its positions to zero",
+        "interlets-hub cycle settle 1 --except gent,aalst --config hub.toml",
+    )
+    settle.add_argument("cycle", type=int, help="its number")
+    settle.add_argument(
+        "--except",
+        dest="excepted",
+        metavar="GROUPS",
+        help="groups that have no part in it and keep their positions, with commas",
+    )
     file = add_verb(
         kinds,
         "file",

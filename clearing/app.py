@@ -11,17 +11,24 @@ from clearing.api.cycles import CyclesApi
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
 from clearing.api.invitations import InvitationsApi
+from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
 from clearing.api.log import LogApi
+from clearing.api.open_cycle import OpenCycleApi
+from clearing.api.settlement import SettlementApi
+from clearing.api.shares import SharesApi
+from clearing.api.standing import StandingApi
 from clearing.api.transfers import TransfersApi
-from clearing.calendar import Calendar
+from clearing.calendar import Calendar, Fullness
 from clearing.cycle_files import CycleFiles
 from clearing.cycle_watch import CycleWatch
 from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
 from clearing.inquiries import Inquiries
+from clearing.limit_watch import LimitWatch
 from clearing.log_store import Identity
 from clearing.pages.site import Parts, routes_of, site_of
+from clearing.rules import Agreed
 from clearing.trail import Trail
 from protocol.address import Group
 from protocol.envelope import Body
@@ -32,8 +39,9 @@ from protocol.peer.database import AWAY, Database
 from protocol.peer.endpoint import LinkEndpoint
 from protocol.peer.key_files import load_keys
 from protocol.peer.runner import Server
-from protocol.peer.settings import Settings
+from protocol.peer.settings import Settings, SharingSettings
 from protocol.peer.web.alarms import AlarmApi
+from protocol.sharing import ChargeRule, SharingRule
 
 MIGRATIONS = ("clearing", Path(__file__).parent / "migrations")
 
@@ -42,7 +50,9 @@ _SWEEP_S = 0.5
 _SWEEP_MOST = 1000
 #: How often it looks for disputes that wait for a list, and legs for a decision.
 _CYCLE_S = 1.0
-#: How often it looks whether a cycle is to end by the calendar.
+#: How often it looks who has newly passed the threshold of a limit.
+_LIMITS_S = 30.0
+#: How often it looks whether a cycle is to end by itself.
 _CALENDAR_S = 60.0
 #: How often it keeps who was shown its log, for receipts that nobody has asked for.
 _WITNESS_S = 3600.0
@@ -67,7 +77,9 @@ async def serve(settings: Settings) -> None:
             raise NotInitialisedError(
                 "this hub has no federation yet; run: interlets-hub init"
             )
-        house = HubHouse(load_keys(keys_folder(settings)), identity)
+        house = HubHouse(
+            load_keys(keys_folder(settings)), identity, agreed_in(settings.sharing)
+        )
         runner.configure_log(settings, identity.federation.partition("#")[0])
         server = runner.build(settings, database, house, MIGRATIONS)
         inquiries = Inquiries(house, server.clerk, server.clock, server.metrics)
@@ -81,6 +93,7 @@ async def serve(settings: Settings) -> None:
         add_people(server, house, identity, evidence)
         server.routes += [
             *FederationApi(house, server.clerk, identity).routes(),
+            *SharesApi(house, server.clerk, database).for_all(),
             *LogApi(house, server.clerk, database, evidence).routes(),
             web.post("/federation/v1/link", links.post_link),
         ]
@@ -96,7 +109,9 @@ async def serve(settings: Settings) -> None:
 
         server.on_shutdown.append(part)
         cycles = CycleWatch(house, server.clerk, database)
+        limits = LimitWatch(house, server.clerk, database, server.clock)
         server.tasks += [
+            lambda: runner.every(server, _LIMITS_S, limits.look),
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
             lambda: runner.every(server, _CYCLE_S, cycles.look),
             lambda: runner.every(server, _WITNESS_S, keep_witnesses),
@@ -107,8 +122,21 @@ async def serve(settings: Settings) -> None:
         await database.close()
 
 
+def agreed_in(settings: SharingSettings) -> Agreed:
+    """Read what the groups have agreed on, as the regional admin has set it."""
+    rule = settings.rule
+    return Agreed(
+        rule=None if rule == "none" else SharingRule(rule),
+        charge=ChargeRule(
+            rate=settings.charge_rate, threshold=settings.charge_threshold
+        ),
+    )
+
+
 def add_calendar(server: Server, house: HubHouse) -> None:
-    """Let cycles end by themselves, where somebody has set so."""
+    """Let cycles end by themselves: when they are full, and where it was set so."""
+    fullness = Fullness(house, server.clerk)
+    server.tasks.append(lambda: runner.every(server, _CALENDAR_S, fullness.look))
     settings = server.settings.cycle
     if settings.calendar == "off":
         return
@@ -133,20 +161,30 @@ def add_people(
     files = CycleFiles(identity, evidence)
     parts = Parts(
         groups=GroupsApi(house, clerk, database),
+        limits=LimitsApi(house, clerk, database, clock),
         links=LinksApi(house, clerk, database, clock),
         transfers=TransfersApi(clerk, database, clock, trail),
         invitations=InvitationsApi(house, clerk, database, clock, public_url),
         alarms=AlarmApi(database, "/api/v1/alarms", "admin"),
+        cycles=CyclesApi(house, clerk, database, clock, files),
+        open_cycle=OpenCycleApi(house, clerk, database),
+        settlements=SettlementApi(house, database),
+        federation=identity.federation,
         database=database,
         clock=clock,
     )
     server.api += [
         *parts.groups.routes(),
+        *parts.limits.routes(),
         *parts.links.routes(),
         *parts.transfers.routes(),
         *parts.invitations.routes(),
         *parts.alarms.routes(),
-        *CyclesApi(house, clerk, database, clock, files).routes(),
+        *parts.open_cycle.routes(),
+        *parts.cycles.routes(),
+        *parts.settlements.routes(),
+        *SharesApi(house, clerk, database).routes(),
+        *StandingApi(database, clock).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)

@@ -1,8 +1,12 @@
 """The hub's part in its audit: whose keys count, and what else holds."""
 
+from msgspec import UNSET
+
 from clearing import (
     audit_cycles,
+    audit_limits,
     audit_log,
+    audit_shares,
     audit_store,
     audit_transfers,
     audit_witnesses,
@@ -10,6 +14,7 @@ from clearing import (
 from clearing.audit_log import LogWalk
 from clearing.log_store import Identity
 from protocol.address import HUB, FederationId
+from protocol.base64url import read_base64url
 from protocol.directory import entry_key, keyring, read_hub_statement
 from protocol.keyring import KeyPeriod
 from protocol.peer.audit import MakePlan, Plan, read_directory
@@ -23,6 +28,8 @@ def plan_of(identity: Identity) -> MakePlan:
     federation = FederationId(identity.federation)
     statement = read_hub_statement(identity.statement, federation)
     own = KeyPeriod(HUB, entry_key(statement.keys, "signing"))
+    former = () if statement.former is UNSET else statement.former
+    publics = [own.public, *(read_base64url(span.key, "key") for span in former)]
 
     async def make_plan(connection: AnyConnection) -> Plan:
         directory, findings = await read_directory(connection, federation)
@@ -38,13 +45,18 @@ def plan_of(identity: Identity) -> MakePlan:
         keys = keyring(directory, [own])
         return Plan(
             parties=Parties(federation, HUB, keys),
-            checks=[*audit_store.checks(directory), *audit_cycles.CHECKS],
+            checks=[
+                *audit_store.checks(directory),
+                *audit_cycles.CHECKS,
+                *audit_shares.CHECKS,
+            ],
             walks=[
                 decisions,
                 transfers,
                 Walk(audit_log.NAME, audit_log.TOLD, log.walk),
-                Walk(audit_cycles.NAME, audit_cycles.TOLD, audit_cycles.walk),
+                audit_cycles.walk_of(federation),
                 audit_witnesses.walk_of(federation, keys),
+                *audit_limits.walks_of(federation, publics),
             ],
             findings=findings,
         )

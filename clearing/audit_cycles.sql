@@ -58,36 +58,57 @@ SELECT 'leg' AS place, leg_id::text AS key, lawful.line AS found,
  ORDER BY leg_id;
 
 -- words_were_taken --
--- Words on legs that no item of the party's says.
-SELECT 'leg' AS place, leg_id::text AS key, side.word || ' ' || side.hash AS found,
-       'the hash of what ' || side.party || ' has said' AS expected
+-- Words on legs that no item of the party's says, or that came at another moment; and
+-- items that are said to have words of legs that have none.
+SELECT 'leg' AS place, leg.leg_id::text AS key,
+       side.said || ' ' || coalesce(side.hash, 'not') || ', item '
+       || coalesce(word.item::text, 'none') || ' of ' || coalesce(word.party, 'nobody')
+       || ', taken ' || coalesce(side.at::text, 'never') AS found,
+       'what ' || side.party || ' has said, taken '
+       || coalesce(taken.at::text, 'never') AS expected
   FROM leg
- CROSS JOIN LATERAL (VALUES ('paid', debtor, paid), ('received', creditor, received))
-    AS side (word, party, hash)
+ CROSS JOIN LATERAL (VALUES ('paid', debtor, paid, paid_at),
+                            ('received', creditor, received, received_at))
+    AS side (said, party, hash, at)
  CROSS JOIN LATERAL (SELECT
-       '{"type":"settlement.leg","id":"' || leg_id || '","cycle":' || cycle || ',"at":"'
-       || to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '","debtor":"' || debtor
-       || '","creditor":"' || creditor || '","milliseconds":' || milliseconds || '}' AS line) AS told
- WHERE side.hash IS NOT NULL
-   AND NOT EXISTS (
-       SELECT FROM item
-        WHERE item.peer = side.party AND item.direction = 'in'
-          AND position('{"type":"settlement.'::bytea IN item.line) = 1
-          AND translate(encode(sha256(item.line), 'base64'), '+/=', '-_') = side.hash
-          AND position(convert_to('"settlement.' || side.word || '"', 'UTF8')
-                       IN item.line) > 0
-          AND position(convert_to(translate(encode(
-                  sha256(convert_to(told.line, 'UTF8')), 'base64'), '+/=', '-_'), 'UTF8') IN item.line) > 0)
- ORDER BY leg_id, word;
+       '{"type":"settlement.leg","id":"' || leg.leg_id || '","cycle":' || cycle
+       || ',"at":"' || to_char(leg.at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+       || '","debtor":"' || debtor || '","creditor":"' || creditor
+       || '","milliseconds":' || milliseconds || '}' AS line) AS told
+  LEFT JOIN word ON word.leg_id = leg.leg_id AND word.said = side.said
+  LEFT JOIN item ON item.peer = side.party AND item.direction = 'in'
+                AND item.number = word.item
+  LEFT JOIN LATERAL (SELECT envelope.at FROM envelope
+                      WHERE envelope.peer = side.party AND envelope.direction = 'in'
+                        AND envelope.first <= word.item
+                      ORDER BY envelope.first DESC LIMIT 1) AS taken ON true
+ WHERE (side.hash IS NULL) <> (word.item IS NULL)
+    OR (side.hash IS NULL) <> (side.at IS NULL)
+    OR side.hash IS NOT NULL
+       AND NOT coalesce(
+               word.party = side.party AND taken.at = side.at
+               AND translate(encode(sha256(item.line), 'base64'), '+/=', '-_') = side.hash
+               AND position(convert_to('{"type":"settlement.' || side.said || '"', 'UTF8')
+                            IN item.line) = 1
+               AND position(convert_to('"' || translate(encode(
+                       sha256(convert_to(told.line, 'UTF8')), 'base64'), '+/=', '-_')
+                       || '"', 'UTF8') IN item.line) > 0, false)
+UNION ALL
+SELECT 'word', word.leg_id || ', ' || said, 'item ' || item || ' of ' || party,
+       'a leg of this id'
+  FROM word
+ WHERE NOT EXISTS (SELECT FROM leg WHERE leg.leg_id = word.leg_id)
+ ORDER BY key, found;
 
 -- statements_were_answered --
 -- Statements with another answer than the group's items give: its first agreement, else
 -- its newest dispute.
 SELECT 'statement' AS place, cycle || ', ' || group_name AS key,
-       state || coalesce(', item ' || answer, '')
+       state || coalesce(', item ' || answer, '') || coalesce(', ' || answered_at, '')
        || coalesce(', disputed with ' || encode(sha256(dispute), 'hex'), '') AS found,
        coalesce('agreed, item ' || agreed.number || ', and', 'not agreed, and')
-       || ' only such disputes as ' || group_name || ' has sent' AS expected
+       || ' only such disputes as ' || group_name || ' has sent'
+       || coalesce(', taken ' || taken.at, '') AS expected
   FROM statement
  CROSS JOIN LATERAL (SELECT
        translate(encode(sha256(line), 'base64'), '+/=', '-_') AS hash) AS own
@@ -105,7 +126,12 @@ SELECT 'statement' AS place, cycle || ', ' || group_name AS key,
          AS agreed ON agreed.peer = group_name AND agreed.named = cycle || ' ' || own.hash
   LEFT JOIN item AS answered ON answered.peer = group_name
                             AND answered.direction = 'in' AND answered.number = answer
+  LEFT JOIN LATERAL (SELECT envelope.at FROM envelope
+                      WHERE envelope.peer = group_name AND envelope.direction = 'in'
+                        AND envelope.first <= answer
+                      ORDER BY envelope.first DESC LIMIT 1) AS taken ON true
  WHERE (state = 'agreed') <> (agreed.number IS NOT NULL)
+    OR answer IS NOT NULL AND answered_at IS DISTINCT FROM taken.at
     OR state = 'agreed' AND answer IS DISTINCT FROM agreed.number
     OR state = 'waiting' AND (answer IS NOT NULL OR dispute IS NOT NULL)
     OR state = 'disputed' AND answered.line IS DISTINCT FROM dispute
@@ -162,8 +188,10 @@ SELECT statement.group_name, statement.line,
                FROM posting JOIN entry USING (sequence)
                LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
                LEFT JOIN leg ON leg.leg_id = entry.entry_id
-               JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
-                            AND decision.number = coalesce(transfer.number, leg.number))
+               LEFT JOIN shared ON shared.shared_id = entry.entry_id
+               JOIN decision ON decision.log = coalesce(transfer.log, leg.log, shared.log)
+                            AND decision.number = coalesce(transfer.number,
+                                                           leg.number, shared.number))
          AS moved ON moved.account_id = statement.group_name AND moved.place <= last
  WHERE statement.cycle = $1
  GROUP BY statement.group_name, statement.line

@@ -69,8 +69,10 @@ SELECT 'mirror' AS place, group_name AS key,
                FROM posting JOIN entry USING (sequence)
                LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
                LEFT JOIN leg ON leg.leg_id = entry.entry_id
-               JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
-                            AND decision.number = coalesce(transfer.number, leg.number))
+               LEFT JOIN shared ON shared.shared_id = entry.entry_id
+               JOIN decision ON decision.log = coalesce(transfer.log, leg.log, shared.log)
+                            AND decision.number = coalesce(transfer.number,
+                                                           leg.number, shared.number))
          AS booked
          ON booked.account_id = mirror.group_name
         AND booked.sequence <= named.sequence

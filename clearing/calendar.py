@@ -1,5 +1,7 @@
 """Ends cycles by the calendar, where the regional admin has set one; off by default.
 
+And one in which a group has moved nearly as much as a statement can say, always.
+
 A close that was due while the hub was down, or refused because a link was behind, is
 made up for at the next look: once, however many were missed.
 """
@@ -35,6 +37,26 @@ def newest_due(now: Instant, span: Span, hour: int) -> Instant:
     if day > at:
         day = (day - timedelta(days=1)).replace(day=1)
     return from_datetime(day)
+
+
+class Fullness:
+    """Ends a cycle before its figures could pass what a statement can say.
+
+    Args:
+        house: knows how much has moved.
+        clerk: decides.
+    """
+
+    def __init__(self, house: HubHouse, clerk: Clerk) -> None:
+        self._house = house
+        self._clerk = clerk
+
+    async def look(self) -> None:
+        """End the open cycle if it is full; a refusal is tried again."""
+        if self._house.is_cycle_full:
+            closed = self._house.closed
+            number = 1 if closed is None else closed.cycle + 1
+            await self._clerk.take(CloseCycle(number))
 
 
 class Calendar:

@@ -59,6 +59,7 @@ class CycleFiles:
             one.group: one
             for one in await cycle_store.read_all_statements(connection, closed.cycle)
         }
+        plans = await cycle_store.read_settlements(connection, closed.cycle)
         covers = await self._evidence.covers_of(connection, stated.short)
         lines = [
             CycleLine(
@@ -76,6 +77,7 @@ class CycleFiles:
             checkpoint=note,
             decision=await read_leaf_proof(connection, stated, closed.name.number),
             groups=lines,
+            excepted=list(plans[-1].excepted) if plans else [],
             targets=[],
             legs=[],
             bound=0,

@@ -11,12 +11,18 @@ from clearing.rules import (
     ClosedCycle,
     KeepCycle,
     KeepLeg,
+    KeepSettlement,
     KeepStatement,
+    KeepWord,
     Leg,
     LegState,
+    OpenCycle,
     Running,
+    Said,
+    Settlement,
     Statement,
     StatementState,
+    Word,
 )
 from protocol.cycle import Difference, Tally
 from protocol.effects import Effect
@@ -45,13 +51,14 @@ _decoder = msgspec.json.Decoder(Difference)
 
 
 async def read_running(
-    connection: AnyConnection, newest: int
+    connection: AnyConnection, newest: int, closed: ClosedCycle | None
 ) -> tuple[dict[str, Running], int]:
     """Give how each account's position goes in the open cycle.
 
     Args:
         connection: any.
         newest: sequence of the newest entry.
+        closed: the newest cycle that has ended.
 
     Returns:
         Also how many moves the stored tallies did not know of.
@@ -60,19 +67,48 @@ async def read_running(
         row["group_name"]: Running(
             row["opening"],
             Tally(row["debits"], row["credits"], row["count"], row["digest"]),
+            int(row["area"]),
+            from_nullable(row["since"]),
         )
         for row in await connection.fetch(_SQL["read_tallies"])
     }
     known: int = await connection.fetchval(_SQL["read_tallied"]) or 0
-    caught_up = 0
+    if closed is not None:
+        running |= await _read_areas(connection, running, known, closed)
+    opened = OpenCycle(closed, running, {})
     for first in range(known, newest, _RUN):
         last = min(first + _RUN, newest)
         for row in await connection.fetch(_SQL["read_moves_after"], first, last):
-            before = running.get(row["account_id"], Running())
-            tally = before.tally.after(_move(row))
-            running[row["account_id"]] = Running(before.opening, tally)
-            caught_up += 1
-    return running, caught_up
+            at = from_datetime(row["at"])
+            opened.move(row["account_id"], _move(row), at)
+    return running | opened.changed, opened.moves
+
+
+async def _read_areas(
+    connection: AnyConnection,
+    running: Mapping[str, Running],
+    known: int,
+    closed: ClosedCycle,
+) -> dict[str, Running]:
+    """Make areas anew that a hub of before there were any has not summed up."""
+    lacking = {name: one for name, one in running.items() if one.since is None}
+    if not lacking:
+        return {}
+    name = closed.name
+    rows = await connection.fetch(
+        _SQL["read_timed_moves"], name.log, name.number, known
+    )
+    stood = {group: (one.opening, 0, closed.at) for group, one in lacking.items()}
+    for row in rows:
+        if row["account_id"] in stood:
+            position, area, since = stood[row["account_id"]]
+            at = max(since, from_datetime(row["at"]))
+            moved = position + row["amount"], area + position * (at - since), at
+            stood[row["account_id"]] = moved
+    return {
+        group: Running(one.opening, one.tally, *stood[group][1:])
+        for group, one in lacking.items()
+    }
 
 
 def _move(row: asyncpg.Record) -> CycleMove:
@@ -92,6 +128,8 @@ async def write_running(
         [tally.credits for tally in tallies],
         [tally.count for tally in tallies],
         [tally.digest for tally in tallies],
+        [str(one.area) for one in running.values()],
+        [to_nullable(one.since) for one in running.values()],
     )
     await connection.execute(_SQL["write_tallied"], newest)
 
@@ -145,6 +183,14 @@ async def count_answers(
     return {(row["cycle"], StatementState(row["state"])): row["count"] for row in rows}
 
 
+async def count_legs(
+    connection: AnyConnection, cycles: Sequence[int]
+) -> dict[tuple[int, LegState], int]:
+    """Count, by cycle, legs by what became of them."""
+    rows = await connection.fetch(_SQL["count_legs"], list(cycles))
+    return {(row["cycle"], LegState(row["state"])): row["count"] for row in rows}
+
+
 async def read_named(
     connection: AnyConnection, named: Collection[tuple[int, str]]
 ) -> dict[tuple[int, str], Statement]:
@@ -162,6 +208,16 @@ async def read_statements(
 ) -> list[Statement]:
     """Give a cycle's statements by group, those behind one name."""
     rows = await connection.fetch(_SQL["read_statements"], cycle, after, most)
+    return [_statement(row) for row in rows]
+
+
+async def read_statements_of_state(
+    connection: AnyConnection, cycle: int, state: StatementState, most: int
+) -> list[Statement]:
+    """Give the first statements of a cycle to which groups have said one thing."""
+    rows = await connection.fetch(
+        _SQL["read_statements_of_state"], cycle, state.value, most
+    )
     return [_statement(row) for row in rows]
 
 
@@ -187,6 +243,43 @@ async def read_settled_since(
     """Give legs of whatever cycle that were settled behind a decision."""
     rows = await connection.fetch(_SQL["read_settled_since"], name.log, name.number)
     return [_leg(row) for row in rows]
+
+
+async def read_settled_for(connection: AnyConnection, cycle: int) -> list[Leg]:
+    """Give the settled legs that count for a cycle's positions."""
+    rows = await connection.fetch(_SQL["read_settled_for"], cycle)
+    return [_leg(row) for row in rows]
+
+
+async def read_settlements(connection: AnyConnection, cycle: int) -> list[Settlement]:
+    """Give the plans that were made for a cycle, in that order."""
+    return [
+        Settlement(
+            cycle=row["cycle"],
+            place=row["place"],
+            legs=row["legs"],
+            at=from_datetime(row["at"]),
+            excepted=tuple(row["excepted"]),
+        )
+        for row in await connection.fetch(_SQL["read_settlements"], cycle)
+    ]
+
+
+async def read_words(
+    connection: AnyConnection, leg_ids: Collection[str]
+) -> dict[tuple[str, Said], Word]:
+    """Give the words on legs by leg and what was said, from the items themselves."""
+    found: dict[tuple[str, Said], Word] = {}
+    for row in await connection.fetch(_SQL["read_words"], list(leg_ids)):
+        word = Word(
+            leg_id=str(row["leg_id"]),
+            said=row["said"],
+            party=row["party"],
+            item=row["item"],
+            line=row["line"],
+        )
+        found[word.leg_id, word.said] = word
+    return found
 
 
 async def read_leg(connection: AnyConnection, leg_id: str) -> Leg | None:
@@ -283,20 +376,47 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
     """Write the cycles that a batch has ended, and what was said to statements."""
     statements: dict[tuple[int, str], Statement] = {}
     legs: dict[str, Leg] = {}
+    words: list[Word] = []
     for effect in effects:
         match effect:
             case KeepCycle(closed):
                 await _write_cycle(connection, closed)
+            case KeepSettlement(settlement):
+                await _write_settlement(connection, settlement)
+            case KeepWord(word):
+                words.append(word)
             case KeepStatement(kept):
                 statements[kept.cycle, kept.group] = kept
             case KeepLeg(leg):
                 legs[leg.leg_id] = leg
             case _:
                 pass
-    if statements:
-        await _write_statements(connection, list(statements.values()))
-    if legs:
-        await _write_legs(connection, list(legs.values()))
+    await _write_statements(connection, list(statements.values()))
+    await _write_legs(connection, list(legs.values()))
+    await _write_words(connection, words)
+
+
+async def _write_words(connection: AnyConnection, words: Sequence[Word]) -> None:
+    if not words:
+        return
+    await connection.execute(
+        _SQL["insert_words"],
+        [word.leg_id for word in words],
+        [word.said for word in words],
+        [word.party for word in words],
+        [word.item for word in words],
+    )
+
+
+async def _write_settlement(connection: AnyConnection, made: Settlement) -> None:
+    await connection.execute(
+        _SQL["insert_settlement"],
+        made.cycle,
+        made.place,
+        made.legs,
+        to_datetime(made.at),
+        list(made.excepted),
+    )
 
 
 async def _write_cycle(connection: AnyConnection, closed: ClosedCycle) -> None:
@@ -318,6 +438,8 @@ async def _write_cycle(connection: AnyConnection, closed: ClosedCycle) -> None:
 async def _write_statements(
     connection: AnyConnection, kept: Sequence[Statement]
 ) -> None:
+    if not kept:
+        return
     columns: list[list[Any]] = [
         [one.cycle for one in kept],
         [one.group for one in kept],
@@ -338,6 +460,8 @@ async def _write_statements(
 
 
 async def _write_legs(connection: AnyConnection, legs: Sequence[Leg]) -> None:
+    if not legs:
+        return
     columns: list[list[Any]] = [
         [leg.leg_id for leg in legs],
         [leg.cycle for leg in legs],

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Iterator
 
-from clearing import cycle_store, rules
+from clearing import cycle_store, rules, share_store
 from clearing.rules import (
     CancelLeg,
     CloseCycle,
     DueLegs,
+    ForeseeCharge,
+    ForeseeShares,
     HubView,
     Leg,
     OpenCycle,
     Settle,
+    ShareDebt,
     TellMoves,
+    TellShares,
 )
 from protocol.effects import (
     ArrivedItem,
@@ -36,17 +40,32 @@ def touches(view: View, wanted: object) -> Touched:
             return _touched_by_item(view.open_cycle, wanted)
         case TellMoves():
             view.open_cycle.wanted.add((wanted.cycle, wanted.peer))
-        case CloseCycle():
+        case CloseCycle() | ForeseeCharge():
             return Touched(accounts={rules.RESERVE, *view.directory})
         case Settle():
             view.open_cycle.wanted_legs.add(wanted.cycle)
         case CancelLeg():
             view.open_cycle.wanted_leg_ids.add(wanted.leg_id)
         case DueLegs():
-            return Touched(accounts=_parties(view.open_cycle.open_legs))
+            legs = view.open_cycle.open_legs
+            view.open_cycle.wanted_words |= {
+                leg.leg_id for leg in legs if leg.is_signed
+            }
+            return Touched(accounts=_parties(legs))
+        case ForeseeShares() | TellShares() | ShareDebt():
+            return _touched_by_shares(view, wanted.group)
         case _:
             pass
     return Touched()
+
+
+def _touched_by_shares(view: HubView, group: str) -> Touched:
+    """Name what was told before, and by what the groups are measured."""
+    view.wanted_shares.add(group)
+    former = view.open_cycle.former
+    if former is not None:
+        view.open_cycle.wanted |= {(former.cycle, name) for name in view.directory}
+    return Touched(accounts={*view.directory})
 
 
 def _touched_by_item(opened: OpenCycle, arrived: ArrivedItem) -> Touched:
@@ -59,6 +78,7 @@ def _touched_by_item(opened: OpenCycle, arrived: ArrivedItem) -> Touched:
             if leg is None:
                 return Touched()
             opened.wanted.add((leg.cycle, arrived.peer))
+            opened.wanted_words.add(leg.leg_id)
             return Touched(accounts=_parties([leg]))
         case _:
             return Touched(transfers=transfers_of(arrived.item))
@@ -77,8 +97,12 @@ async def read(connection: Connection, view: HubView) -> None:
         ended = await cycle_store.read_leg(connection, leg_id)
         if ended is not None:
             opened.legs[leg_id] = ended
+    if opened.wanted_words:
+        opened.words = await cycle_store.read_words(connection, opened.wanted_words)
     if opened.wanted_legs:
         await _read_for_plan(connection, opened)
+    if view.wanted_shares:
+        view.shared = await share_store.read_of_groups(connection, view.wanted_shares)
 
 
 async def _read_for_plan(connection: Connection, opened: OpenCycle) -> None:
@@ -97,7 +121,7 @@ def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
     """Lead an order to its rule."""
     match wanted:
         case CloseCycle():
-            yield from rules.decide_close(view, wanted, now)
+            yield from rules.decide_close_and_charge(view, wanted, now)
         case TellMoves():
             yield rules.decide_moves(view, wanted)
         case Settle():
@@ -106,6 +130,10 @@ def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
             yield rules.decide_cancel(view, wanted, now)
         case DueLegs():
             yield from rules.decide_due_legs(view, now)
+        case ForeseeCharge():
+            yield rules.decide_foresee_charge(view, wanted, now)
+        case ForeseeShares() | TellShares() | ShareDebt():
+            yield rules.decide_shares(view, wanted, now)
         case _:
             raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
 

@@ -8,10 +8,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clearing import cycle_store, cycles, log_store, proposal_store, rules
+from clearing import (
+    cycle_store,
+    cycles,
+    limit_store,
+    log_store,
+    proposal_store,
+    rules,
+    share_store,
+)
 from clearing.log_store import Identity
 from clearing.rules import (
     Admission,
+    Agreed,
     Approve,
     ClosedCycle,
     Disapprove,
@@ -19,13 +28,17 @@ from clearing.rules import (
     HubView,
     Leg,
     Limit,
+    LimitBook,
     MirrorState,
+    NoteStandings,
     OpenCycle,
     Positions,
     Proposal,
     RecoverKeys,
     Release,
     Running,
+    SetCap,
+    SetWarning,
 )
 from protocol.address import HUB, FederationId, Group
 from protocol.base64url import write_base64url
@@ -103,10 +116,14 @@ class HubHouse:
     Args:
         keys: the hub's private keys.
         identity: which federation this is.
+        agreed: by what rules groups share.
     """
 
-    def __init__(self, keys: ServerKeys, identity: Identity) -> None:
+    def __init__(
+        self, keys: ServerKeys, identity: Identity, agreed: Agreed | None = None
+    ) -> None:
         self.own = HUB
+        self.agreed = agreed or Agreed()
         self.federation = FederationId(identity.federation)
         self.directory: Directory = {}
         self.keyring = Keyring()
@@ -135,10 +152,23 @@ class HubHouse:
         #: Tallies that the database does not know, and of how many moves.
         self._unwritten: set[str] = set()
         self._unwritten_moves = 0
+        #: Caps and what of them is used, threshold, of whose limit people were called.
+        self.limits = LimitBook()
+        #: Positions one, two, ... weeks ago, as the watch over limits last read them.
+        self.past: Mapping[str, Sequence[int]] = {}
 
     def must_wait(self, group: str, now: Instant) -> bool:
         """Say whether a group has had too much refused in this hour."""
         return self._quota.is_used_up(group, now)
+
+    def running(self, group: str) -> Running:
+        """Say how a group's position goes in the cycle that is open."""
+        return self._running.get(group) or Running()
+
+    @property
+    def is_cycle_full(self) -> bool:
+        """Say whether so much has moved that the open cycle should end by itself."""
+        return any(running.is_full for running in self._running.values())
 
     @property
     def signing_key(self) -> SigningKey:
@@ -171,9 +201,10 @@ class HubHouse:
             leg.leg_id: leg for leg in await cycle_store.read_open_legs(connection)
         }
         newest = await ledger_store.read_sequence(connection)
-        found = await cycle_store.read_running(connection, newest)
+        found = await cycle_store.read_running(connection, newest, self.closed)
         self._running, self._unwritten_moves = found
         self._unwritten = set(self._running)
+        self.limits = await limit_store.read_book(connection)
 
     def _know(self, directory: Directory) -> None:
         self.directory = directory
@@ -206,6 +237,8 @@ class HubHouse:
         view.mirrors, view.quota = self._mirrors, self._quota.copy()
         view.rounds = self._rounds.copy()
         view.open_cycle = OpenCycle(self.closed, self._running, self.legs)
+        view.limits = self.limits.open()
+        view.agreed = self.agreed
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -255,6 +288,12 @@ class HubHouse:
                 return _touched_by(wanted)
             case OpenLog():
                 return Touched(accounts={rules.RESERVE})
+            case SetCap():
+                assert isinstance(view, HubView)
+                view.limits.wanted.add(wanted.pair)
+                return Touched()
+            case SetWarning() | NoteStandings():
+                return Touched()
             case _:
                 return cycles.touches(view, wanted)
 
@@ -270,6 +309,9 @@ class HubHouse:
                 continue
             await self._read_mirrored(connection, view, group, mirror)
         await cycles.read(connection, view)
+        uncounted = view.limits.wanted - view.limits.caps.keys()
+        if uncounted:
+            view.limits.read(await limit_store.read_use(connection, uncounted))
         hashes = [order.code_hash for order in orders if isinstance(order, Admission)]
         if hashes:
             view.invitations = await log_store.read_invitations(connection, hashes)
@@ -317,12 +359,12 @@ class HubHouse:
         match wanted:
             case OpenLog():
                 yield rules.open_log(view, now)
-            case Admission():
-                yield rules.decide_admission(view, wanted, now)
+            case Admission() | RecoverKeys():
+                yield _decide_entry(view, wanted, now)
             case Approve() | Disapprove() | Freeze() | Release() | Limit():
                 yield rules.decide_group(view, wanted, now)
-            case RecoverKeys():
-                yield rules.decide_recovery(view, wanted, now)
+            case SetCap() | SetWarning() | NoteStandings():
+                yield _decide_limits(view, wanted, now)
             case Due():
                 yield from _decide_due(view, wanted, now)
             case ArrivedItem():
@@ -351,6 +393,8 @@ class HubHouse:
         await log_store.write(connection, effects, now)
         await proposal_store.write(connection, effects)
         await cycle_store.write(connection, effects)
+        await limit_store.write(connection, effects, self.signing_key)
+        await share_store.write(connection, effects)
         await self._write_running(connection, view.open_cycle)
         if view.size > self._frontier.size:
             stated = self._state(view)
@@ -414,6 +458,7 @@ class HubHouse:
             if at_mirror is not None:
                 self._noted[group] = _Noted(mirror.log, mirror.number, at_mirror)
         self._keep_running(view.open_cycle)
+        self.limits = view.limits.kept()
         for group, number, position in view.moves:
             self._positions.note(group, number, position)
 
@@ -422,6 +467,27 @@ def _touched_by(wanted: Due | Limit) -> Touched:
     if isinstance(wanted, Limit):
         return Touched(accounts={wanted.group})
     return Touched(transfers=set(wanted.transfer_ids))
+
+
+def _decide_entry(
+    view: HubView, wanted: Admission | RecoverKeys, now: Instant
+) -> Effects:
+    """Take what a group brings to the hub's door itself, past any link."""
+    if isinstance(wanted, Admission):
+        return rules.decide_admission(view, wanted, now)
+    return rules.decide_recovery(view, wanted, now)
+
+
+def _decide_limits(
+    view: HubView, wanted: SetCap | SetWarning | NoteStandings, now: Instant
+) -> Effects:
+    match wanted:
+        case SetCap():
+            return rules.decide_cap(view, wanted, now)
+        case SetWarning():
+            return rules.decide_warning(view, wanted, now)
+        case NoteStandings():
+            return rules.decide_standings(view, wanted, now)
 
 
 def _decide_due(view: HubView, due: Due, now: Instant) -> Iterator[Effects]:

@@ -66,8 +66,10 @@ SELECT coalesce(
               FROM posting JOIN entry USING (sequence)
               LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
               LEFT JOIN leg ON leg.leg_id = entry.entry_id
-              JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
-                           AND decision.number = coalesce(transfer.number, leg.number)
+              LEFT JOIN shared ON shared.shared_id = entry.entry_id
+              JOIN decision ON decision.log = coalesce(transfer.log, leg.log, shared.log)
+                           AND decision.number = coalesce(transfer.number,
+                                                          leg.number, shared.number)
              WHERE posting.account_id = $1 AND decision.sequence <= named.sequence
              ORDER BY posting.sequence DESC
              LIMIT 1), 0)
@@ -95,8 +97,9 @@ SELECT entry.entry_id AS transfer_id, newest.amount
   JOIN entry USING (sequence)
   LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
   LEFT JOIN leg ON leg.leg_id = entry.entry_id
-  JOIN decision ON decision.log = coalesce(transfer.log, leg.log)
-               AND decision.number = coalesce(transfer.number, leg.number)
+  LEFT JOIN shared ON shared.shared_id = entry.entry_id
+  JOIN decision ON decision.log = coalesce(transfer.log, leg.log, shared.log)
+               AND decision.number = coalesce(transfer.number, leg.number, shared.number)
  WHERE decision.sequence > coalesce(
            (SELECT sequence FROM decision WHERE log = $2 AND number = $3), 0)
    AND decision.sequence <= (SELECT sequence FROM decision

@@ -1,7 +1,8 @@
 """Take the README's pictures of a member's pages, from a demo that is running.
 
-Marie pays Bob three times on the way, in Dutch and on a telephone. The pictures get 256
-colours at most: what has so few is a third of what a browser writes.
+Marie pays Bob three times on the way, in Dutch and on a telephone; then the regional
+admin closes a cycle (``desk_pictures``). The pictures get 256 colours at most: what has
+so few is a third of what a browser writes.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import desk_pictures
 from playwright.sync_api import Page, sync_playwright
 
 _FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
@@ -47,6 +49,7 @@ def main() -> int:
             color_scheme="light",
         )
         taken = _take(context.new_page(), url, password)
+        taken |= desk_pictures.take(browser, asked.data)
         browser.close()
     asked.to.mkdir(exist_ok=True)
     for name, raw in taken.items():

@@ -358,6 +358,7 @@ def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     for name, carry_out, told in (
         ("list", cycles.list_cycles, "list cycles and what we have said to them"),
         ("legs", cycles.list_legs, "list what is to be made good, by us or to us"),
+        ("shares", cycles.shares, "list what we bear together with other groups"),
     ):
         example = f"interlets-node cycle {name} --config node.toml"
         listed = add_verb(kinds, name, carry_out, told, example)

@@ -22,6 +22,7 @@ from nodes.api.payees import PayeeApi
 from nodes.api.payments import PaymentApi
 from nodes.api.position import PositionApi
 from nodes.api.receipts import ReceiptApi
+from nodes.api.shares import SharesApi
 from nodes.api.staff import StaffApi
 from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
@@ -43,6 +44,7 @@ from nodes.rules import CancelWish
 from nodes.staff import Staff
 from nodes.treasurer import Treasurer
 from nodes.watch.cycle_watch import CycleWatch
+from nodes.watch.limit_watch import LimitWatch
 from nodes.watch.log_watch import LogWatch
 from protocol.address import HUB
 from protocol.envelope import Body
@@ -68,6 +70,8 @@ _WATCH_S = 3.0
 _CYCLE_S = 1.0
 #: How often it tells the hub what the recovery key has signed, while that waits.
 _POST_S = 5.0
+#: How often it looks whether the group has newly passed the threshold of a limit.
+_LIMITS_S = 10.0
 ALARMS = "/api/v1/group/alarms"
 
 
@@ -104,6 +108,7 @@ async def serve(settings: Settings) -> None:
         inquiries = Inquiries(house, clerk, database, clock, server.metrics)
         evidence = NodeEvidence(house)
         cycles = CycleWatch(clerk, database)
+        limits = LimitWatch(house, clerk, database, clock)
         watch = LogWatch(house, clerk, database, clock, joined.hub_url, evidence)
 
         def hear(body: Body) -> None:
@@ -128,6 +133,7 @@ async def serve(settings: Settings) -> None:
             lambda: runner.every(server, _WATCH_S, watch.look),
             lambda: runner.every(server, _CYCLE_S, cycles.look),
             lambda: runner.every(server, _POST_S, post.look),
+            lambda: runner.every(server, _LIMITS_S, limits.look),
         ]
         await runner.serve(server)
     finally:
@@ -164,6 +170,7 @@ def add_people(
         *receipts.routes(),
         *events.routes(),
         *treasury(server, house, payments),
+        *SharesApi(house, database, joined.hub_url).routes(),
     ]
     parts = Parts(
         house=house,

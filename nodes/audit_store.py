@@ -129,6 +129,17 @@ def _checks_of_cycles(group: str) -> list[Check]:
             (group,),
         ),
         Check(
+            "shares_are_booked",
+            "Every sharing is booked once, and nothing else is.",
+            _SQL["shares_are_booked"],
+        ),
+        Check(
+            "shares_came_from_the_hub",
+            "Every sharing is what the hub told, and then decided.",
+            _SQL["shares_came_from_the_hub"],
+            (group,),
+        ),
+        Check(
             "cycles_came_from_the_hub",
             "Every statement and every leg came from the hub.",
             _SQL["cycles_came_from_the_hub"],

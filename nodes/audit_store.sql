@@ -214,6 +214,68 @@ SELECT 'posting' AS place, leg_id || ', ' || account_id AS key,
  WHERE booked.amount IS DISTINCT FROM expected.amount
  ORDER BY leg_id, account_id;
 
+-- shares_are_booked --
+-- Postings that a sharing has not made, or others than it should have: what it adds to
+-- our position leaves the clearing account.
+SELECT 'posting' AS place, shared_id || ', ' || account_id AS key,
+       coalesce(booked.amount, 0)::text AS found,
+       coalesce(expected.amount, 0)::text AS expected
+  FROM (SELECT shared_id, side.account_id, side.amount
+          FROM shared
+         CROSS JOIN LATERAL (VALUES ('clearing', -amount), ('shared', amount))
+            AS side (account_id, amount)
+         WHERE log IS NOT NULL AND side.amount <> 0) AS expected
+  FULL JOIN (SELECT entry.entry_id AS shared_id, posting.account_id,
+                    sum(posting.amount) AS amount
+               FROM entry JOIN posting USING (sequence)
+              WHERE entry.kind = 'shared'
+              GROUP BY entry.entry_id, posting.account_id) AS booked
+       USING (shared_id, account_id)
+ WHERE booked.amount IS DISTINCT FROM expected.amount
+ ORDER BY shared_id, account_id;
+
+-- shares_came_from_the_hub --
+-- Sharings that no item of the hub's told, or decided, as they stand here. $1: our group.
+SELECT 'shared' AS place, shared_id::text AS key, 'a plan that never came' AS found,
+       'the item of the hub that told of it' AS expected
+  FROM shared
+ WHERE shared.line IS NOT NULL
+   AND NOT EXISTS (SELECT FROM item
+                    WHERE item.peer = 'hub' AND item.direction = 'in'
+                      AND item.number = shared.item AND item.line = shared.line)
+ UNION ALL
+SELECT 'shared', shared_id::text,
+       shared.amount || ' by ' || coalesce(log || ', ' || shared.number, 'a plan'),
+       coalesce(said.amount::text, 'what an item of the hub says')
+  FROM shared
+  LEFT JOIN (SELECT number, line,
+                    substring(encode(line, 'escape') FROM '"id":"([^"]+)"') AS id
+               FROM item
+              WHERE peer = 'hub' AND direction = 'in'
+                AND (position('{"type":"shared.plan"'::bytea IN line) = 1
+                     OR position('{"type":"decision"'::bytea IN line) = 1
+                        AND position(',"kind":"shared","at":"'::bytea IN line) > 0))
+         AS item ON item.id = shared_id::text
+   AND CASE WHEN log IS NULL THEN item.number = shared.item
+       ELSE position(convert_to('{"type":"decision","log":"' || log || '","number":'
+                || shared.number || ',"kind":"shared","at":"'
+                || to_char(decided_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '","id":"'
+                || shared_id || '","why":"' || why || '","cycle":', 'UTF8')
+                IN item.line) = 1
+       END
+ CROSS JOIN LATERAL (
+       SELECT CASE substring(encode(item.line, 'escape')
+                             FROM '"cycle":[0-9]+,"group":"([^"]+)"')
+              WHEN $1 THEN -sum(one[2]::numeric)
+              ELSE coalesce(sum(one[2]::numeric) FILTER (WHERE one[1] = $1), 0)
+              END AS amount
+         FROM regexp_matches(encode(item.line, 'escape'),
+                             '\{"group":"([^"]+)","measure":[^,]+,"limit":[^,]+,'
+                             '"amount":(-?[0-9]{1,16})\}', 'g') AS one
+        WHERE item.line IS NOT NULL) AS said
+ WHERE item.line IS NULL OR shared.amount IS DISTINCT FROM said.amount
+ ORDER BY place, key;
+
 -- cycles_came_from_the_hub --
 -- Cycles and legs that no item of the hub's brought as they stand here, or that are
 -- signed without a word of ours.

@@ -60,6 +60,7 @@ SELECT coalesce((SELECT sequence FROM cycle WHERE cycle < $1
        EXISTS (SELECT FROM hub_log WHERE log = own.former_log)
        OR EXISTS (SELECT FROM transfer WHERE log = own.former_log)
        OR EXISTS (SELECT FROM leg WHERE log = own.former_log)
+       OR EXISTS (SELECT FROM shared WHERE log = own.former_log)
        OR EXISTS (SELECT FROM cycle AS before WHERE before.log = own.former_log)
            AS knows_former
   FROM cycle AS own WHERE cycle = $1;
@@ -81,8 +82,10 @@ SELECT named.log, named.number, entry.entry_id, -posting.amount AS amount,
   FROM posting JOIN entry USING (sequence)
   LEFT JOIN transfer ON transfer.transfer_id = entry.transfer_id
   LEFT JOIN leg ON leg.leg_id = entry.entry_id
- CROSS JOIN LATERAL (SELECT coalesce(transfer.log, leg.log) AS log,
-                            coalesce(transfer.number, leg.number) AS number) AS named
+  LEFT JOIN shared ON shared.shared_id = entry.entry_id
+ CROSS JOIN LATERAL (SELECT coalesce(transfer.log, leg.log, shared.log) AS log,
+                            coalesce(transfer.number,
+                                     leg.number, shared.number) AS number) AS named
   LEFT JOIN hub_log ON hub_log.log = named.log
  WHERE posting.account_id = 'clearing' AND posting.sequence > $1
    AND CASE WHEN named.number IS NULL THEN posting.sequence <= $2

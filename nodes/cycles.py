@@ -1,6 +1,6 @@
 """Cycles in a node's batch: what they touch, what is read, which rule decides."""
 
-from nodes import cycle_store, rules
+from nodes import cycle_store, rules, share_store
 from nodes.rules import AnswerStatement, NodeView, SignLeg, TellMoves
 from protocol.effects import ArrivedItem, Effects, Touched, View, refuse_item
 from protocol.errors import ItemRefusalCode, LedgerBrokenError
@@ -11,6 +11,8 @@ from protocol.messages import (
     CycleStatement,
     SettlementDecision,
     SettlementLeg,
+    SharedDecision,
+    SharedPlan,
 )
 from protocol.peer.database import Connection
 
@@ -21,6 +23,8 @@ _About = (
     | CycleList
     | SettlementLeg
     | SettlementDecision
+    | SharedPlan
+    | SharedDecision
     | AnswerStatement
     | TellMoves
 )
@@ -35,6 +39,11 @@ def touches(view: View, wanted: object) -> Touched:
     match about:
         case SettlementLeg() | SettlementDecision():
             view.wanted_legs.add(about.id)
+        case SharedPlan():
+            view.wanted_shares.add(about.id)
+        case SharedDecision():
+            view.wanted_shares.add(about.id)
+            return Touched(accounts={rules.SHARED})
         case SignLeg():
             view.wanted_legs.add(about.leg_id)
         case _:
@@ -50,6 +59,10 @@ async def read(connection: Connection, view: NodeView) -> None:
         )
     if view.wanted_legs:
         view.legs = await cycle_store.read_legs_named(connection, view.wanted_legs)
+    if view.wanted_shares:
+        view.shared = await share_store.read_shared_named(
+            connection, view.wanted_shares
+        )
 
 
 def decide(view: NodeView, wanted: object, now: Instant) -> Effects:
@@ -80,6 +93,10 @@ def _decide_item(view: NodeView, wanted: ArrivedItem, now: Instant) -> Effects:
             return rules.decide_leg(view, wanted)
         case SettlementDecision() as decision:
             return rules.decide_settlement(view, decision, now)
+        case SharedPlan():
+            return rules.decide_plan(view, wanted)
+        case SharedDecision() as decision:
+            return rules.decide_shared(view, decision, now)
         case _:
             code = ItemRefusalCode.NOT_YOURS
             return Effects(None, (refuse_item(wanted, code),))

@@ -15,10 +15,12 @@ from nodes import (
     cycle_store,
     cycles,
     import_store,
+    limit_store,
     member_store,
     proposal_store,
     renewal_store,
     rules,
+    share_store,
     trust_store,
 )
 from nodes.listeners import Listeners
@@ -32,6 +34,7 @@ from nodes.rules import (
     Distrust,
     HandEntry,
     LimitsChange,
+    LookAtLimits,
     MemberChange,
     MoveIn,
     NewMember,
@@ -76,6 +79,7 @@ from protocol.errors import (
 from protocol.instant import Instant
 from protocol.key_change import sign_key_change
 from protocol.keyring import KeyPeriod, Keyring, SigningKey, key_id
+from protocol.limit_warning import WARN_PERCENT, Limit, LimitWarning, warn
 from protocol.messages import (
     AnyItem,
     Checkpoint,
@@ -155,6 +159,10 @@ class NodeHouse:
         self._newest: tuple[str, int] | None = None
         self._mirrored: tuple[str, int] | None = None
         self._clearing = 0
+        #: Of which limit of the group's the treasurer was called; durable.
+        self.warned: Limit | None = None
+        #: Positions one, two, ... weeks ago, as the watch over limits last read them.
+        self.past: Sequence[int] | None = None
         #: Not durable: a restart forgives.
         self._quota = Quota(rules.MEMBER_REFUSED_MAX)
         #: Transfers as the newest batches left them: whoever waits for one need not
@@ -205,6 +213,16 @@ class NodeHouse:
     def recent(self, transfer_id: str) -> Transfer | None:
         """Give a transfer as it is stored, if a recent batch touched it."""
         return self._recent.find(transfer_id)
+
+    @property
+    def position(self) -> int:
+        """The group's position by our own ledger, milliseconds."""
+        return -self._clearing
+
+    def limit_warning(self, position: int) -> LimitWarning | None:
+        """Say what is worth a word about the group's limits; ``None``: nothing is."""
+        own = self.own_record()
+        return warn(position, own.floor, own.ceiling, WARN_PERCENT, self.past)
 
     def own_record(self) -> GroupRecord:
         """Give our own entry; raises ``OutageError`` until the hub has sent it."""
@@ -325,6 +343,7 @@ class NodeHouse:
         self.trust = await trust_store.read(connection)
         self._know(await directory_store.read(connection, self.federation))
         self._clearing = await member_store.read_clearing(connection)
+        self.warned = await limit_store.read_warned(connection)
         self.proposal = await proposal_store.read_newest(connection, self.federation)
         self.renewal = await renewal_store.read_newest(connection, self.federation)
         self._check_files()
@@ -383,7 +402,7 @@ class NodeHouse:
         view.hub_key, view.keyring = self._hub_key, self.keyring
         view.newest, view.mirrored = self._newest, self._mirrored
         view.clearing, view.proposal = self._clearing, self.proposal
-        view.quota = self._quota.copy()
+        view.quota, view.warned = self._quota.copy(), self.warned
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -438,6 +457,8 @@ class NodeHouse:
                 | Propose()
             ):
                 return _touched_by_treasurer(wanted)
+            case LookAtLimits():
+                return Touched()
             case MoveIn():
                 return Touched(accounts={one.account_id for one in wanted.members})
             case ArrivedItem():
@@ -498,8 +519,8 @@ class NodeHouse:
             case Order():
                 effects = rules.decide_order(view, wanted, now)
                 yield rules.with_act(wanted, effects)
-            case CancelWish():
-                yield rules.decide_cancel(view, wanted)
+            case CancelWish() | LookAtLimits():
+                yield _decide_by_itself(view, wanted, now)
             case AcceptKeys() | TrustAgain() | Believe() | Distrust() | TellPeople():
                 yield _decide_trust(view, wanted)
             case ArrivedItem():
@@ -564,6 +585,8 @@ class NodeHouse:
         await act_store.write(connection, effects, now)
         await import_store.write(connection, effects)
         await cycle_store.write(connection, effects)
+        await limit_store.write(connection, effects)
+        await share_store.write(connection, effects)
 
     def keep(self, view: View) -> None:
         """Remember what the batch has changed."""
@@ -575,6 +598,7 @@ class NodeHouse:
         self.renewal = view.renewal
         self._line_up(view)
         self.trust, self._quota = view.trust, view.quota
+        self.warned = view.warned
         for transfer_id, transfer in view.transfers.items():
             self._recent.keep(transfer_id, transfer)
         self.listeners.wake(view.accounts.keys())
@@ -583,6 +607,15 @@ class NodeHouse:
                 watched = self._watched.pop(transfer_id, None)
                 if watched is not None and not watched.done():
                     watched.set_result(transfer)
+
+
+def _decide_by_itself(
+    view: NodeView, wanted: CancelWish | LookAtLimits, now: Instant
+) -> Effects:
+    """Lead what the node does unasked to its rule."""
+    if isinstance(wanted, CancelWish):
+        return rules.decide_cancel(view, wanted)
+    return rules.decide_limits_look(view, now)
 
 
 #: What a treasurer orders on her own ledger.

@@ -129,7 +129,11 @@ def leg_id(
         debtor: the group that pays.
         creditor: the group that receives.
     """
-    text = f"{federation}\nleg\n{cycle}\n{place}\n{debtor}\n{creditor}\n"
+    return named_uuid(f"{federation}\nleg\n{cycle}\n{place}\n{debtor}\n{creditor}\n")
+
+
+def named_uuid(text: str) -> str:
+    """Give the UUID of version 8 that a text names (RFC 9562)."""
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
     number &= ~(0xF << 76) & ~(0x3 << 62)
     number |= (0x8 << 76) | (0x2 << 62)

@@ -39,7 +39,13 @@ from protocol.messages import (
     line_hash,
     read_item,
 )
-from protocol.netting import Leg, Plan, default_targets, make_plan
+from protocol.netting import (
+    Leg,
+    Plan,
+    default_targets,
+    make_plan,
+    wrong_exception,
+)
 from protocol.proof_file import (
     ProofFile,
     check_place,
@@ -87,12 +93,14 @@ class CycleFile(ProofFile, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     Attributes:
         groups: every group of the directory of the checkpoint, in name order.
+        excepted: those that the newest plan left out, in name order; nobody signs that.
         targets: of every group that has a statement and of the reserve, in name order.
         legs: the plan that brings positions to targets.
         bound: no plan has fewer legs.
     """
 
     groups: list[CycleLine]
+    excepted: list[GroupField]
     targets: list[Target]
     legs: list[Leg]
     bound: CountField
@@ -124,6 +132,7 @@ class ProvenCycle(msgspec.Struct, frozen=True, kw_only=True):
     decision: CycleDecision
     lines: Mapping[Group, ProvenLine]
     positions: Mapping[str, int]
+    excepted: Sequence[str]
     targets: Mapping[str, int]
     plan: Plan
 
@@ -197,13 +206,15 @@ def _prove(file: CycleFile, federation: FederationId | None) -> ProvenCycle:
         for line, (group, record) in zip(file.groups, records.items(), strict=True)
     }
     positions = _positions_of(file.groups, lines, decision)
-    targets = default_targets(positions)
+    _check_excepted(file.excepted, positions)
+    targets = default_targets(positions, file.excepted)
     return ProvenCycle(
         federation=own,
         checkpoint=checkpoint,
         decision=decision,
         lines=lines,
         positions=positions,
+        excepted=file.excepted,
         targets=targets,
         plan=make_plan(positions, targets),
     )
@@ -353,10 +364,19 @@ def _positions_of(
     return {group: positions[group] for group in sorted(positions)}
 
 
+def _check_excepted(excepted: Sequence[str], positions: Mapping[str, int]) -> None:
+    """Check that who is left out has a line; all else follows from the names."""
+    wrong = wrong_exception(positions, excepted)
+    if wrong is not None:
+        raise NotSignedError(f"excepted: {wrong} has no line, or is there twice")
+    if list(excepted) != sorted(excepted):
+        raise NotSignedError("excepted: not in name order")
+
+
 def _settlement_of(
     proven: ProvenCycle,
 ) -> dict[str, int | list[Target] | list[Leg]]:
-    """Give the members of a file that follow from its positions."""
+    """Give the members of a file that follow from its positions and exceptions."""
     return {
         "targets": [Target(group, aim) for group, aim in proven.targets.items()],
         "legs": list(proven.plan.legs),
@@ -423,24 +443,33 @@ def _tell_answer(line: ProvenLine) -> str:
 
 
 def _tell_plan(proven: ProvenCycle) -> list[str]:
-    plan = proven.plan
+    plan, excepted = proven.plan, proven.excepted
+    every, whose = "every group", "the reserve has"
+    told = []
+    if excepted:
+        every, whose = "every other group", "the reserve and these groups have"
+        told.append(
+            f"Left out of the plan, by the regional admin's word alone: "
+            f"{', '.join(excepted)}. They stay where they are."
+        )
     if not plan.legs:
-        return ["There is nothing to settle."]
+        return [*told, "There is nothing to settle."]
     least = "and no plan has fewer"
     if plan.bound < len(plan.legs):
         least = f"and no plan has fewer than {plan.bound}"
     kept = [
         f"{group} {write_hours(aim)}"
         for group, aim in proven.targets.items()
-        if aim and group != RESERVE
+        if aim and group != RESERVE and group not in excepted
     ]
-    but = f", but for what the reserve has: {', '.join(kept)}" if kept else ""
+    but = f", but for what {whose}: {', '.join(kept)}" if kept else ""
     return [
+        *told,
         f"Legs of a plan that settles this: {len(plan.legs)}, {least}; "
         f"{write_hours(plan.milliseconds)} in all.",
         *(
             f"Leg: {leg.debtor} to {leg.creditor}, {write_hours(leg.milliseconds)}."
             for leg in plan.legs
         ),
-        f"With these legs every group stands at zero{but}.",
+        f"With these legs {every} stands at zero{but}.",
     ]

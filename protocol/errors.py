@@ -81,6 +81,7 @@ class RefusalCode(StrEnum):
     REFUND_TOO_LARGE = "refund-too-large"
     PAYER_GROUP_FLOOR = "payer-group-floor"
     PAYEE_GROUP_CEILING = "payee-group-ceiling"
+    MONTH_CAP = "month-cap"
     PAYEE_UNREACHABLE = "payee-unreachable"
     CANCELLED = "cancelled"
     UNKNOWN_TRANSFER = "unknown-transfer"
@@ -167,6 +168,8 @@ class DirectoryRefusalCode(StrEnum):
     GROUP_LEAVING = "group-leaving"
     GROUP_NOT_COMPARED = "group-not-compared"
     HUB_BEHIND = "hub-behind"
+    POSITION_OUTSIDE = "position-outside"
+    SAME_GROUP = "same-group"
 
     ENTRY_CHANGED = "entry-changed"
     ENTRY_TOO_LONG = "entry-too-long"
@@ -188,6 +191,9 @@ class CycleRefusalCode(StrEnum):
     CYCLE_NOT_NEWEST = "cycle-not-newest"
     CYCLE_DISPUTED = "cycle-disputed"
     LEGS_OPEN = "legs-open"
+    EXCEPTION_WRONG = "exception-wrong"
+    PARTY_LEFT = "party-left"
+    PLAN_OUTDATED = "plan-outdated"
     NOTHING_TO_SETTLE = "nothing-to-settle"
     NO_SUCH_LEG = "no-such-leg"
     LEG_ENDED = "leg-ended"
@@ -197,6 +203,23 @@ class CycleRefusalCode(StrEnum):
     NO_STATEMENT = "no-statement"
     LEG_NOT_YOURS = "leg-not-yours"
     LEG_SIGNED = "leg-signed"
+
+
+class SharingRefusalCode(StrEnum):
+    """Why nothing is shared of what a group leaves behind (protocol, section 17)."""
+
+    RULE_NOT_AGREED = "rule-not-agreed"
+    GROUP_NOT_GONE = "group-not-gone"
+    NOTHING_LEFT = "nothing-left"
+    STILL_IN_FLIGHT = "still-in-flight"
+    LEG_OF_GROUP_OPEN = "leg-of-group-open"
+    SHARING_WAITS = "sharing-waits"
+    NOBODY_SHARES = "nobody-shares"
+    TOO_MANY_SHARES = "too-many-shares"
+    SHARE_TOO_LARGE = "share-too-large"
+    NO_SUCH_PLAN = "no-such-plan"
+    PLAN_ENDED = "plan-ended"
+    SHARES_OUTDATED = "shares-outdated"
 
 
 class ServerRefusalCode(StrEnum):

@@ -270,6 +270,58 @@ class SettlementDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"
     code: Literal["cancelled", "cycle-closed", "party-left"] | None
 
 
+class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A group's part in what groups share (protocol, section 17).
+
+    ``amount`` is what it adds to the group's position, milliseconds. ``measure`` is
+    the group's weight, or, in a charge, its average position; ``limit`` is what that
+    is held against, ``None`` where a debt is shared.
+    """
+
+    group: GroupField
+    measure: SignedField
+    limit: CountField | None
+    amount: SignedField
+
+
+class SharedPlan(Item, frozen=True, kw_only=True, tag="shared.plan"):
+    """What each group would take over of what a group leaves behind; all get it.
+
+    It moves nothing: that is done by a decision of kind ``shared`` that names it.
+    ``cycle`` is the newest that had ended, whose turnover counts; 0: none had.
+    """
+
+    id: IdField
+    at: InstantField
+    cycle: CountField
+    group: GroupField
+    rule: Literal["equal", "turnover", "size"]
+    shares: list[Share]
+
+
+class SharedDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
+    """Moves several positions at once: a debt is shared, or the charge is taken.
+
+    All amounts sum to zero: what ``shares`` add to positions, what that takes from
+    the position of ``group``, which leaves it behind, and what ``reserve`` gains. In
+    a debt ``plan`` is the hash of the line that all were told before; in a charge
+    ``rate`` and ``threshold`` are millionths, and ``cycle`` is the one just ended.
+    """
+
+    kind: Literal["shared"] = "shared"
+    at: InstantField
+    id: IdField
+    why: Literal["debt", "charge"]
+    cycle: CountField
+    group: GroupField | None
+    rule: Literal["equal", "turnover", "size"] | None
+    plan: HashField | None
+    rate: CountField | None
+    threshold: CountField | None
+    reserve: CountField
+    shares: list[Share]
+
+
 class CycleStatement(Item, frozen=True, kw_only=True, tag="cycle.statement"):
     """How a group's position came to be in a cycle, as the hub has it.
 
@@ -329,8 +381,9 @@ class CycleMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CycleMove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One decision moved a group's position by so much, milliseconds.
 
-    ``id`` is the transfer's or the leg's. Without ``log`` and ``number``, a posting
-    that no decision explains, which only a ledger in disorder has.
+    ``id`` is the transfer's, the leg's, or of what was shared. Without ``log`` and
+    ``number``, a posting that no decision explains, which only a ledger in disorder
+    has.
     """
 
     log: LifeField | None
@@ -428,6 +481,8 @@ AnyItem = (
     | LogDecision
     | CycleDecision
     | SettlementDecision
+    | SharedDecision
+    | SharedPlan
     | CycleStatement
     | CycleAgree
     | CycleDispute
@@ -623,6 +678,7 @@ _DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
             SettlementLeg,
             SettlementPaid,
             SettlementReceived,
+            SharedPlan,
             KeyChangeItem,
             Mirror,
             ItemRefused,
@@ -634,6 +690,7 @@ _DECODERS: dict[tuple[str, str], msgspec.json.Decoder[AnyItem]] = {
     ("decision", "log"): msgspec.json.Decoder(LogDecision),
     ("decision", "cycle"): msgspec.json.Decoder(CycleDecision),
     ("decision", "settlement"): msgspec.json.Decoder(SettlementDecision),
+    ("decision", "shared"): msgspec.json.Decoder(SharedDecision),
 }
 _LENGTHS_MAX = {
     "transfer.prepare": PREPARE_LENGTH_MAX,

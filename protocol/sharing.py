@@ -131,6 +131,11 @@ def charges(
     return {group: part for group, part in _round(exact, WHOLE**2).items() if part}
 
 
+def is_beyond(one: AveragePosition, rule: ChargeRule) -> bool:
+    """Say whether a group stands beyond the threshold, be it by less than it pays."""
+    return _beyond(one, rule) > 0
+
+
 def _beyond(one: AveragePosition, rule: ChargeRule) -> int:
     """Give a charge in millionths of millionths of a millisecond, before rounding."""
     limit = max(0, one.ceiling if one.average > 0 else -one.floor)

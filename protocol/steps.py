@@ -95,6 +95,9 @@ class Step(StrEnum):
     DIRECTORY = "directory"
     """The hub decides on a group: its entry, its state or its limits."""
 
+    CAP = "cap"
+    """The hub keeps a cap of two groups, or from when on a limit is worth a word."""
+
     OWN_ENTRY = "own-entry"
     """A node takes a decision on its own group, and opens what it needs for it."""
 
@@ -148,6 +151,18 @@ class Step(StrEnum):
 
     LEG_VOID = "leg-void"
     """A node takes that a leg is void."""
+
+    TELL_SHARES = "tell-shares"
+    """The hub tells all groups what each would take over of what a group leaves."""
+
+    SHARES_TOLD = "shares-told"
+    """A node takes what its group would take over."""
+
+    SHARE = "share"
+    """The hub decides it, or a charge: several positions move at once."""
+
+    SHARED = "shared"
+    """A node takes that decision and books its own part."""
 
     RESTORE = "restore"
     """A command fills an empty database from a backup, and marks it as restored."""

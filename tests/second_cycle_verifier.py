@@ -57,7 +57,7 @@ LEG = {"debtor": str, "creditor": str, "milliseconds": (-(2**70), 2**70)}
 CYCLE = {
     "told": [str, 0, parts.MAX], "v": (1, 1), "federation": parts.FEDERATION,
     "statement": str, "checkpoint": str, "decision": LEAF,
-    "groups": [LINE, 0, parts.MAX],
+    "groups": [LINE, 0, parts.MAX], "excepted": [GROUP, 0, parts.MAX],
     "targets": [{"group": GROUP, "milliseconds": SIGNED}, 0, parts.MAX],
     "legs": [LEG, 0, parts.MAX], "bound": COUNT,
 }
@@ -79,19 +79,20 @@ def shared(amount: int, weights: dict[str, int]) -> dict[str, int]:
     return found
 
 
-def targets_of(positions: dict[str, int]) -> dict[str, int]:
-    has = positions["reserve"]
+def targets_of(
+    positions: dict[str, int], excepted: tuple[str, ...] = ()
+) -> dict[str, int]:
+    stay = {name: positions[name] for name in ("reserve", *excepted)}
+    has = sum(stay.values())
     other_side = {
         name: abs(position)
         for name, position in positions.items()
-        if name != "reserve" and position * has < 0
+        if name not in stay and position * has < 0
     }
     kept = shared(abs(has), other_side) if has else {}
     side = -1 if has > 0 else 1
-    return {
-        name: has if name == "reserve" else side * kept.get(name, 0)
-        for name in sorted(positions)
-    }
+    others = {name: side * kept.get(name, 0) for name in positions}
+    return {name: (others | stay)[name] for name in sorted(positions)}
 
 
 def plan(positions: dict[str, int], targets: dict[str, int]) -> tuple[Legs, int]:
@@ -216,6 +217,9 @@ class Lines:
         for group, line in zip(self.groups, file["groups"], strict=True):
             self.take(group, line, federation)
         need(sum(self.positions.values()) == 0, "sum")
+        self.excepted = tuple(file["excepted"])
+        need(self.excepted == tuple(sorted(set(self.excepted))), "excepted: order")
+        need(set(self.excepted) <= self.positions.keys() - {"reserve"}, "excepted")
 
     def take(self, group: Group, line: Found, federation: str) -> None:
         if line["cover"] is not None:
@@ -236,7 +240,8 @@ def prove_cycle(file: Found, federation: str) -> list[str]:
     """Give the words that the proofs allow; targets and plan are compared."""
     lines = Lines(file, federation)
     close, shown = lines.close, lines.shown
-    targets = targets_of(lines.positions)
+    excepted = lines.excepted
+    targets = targets_of(lines.positions, excepted)
     legs, bound = plan(lines.positions, targets)
     need([tuple(one.values()) for one in file["targets"]] == [*targets.items()], "aim")
     need([tuple(one.values()) for one in file["legs"]] == legs, "legs")
@@ -251,7 +256,7 @@ def prove_cycle(file: Found, federation: str) -> list[str]:
         "have a line.",
         *lines.told,
         f"The reserve stands at {hours(close['reserve'])}. All positions sum to zero.",
-        *tell_plan(targets, legs, bound),
+        *tell_plan(targets, legs, bound, excepted),
         f"Shown the same log: {', '.join(shown) or 'no group'}; "
         f"{len(shown)} of {len(lines.groups)}.",
         "Not proved: that these keys are the groups' own (compare the check digits), "
@@ -314,25 +319,34 @@ def tell(group: Group, statement: Found, words: str) -> str:
     )
 
 
-def tell_plan(targets: dict[str, int], legs: Legs, bound: int) -> list[str]:
+def tell_plan(
+    targets: dict[str, int], legs: Legs, bound: int, excepted: tuple[str, ...]
+) -> list[str]:
+    left_out = [
+        "Left out of the plan, by the regional admin's word alone: "
+        f"{', '.join(excepted)}. They stay where they are."
+    ] * bool(excepted)
     if not legs:
-        return ["There is nothing to settle."]
+        return [*left_out, "There is nothing to settle."]
     kept = ", ".join(
         f"{name} {hours(target)}"
         for name, target in targets.items()
-        if target and name != "reserve"
+        if target and name not in ("reserve", *excepted)
     )
     least = f" than {bound}" if bound < len(legs) else ""
     total = hours(sum(amount for *_, amount in legs))
+    other = " other" if excepted else ""
+    these = " and these groups have" if excepted else " has"
     return [
+        *left_out,
         f"Legs of a plan that settles this: {len(legs)}, and no plan has fewer{least}; "
         f"{total} in all.",
         *(
             f"Leg: {debtor} to {creditor}, {hours(amount)}."
             for debtor, creditor, amount in legs
         ),
-        "With these legs every group stands at zero"
-        f"{f', but for what the reserve has: {kept}' if kept else ''}.",
+        f"With these legs every{other} group stands at zero"
+        f"{f', but for what the reserve{these}: {kept}' if kept else ''}.",
     ]
 
 

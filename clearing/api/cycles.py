@@ -1,7 +1,8 @@
 """The regional admin's desk: cycles, what groups say of them, and legs."""
 
 import asyncio
-from typing import Annotated, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -17,24 +18,25 @@ from clearing.rules import (
     ClosedCycle,
     CycleRefused,
     Leg,
-    Settle,
+    LegState,
     Statement,
     StatementState,
     read_statement,
 )
+from clearing.settling import Settling
 from protocol.address import UUID_PATTERN
 from protocol.cycle_file import MEDIA_TYPE, CycleFile
 from protocol.errors import CycleRefusalCode
 from protocol.instant import Instant, write_instant
-from protocol.messages import CycleMove, DecisionName
+from protocol.messages import CycleMove, DecisionName, GroupField, read_item
 from protocol.netting import Savings, compute_savings
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.csv_text import write_header, write_rows
-from protocol.peer.database import Database
+from protocol.peer.database import AnyConnection, Database
 from protocol.peer.web.paging import PAGE_SIZE, PageQuery, PageSizeField
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.requests import json_response, read_query
+from protocol.peer.web.requests import json_response, read_json, read_query
 from protocol.peer.web.routes import Route
 from protocol.strict_json import INTEGER_MAX
 
@@ -49,7 +51,9 @@ _id_decoder = msgspec.json.Decoder(Annotated[str, Meta(pattern=UUID_PATTERN)])
 class CycleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A cycle that has ended, and how many groups have said what of it.
 
-    ``waiting`` groups have said nothing since ``at``, for ``waiting_ms`` now.
+    ``waiting`` groups have said nothing since ``at``, for ``waiting_ms`` now. Of its
+    legs so many are ``legs_open`` and ``legs_settled``; others are void. Of the open
+    ones ``legs_late`` have waited for a word for 14 days or more.
     """
 
     cycle: int
@@ -64,6 +68,9 @@ class CycleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     disputed: int
     waiting: int
     waiting_ms: int
+    legs_open: int
+    legs_settled: int
+    legs_late: int
 
 
 class CyclesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,8 +89,22 @@ class DifferenceAnswer(msgspec.Struct, frozen=True):
     nodes: CycleMove | None
 
 
+class TheirsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures that a group has put in the place of its statement's."""
+
+    opening: int
+    debits: int
+    credits: int
+    count: int
+    closing: int
+
+
 class StatementAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A group's statement, and what the group has said to it; milliseconds."""
+    """A group's statement, and what the group has said to it; milliseconds.
+
+    ``difference`` and ``theirs`` are of its newest dispute, if it ever disputed; they
+    stay when it has agreed since.
+    """
 
     group: str
     state: str
@@ -97,6 +118,7 @@ class StatementAnswer(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     answered_at: str | None
     difference: DifferenceAnswer | None
+    theirs: TheirsAnswer | None
 
 
 class StatementsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,7 +159,7 @@ class NettingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A leg, which words are here, and how it ended."""
+    """A leg, which words are here, whose it ``lacks``, and how it ended."""
 
     id: str
     cycle: int
@@ -152,12 +174,22 @@ class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
     log: str | None
     number: int | None
     code: str | None
+    lacks: list[str]
 
 
 class LegsAnswer(msgspec.Struct, frozen=True):
     """A cycle's legs, in the order in which they were made."""
 
     legs: list[LegAnswer]
+
+
+class SettleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which groups carry their positions forward, and have no part in the plan."""
+
+    excepted: list[GroupField] = []
+
+
+_settle_decoder = msgspec.json.Decoder(SettleBody)
 
 
 class CyclesApi:
@@ -184,6 +216,7 @@ class CyclesApi:
         self._database = database
         self._clock = clock
         self._files = files
+        self._settling = Settling(clerk, database)
         # It holds a reader for as long as it takes.
         self._turns = Turns(1, _FILES_WAITING_MAX)
 
@@ -233,7 +266,7 @@ class CyclesApi:
                 path="/api/v1/cycles/{cycle}/file",
                 handler=self.get_file,
                 told="The cycle file: what proves to anyone how the cycle was closed.",
-                scope="admin",
+                scope="read",
                 answer=CycleFile,
                 media_type=MEDIA_TYPE,
             ),
@@ -271,6 +304,7 @@ class CyclesApi:
                 handler=self.post_settle,
                 told="Make the legs that bring the newest cycle's positions to zero.",
                 scope="admin",
+                body=SettleBody,
                 answer=LegsAnswer,
             ),
             Route(
@@ -295,7 +329,7 @@ class CyclesApi:
         async with self._database.readers.acquire() as connection:
             found = await cycle_store.read_cycles(connection, before, most)
             numbers = [closed.cycle for closed in found]
-            counts = await cycle_store.count_answers(connection, numbers)
+            counts = await _count(connection, numbers)
         closed = self._house.closed
         return CyclesAnswer(
             open=1 if closed is None else closed.cycle + 1,
@@ -303,11 +337,9 @@ class CyclesApi:
             cursor=str(found[-1].cycle) if len(found) == most else None,
         )
 
-    def _cycle(
-        self, closed: ClosedCycle, counts: dict[tuple[int, StatementState], int]
-    ) -> CycleAnswer:
+    def _cycle(self, closed: ClosedCycle, counts: "_Counts") -> CycleAnswer:
         agreed, disputed, waiting = (
-            counts.get((closed.cycle, state), 0)
+            counts.answers.get((closed.cycle, state), 0)
             for state in (
                 StatementState.AGREED,
                 StatementState.DISPUTED,
@@ -327,43 +359,69 @@ class CyclesApi:
             disputed=disputed,
             waiting=waiting,
             waiting_ms=max(0, self._clock.now() - closed.at) if waiting else 0,
+            legs_open=counts.legs.get((closed.cycle, LegState.OPEN), 0),
+            legs_settled=counts.legs.get((closed.cycle, LegState.SETTLED), 0),
+            legs_late=self._count_late(closed.cycle),
         )
+
+    def _count_late(self, cycle: int) -> int:
+        now, legs = self._clock.now(), self._house.legs.values()
+        return sum(leg.cycle == cycle and leg.is_late(now) for leg in legs)
 
     async def get_cycle(self, request: web.Request) -> web.Response:
         """Give one cycle."""
-        return json_response(await self.cycle(_number(request)))
+        return json_response(await self.cycle(cycle_of(request)))
 
     async def cycle(self, number: int) -> CycleAnswer:
         """Give one cycle, as answers show it; raises ``Problem`` 404."""
         async with self._database.readers.acquire() as connection:
             closed = await cycle_store.read_cycle(connection, number)
-            counts = await cycle_store.count_answers(connection, [number])
-        return self._cycle(_found(closed), counts)
+            counts = await _count(connection, [number])
+        return self._cycle(found_cycle(closed), counts)
 
     async def get_statements(self, request: web.Request) -> web.Response:
         """Give a page of a cycle's statements."""
-        number, query = _number(request), read_query(request, StatementsQuery)
-        async with self._database.readers.acquire() as connection:
-            _found(await cycle_store.read_cycle(connection, number))
-            kept = await cycle_store.read_statements(
-                connection, number, query.after, query.page_size
-            )
-        full = len(kept) == query.page_size
+        number, query = cycle_of(request), read_query(request, StatementsQuery)
         return json_response(
-            StatementsAnswer(
-                cycle=number,
-                statements=[_statement(one) for one in kept],
-                after=kept[-1].group if full else None,
-            )
+            await self.statements(number, query.after, query.page_size)
         )
+
+    async def statements(self, number: int, after: str, most: int) -> StatementsAnswer:
+        """Give a page of statements, as answers show them; raises ``Problem`` 404."""
+        async with self._database.readers.acquire() as connection:
+            found_cycle(await cycle_store.read_cycle(connection, number))
+            kept = await cycle_store.read_statements(connection, number, after, most)
+        return StatementsAnswer(
+            cycle=number,
+            statements=[_statement(one) for one in kept],
+            after=kept[-1].group if len(kept) == most else None,
+        )
+
+    async def groups_that(
+        self, number: int, state: StatementState, most: int
+    ) -> list[str]:
+        """Name the first groups that have said one thing to a cycle's statement."""
+        async with self._database.readers.acquire() as connection:
+            kept = await cycle_store.read_statements_of_state(
+                connection, number, state, most
+            )
+        return [one.group for one in kept]
+
+    async def statement(self, number: int, group: str) -> StatementAnswer:
+        """Give one group's statement, as answers show it; raises ``Problem`` 404."""
+        async with self._database.readers.acquire() as connection:
+            kept = await cycle_store.read_named(connection, [(number, group)])
+        if not kept:
+            raise Problem(404, "not-found", "This group has no statement of it.")
+        return _statement(kept[number, group])
 
     async def get_statements_csv(self, request: web.Request) -> web.Response:
         """Give all statements of a cycle as CSV."""
-        number = _number(request)
+        number = cycle_of(request)
         async with self._database.readers.acquire() as connection:
-            _found(await cycle_store.read_cycle(connection, number))
+            found_cycle(await cycle_store.read_cycle(connection, number))
             kept = await cycle_store.read_all_statements(connection, number)
-        names = StatementAnswer.__struct_fields__[:-1]
+        names = StatementAnswer.__struct_fields__[:-2]
         rows = ([getattr(_statement(one), name) for name in names] for one in kept)
         return web.Response(
             body=write_header(names) + write_rows(rows),
@@ -376,69 +434,99 @@ class CyclesApi:
 
     async def get_file(self, request: web.Request) -> web.Response:
         """Give the file that ``interlets-verify`` reads."""
-        number = _number(request)
+        body = await self.file(cycle_of(request))
+        return web.Response(
+            body=body, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
+        )
+
+    async def file(self, number: int) -> bytes:
+        """Write the file that ``interlets-verify`` reads; raises ``Problem`` 404."""
         async with (
             self._turns.take(),
             self._database.readers.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            closed = _found(await cycle_store.read_cycle(connection, number))
+            closed = found_cycle(await cycle_store.read_cycle(connection, number))
             body, named = await self._files.write(connection, closed)
         await self._files.keep_covers(self._database, named)
-        return web.Response(
-            body=body, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
-        )
+        return body
 
     async def get_netting(self, request: web.Request) -> web.Response:
         """Give what netting spares."""
-        number = _number(request)
+        return json_response(await self.netting(cycle_of(request)))
+
+    async def netting(self, number: int) -> NettingAnswer:
+        """Say what netting spares, as answers show it; raises ``Problem`` 404."""
         async with self._turns.take(), self._database.readers.acquire() as connection:
-            closed = _found(await cycle_store.read_cycle(connection, number))
+            closed = found_cycle(await cycle_store.read_cycle(connection, number))
             flows = await cycle_store.read_flows(connection, closed)
         # Circles of many groups take a second or two.
         savings = await asyncio.to_thread(compute_savings, flows)
-        return json_response(
-            NettingAnswer(
-                cycle=number,
-                flows=[
-                    FlowAnswer(payer, payee, milliseconds)
-                    for payer, row in flows.paid.items()
-                    for payee, milliseconds in row.items()
-                ],
-                savings=savings,
-                saved=savings.cleared,
-                payments_saved=savings.payments_saved,
-            )
+        return NettingAnswer(
+            cycle=number,
+            flows=[
+                FlowAnswer(payer, payee, milliseconds)
+                for payer, row in flows.paid.items()
+                for payee, milliseconds in row.items()
+            ],
+            savings=savings,
+            saved=savings.cleared,
+            payments_saved=savings.payments_saved,
         )
 
     async def get_legs(self, request: web.Request) -> web.Response:
         """Give a cycle's legs."""
-        number = _number(request)
+        return json_response(await self.legs(cycle_of(request)))
+
+    async def legs(self, number: int) -> LegsAnswer:
+        """Give a cycle's legs, as answers show them; raises ``Problem`` 404."""
         async with self._database.readers.acquire() as connection:
-            _found(await cycle_store.read_cycle(connection, number))
+            found_cycle(await cycle_store.read_cycle(connection, number))
             legs = await cycle_store.read_legs(connection, number)
-        return json_response(LegsAnswer([_leg(leg) for leg in legs]))
+        return LegsAnswer([leg_answer(leg) for leg in legs])
+
+    async def leg(self, text: str) -> LegAnswer:
+        """Give one leg, as answers show it; raises ``Problem`` 404."""
+        leg_id = _read(text, _id_decoder)
+        async with self._database.readers.acquire() as connection:
+            leg = await cycle_store.read_leg(connection, leg_id)
+        if leg is None:
+            raise Problem(404, "not-found", "There is no leg by this id.")
+        return leg_answer(leg)
 
     async def post_close(self, request: web.Request) -> web.Response:
         """End the open cycle; one that has ended ends only once."""
-        number = _number(request)
+        return json_response(await self.close(cycle_of(request)))
+
+    async def close(self, number: int) -> CycleAnswer:
+        """End the open cycle; raises ``Problem`` with the reason when it is not."""
         _done(await self._clerk.take(CloseCycle(number)), ClosedCycle)
-        return json_response(await self.cycle(number))
+        return await self.cycle(number)
 
     async def post_settle(self, request: web.Request) -> web.Response:
         """Make the newest cycle's legs."""
-        legs = _done(await self._clerk.take(Settle(_number(request))), list)
-        return json_response(LegsAnswer([_leg(leg) for leg in legs]))
+        number, asked = cycle_of(request), SettleBody()
+        if request.can_read_body:
+            asked = await read_json(request, _settle_decoder)
+        return json_response(await self.settle(number, asked.excepted))
+
+    async def settle(self, number: int, excepted: Sequence[str] = ()) -> LegsAnswer:
+        """Make the newest cycle's legs; raises ``Problem`` with the reason, if not."""
+        legs = _done(await self._settling.settle(number, excepted), list)
+        return LegsAnswer([leg_answer(leg) for leg in legs])
 
     async def post_cancel(self, request: web.Request) -> web.Response:
         """Call off a leg."""
-        leg_id = _read(request.match_info["id"], _id_decoder)
-        return json_response(
-            _leg(_done(await self._clerk.take(CancelLeg(leg_id)), Leg))
-        )
+        return json_response(await self.cancel(request.match_info["id"]))
+
+    async def cancel(self, text: str) -> LegAnswer:
+        """Call off a leg; raises ``Problem`` with the reason when it is not."""
+        leg_id = _read(text, _id_decoder)
+        return leg_answer(_done(await self._clerk.take(CancelLeg(leg_id)), Leg))
 
 
-def _number(request: web.Request) -> int:
+def cycle_of(request: web.Request) -> int:
+    """Read which cycle the path names; raises ``Problem`` 404 for none of ours."""
     return int(_read(request.match_info["cycle"], _number_decoder))
 
 
@@ -450,7 +538,22 @@ def _read(text: str, decoder: msgspec.json.Decoder[str]) -> str:
         raise Problem(404, "not-found", "There is nothing by this name.") from None
 
 
-def _found(closed: ClosedCycle | None) -> ClosedCycle:
+class _Counts(NamedTuple):
+    """By cycle: what groups have said, and how its legs stand."""
+
+    answers: dict[tuple[int, StatementState], int]
+    legs: dict[tuple[int, LegState], int]
+
+
+async def _count(connection: AnyConnection, cycles: Sequence[int]) -> _Counts:
+    return _Counts(
+        await cycle_store.count_answers(connection, cycles),
+        await cycle_store.count_legs(connection, cycles),
+    )
+
+
+def found_cycle(closed: ClosedCycle | None) -> ClosedCycle:
+    """Give a cycle that was looked for; raises ``Problem`` 404 when there is none."""
     if closed is None:
         raise Problem(404, "not-found", "No cycle of this number has ended.")
     return closed
@@ -488,10 +591,20 @@ def _statement(kept: Statement) -> StatementAnswer:
         difference=None
         if found is None
         else DifferenceAnswer(found.place, found.hubs, found.nodes),
+        theirs=_theirs(kept),
     )
 
 
-def _leg(leg: Leg) -> LegAnswer:
+def _theirs(kept: Statement) -> TheirsAnswer | None:
+    if kept.dispute is None:
+        return None
+    said = read_item(kept.dispute)
+    names = TheirsAnswer.__struct_fields__
+    return TheirsAnswer(**{name: getattr(said, name) for name in names})
+
+
+def leg_answer(leg: Leg) -> LegAnswer:
+    """Show a leg."""
     return LegAnswer(
         id=leg.leg_id,
         cycle=leg.cycle,
@@ -506,6 +619,7 @@ def _leg(leg: Leg) -> LegAnswer:
         log=None if leg.name is None else leg.name.log,
         number=None if leg.name is None else leg.name.number,
         code=leg.code,
+        lacks=leg.lacks,
     )
 
 

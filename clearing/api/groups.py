@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from clearing import log_store
+from clearing.api.limits import author_of, not_decided
 from clearing.house import HubHouse
 from clearing.log_store import Position
 from clearing.rules import (
@@ -19,15 +20,16 @@ from clearing.rules import (
     Proposal,
     Release,
 )
-from protocol.address import Group
+from protocol.address import Group, read_reason
 from protocol.directory import GroupRecord, check_digits, namesakes
 from protocol.instant import write_instant
 from protocol.ledger import TIME_UNIT
+from protocol.limit_warning import LimitWarning, warn
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.requests import json_response, read_json
+from protocol.peer.web.requests import caller_of, json_response, read_json
 from protocol.peer.web.routes import Route
 from protocol.peer.web.units import RateAnswer, UnitAnswer
 from protocol.strict_json import INTEGER_MAX
@@ -53,7 +55,8 @@ class ProposalAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A group's position, milliseconds, and whether its node mirrors it.
 
-    ``proposal`` is what waits for the regional admin, if anything does.
+    ``proposal`` is what waits for the regional admin, if anything does; ``warning``
+    what is worth a word about its limits, at the pace that was read last.
     ``same_name`` lists other groups whose name for people reads the same.
     """
 
@@ -74,13 +77,18 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     is_mirrored: bool
     digits: str
     proposal: ProposalAnswer | None
+    warning: LimitWarning | None
 
 
 class GroupsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """All positions; their sum is zero."""
+    """All positions; their sum is zero.
+
+    From ``warn_percent`` of the room to a limit on people are warned.
+    """
 
     federation: str
     groups: list[PositionAnswer]
+    warn_percent: int
     sum: int
     undecided: int
 
@@ -92,10 +100,15 @@ class ProposalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Lowest and highest position, milliseconds."""
+    """Lowest and highest position, milliseconds, and why.
+
+    Limits that the position is outside of are refused unless ``even_outside``.
+    """
 
     floor: Annotated[int, Meta(ge=-MILLISECONDS_MAX, le=0)]
     ceiling: Annotated[int, Meta(ge=0, le=MILLISECONDS_MAX)]
+    reason: str
+    even_outside: bool = False
 
 
 _proposal_decoder = msgspec.json.Decoder(ProposalRequest)
@@ -203,6 +216,7 @@ class GroupsApi:
                 if Group(position.account.account_id) in self._house.directory
             ],
             sum=sums.get(TIME_UNIT, 0),
+            warn_percent=self._house.limits.percent,
             undecided=undecided,
         )
 
@@ -231,9 +245,15 @@ class GroupsApi:
     async def post_limits(self, request: web.Request) -> web.Response:
         """Set a group's limits."""
         group, asked = self._asked(request), await read_json(request, _limits_decoder)
-        return json_response(
-            await self.decide(Limit(group, asked.floor, asked.ceiling))
+        limit = Limit(
+            group,
+            asked.floor,
+            asked.ceiling,
+            author=await author_of(self._database, caller_of(request).person_id),
+            reason=read_reason(asked.reason),
+            even_outside=asked.even_outside,
         )
+        return json_response(await self.decide(limit))
 
     def _asked(self, request: web.Request) -> Group:
         return self.known(request.match_info["group"])
@@ -258,7 +278,7 @@ class GroupsApi:
         """
         outcome = await self._clerk.take(order)
         if isinstance(outcome, NotDecided):
-            raise _not_decided(outcome)
+            raise not_decided(outcome)
         assert isinstance(outcome, GroupRecord)
         return await self.group(order.group)
 
@@ -299,16 +319,14 @@ class GroupsApi:
             is_mirrored=is_mirrored,
             digits=check_digits(self._house.federation, entry),
             proposal=waiting_answer(record, proposal),
+            warning=warn(
+                account.balance,
+                account.floor,
+                account.ceiling,
+                self._house.limits.percent,
+                self._house.past.get(group),
+            ),
         )
-
-
-def _not_decided(outcome: NotDecided) -> Problem:
-    """Say no with the code, and with the values that its sentence names."""
-    code = outcome.code
-    extra: dict[str, object] = {"group": outcome.group}
-    if outcome.proposal is not None:
-        extra["proposal"] = outcome.proposal
-    return Problem(409, "not-decided", f"Refused: {code}.", code=code, extra=extra)
 
 
 def waiting_answer(

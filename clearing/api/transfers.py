@@ -184,8 +184,8 @@ class TransfersApi:
         """Give what is not decided yet."""
         return json_response(await self.under_way())
 
-    async def under_way(self) -> UnderWayAnswer:
-        """Give what is not decided yet, as answers show it."""
+    async def under_way(self, most: int = _UNDER_WAY_MAX) -> UnderWayAnswer:
+        """Give what is not decided yet, as answers show it; the oldest, so many."""
         now = self._clock.now()
         marks = [Instant(now - age) for age in AGES_MS]
         async with (
@@ -193,7 +193,7 @@ class TransfersApi:
             connection.transaction(isolation="repeatable_read"),
         ):
             ages = await desk_store.read_ages(connection, marks)
-            oldest = await desk_store.read_undecided(connection, _UNDER_WAY_MAX)
+            oldest = await desk_store.read_undecided(connection, most)
         counted = {one.marks: one for one in ages}
         return UnderWayAnswer(
             ages=[

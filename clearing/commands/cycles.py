@@ -17,13 +17,23 @@ def list_cycles(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, 
 
 
 def show(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Show a cycle: who agreed, who disputes and what, who is silent; its legs."""
+    """Show a cycle: who agreed, disputes or is silent; its legs; what they reached."""
     path = f"/api/v1/cycles/{chosen.cycle}"
+    charge = ask(settings, STAFF, "GET", f"{path}/charge")
+    if charge["is_open"]:
+        # It has no statements yet; what it would cost if it ended now can be foreseen.
+        return charge
     told = dict(ask(settings, STAFF, "GET", path))
+    told["charge"] = charge["charge"]
     # So many as one answer may hold; the API gives the rest, and CSV all of them.
     stated = ask(settings, STAFF, "GET", f"{path}/statements?page_size=200")
     told["groups_stated"] = stated["statements"]
     told["legs"] = ask(settings, STAFF, "GET", f"{path}/legs")["legs"]
+    standing = ask(settings, STAFF, "GET", f"{path}/standing")
+    names = ("plans", "is_settled", "positions")
+    told |= {name: standing[name] for name in names}
+    # Whose word is waited for, and since when.
+    told["legs_waiting"] = standing["waiting"]
     return told
 
 
@@ -34,7 +44,9 @@ def close(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object
 
 def settle(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Make the legs that bring the newest cycle's positions to their targets."""
-    return ask(settings, STAFF, "POST", f"/api/v1/cycles/{chosen.cycle}/settle")
+    path, named = f"/api/v1/cycles/{chosen.cycle}/settle", chosen.excepted or ""
+    excepted = [name.strip() for name in named.split(",") if name.strip()]
+    return ask(settings, STAFF, "POST", path, {"excepted": excepted})
 
 
 def file(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:

@@ -7,10 +7,15 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from clearing.commands.hub import STAFF, read_limits
-from protocol.address import read_group
+from protocol.address import read_group, read_reason
+from protocol.peer.command_line import DataError
 from protocol.peer.own_server import ask
 from protocol.peer.settings import Settings
+
+_WARNING = "/api/v1/warning"
 
 
 def show(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
@@ -41,10 +46,66 @@ def release(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, obje
 
 
 def limits(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Set the lowest and highest position, given in hours."""
+    """Set the lowest and highest position, given in hours; or show who set them."""
+    if chosen.history:
+        return history(settings, chosen)
+    if chosen.floor is None or chosen.ceiling is None:
+        raise DataError("limits: expected --floor, --ceiling, --reason; or --history")
     floor, ceiling = read_limits(chosen.floor, chosen.ceiling)
-    body = {"floor": floor, "ceiling": ceiling}
+    if chosen.reason is None:
+        raise DataError("limits: expected --reason, which is kept beside the change")
+    body: dict[str, object] = {
+        "floor": floor,
+        "ceiling": ceiling,
+        "reason": read_reason(chosen.reason),
+    }
+    if chosen.even_outside:
+        body["even_outside"] = True
     return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/limits", body))
+
+
+def history(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Show who changed a group's limits and caps, when and why, newest first."""
+    path = f"{_path(chosen)}/limits?page_size={chosen.most}"
+    changes = msgspec.convert(
+        ask(settings, STAFF, "GET", path)["changes"], list[dict[str, object]]
+    )
+    return {str(one["number"]): _changed(one) for one in changes}
+
+
+def _changed(change: Mapping[str, object]) -> Mapping[str, object]:
+    """Tell of one change what it is about, and nothing else."""
+    # The signature is for programs: they ask for the answer itself.
+    return {
+        name: value
+        for name, value in change.items()
+        if value is not None and name not in ("number", "signed")
+    }
+
+
+def warn(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Set from which share of a limit on people are warned; or show it."""
+    if chosen.percent is None:
+        return ask(settings, STAFF, "GET", _WARNING)
+    if chosen.reason is None:
+        raise DataError("warn: expected --reason beside --percent")
+    body = {"percent": chosen.percent, "reason": read_reason(chosen.reason)}
+    return ask(settings, STAFF, "POST", _WARNING, body)
+
+
+def share_debt(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Show what each group would take over of what one leaves; tell it, or decide."""
+    path = f"{_path(chosen)}/shares"
+    if chosen.decide is not None:
+        return ask(settings, STAFF, "POST", f"{path}/decide", {"plan": chosen.decide})
+    if chosen.tell:
+        return ask(settings, STAFF, "POST", f"{path}/tell", {"rule": chosen.rule})
+    return ask(settings, STAFF, "GET", f"{path}?rule={chosen.rule}")
+
+
+def sharing(settings: Settings, _chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Show the rule that groups agreed on, and what was shared by it."""
+    return ask(settings, STAFF, "GET", "/api/v1/sharing")
 
 
 def _path(chosen: argparse.Namespace) -> str:

@@ -4,13 +4,14 @@ import argparse
 import asyncio
 from collections.abc import Mapping
 
-from clearing import app, invitations, log_store, proposal_store
+from clearing import app, invitations, limit_store, log_store, proposal_store
 from clearing import audit as hub_audit
 from clearing.invitations import read_new_group
 from clearing.log_store import Identity
 from clearing.rules import Proposal
 from protocol.address import HUB, FederationId, Group, federation_id, read_group
 from protocol.directory import (
+    Directory,
     check_digits,
     entry_key,
     namesakes,
@@ -22,9 +23,10 @@ from protocol.directory import (
 from protocol.errors import InterletsError
 from protocol.instant import Instant, write_instant
 from protocol.keyring import SigningKey, key_hash
+from protocol.limit_warning import LimitWarning, warn
 from protocol.link import Link
 from protocol.messages import GroupEntry, HubStatement
-from protocol.peer import access_store, directory_store, link_store
+from protocol.peer import access_store, directory_store, link_store, past_store
 from protocol.peer import audit as audits
 from protocol.peer.backup import Known, Subject
 from protocol.peer.clerk import PEER_MIGRATIONS
@@ -201,6 +203,7 @@ async def _list_groups(settings: Settings) -> Mapping[str, object]:
             directory = await directory_store.read(connection, federation)
             proposals = await proposal_store.read_newest(connection, federation)
             links, _ = await link_store.read_links(connection, "")
+            warnings = await _read_warnings(connection, directory, _now(settings))
     finally:
         await database.close()
     return {
@@ -212,10 +215,41 @@ async def _list_groups(settings: Settings) -> Mapping[str, object]:
             "floor_hours": record.floor // HOUR,
             "ceiling_hours": record.ceiling // HOUR,
             "units_per_hour": _per_hour(record.entry),
+            **warnings.get(group, {}),
             **_asked(proposals.get(group)),
             "digits": check_digits(federation, record.entry),
         }
         for group, record in sorted(directory.items())
+    }
+
+
+async def _read_warnings(
+    connection: AnyConnection, directory: Directory, now: Instant
+) -> dict[str, Mapping[str, object]]:
+    """Say of whose limits something is worth a word."""
+    percent = await limit_store.read_percent(connection)
+    past = await past_store.read_past(connection, sorted(directory), now)
+    found: dict[str, Mapping[str, object]] = {}
+    for one in await limit_store.read_positions(connection):
+        told = warn(*one[1:], percent, past.get(one.group))
+        if told is not None:
+            found[one.group] = {
+                "warning": {
+                    "position_hours": f"{one.position / HOUR:.2f}",
+                    **_worded(told),
+                }
+            }
+    return found
+
+
+def _worded(told: LimitWarning) -> Mapping[str, object]:
+    """Say what a warning is of, without what it does not know."""
+    weeks = {} if told.weeks is None else {"weeks_left": told.weeks}
+    return {
+        "limit": told.limit,
+        "kind": told.kind,
+        "used_percent": told.used_percent,
+        **weeks,
     }
 
 
@@ -270,6 +304,17 @@ def read_limits(floor_hours: int, ceiling_hours: int) -> tuple[int, int]:
             "expected a floor of 0 or lower and a ceiling of 0 or higher"
         )
     return floor, ceiling
+
+
+def read_hours(hours: int) -> int:
+    """Read how much a cap lets through in a month, hours; gives milliseconds.
+
+    Raises:
+        DataError: less than nothing, or more than any group can reach.
+    """
+    if hours < 0:
+        raise DataError(f"cap: found {hours} hours; expected 0 or more")
+    return _milliseconds(hours)
 
 
 def _milliseconds(hours: int) -> int:

@@ -5,12 +5,15 @@ from aiohttp import web
 
 from clearing.api.groups import GroupsApi, PositionAnswer
 from clearing.api.invitations import InvitationRequest, InvitationsApi
+from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
+from clearing.pages.desk import check_may_act
 from clearing.pages.limits import read_hours, write_hours
 from clearing.pages.link_words import link_words
-from clearing.pages.pictures import bar, nearest_limit
+from clearing.pages.pictures import bar
 from clearing.rules import Approve, Disapprove, Freeze, GroupOrder, Limit, Release
-from protocol.errors import MalformedMessageError
+from protocol.address import Group, read_reason
+from protocol.errors import DirectoryRefusalCode, MalformedMessageError
 from protocol.peer.web import forms
 from protocol.peer.web.alarms import AlarmApi
 from protocol.peer.web.figures import AmountFault
@@ -22,6 +25,7 @@ from protocol.peer.web.routes import Route
 from protocol.strict_json import INTEGER_MAX
 
 _NEWEST_ALARMS = 3
+_NEWEST_CHANGES = PageQuery(page_size=10)
 _ONE = "/groups/{group}"
 _NUMBER_LENGTH_MAX = 16
 #: How far a new group may go, hours, until something else is typed.
@@ -29,10 +33,15 @@ _LIMIT_HOURS = "100"
 
 
 class LimitFields(msgspec.Struct, frozen=True):
-    """Limits as typed, hours from zero."""
+    """Limits as typed, hours from zero, and why.
+
+    ``even_outside`` is sent by a box that is only shown once it matters.
+    """
 
     floor: str
     ceiling: str
+    reason: str
+    even_outside: str = ""
 
 
 class InviteFields(msgspec.Struct, frozen=True):
@@ -55,6 +64,7 @@ class GroupPages:
     Args:
         pages: shows them.
         groups: reads them, and has it decided what is to be.
+        limits: who changed limits and caps.
         links: knows who is silent.
         alarms: what people must look at.
         invitations: invites.
@@ -64,12 +74,14 @@ class GroupPages:
         self,
         pages: Pages,
         groups: GroupsApi,
+        limits: LimitsApi,
         links: LinksApi,
         alarms: AlarmApi,
         invitations: InvitationsApi,
     ) -> None:
         self._pages = pages
         self._groups = groups
+        self._limits = limits
         self._links = links
         self._alarms = alarms
         self._invitations = invitations
@@ -102,11 +114,6 @@ class GroupPages:
             "positions.html",
             found=found,
             bars={one.group: bar(one) for one in found.groups},
-            near={
-                one.group: limit
-                for one in found.groups
-                if (limit := nearest_limit(one))
-            },
             silent=[one for one in links if told[one.group] != "compared"],
             words_of=told,
             alarms=newest.alarms,
@@ -117,9 +124,9 @@ class GroupPages:
     async def get_group(self, request: web.Request) -> web.Response:
         """Show one group, with what may be decided on it."""
         one = await self._groups.group(request.match_info["group"])
-        return self._show_group(request, one)
+        return await self._show_group(request, one)
 
-    def _show_group(
+    async def _show_group(
         self,
         request: web.Request,
         one: PositionAnswer,
@@ -127,6 +134,8 @@ class GroupPages:
         told: str = "",
         typed: LimitFields | None = None,
         errors: dict[str, str] | None = None,
+        *,
+        is_outside: bool = False,
     ) -> web.Response:
         figures = self._pages.figures(request)
         carried = forms.read_address_fields(request, LimitFields)
@@ -135,6 +144,7 @@ class GroupPages:
             typed = LimitFields(
                 floor=carried.floor or write_hours(one.floor or 0, figures),
                 ceiling=carried.ceiling or write_hours(one.ceiling or 0, figures),
+                reason=carried.reason,
             )
         return self._pages.show(
             request,
@@ -142,10 +152,14 @@ class GroupPages:
             status=status,
             group=one,
             gauge=gauge(one.floor, one.position, one.ceiling),
-            near=nearest_limit(one),
+            history=(
+                await self._limits.history(Group(one.group), _NEWEST_CHANGES)
+            ).changes,
+            caps=self._limits.caps(one.group).caps,
             told=told,
             typed=typed,
             errors=errors or {},
+            is_outside=is_outside,
             saved=request.query.get("saved", ""),
         )
 
@@ -154,8 +168,11 @@ class GroupPages:
         one = await self._groups.group(request.match_info["group"])
         typed = await forms.read_form(request, LimitFields)
         limits, errors = self._read_limits(request, typed)
+        reason = _read_reason(typed.reason)
+        if not reason:
+            errors["reason"] = self._pages.say(request, "limits.no-reason")
         if errors:
-            return self._show_group(request, one, 422, typed=typed, errors=errors)
+            return await self._show_group(request, one, 422, typed=typed, errors=errors)
         figures = self._pages.figures(request)
         floor, ceiling = -limits["floor"], limits["ceiling"]
         # Limits set by a program may be finer than what is shown here.
@@ -165,8 +182,17 @@ class GroupPages:
             one.ceiling, figures
         ):
             ceiling = one.ceiling
-        group = self._groups.known(one.group)
-        return await self._decide(request, Limit(group, floor, ceiling), "limits")
+        session = request[VISIT].session
+        assert session is not None, "the page is behind the door"
+        limit = Limit(
+            self._groups.known(one.group),
+            floor,
+            ceiling,
+            author=session.name,
+            reason=reason,
+            even_outside=typed.even_outside == "yes",
+        )
+        return await self._decide(request, limit, "limits", typed)
 
     def _read_limits(
         self, request: web.Request, typed: LimitFields | InviteFields
@@ -204,7 +230,11 @@ class GroupPages:
         return await self._decide(request, Disapprove(group, number), "refuse")
 
     async def _decide(
-        self, request: web.Request, order: GroupOrder, saved: str
+        self,
+        request: web.Request,
+        order: GroupOrder,
+        saved: str,
+        typed: LimitFields | None = None,
     ) -> web.Response:
         """Have it decided; a no stands on the group's page, above how it is now."""
         try:
@@ -214,13 +244,17 @@ class GroupPages:
                 raise
             told = self._pages.refusal(request, problem)
             one = await self._groups.group(order.group)
-            return self._show_group(request, one, problem.status, told)
+            is_outside = problem.code == DirectoryRefusalCode.POSITION_OUTSIDE
+            return await self._show_group(
+                request, one, problem.status, told, typed, is_outside=is_outside
+            )
         return see_other(f"/groups/{order.group}?saved={saved}")
 
     # Inviting.
 
     async def get_invite(self, request: web.Request) -> web.Response:
         """Show where to invite a group, and who was invited and has not come yet."""
+        check_may_act(request)
         typed = forms.read_address_fields(request, InviteFields)
         typed = InviteFields(
             group=typed.group,
@@ -272,6 +306,14 @@ class GroupPages:
             if problem.kind != "group-there":
                 raise
             return self._pages.say(request, "invite.group-there")
+        return ""
+
+
+def _read_reason(text: str) -> str:
+    """Read why limits are changed; "": there is no reason that can be kept."""
+    try:
+        return read_reason(text)
+    except MalformedMessageError:
         return ""
 
 

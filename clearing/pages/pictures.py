@@ -9,9 +9,6 @@ from clearing.api.transfers import FlowAnswer
 from protocol.peer.web.pictures import WIDTH
 from protocol.unit import HOUR
 
-#: So much of the room to a limit used up is worth a word, percent.
-NEAR_PERCENT = 80
-
 
 class Bar(msgspec.Struct, frozen=True):
     """A position between its limits, as places from 0 to 1000; 0 is in the middle.
@@ -45,16 +42,6 @@ def bar(one: PositionAnswer) -> Bar:
         length = _LENGTH_MIN if limit is None else min(max(used, _LENGTH_MIN), MIDDLE)
     is_below = one.position < 0
     return Bar(MIDDLE - length if is_below else MIDDLE, length, is_below)
-
-
-def nearest_limit(one: PositionAnswer) -> str:
-    """Say whether a group is near one of its limits: ``floor``, ``ceiling`` or ""."""
-    down, up = one.position - one.held_out, one.position + one.held_in
-    if one.floor is not None and down < 0 and down * 100 <= one.floor * NEAR_PERCENT:
-        return "floor"
-    if one.ceiling is not None and up > 0 and up * 100 >= one.ceiling * NEAR_PERCENT:
-        return "ceiling"
-    return ""
 
 
 class Cell(msgspec.Struct, frozen=True):

@@ -3,31 +3,41 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from clearing.api.cycles import CyclesApi
 from clearing.api.groups import GroupsApi
 from clearing.api.invitations import InvitationsApi
+from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
+from clearing.api.open_cycle import OpenCycleApi
+from clearing.api.settlement import SettlementApi
 from clearing.api.transfers import TransfersApi
 from clearing.house import HubHouse
+from clearing.pages.cycles import CyclePages
+from clearing.pages.disputes import DisputePages
 from clearing.pages.groups import GroupPages
 from clearing.pages.profile import ProfilePages
+from clearing.pages.settlements import SettlementPages
+from clearing.pages.tables import TablePages
 from clearing.pages.traffic import TrafficPages
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
 from protocol.peer.settings import Settings
 from protocol.peer.web.alarms import AlarmApi
 from protocol.peer.web.pages import NavEntry, Pages, Site
-from protocol.peer.web.routes import Route
+from protocol.peer.web.routes import ADMIN, READER, Route
 
+_SEES = (ADMIN, READER)
 MENU = tuple(
-    NavEntry(path, f"menu.{name}", ("admin",), of_account=False)
-    for path, name in (
-        ("/", "positions"),
-        ("/flows", "flows"),
-        ("/transfers", "transfers"),
-        ("/links", "links"),
-        ("/alarms", "alarms"),
-        ("/invite", "invite"),
-        ("/profile", "profile"),
+    NavEntry(path, f"menu.{name}", scopes, of_account=False)
+    for path, name, scopes in (
+        ("/", "positions", _SEES),
+        ("/flows", "flows", _SEES),
+        ("/cycles", "cycles", _SEES),
+        ("/transfers", "transfers", _SEES),
+        ("/links", "links", _SEES),
+        ("/alarms", "alarms", _SEES),
+        ("/invite", "invite", (ADMIN,)),
+        ("/profile", "profile", _SEES),
     )
 )
 
@@ -36,10 +46,15 @@ class Parts(NamedTuple):
     """What pages call: the same that programs do."""
 
     groups: GroupsApi
+    limits: LimitsApi
     links: LinksApi
     transfers: TransfersApi
     invitations: InvitationsApi
     alarms: AlarmApi
+    cycles: CyclesApi
+    open_cycle: OpenCycleApi
+    settlements: SettlementApi
+    federation: str
     database: Database
     clock: Clock
 
@@ -66,10 +81,33 @@ def routes_of(pages: Pages, parts: Parts) -> list[Route]:
     """List the hub's pages."""
     return [
         *GroupPages(
-            pages, parts.groups, parts.links, parts.alarms, parts.invitations
+            pages,
+            parts.groups,
+            parts.limits,
+            parts.links,
+            parts.alarms,
+            parts.invitations,
         ).routes(),
         *TrafficPages(
             pages, parts.transfers, parts.links, parts.alarms, parts.clock
+        ).routes(),
+        *CyclePages(
+            pages,
+            parts.cycles,
+            parts.open_cycle,
+            parts.settlements,
+            parts.clock,
+            parts.federation,
+        ).routes(),
+        *DisputePages(pages, parts.cycles, parts.transfers).routes(),
+        *SettlementPages(pages, parts.cycles, parts.settlements, parts.clock).routes(),
+        *TablePages(
+            parts.groups,
+            parts.links,
+            parts.transfers,
+            parts.cycles,
+            parts.open_cycle,
+            parts.settlements,
         ).routes(),
         *ProfilePages(pages, parts.database, parts.clock).routes(),
     ]

@@ -8,17 +8,66 @@ import msgspec
 
 from protocol.cycle import Difference, Tally
 from protocol.effects import HouseEffect, PostEntry
+from protocol.errors import CycleRefusalCode
 from protocol.instant import Instant, write_instant
 from protocol.messages import CycleMove, DecisionName, SettlementLeg
 
+#: What a debtor's group says of its leg, and what a creditor's.
+Said = Literal["paid", "received"]
+#: A leg that waits longer than this for a word is late: two weeks.
+LATE_MS = 14 * 24 * 3_600_000
+#: What a group may pay, and receive, in one cycle's transfers: half of what a statement
+#: can say, so that legs have room. The hub ends a cycle by itself at half of that.
+TURNOVER_MAX = 2**52
 VoidCode = Literal["cancelled", "cycle-closed", "party-left"]
 
 
 class Running(msgspec.Struct, frozen=True):
-    """How a group's position goes in the cycle that is open."""
+    """How a group's position goes in the cycle that is open.
+
+    Attributes:
+        opening: where it stood when the cycle began.
+        tally: of its moves since.
+        area: its position times how long it stood there, summed up to ``since``.
+        since: its newest move by the hub's clock, or when the cycle began; ``None``:
+            it has never moved.
+    """
 
     opening: int = 0
     tally: Tally = Tally()
+    area: int = 0
+    since: Instant | None = None
+
+    @property
+    def position(self) -> int:
+        """Where it stands now."""
+        return self.opening + self.tally.net
+
+    def after(self, move: CycleMove, at: Instant) -> "Running":
+        """Give how it goes after one more move."""
+        since = at if self.since is None else max(self.since, at)
+        area = self.area + self.position * self._stood(since)
+        return Running(self.opening, self.tally.after(move), area, since)
+
+    def _stood(self, until: Instant) -> int:
+        return 0 if self.since is None else max(0, until - self.since)
+
+    def average(self, begin: Instant, end: Instant) -> int | None:
+        """Average it over the cycle, rounded towards zero; ``None``: no time went by.
+
+        A clock set back counts as one that stood still.
+        """
+        end = end if self.since is None else max(end, self.since)
+        if end <= begin:
+            return None
+        area = self.area + self.position * self._stood(end)
+        sign = -1 if area < 0 else 1
+        return sign * (abs(area) // (end - begin))
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether so much has moved that the cycle should end."""
+        return max(self.tally.debits, self.tally.credits) > TURNOVER_MAX // 2
 
 
 class ClosedCycle(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +178,24 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
         return self.paid is not None and self.received is not None
 
     @property
+    def lacks(self) -> list[str]:
+        """Name the groups whose word is waited for."""
+        if self.state is not LegState.OPEN:
+            return []
+        words = ((self.debtor, self.paid), (self.creditor, self.received))
+        return [group for group, word in words if word is None]
+
+    def waited_ms(self, now: Instant) -> int:
+        """Say for how long the next word has been waited for, since the one before."""
+        if not self.lacks:
+            return 0
+        return max(0, now - max(self.at, self.paid_at or 0, self.received_at or 0))
+
+    def is_late(self, now: Instant) -> bool:
+        """Say whether a word has been waited for so long that somebody should call."""
+        return self.waited_ms(now) >= LATE_MS
+
+    @property
     def item(self) -> SettlementLeg:
         """What both groups are told."""
         return SettlementLeg(
@@ -145,6 +212,62 @@ class KeepLeg(HouseEffect, frozen=True):
     """Keep a leg as it now stands."""
 
     leg: Leg
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """A word on a leg, and the item that says it.
+
+    Attributes:
+        leg_id: which.
+        said: what.
+        party: the group whose item it is.
+        item: its number in that group's stream.
+        line: the item's line, as it stands there.
+    """
+
+    leg_id: str
+    said: Said
+    party: str
+    item: int
+    line: bytes
+
+
+class KeepWord(HouseEffect, frozen=True):
+    """Keep which item a word came in."""
+
+    word: Word
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """That a plan was made for a cycle; from it and the positions it is recomputed.
+
+    Attributes:
+        cycle: whose positions.
+        place: of its first leg among the cycle's.
+        legs: how many it has.
+        at: when it was made.
+        excepted: groups that carry their positions forward, as they were named.
+    """
+
+    cycle: int
+    place: int
+    legs: int
+    at: Instant
+    excepted: tuple[str, ...] = ()
+
+
+class KeepSettlement(HouseEffect, frozen=True):
+    """Keep that a plan was made."""
+
+    settlement: Settlement
+
+
+class CycleRefused(msgspec.Struct, frozen=True):
+    """Why an order about a cycle changed nothing; ``group`` stands in the way."""
+
+    code: CycleRefusalCode
+    cycle: int
+    group: str = ""
 
 
 class KeepCycle(HouseEffect, frozen=True):
@@ -173,6 +296,8 @@ class OpenCycle:
         settled: those that were settled since ``former``, where a plan is asked for.
         wanted_legs: cycles whose legs and statements the batch is about.
         wanted_leg_ids: legs that the batch is about, whatever became of them.
+        wanted_words: open legs of which the batch may need the words.
+        words: those of them that were given, by leg and what was said.
     """
 
     def __init__(
@@ -192,6 +317,8 @@ class OpenCycle:
         self.settled: dict[str, Leg] = {}
         self.wanted_legs: set[int] = set()
         self.wanted_leg_ids: set[str] = set()
+        self.wanted_words: set[str] = set()
+        self.words: dict[tuple[str, Said], Word] = {}
 
     @property
     def open_legs(self) -> list[Leg]:
@@ -213,14 +340,20 @@ class OpenCycle:
         """Tally what a decision has moved."""
         entry = effect.entry
         for posting in entry.postings:
-            before = self.running(posting.account_id)
             move = CycleMove(name.log, name.number, entry.entry_id, posting.amount)
-            after = Running(before.opening, before.tally.after(move))
-            self.changed[posting.account_id] = after
-            self.moves += 1
+            self.move(posting.account_id, move, entry.at)
 
-    def apply(self, effect: KeepCycle | KeepStatement | KeepLeg) -> None:
+    def move(self, group: str, move: CycleMove, at: Instant) -> None:
+        """Tally one move, made at some time by the hub's clock."""
+        at = at if self.former is None else max(at, self.former.at)
+        self.changed[group] = self.running(group).after(move, at)
+        self.moves += 1
+
+    def apply(self, effect: KeepCycle | KeepStatement | KeepLeg | KeepWord) -> None:
         """Let the next decision see that a cycle ended, or what was said of one."""
+        if isinstance(effect, KeepWord):
+            self.words[effect.word.leg_id, effect.word.said] = effect.word
+            return
         if isinstance(effect, KeepLeg):
             self.legs[effect.leg.leg_id] = effect.leg
             if effect.leg.state is LegState.SETTLED:
@@ -232,5 +365,5 @@ class OpenCycle:
             return
         for group in {*self._running, *self.changed}:
             before = self.running(group)
-            self.changed[group] = Running(before.opening + before.tally.net)
+            self.changed[group] = Running(before.position, since=effect.closed.at)
         self.former, self.has_closed, self.settled = effect.closed, True, {}

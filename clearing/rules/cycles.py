@@ -6,21 +6,23 @@ is wrong, and the group's node looks again (protocol, section 17). Which lists o
 answer which is worked out beside the clerk (``clearing.cycle_watch``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from clearing.rules.cycle_records import (
     ClosedCycle,
+    CycleRefused,
     KeepCycle,
     KeepStatement,
     Statement,
     StatementState,
 )
-from clearing.rules.legs import CycleRefused, may_decide_on_leg, void_leg
+from clearing.rules.legs import may_decide_on_leg, void_leg
 from clearing.rules.view import RESERVE, AppendDecision, HubView
 from protocol.address import Group
 from protocol.cycle import Difference, Figures, figures_of, write_statement
+from protocol.directory import GroupRecord
 from protocol.effects import (
     ArrivedItem,
     CallPeople,
@@ -93,9 +95,8 @@ def _why_not(view: HubView, order: CloseCycle) -> CycleRefused | None:
     code, number = CycleRefusalCode, view.open_cycle.number
     if order.cycle != number:
         return CycleRefused(code.CYCLE_NOT_OPEN, order.cycle)
-    for group, record in sorted(view.directory.items()):
-        if _holds_up(record.state, view.links.get(group)):
-            return CycleRefused(code.LINK_BEHIND, number, group)
+    for group in who_holds_up(view.directory, view.links):
+        return CycleRefused(code.LINK_BEHIND, number, group)
     total = view.accounts[RESERVE].balance
     for group in sorted(view.directory):
         running, account = view.open_cycle.running(group), view.accounts[group]
@@ -107,7 +108,16 @@ def _why_not(view: HubView, order: CloseCycle) -> CycleRefused | None:
     return CycleRefused(code.LEDGER_DIFFERS, number, RESERVE) if total else None
 
 
-def _holds_up(state: str, link: Link | None) -> bool:
+def who_holds_up(
+    directory: Mapping[Group, GroupRecord], links: Mapping[str, Link]
+) -> Iterator[Group]:
+    """Name the groups, in order, because of which no cycle can end now."""
+    for group, record in sorted(directory.items()):
+        if holds_up(record.state, links.get(group)):
+            yield group
+
+
+def holds_up(state: str, link: Link | None) -> bool:
     """Say whether a group's node may know of decisions that this hub has forgotten.
 
     One that is frozen holds nobody up: its server may be gone for good. Nor does one

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from clearing.rules import caps
 from clearing.rules.view import AppendDecision, HubView
 from protocol import refund
 from protocol.effects import (
@@ -209,6 +210,7 @@ def _decide(
         wanted.append(EndHold(transfer.transfer_id, state))
     if is_held and not cleared:
         wanted += refund.give_back(view, transfer)
+        wanted += caps.give_back(view, transfer)
     if cleared:
         assert is_held and transfer.waiting is not None
         wanted.append(PostEntry(_entry_of(transfer, now)))

@@ -10,6 +10,7 @@ from typing import assert_never
 
 import msgspec
 
+from clearing.rules.limit_records import KeepLimitChange
 from clearing.rules.view import (
     AppendDecision,
     HubView,
@@ -38,6 +39,7 @@ from protocol.instant import Instant, write_instant
 from protocol.key_change import leaves_room
 from protocol.messages import (
     ITEM_LENGTH_MAX,
+    DecisionName,
     DirectoryDecision,
     DirectoryPropose,
     ItemRefused,
@@ -76,11 +78,23 @@ class Release(msgspec.Struct, frozen=True):
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """New limits of a group's position, milliseconds; they bind new holds only."""
+    """New limits of a group's position, milliseconds; they bind new holds only.
+
+    Attributes:
+        group: which.
+        floor: the lowest position, 0 or less.
+        ceiling: the highest one, 0 or more.
+        author: who sets them.
+        reason: in her own words.
+        even_outside: also where the position is outside of them already.
+    """
 
     group: Group
     floor: int
     ceiling: int
+    author: str = ""
+    reason: str = ""
+    even_outside: bool = False
 
 
 GroupOrder = Approve | Disapprove | Freeze | Release | Limit
@@ -243,16 +257,31 @@ def _release(view: HubView, record: GroupRecord, now: Instant) -> Effects:
 def _change_limits(
     view: HubView, record: GroupRecord, order: Limit, now: Instant
 ) -> Effects:
-    """Set limits, wherever the position stands: they are looked at by new holds."""
+    """Set limits: new holds look at them.
+
+    Limits that the position is outside of already are likely a slip of the pen. Where
+    they are meant, the group may only come back between them.
+    """
     assert order.floor <= 0 <= order.ceiling, "callers parse limits"
     if (record.floor, record.ceiling) == (order.floor, order.ceiling):
         return Effects(None, (), record)
+    position = view.accounts[order.group].balance
+    if not order.even_outside and not order.floor <= position <= order.ceiling:
+        return _no(DirectoryRefusalCode.POSITION_OUTSIDE, order.group)
     if not _has_compared(view, order.group):
         return _wait(view, order.group)
     changed = msgspec.structs.replace(record, floor=order.floor, ceiling=order.ceiling)
     frozen = view.accounts[order.group].frozen
     limits = SetLimits(order.group, order.floor, order.ceiling, frozen)
-    return decide_on(view, changed, now, [limits])
+    why = order.author, order.reason
+    change = msgspec.structs.replace(
+        view.limits.next(view.federation, now, "limits", why),
+        group=order.group,
+        floor=order.floor,
+        ceiling=order.ceiling,
+        decision=DecisionName(view.log, view.size),
+    )
+    return decide_on(view, changed, now, [limits, KeepLimitChange(change)])
 
 
 def _has_compared(view: HubView, group: Group) -> bool:

@@ -12,19 +12,21 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from clearing.rules.cycle_records import (
+    CycleRefused,
     KeepLeg,
+    KeepWord,
     Leg,
     LegState,
-    Statement,
+    Said,
     StatementState,
     VoidCode,
+    Word,
 )
-from clearing.rules.view import RESERVE, AppendDecision, HubView
-from protocol import netting
+from clearing.rules.view import AppendDecision, HubView
 from protocol.address import Group
-from protocol.cycle import leg_id
 from protocol.effects import (
     ArrivedItem,
+    CallPeople,
     Effect,
     Effects,
     PostEntry,
@@ -36,7 +38,6 @@ from protocol.instant import Instant, write_instant
 from protocol.ledger import Entry, Posting
 from protocol.link import Trouble
 from protocol.messages import (
-    CycleStatement,
     DecisionName,
     SettlementDecision,
     SettlementPaid,
@@ -48,12 +49,6 @@ from protocol.messages import (
 from protocol.steps import Step
 
 
-class Settle(msgspec.Struct, frozen=True):
-    """The regional admin has a cycle's positions brought to their targets."""
-
-    cycle: int
-
-
 class CancelLeg(msgspec.Struct, frozen=True):
     """The regional admin calls off a leg that lacks a word."""
 
@@ -62,88 +57,6 @@ class CancelLeg(msgspec.Struct, frozen=True):
 
 class DueLegs(msgspec.Struct, frozen=True):
     """Look whether open legs can now be decided."""
-
-
-class CycleRefused(msgspec.Struct, frozen=True):
-    """Why an order about a cycle changed nothing; ``group`` stands in the way."""
-
-    code: CycleRefusalCode
-    cycle: int
-    group: str = ""
-
-
-def decide_settle(view: HubView, order: Settle, now: Instant) -> Effects:
-    """Make the legs of the newest cycle; the outcome is a list of them.
-
-    Positions are those at its end and the legs that were settled since, of whatever
-    cycle: what was traded since belongs to the next cycle. Targets follow from its end
-    alone, so that a second plan of the cycle has those of the first.
-    """
-    refused = _why_not(view, order)
-    if refused is not None:
-        return Effects(None, (), refused)
-    ours = [leg for leg in view.open_cycle.legs.values() if leg.cycle == order.cycle]
-    positions = _positions(view.open_cycle.statements, order.cycle)
-    assert view.open_cycle.former is not None, "a cycle that ended is known"
-    positions[RESERVE] = view.open_cycle.former.reserve
-    targets = netting.default_targets(positions)
-    settled = [
-        netting.Leg(leg.debtor, leg.creditor, leg.milliseconds)
-        for leg in view.open_cycle.settled.values()
-    ]
-    plan = netting.make_plan(netting.settle(positions, settled), targets)
-    if not plan.legs:
-        code = CycleRefusalCode.NOTHING_TO_SETTLE
-        return Effects(None, (), CycleRefused(code, order.cycle))
-    legs = [
-        Leg(
-            leg_id=leg_id(
-                view.federation, order.cycle, place, one.debtor, one.creditor
-            ),
-            cycle=order.cycle,
-            place=place,
-            at=now,
-            debtor=one.debtor,
-            creditor=one.creditor,
-            milliseconds=one.milliseconds,
-        )
-        for place, one in enumerate(plan.legs, start=len(ours))
-    ]
-    wanted: list[Effect] = []
-    for leg in legs:
-        line = write_line(leg.item)
-        wanted += [KeepLeg(leg), SendItem(leg.debtor, line)]
-        wanted.append(SendItem(leg.creditor, line))
-    return Effects(Step.SETTLE, wanted, legs)
-
-
-def _why_not(view: HubView, order: Settle) -> CycleRefused | None:
-    code, former, cycle = CycleRefusalCode, view.open_cycle.former, order.cycle
-    if former is None or cycle > former.cycle or cycle < 1:
-        return CycleRefused(code.NO_SUCH_CYCLE, cycle)
-    if cycle < former.cycle:
-        return CycleRefused(code.CYCLE_NOT_NEWEST, cycle)
-    # One of a former cycle, too: it may yet be settled, and is not in the positions.
-    if view.open_cycle.open_legs:
-        return CycleRefused(code.LEGS_OPEN, cycle)
-    for (number, group), kept in sorted(view.open_cycle.statements.items()):
-        # Nobody can be asked to make good what she says is wrong.
-        if number == cycle and kept.state is StatementState.DISPUTED:
-            return CycleRefused(code.CYCLE_DISPUTED, cycle, group)
-    return None
-
-
-def _positions(
-    statements: Mapping[tuple[int, str], Statement], cycle: int
-) -> dict[str, int]:
-    """Give the positions at a cycle's end, as its statements say."""
-    positions = {}
-    for (number, group), kept in statements.items():
-        if number == cycle:
-            stated = read_item(kept.line)
-            assert isinstance(stated, CycleStatement), "what we wrote we can read"
-            positions[group] = stated.closing
-    return positions
 
 
 def decide_leg_word(view: HubView, arrived: ArrivedItem, now: Instant) -> Effects:
@@ -163,17 +76,74 @@ def decide_leg_word(view: HubView, arrived: ArrivedItem, now: Instant) -> Effect
     if kept is not None and kept.state is StatementState.DISPUTED:
         # What it says is wrong is not settled; this leg waits to be void.
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
-    word = leg.paid if is_paid else leg.received
-    if word is not None or said.leg != line_hash(write_line(leg.item)):
+    known = leg.paid if is_paid else leg.received
+    if known is not None or said.leg != line_hash(write_line(leg.item)):
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
+    return _sign(view, leg, arrived, now)
+
+
+def _sign(view: HubView, leg: Leg, arrived: ArrivedItem, now: Instant) -> Effects:
+    """Keep a word; with both it is settled, unless the other one is none."""
     found = line_hash(arrived.line)
-    if is_paid:
+    if isinstance(arrived.item, SettlementPaid):
+        said: Said = "paid"
         signed = msgspec.structs.replace(leg, paid=found, paid_at=now)
     else:
+        said = "received"
         signed = msgspec.structs.replace(leg, received=found, received_at=now)
-    if signed.is_signed and may_decide_on_leg(view, signed):
-        return _settle(view, signed, now)
-    return Effects(Step.SIGNED, (KeepLeg(signed),))
+    word = Word(
+        leg_id=leg.leg_id,
+        said=said,
+        party=arrived.peer,
+        item=arrived.number,
+        line=arrived.line,
+    )
+    keep: tuple[Effect, ...] = (KeepWord(word), KeepLeg(signed))
+    if not signed.is_signed or not may_decide_on_leg(view, signed):
+        return Effects(Step.SIGNED, keep)
+    words = {**view.open_cycle.words, (leg.leg_id, said): word}
+    wrong = wrong_word(signed, words)
+    if wrong is None:
+        settled = _settle(view, signed, now)
+        return Effects(settled.step, (KeepWord(word), *settled.wanted), settled.outcome)
+    text = (
+        f"leg {leg.leg_id} was not settled: {wrong} has no item that says so of this"
+        " leg, as it stands here"
+    )
+    return Effects(Step.SIGNED, (*keep, CallPeople("ledger", text)))
+
+
+def wrong_word(leg: Leg, words: Mapping[tuple[str, Said], Word]) -> str | None:
+    """Name the party that has not said of this very leg what the leg's row says.
+
+    A row is believed in nothing: each word is read again from the item that its party
+    signed, and must name the hash of the line that this leg has.
+    """
+    told = line_hash(write_line(leg.item))
+    paid = words.get((leg.leg_id, "paid"))
+    if not _is_word(
+        paid, leg.debtor, leg.paid, SettlementPaid(id=leg.leg_id, leg=told)
+    ):
+        return leg.debtor
+    received = words.get((leg.leg_id, "received"))
+    wanted = SettlementReceived(id=leg.leg_id, leg=told)
+    if not _is_word(received, leg.creditor, leg.received, wanted):
+        return leg.creditor
+    return None
+
+
+def _is_word(
+    word: Word | None,
+    party: str,
+    found: str | None,
+    wanted: SettlementPaid | SettlementReceived,
+) -> bool:
+    return (
+        word is not None
+        and word.party == party
+        and line_hash(word.line) == found
+        and read_item(word.line) == wanted
+    )
 
 
 def _has_lapsed(view: HubView, leg: Leg) -> bool:
@@ -211,7 +181,9 @@ def decide_due_legs(view: HubView, now: Instant) -> Iterator[Effects]:
         if not may_decide_on_leg(view, leg):
             continue
         if leg.is_signed:
-            yield _settle(view, leg, now)
+            # What is wrong with a word was called out when it came, and by each audit.
+            if wrong_word(leg, view.open_cycle.words) is None:
+                yield _settle(view, leg, now)
         elif _has_lapsed(view, leg):
             yield void_leg(view, leg, "cycle-closed", now)
         elif _has_left(view, leg.debtor) or _has_left(view, leg.creditor):

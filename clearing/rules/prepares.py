@@ -2,6 +2,8 @@
 
 import msgspec
 
+from clearing.rules import caps
+from clearing.rules.cycle_records import TURNOVER_MAX
 from clearing.rules.decisions import refuse_or_wait
 from clearing.rules.view import HubView
 from protocol import refund
@@ -86,6 +88,7 @@ def _offer(
         hold,
         SaveTransfer(offered),
         *refund.count(view, offered),
+        *caps.count(view, offered),
         SendItem(transfer.payee_group, offer, box),
     )
     return Effects(Step.PREPARE, wanted)
@@ -110,7 +113,7 @@ def _first_refusal(
     if (prepare.payer_rate, prepare.payee_rate) != versions:
         return RefusalCode.RATE_CHANGED
     code = _refusal_of_refund(view, prepare)
-    return _refusal_by_limits(view, prepare) if code is None else code
+    return _refusal_by_limits(view, prepare, now) if code is None else code
 
 
 def _refusal_of_refund(view: HubView, prepare: TransferPrepare) -> RefusalCode | None:
@@ -124,11 +127,32 @@ def _refusal_of_refund(view: HubView, prepare: TransferPrepare) -> RefusalCode |
     )
 
 
-def _refusal_by_limits(view: HubView, prepare: TransferPrepare) -> RefusalCode | None:
+def _refusal_by_limits(
+    view: HubView, prepare: TransferPrepare, now: Instant
+) -> RefusalCode | None:
     amount = prepare.milliseconds
     if may_debit(view.accounts[prepare.payer_group], amount) is not None:
         return RefusalCode.PAYER_GROUP_FLOOR
     if not may_credit(view.accounts[prepare.payee_group], amount):
+        return RefusalCode.PAYEE_GROUP_CEILING
+    payer, payee = prepare.payer_group, prepare.payee_group
+    if caps.is_beyond_cap(view, payer, payee, amount, now):
+        return RefusalCode.MONTH_CAP
+    return _refusal_by_turnover(view, prepare)
+
+
+def _refusal_by_turnover(view: HubView, prepare: TransferPrepare) -> RefusalCode | None:
+    """Keep every cycle within what its statements can say.
+
+    Nobody gets here: the hub ends a cycle long before, unless a link stands still.
+    """
+    payer, payee = prepare.payer_group, prepare.payee_group
+    paid = view.open_cycle.running(payer).tally.debits + view.accounts[payer].held_out
+    if paid + prepare.milliseconds > TURNOVER_MAX:
+        return RefusalCode.PAYER_GROUP_FLOOR
+    tally = view.open_cycle.running(payee).tally
+    received = tally.credits + view.accounts[payee].held_in
+    if received + prepare.milliseconds > TURNOVER_MAX:
         return RefusalCode.PAYEE_GROUP_CEILING
     return None
 

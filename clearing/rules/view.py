@@ -7,7 +7,20 @@ from enum import StrEnum
 
 import msgspec
 
-from clearing.rules.cycle_records import KeepCycle, KeepLeg, KeepStatement, OpenCycle
+from clearing.rules.cycle_records import (
+    KeepCycle,
+    KeepLeg,
+    KeepStatement,
+    KeepWord,
+    OpenCycle,
+)
+from clearing.rules.limit_records import (
+    CountUse,
+    KeepLimitChange,
+    KeepWarned,
+    LimitBook,
+)
+from clearing.rules.share_records import Agreed, KeepShared, Shared
 from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
@@ -215,6 +228,10 @@ class HubView(View):
         quota: how much of each group's was refused in this hour.
         rounds: how often a group had a cycle's moves looked at in this hour.
         open_cycle: what has moved since a cycle ended, and statements.
+        limits: caps and what is used, threshold, of whose limit people were called.
+        agreed: by what rules groups share.
+        wanted_shares: groups whose sharings the batch is about.
+        shared: those sharings, by id.
         stated: the checkpoint that this batch signs, with its note, once it is.
     """
 
@@ -237,6 +254,10 @@ class HubView(View):
         self.quota = Quota(REFUSED_PREPARES_MAX)
         self.rounds = Quota(ROUNDS_MAX)
         self.open_cycle = OpenCycle(None, {}, {})
+        self.limits = LimitBook()
+        self.agreed = Agreed()
+        self.wanted_shares: set[str] = set()
+        self.shared: dict[str, Shared] = {}
         self.stated: tuple[SignedCheckpoint, str] | None = None
 
     @property
@@ -252,8 +273,12 @@ class HubView(View):
                 self._append(leaf_hash(effect.line))
             case KeepProposal():
                 self.proposals[effect.proposal.group] = effect.proposal
-            case KeepCycle() | KeepStatement() | KeepLeg():
+            case KeepCycle() | KeepStatement() | KeepLeg() | KeepWord():
                 self.open_cycle.apply(effect)
+            case CountUse() | KeepLimitChange() | KeepWarned():
+                self.limits.apply(effect)
+            case KeepShared():
+                self.shared[effect.shared.shared_id] = effect.shared
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}
             case SpendInvitation():

@@ -7,6 +7,7 @@ from nodes import member_store
 from nodes.house import NodeHouse
 from protocol.address import HUB
 from protocol.ledger import GROUP_UNIT, TIME_UNIT
+from protocol.limit_warning import LimitWarning
 from protocol.messages import Checkpoint
 from protocol.peer import ledger_store, transfer_store
 from protocol.peer.clerk import Clerk, link_state
@@ -24,6 +25,7 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     ``checkpoint`` is how far the hub's log is proved, and ``doubted`` whose offers
     are refused until people trust them again; with ``hub`` all are. With those in
     ``keys_waiting`` nothing is traded until people have compared their digits.
+    ``warning`` is what is worth a word about the group's lowest and highest position.
     """
 
     group: str
@@ -38,6 +40,7 @@ class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint | None
     doubted: list[str]
     keys_waiting: list[str]
+    warning: LimitWarning | None
 
 
 class GroupApi:
@@ -95,4 +98,10 @@ class GroupApi:
             checkpoint=house.checkpoint,
             doubted=sorted(house.trust.doubted),
             keys_waiting=sorted(house.keys_waiting),
+            warning=self._warning(-clearing),
         )
+
+    def _warning(self, position: int) -> LimitWarning | None:
+        house = self._house
+        # Until the hub has answered its joining, a group has no limits.
+        return house.limit_warning(position) if house.own in house.directory else None

@@ -6,13 +6,14 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from nodes import cycle_store, member_store
+from nodes import cycle_store, member_store, share_store
 from nodes.house import NodeHouse
 from nodes.payment_answers import party, unit_answer
 from nodes.payments import Payments
 from nodes.rules import read_content
 from protocol.address import HUB
 from protocol.instant import Instant, write_instant
+from protocol.limit_warning import LimitWarning
 from protocol.peer import transfer_store
 from protocol.peer.clerk import Clerk, link_state
 from protocol.peer.clock import Clock
@@ -38,7 +39,8 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     this server, restored, has not compared, or its link is frozen. ``waits_for`` says
     with whom, and how that link stands; else it is empty. ``floor``, ``ceiling`` and
     ``state`` are the hub's. ``may_go_out`` and
-    ``may_come_in`` are not yet decided; neither counts in the position.
+    ``may_come_in`` are not yet decided; neither counts in the position. ``warning`` is
+    what is worth a word about floor and ceiling.
     """
 
     group: str
@@ -54,6 +56,7 @@ class PositionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     link: str
     newest_decision: tuple[str, int] | None
     mirrored_decision: tuple[str, int] | None
+    warning: LimitWarning | None
 
 
 class UndecidedQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,7 +154,8 @@ class PositionApi:
             newest = await member_store.read_newest(connection)
             moved = await transfer_store.read_moved(connection)
             settled = await cycle_store.read_settled(connection, self._house.own)
-        by_decisions = moved.decided + settled
+            borne = await share_store.read_borne(connection)
+        by_decisions = moved.decided + settled + borne
         link, waits_for = self._clerk.link(HUB), self._clerk.waits_for()
         if link.trouble is not None:
             waits_for[HUB] = link_state(link)
@@ -171,6 +175,7 @@ class PositionApi:
                 link=link_state(link),
                 newest_decision=newest,
                 mirrored_decision=self._house.mirrored,
+                warning=self._house.limit_warning(-clearing),
             )
         )
 

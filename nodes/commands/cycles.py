@@ -49,6 +49,12 @@ def list_legs(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, ob
     return ask(settings, STAFF, "GET", path)
 
 
+def shares(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """List what our group bears together with others, or is to, newest first."""
+    path = f"/api/v1/group/shares?page_size={chosen.most}"
+    return ask(settings, STAFF, "GET", path)
+
+
 def paid(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Sign that our group has paid a leg."""
     path = f"/api/v1/group/legs/{chosen.leg}/paid"

@@ -101,6 +101,8 @@ from nodes.rules.proposals import (
     next_entry,
 )
 from nodes.rules.refusals import count_refusal
+from nodes.rules.share_records import KeepOwnShared, OwnShared
+from nodes.rules.shares import decide_plan, decide_shared, told_in
 from nodes.rules.trust import (
     AcceptKeys,
     Believe,
@@ -116,6 +118,7 @@ from nodes.rules.view import (
     FUND,
     MEMBER_REFUSED_MAX,
     SETTLEMENT,
+    SHARED,
     SUSPENSE,
     Answer,
     Belief,
@@ -129,6 +132,7 @@ from nodes.rules.view import (
     KeepProposal,
     KeepRenewal,
     KeepTrust,
+    KeepWarned,
     NodeView,
     NoteDecision,
     OtherBody,
@@ -143,6 +147,7 @@ from nodes.rules.view import (
     is_reserved,
     may_be_booked_on,
 )
+from nodes.rules.warnings import LookAtLimits, decide_limits_look
 
 __all__ = [
     "CLEARING",
@@ -154,6 +159,7 @@ __all__ = [
     "POSTINGS_MAX",
     "POSTINGS_MIN",
     "SETTLEMENT",
+    "SHARED",
     "SUSPENSE",
     "AcceptKeys",
     "Answer",
@@ -182,13 +188,16 @@ __all__ = [
     "KeepLog",
     "KeepOwnCycle",
     "KeepOwnLeg",
+    "KeepOwnShared",
     "KeepProposal",
     "KeepRenewal",
     "KeepTrust",
+    "KeepWarned",
     "KeysOutcome",
     "LegState",
     "LimitLine",
     "LimitsChange",
+    "LookAtLimits",
     "MemberChange",
     "MoveIn",
     "MoveInRefusal",
@@ -210,6 +219,7 @@ __all__ = [
     "OtherBody",
     "OwnCycle",
     "OwnLeg",
+    "OwnShared",
     "PastPayment",
     "Proposal",
     "ProposalState",
@@ -246,6 +256,7 @@ __all__ = [
     "decide_item_refused",
     "decide_leg",
     "decide_limits",
+    "decide_limits_look",
     "decide_list",
     "decide_log",
     "decide_member",
@@ -254,9 +265,11 @@ __all__ = [
     "decide_moves",
     "decide_offer",
     "decide_order",
+    "decide_plan",
     "decide_propose",
     "decide_recover_keys",
     "decide_settlement",
+    "decide_shared",
     "decide_sign",
     "decide_statement",
     "decide_trust",
@@ -273,5 +286,6 @@ __all__ = [
     "signing_kid",
     "span_at",
     "stated_in",
+    "told_in",
     "with_act",
 ]

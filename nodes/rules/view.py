@@ -7,6 +7,7 @@ from typing import assert_never
 import msgspec
 
 from nodes.rules.cycle_records import KeepOwnCycle, KeepOwnLeg, OwnCycle, OwnLeg
+from nodes.rules.share_records import KeepOwnShared, OwnShared
 from protocol import sealing
 from protocol.address import HUB, FederationId, Group
 from protocol.directory import Directory, GroupRecord, keyring, trusted
@@ -24,6 +25,7 @@ from protocol.ledger import (
     Account,
     AccountKind,
 )
+from protocol.limit_warning import Limit
 from protocol.messages import Checkpoint, GroupEntry
 from protocol.quota import Quota
 
@@ -31,6 +33,11 @@ CLEARING = "clearing"
 
 
 SETTLEMENT = "settlement"
+
+
+#: What the group bears together with the others; opened when there is something. A
+#: member of before this name was the node's own may have it.
+SHARED = "shared"
 
 
 SUSPENSE = "suspense"
@@ -69,7 +76,7 @@ def may_be_booked_on(account: Account) -> bool:
 
 def is_reserved(account: str) -> bool:
     """Say whether an account name is the node's own, not for a member."""
-    return account in _FIXED_ACCOUNTS or account.startswith("conversion.")
+    return account in {*_FIXED_ACCOUNTS, SHARED} or account.startswith("conversion.")
 
 
 def accounts_of(record: GroupRecord) -> list[Account]:
@@ -348,6 +355,13 @@ class Trust(msgspec.Struct, frozen=True):
                 assert_never(effect)
 
 
+class KeepWarned(HouseEffect, frozen=True):
+    """Remember of which limit the treasurer was called; ``None``: it is over."""
+
+    limit: Limit | None
+    at: Instant
+
+
 class NodeView(View):
     """What a node knows while it decides a batch.
 
@@ -377,6 +391,8 @@ class NodeView(View):
         cycles: those of them that are here, and the ones before.
         wanted_legs: ids of legs that the batch is about.
         legs: those of them that are here.
+        wanted_shares: ids of sharings that the batch is about.
+        shared: those of them that are here.
     """
 
     def __init__(
@@ -404,6 +420,7 @@ class NodeView(View):
         self.opens: Mapping[str, sealing.SealingKey] = {sealing_key.kid: sealing_key}
         self.own_entries: set[str] = set()
         self.clearing = 0
+        self.warned: Limit | None = None
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
         self.trust = Trust()
@@ -414,6 +431,8 @@ class NodeView(View):
         self.cycles: dict[int, OwnCycle] = {}
         self.wanted_legs: set[str] = set()
         self.legs: dict[str, OwnLeg] = {}
+        self.wanted_shares: set[str] = set()
+        self.shared: dict[str, OwnShared] = {}
 
     def apply(self, effect: Effect) -> None:
         """Let the next decision see ``effect``, and what it corrects."""
@@ -442,14 +461,21 @@ class NodeView(View):
                 self.names[effect.account_id] = effect.name
             case KeepImportRun(run):
                 self.moved_in = run
-            case KeepOwnCycle() | KeepOwnLeg():
-                self._keep_cycle(effect)
+            case KeepOwnCycle() | KeepOwnLeg() | KeepOwnShared() | KeepWarned():
+                self._keep_own(effect)
 
-    def _keep_cycle(self, effect: KeepOwnCycle | KeepOwnLeg) -> None:
-        if isinstance(effect, KeepOwnCycle):
-            self.cycles[effect.cycle.cycle] = effect.cycle
-        else:
-            self.legs[effect.leg.leg_id] = effect.leg
+    def _keep_own(
+        self, effect: KeepOwnCycle | KeepOwnLeg | KeepOwnShared | KeepWarned
+    ) -> None:
+        match effect:
+            case KeepOwnCycle(cycle):
+                self.cycles[cycle.cycle] = cycle
+            case KeepOwnLeg(leg):
+                self.legs[leg.leg_id] = leg
+            case KeepOwnShared(shared):
+                self.shared[shared.shared_id] = shared
+            case KeepWarned(limit):
+                self.warned = limit
 
     def _keep_asked(self, effect: KeepProposal | KeepRenewal) -> None:
         if isinstance(effect, KeepProposal):

@@ -22,13 +22,17 @@ from protocol.netting.plan import (
     Plan,
     check_legs,
     make_plan,
+    split_legs,
 )
 from protocol.netting.positions import (
     POSITION_MAX,
+    check_excepted,
     check_positions,
     close_positions,
     default_targets,
     settle,
+    towards_targets,
+    wrong_exception,
 )
 from protocol.netting.savings import (
     GROUPS_MAX,
@@ -52,6 +56,7 @@ __all__ = [
     "Plan",
     "Savings",
     "check_circulation",
+    "check_excepted",
     "check_legs",
     "check_positions",
     "close_positions",
@@ -61,4 +66,7 @@ __all__ = [
     "largest_circulation",
     "make_plan",
     "settle",
+    "split_legs",
+    "towards_targets",
+    "wrong_exception",
 ]

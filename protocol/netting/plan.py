@@ -103,6 +103,20 @@ def check_legs(
         raise LedgerBrokenError(f"legs: {group} misses its target: {missing[group]}")
 
 
+def split_legs(legs: Iterable[Leg], most: int) -> list[Leg]:
+    """Split what is more than one leg may carry: full ones, and the rest.
+
+    Args:
+        legs: of a plan.
+        most: milliseconds that one leg may carry.
+    """
+    return [
+        Leg(leg.debtor, leg.creditor, min(most, leg.milliseconds - done))
+        for leg in legs
+        for done in range(0, leg.milliseconds, most)
+    ]
+
+
 def _needs(positions: Mapping[str, int], targets: Mapping[str, int]) -> _Needs:
     """Say how far each group is above its target (to be paid), in name order."""
     if positions.keys() != targets.keys():

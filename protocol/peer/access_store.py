@@ -301,6 +301,12 @@ async def read_staff(
     ]
 
 
+async def read_name(connection: AnyConnection, person_id: str) -> str:
+    """Give the name that a person signs in with; her id, should she have none."""
+    found: str | None = await connection.fetchval(_SQL["read_name"], person_id)
+    return person_id if found is None else found
+
+
 async def remove_person(
     connection: AnyConnection, person_id: str, now: Instant
 ) -> None:

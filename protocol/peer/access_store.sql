@@ -134,3 +134,7 @@ RETURNING secret_hash;
 UPDATE person SET password_hash = NULL
  WHERE person_id = $1 AND password_hash IS NOT NULL
 RETURNING person_id;
+
+-- read_name --
+-- The name that a person signs in with.
+SELECT sign_in_name FROM person WHERE person_id = $1;

@@ -12,7 +12,29 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-Cell = str | int | bool | None
+import msgspec
+
+
+class Hours(msgspec.Struct, frozen=True):
+    """Time that is written as hours, for people who add up in a spreadsheet.
+
+    With seven decimals, which tell each millisecond from the next. Quarters of an hour
+    are exact, and threes of minutes; whoever wants a third of an hour exact takes the
+    milliseconds beside it.
+    """
+
+    milliseconds: int
+
+    def written(self) -> str:
+        """Write it."""
+        # An hour has 3,600,000 milliseconds: 25 / 9 ten-millionths each, halves up.
+        scaled, rest = divmod(abs(self.milliseconds) * 25, 9)
+        whole, part = divmod(scaled + (rest * 2 >= 9), 10**7)
+        text = f"{whole}.{part:07}".rstrip("0").rstrip(".")
+        return f"-{text}" if self.milliseconds < 0 else text
+
+
+Cell = str | int | bool | Hours | None
 
 BYTE_ORDER_MARK = "\ufeff"
 #: Also the wide forms, which some spreadsheets take for the same. Apostrophes before
@@ -42,6 +64,8 @@ def _cell(value: Cell) -> str:
             return ""
         case bool():
             return "true" if value else "false"
+        case Hours():
+            return value.written()
         case int():
             return str(value)
         case str():

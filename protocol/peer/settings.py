@@ -138,6 +138,24 @@ class CycleSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 2
 
 
+class SharingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Section ``[sharing]`` of a hub: what its groups have agreed on beforehand."""
+
+    rule: Annotated[
+        Literal["none", "equal", "turnover", "size"],
+        Meta(description="none, equal, turnover or size"),
+    ] = "none"
+    """How what a group leaves behind is shared by the others."""
+    charge_rate: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="millionths, 0 to 1000000")
+    ] = 0
+    """What of a position beyond the threshold a cycle costs; 0: nothing."""
+    charge_threshold: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="millionths, 0 to 1000000")
+    ] = 0
+    """From which part of a group's limit on."""
+
+
 class TrialSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Section ``[test]``: for trials only; never in a server that people use."""
 
@@ -164,6 +182,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: LimitSettings
     audit: AuditSettings
     cycle: CycleSettings
+    sharing: SharingSettings
     test: TrialSettings
 
 

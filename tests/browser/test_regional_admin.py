@@ -57,6 +57,7 @@ def test_what_is_decided_without_scripts(windows: Windows, town: Federation) -> 
     window.press("/welcome")
     window.go("/groups/mechelen")
     window.page.fill("#floor", "0,5,5")
+    window.page.fill("#reason", "agreed on 3 May")
     window.press("/groups/mechelen/limits")
     assert said["group.hours-no-number"] in window.text
     assert window.page.input_value("#floor") == "0,5,5"

@@ -124,6 +124,7 @@ async def changed(desk: Desk) -> list[object]:
         await hub.ask("SELECT count(*) FROM invitation"),
         await hub.ask("SELECT secret_hash FROM access ORDER BY 1"),
         await hub.ask("SELECT person_id, language FROM person ORDER BY 1"),
+        await hub.ask("SELECT leg_id, state FROM leg ORDER BY 1"),
     ]
 
 

@@ -113,5 +113,6 @@ def position_answer(**changes: Any) -> PositionAnswer:
         "is_mirrored": False,
         "digits": "",
         "proposal": None,
+        "warning": None,
     }
     return PositionAnswer(**(fields | changes))

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from clearing.calendar import Calendar, newest_due
+from clearing.calendar import Calendar, Fullness, newest_due
 from clearing.house import HubHouse
+from clearing.rules import TURNOVER_MAX, Running
+from protocol.cycle import Tally
 from protocol.instant import Instant, from_datetime
 from tests.peer.federation import NewDatabase, federation
+from tests.protocol.makers import hash_of
 
 
 def at(text: str) -> Instant:
@@ -73,3 +76,20 @@ async def test_a_cycle_ends_once_when_it_is_due(new_database: NewDatabase) -> No
         clock.shown = hub.clock.now()
         await calendar.look()
         assert house.closed.cycle == 2
+
+
+async def test_a_cycle_that_is_full_ends_by_itself_once(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as all_:
+        hub, house = all_.hub, all_.hub.house
+        assert isinstance(house, HubHouse)
+        fullness = Fullness(house, hub.clerk)
+        half = TURNOVER_MAX // 2
+        for turnover, ended in ((half, None), (half + 1, 1)):
+            tally = Tally(turnover, turnover, 2, hash_of("two moves"))
+            house._running["oostende"] = Running(0, tally)
+            await fullness.look()
+            assert (house.closed and house.closed.cycle) == ended
+        await fullness.look()
+        assert house.closed is not None and house.closed.cycle == 1

@@ -11,7 +11,7 @@ import pytest_asyncio
 from clearing.api.links import LinkAnswer
 from clearing.pages.limits import read_hours
 from clearing.pages.link_words import link_words
-from clearing.pages.pictures import bar, nearest_limit
+from clearing.pages.pictures import bar
 from protocol.peer.web.figures import AmountFault
 from protocol.peer.web.words import LANGUAGES, sentences
 from protocol.unit import HOUR
@@ -233,7 +233,9 @@ async def test_who_is_heard_and_takes_nothing_for_two_minutes_lags_behind(
 ) -> None:
     admin, hub = await shown.admin(), shown.federated.hub
     await shown.federated.quiet()
-    await admin.post("/groups/mechelen/limits", {"floor": "3000", "ceiling": "3000"})
+    await admin.post(
+        "/groups/mechelen/limits", {"floor": "3000", "ceiling": "3000", "reason": "so"}
+    )
     # The hub has sealed what it decided, and nobody has fetched it yet.
     await hub.clerk.may_speak(OOSTENDE)
     hub.clerk.speak(OOSTENDE)
@@ -340,16 +342,58 @@ async def test_limits_are_set_in_hours_and_what_is_wrong_stays_typed(
 ) -> None:
     admin = await shown.admin("nl")
     page = await admin.get(GROUP)
-    page = await admin.send(page, f"{GROUP}/limits", floor="62,5", ceiling="1 000")
+    page = await admin.send(
+        page, f"{GROUP}/limits", floor="62,5", ceiling="1 000", reason="so"
+    )
     assert page.place == f"{GROUP}?saved=limits"
     assert await limits(shown) == (-62 * HOUR - HOUR // 2, 1000 * HOUR)
     page = await admin.get(GROUP)
-    assert page.form(f"{GROUP}/limits").fields == {"floor": "62,50", "ceiling": "1000"}
+    assert page.form(f"{GROUP}/limits").fields == {
+        "floor": "62,50",
+        "ceiling": "1000",
+        "reason": "",
+    }
     before = await changed(shown)
-    page = await admin.send(page, f"{GROUP}/limits", floor="veel", ceiling="10")
+    page = await admin.send(
+        page, f"{GROUP}/limits", floor="veel", ceiling="10", reason="so"
+    )
     assert (page.status, page.wrong) == (422, ["floor"])
-    assert page.form(f"{GROUP}/limits").fields == {"floor": "veel", "ceiling": "10"}
+    assert page.form(f"{GROUP}/limits").fields == {
+        "floor": "veel",
+        "ceiling": "10",
+        "reason": "so",
+    }
     assert await changed(shown) == before
+
+
+async def test_who_set_limits_and_why_stands_on_the_groups_page(shown: Desk) -> None:
+    admin = await shown.admin()
+    before = await limits(shown)
+    page = await admin.send(
+        await admin.get(GROUP), f"{GROUP}/limits", floor="5", ceiling="6", reason=" "
+    )
+    assert (page.status, page.wrong) == (422, ["reason"])
+    assert EN["limits.no-reason"] in page.text and await limits(shown) == before
+    wide = {"floor": "3001", "ceiling": "3001", "reason": "agreed <b>on 3 May</b>"}
+    page = await admin.post(f"{GROUP}/limits", wide)
+    assert page.place == f"{GROUP}?saved=limits"
+    page = await admin.get(GROUP)
+    assert EN["limits.history"] in page.text
+    assert "@admin · agreed <b>on 3 May</b>" in page.text and "<b>on 3" not in page.raw
+    # One millisecond of help received, and no more may be: it stands outside of that.
+    [row] = await shown.federated.hub.ask(
+        "SELECT balance FROM account WHERE account_id = 'oostende'"
+    )
+    none = {"floor": "0", "ceiling": "0", "reason": "a slip"}
+    if row["balance"]:
+        page = await admin.post(f"{GROUP}/limits", none)
+        assert page.status == 409 and EN["limits.even-outside"] in page.text
+        page = await admin.post(f"{GROUP}/limits", {**none, "even_outside": "yes"})
+    page = await admin.post(f"{GROUP}/limits", none)
+    side = "floor" if row["balance"] < 0 else "ceiling"
+    page = await admin.get(GROUP)
+    assert (EN[f"limits.reached-{side}"] in page.text) == bool(row["balance"])
+    await admin.post(f"{GROUP}/limits", wide)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +413,10 @@ async def test_hours_are_taken_as_each_language_writes_them(
     shown: Desk, language: str, typed: str, hours: float
 ) -> None:
     admin = await shown.admin(language)
-    page = await admin.post(f"{GROUP}/limits", {"floor": typed, "ceiling": "2000"})
+    page = await admin.post(
+        f"{GROUP}/limits",
+        {"floor": typed, "ceiling": "2000", "reason": "so", "even_outside": "yes"},
+    )
     assert page.place == f"{GROUP}?saved=limits"
     assert await limits(shown) == (-int(hours * HOUR), 2000 * HOUR)
 
@@ -396,7 +443,7 @@ async def test_hours_that_are_none_change_nothing_and_say_why(
 ) -> None:
     admin, before = await shown.admin(language), await changed(shown)
     told = sentences(language)[f"group.hours-{key}"]  # type: ignore[arg-type]
-    sent = {"floor": typed, "ceiling": "12,5", "group": "veurne"}
+    sent = {"floor": typed, "ceiling": "12,5", "group": "veurne", "reason": "so"}
     for path in (f"{GROUP}/limits", "/invite"):
         page = await admin.post(path, sent)
         assert (page.status, page.wrong) == (422, ["floor"]), path
@@ -420,7 +467,7 @@ async def test_a_form_sent_twice_is_done_once(shown: Desk) -> None:
     admin, hub = await shown.admin(), shown.federated.hub
     await admin.post(f"{GROUP}/release", {})
     for path, fields, decisions in (
-        (f"{GROUP}/limits", {"floor": "11", "ceiling": "12"}, 1),
+        (f"{GROUP}/limits", {"floor": "11", "ceiling": "12", "reason": "so"}, 1),
         (f"{GROUP}/freeze", {}, 1),
         (f"{GROUP}/release", {}, 1),
     ):
@@ -452,12 +499,12 @@ async def test_limits_finer_than_what_is_shown_are_left_alone(shown: Desk) -> No
     token = await admin_token(shown)
     answer = await admin.client.post(
         "/api/v1/groups/oostende/limits",
-        json={"floor": -HOUR - 1, "ceiling": HOUR + 1},
+        json={"floor": -HOUR - 1, "ceiling": HOUR + 1, "reason": "so"},
         headers={"Authorization": f"Bearer {token}"},
     )
     assert answer.status == 200
     page = await admin.get(GROUP)
-    page = await admin.send(page, f"{GROUP}/limits", ceiling="2000")
+    page = await admin.send(page, f"{GROUP}/limits", ceiling="2000", reason="so")
     assert await limits(shown) == (-HOUR - 1, 2000 * HOUR)
 
 
@@ -541,15 +588,18 @@ async def test_signing_in_leads_to_no_other_server(shown: Desk, place: str) -> N
     assert page.place == "/"
 
 
+LIMITS = {"floor": "77", "ceiling": "88", "reason": "agreed"}
+
+
 async def test_a_session_that_ended_in_mid_form_loses_nothing(shown: Desk) -> None:
     admin = await shown.admin()
     await admin.get(GROUP)
     await admin.post("/sign-out", {})
     before = await changed(shown)
-    page = await admin.post(f"{GROUP}/limits", {"floor": "77", "ceiling": "88"})
+    page = await admin.post(f"{GROUP}/limits", LIMITS)
     assert page.status == 401 and await changed(shown) == before
     page = await admin.send(page, "/welcome", code=await shown.code())
-    assert page.form(f"{GROUP}/limits").fields == {"floor": "77", "ceiling": "88"}
+    assert page.form(f"{GROUP}/limits").fields == LIMITS
 
 
 # The API beside them.
@@ -611,23 +661,6 @@ async def test_hours_are_read_as_people_type_them(
     typed: str, milliseconds: int | AmountFault
 ) -> None:
     assert read_hours(typed, "nl") == milliseconds
-
-
-@pytest.mark.parametrize(
-    ("position", "told"),
-    [(-80, "floor"), (-79, ""), (0, ""), (79, ""), (80, "ceiling"), (120, "ceiling")],
-)
-async def test_a_word_comes_before_a_limit_is_reached(position: int, told: str) -> None:
-    one = position_answer(position=position, floor=-100, ceiling=100)
-    assert nearest_limit(one) == told
-
-
-async def test_what_is_set_aside_counts_towards_a_limit() -> None:
-    one = position_answer(position=-70, held_out=10, floor=-100, ceiling=100)
-    assert nearest_limit(one) == "floor"
-    one = position_answer(position=70, held_in=10, floor=-100, ceiling=100)
-    assert nearest_limit(one) == "ceiling"
-    assert nearest_limit(position_answer(position=0, floor=0, ceiling=0)) == ""
 
 
 @pytest.mark.parametrize(

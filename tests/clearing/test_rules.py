@@ -12,6 +12,7 @@ from clearing.rules import (
     Admission,
     AdmissionRefused,
     AppendDecision,
+    Cap,
     HubView,
     SpendInvitation,
 )
@@ -153,6 +154,11 @@ def payee_at_ceiling(view: HubView, fields: dict[str, Any]) -> None:
     view.accounts[MECHELEN].ceiling = 0
 
 
+def pair_at_cap(view: HubView, fields: dict[str, Any]) -> None:
+    cap = Cap(OOSTENDE, MECHELEN, S - 1, write_instant(NOW), "@admin", "agreed")
+    view.limits.caps = {(OOSTENDE, MECHELEN): cap}
+
+
 #: What can be wrong with a prepare, in the law's order of precedence.
 REASONS: list[tuple[RefusalCode, Spoiler]] = [
     (RefusalCode.UNKNOWN_GROUP, no_such_group),
@@ -163,6 +169,7 @@ REASONS: list[tuple[RefusalCode, Spoiler]] = [
     (RefusalCode.REFUND_UNKNOWN, refund_of_nothing),
     (RefusalCode.PAYER_GROUP_FLOOR, payer_at_floor),
     (RefusalCode.PAYEE_GROUP_CEILING, payee_at_ceiling),
+    (RefusalCode.MONTH_CAP, pair_at_cap),
 ]
 ORDER = list(RefusalCode)
 

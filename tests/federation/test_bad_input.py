@@ -28,7 +28,13 @@ LIMITS = {"limits": [{"account": "trial-1", "floor": -9, "ceiling": 9}]}
 MASS = {"each": -1, "accounts": ["trial-1", "trial-2"]}
 ANY_ID = "00000000-0000-8000-8000-00000000000a"
 #: What stands for each name in a path.
-NAMES = {"account": "trial-1", "id": ANY_ID, "group": "aalst", "cycle": 999}
+NAMES = {"account": "trial-1", "id": ANY_ID, "group": "aalst", "cycle": 999} | {
+    "payer": "aalst",
+    "payee": "oostende",
+}
+
+
+LIMITS = {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS, "reason": "so"}
 
 
 @dataclass(frozen=True)
@@ -218,9 +224,22 @@ WRITING = [
         for verb, good in (
             ("approve", {"proposal": 1}),
             ("refuse", {"proposal": 1}),
-            ("limits", {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS}),
+            ("limits", LIMITS),
+            ("shares/tell", {"rule": "equal"}),
+            ("shares/decide", {"plan": "2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10"}),
         )
     ),
+    Writing(
+        "hub",
+        "POST",
+        "/api/v1/caps/{payer}/{payee}",
+        "admin",
+        {"milliseconds": 10**14, "reason": "more than anybody pays"},
+    ),
+    Writing(
+        "hub", "POST", "/api/v1/caps/{payer}/{payee}/remove", "admin", {"reason": "so"}
+    ),
+    Writing("hub", "POST", "/api/v1/warning", "admin", {"percent": 80, "reason": "so"}),
     Writing(
         "hub",
         "POST",
@@ -239,6 +258,8 @@ NOBODY_THERE = {
     ("oostende", "/api/v1/group/legs/{id}/received"): 404,
     ("hub", "/api/v1/groups/{group}/approve"): 409,
     ("hub", "/api/v1/groups/{group}/refuse"): 409,
+    ("hub", "/api/v1/groups/{group}/shares/tell"): 409,
+    ("hub", "/api/v1/groups/{group}/shares/decide"): 404,
     ("hub", "/api/v1/tokens"): 401,
     ("oostende", "/api/v1/group/entries/{id}/correct"): 404,
 }
@@ -264,8 +285,8 @@ ROUTES = pytest.mark.parametrize("writing", WRITING, ids=str)
 # What is there, as HTTP and the tables tell it.
 
 #: What a server writes by its own clock, whoever asks it what: its look at the hub's
-#: log, and its nightly audit.
-_OWN = ("belief", "compared_item", "newest_audit")
+#: log or at limits, and its nightly audit.
+_OWN = ("belief", "compared_item", "newest_audit", "warned")
 _TABLES = f"""
 SELECT tablename FROM pg_tables WHERE schemaname = 'public'
    AND tablename NOT IN {("token", "cover_limit", *_OWN)} ORDER BY tablename

@@ -24,6 +24,8 @@ TRIED = [
     *((Step.SETTLED, "hub"), (Step.LEG_SETTLED, "group's node"), (Step.VOID, "hub")),
     *((Step.LEG_VOID, "group's node"), (Step.DISPUTE, "oostende")),
     *((Step.DISPUTED, "hub"), (Step.MOVES, "hub"), (Step.MOVES, "oostende")),
+    *((Step.TELL_SHARES, "hub"), (Step.SHARES_TOLD, "group's node")),
+    *((Step.SHARE, "hub"), (Step.SHARED, "group's node")),
 ]
 AGAIN = 75
 
@@ -197,6 +199,62 @@ def test_killed_while_a_leg_is_called_off(federation: Federation, when: str) -> 
     for other in shown(federation, cycle)["legs"]:
         if other["state"] == "open":
             hub.run("cycle", "cancel", other["id"])
+    federation.audit()
+
+
+def position(federation: Federation, group: str) -> int:
+    found: int = federation.groups()[group]["position"]
+    return found
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_a_debt_is_shared(federation: Federation, when: str) -> None:
+    pay(federation)
+    if position(federation, "oostende") == 0:
+        pay(federation)
+    left = position(federation, "oostende")
+    hub, node = federation.hub, federation.server("mechelen")
+    before = position(federation, "mechelen"), position(federation, "aalst")
+    hub.run("group", "freeze", "oostende")
+    hub.restart(kill_at=f"{Step.TELL_SHARES}:{when}")
+    node.restart(kill_at=f"{Step.SHARES_TOLD}:{when}")
+    federation.wait_compared()
+    words = ("group", "share-debt", "oostende")
+    assert hub.command(*words, "--tell").returncode == AGAIN
+    see_killed(hub, Step.TELL_SHARES, when)
+    if when == "before":
+        federation.wait_compared()
+        hub.run(*words, "--tell")
+    see_killed(node, Step.SHARES_TOLD, when)
+    federation.wait_compared()
+    told = hub.run("group", "sharing")["shared"][0]
+    assert (told["state"], told["position"]) == ("told", left)
+    assert (position(federation, "mechelen"), position(federation, "aalst")) == before
+
+    def is_known() -> bool:
+        shown = node.run("cycle", "shares")
+        assert shown["agreed"]["rule"] == "equal"
+        return bool(shown["shared"] and shown["shared"][0]["id"] == told["id"])
+
+    wait_for(is_known, "the plan to arrive", 20)
+    hub.restart(kill_at=f"{Step.SHARE}:{when}")
+    node.restart(kill_at=f"{Step.SHARED}:{when}")
+    federation.wait_compared()
+    decide = (*words, "--decide", told["id"])
+    assert hub.command(*decide).returncode == AGAIN
+    see_killed(hub, Step.SHARE, when)
+    if when == "before":
+        federation.wait_compared()
+        hub.run(*decide)
+    see_killed(node, Step.SHARED, when)
+    federation.wait_compared()
+    again = hub.command(*decide)
+    assert (again.returncode, "decided already" in again.stderr) == (1, True)
+    after = position(federation, "mechelen"), position(federation, "aalst")
+    gained = [new - old for new, old in zip(after, before, strict=True)]
+    assert (position(federation, "oostende"), sum(gained)) == (0, left)
+    assert abs(gained[0] - gained[1]) <= 1
+    hub.run("group", "release", "oostende")
     federation.audit()
 
 

@@ -48,6 +48,25 @@ def positions(federation: Federation) -> dict[str, int]:
     return {name: found["position"] for name, found in federation.groups().items()}
 
 
+def see_wrong_exceptions_refused(
+    federation: Federation, number: str, every: str
+) -> None:
+    for names, why in (("nobody", "cannot be an exception"), (every, "nobody owes")):
+        command = federation.hub.command("cycle", "settle", number, "--except", names)
+        assert (command.returncode, why in command.stderr) == (NO, True)
+
+
+def see_settled(federation: Federation, number: str, before: dict[str, int]) -> None:
+    """The cycle shows that every position of its vector came to its target."""
+    shown = federation.hub.run("cycle", "show", number)
+    assert (shown["is_settled"], shown["legs_late"]) == (True, 0)
+    assert [plan["excepted"] for plan in shown["plans"]] == [[]]
+    stands = {one["group"]: one for one in shown["positions"]}
+    assert {name: stands[name]["closing"] for name in before} == before
+    assert {one["now"] for one in stands.values()} == {0}
+    assert {one["target"] for one in stands.values()} == {0}
+
+
 def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     federation: Federation, tmp_path: Path
 ) -> None:
@@ -97,7 +116,9 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
         30,
     )
 
+    see_wrong_exceptions_refused(federation, number, ",".join(before))
     legs = federation.hub.run("cycle", "settle", number)["legs"]
+    assert all(leg["lacks"] == [leg["debtor"], leg["creditor"]] for leg in legs)
     refused = federation.hub.command("cycle", "settle", number)
     assert (refused.returncode, "still wait" in refused.stderr) == (NO, True)
     for leg in legs:
@@ -123,6 +144,7 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
         return {leg["state"] for leg in found} == {"settled"}
 
     wait_for(is_settled, "the hub to decide", 20)
+    see_settled(federation, number, before)
     assert set(positions(federation).values()) == {0}
     federation.audit()
     told = federation.server("oostende").run("position")
@@ -164,7 +186,13 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
         ("GET", "/api/v1/cycles?page_size=0", 400),
         ("POST", "/api/v1/cycles/999999/close", 409),
         ("POST", "/api/v1/cycles/999999/settle", 409),
+        ("GET", "/api/v1/cycles/999999/standing", 404),
+        ("GET", "/api/v1/cycles/x/standing", 404),
         ("POST", "/api/v1/legs/none/cancel", 404),
+        ("GET", "/api/v1/groups/oostende/shares", 400),
+        ("GET", "/api/v1/groups/oostende/shares?rule=fair", 400),
+        ("GET", "/api/v1/groups/oostende/shares?rule=equal", 409),
+        ("GET", "/api/v1/groups/nobody/shares?rule=equal", 404),
         ("POST", "/api/v1/legs/2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10/cancel", 404),
     ],
 )
@@ -172,6 +200,21 @@ def test_what_cannot_be_is_refused(
     federation: Federation, method: str, path: str, status: int
 ) -> None:
     assert federation.admin.ask(method, path)[0] == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"excepted": "gent"}, {"excepted": None}, {"excepted": [1]}, {"except": []}),
+        *({"excepted": ["Gent"]}, {"excepted": [""]}, {"excepted": ["a" * 33]}),
+        *([], "gent", {"excepted": [], "more": 1}, {"excepted": {"gent": 1}}),
+    ],
+)
+def test_exceptions_that_are_no_names_are_refused(
+    federation: Federation, body: object
+) -> None:
+    path = "/api/v1/cycles/1/settle"
+    assert federation.admin.ask("POST", path, body)[0] == 400
 
 
 @pytest.mark.parametrize(

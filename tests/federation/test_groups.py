@@ -30,11 +30,12 @@ def test_a_group_is_frozen_released_and_limited_by_command(
     finally:
         assert hub.run("group", "release", "mechelen")["state"] == "active"
     wait_for(lambda: _outcome(federation) is None, "the nodes to know", 20)
-    told = hub.run("group", "limits", "mechelen", "--floor=-7", "--ceiling", "9")
+    why = ("--reason", "agreed on 3 May", "--even-outside")
+    told = hub.run("group", "limits", "mechelen", "--floor=-7", "--ceiling", "9", *why)
     assert (told["floor"], told["ceiling"]) == (-7 * HOUR, 9 * HOUR)
     assert hub.run("group", "list")["mechelen"]["ceiling_hours"] == 9
     hours = (before["floor"] // HOUR, before["ceiling"] // HOUR)
-    limits = f"--floor={hours[0]}", f"--ceiling={hours[1]}"
+    limits = f"--floor={hours[0]}", f"--ceiling={hours[1]}", *why
     told = hub.run("group", "limits", "mechelen", *limits)
     assert (told["floor"], told["ceiling"]) == (before["floor"], before["ceiling"])
     federation.audit()

@@ -91,6 +91,7 @@ OTHERS = [
     # In test_backup, on a federation of its own.
     *((Step.RESTORE, "command"), (Step.GO_ON, "oostende")),
     (Step.MOVE_IN, "command"),
+    (Step.CAP, "hub"),
     # In test_cycle_kills, where one cycle leads through several of them.
     *TRIED,
 ]
@@ -343,6 +344,27 @@ def test_killed_while_a_group_moves_in(
     # What she signs in with; she herself is there already.
     node.server.run("member", "import", "-", given=federation.members_file(node.group))
     check_member(federation, node)
+
+
+@BEFORE_AND_AFTER
+def test_killed_while_it_keeps_a_cap(federation: Federation, when: str) -> None:
+    # More than anybody pays, for a pair that nobody caps.
+    milliseconds = 10**13 + len(when)
+    path, body = "/api/v1/caps/aalst/oostende", {"milliseconds": milliseconds}
+    federation.hub.restart(kill_at=f"{Step.CAP}:{when}")
+    federation.wait_compared()
+    with ThreadPoolExecutor() as admin:
+        setting = admin.submit(
+            federation.admin.ask_surely, "POST", path, {**body, "reason": "a trial"}
+        )
+        see_killed(federation, Step.CAP, when, "hub")
+        made = setting.result()
+    assert (made.status, made.told["milliseconds"]) == (200, milliseconds)
+    changes = federation.admin.get("/api/v1/groups/aalst/limits")["changes"]
+    assert [one["milliseconds"] for one in changes].count(milliseconds) == 1
+    ended = federation.admin.ask_surely("POST", f"{path}/remove", {"reason": "over"})
+    assert (ended.status, ended.told) == (200, {"caps": []})
+    federation.audit()
 
 
 ENTRIES = "/api/v1/group/entries"

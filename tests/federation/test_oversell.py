@@ -34,6 +34,7 @@ VICTIMS = [
 WAVES = 24
 AJUIN_MS = 514_286
 BLUSSER_MS = 300_000
+GARNAAL_MS = 180_000
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,20 @@ LIMITS = (
         ),
     ),
 )
+CAP = "/api/v1/caps/aalst/oostende"
+
+
+def leave_under_cap(federation: Federation, units: int) -> None:
+    """Let Aalst pay Oostende exactly so many units more in this month."""
+    bring_aalst(federation, 0)
+    admin, body = federation.admin, {"milliseconds": 10**14, "reason": "a trial"}
+    # What was used before there was a cap is known once there is one.
+    used = admin.ask_surely("POST", CAP, body).told["used"]
+    most = used + (units + 1) * GARNAAL_MS - 1
+    answer = admin.ask_surely("POST", CAP, {**body, "milliseconds": most})
+    assert (answer.status, answer.told["used"]) == (200, used)
+
+
 GROUP_LIMITS = (
     Limit(
         "group's floor",
@@ -154,6 +169,7 @@ GROUP_LIMITS = (
         "payee-group-ceiling",
         leave_below_group_ceiling,
     ),
+    Limit("cap of a month", "els@aalst", "lies@oostende", "month-cap", leave_under_cap),
 )
 
 
@@ -283,6 +299,7 @@ def _back_to_nothing(founded: Federation) -> Iterator[None]:
         clear(founded, member, other, max(0, balance))
         clear(founded, other, member, max(0, -balance))
     bring_aalst(founded, 0)
+    founded.admin.ask_surely("POST", f"{CAP}/remove", {"reason": "it is over"})
     founded.audit()
 
 

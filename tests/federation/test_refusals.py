@@ -191,6 +191,20 @@ def frozen(address: str, payer: str, to: str) -> Provoke:
     return pay
 
 
+@contextlib.contextmanager
+def _beyond_a_cap(federation: Federation, *_: object) -> Provoked:
+    path = "/api/v1/caps/aalst/oostende"
+    body = {"milliseconds": 0, "reason": "a trial"}
+    assert federation.admin.ask("POST", path, body).status == 200
+    try:
+        ordered = federation.pay("els@aalst", JAN, 1)
+        federation.end_of(ordered)
+        yield ordered
+    finally:
+        body = {"reason": "it is over"}
+        assert federation.admin.ask("POST", f"{path}/remove", body).status == 200
+
+
 def freeze_aalst(federation: Federation, *, is_frozen: bool) -> None:
     """Have the regional admin stop a group, or let it trade again."""
     verb = "freeze" if is_frozen else "release"
@@ -363,6 +377,7 @@ WAYS: dict[RefusalCode, list[Provoke]] = {
         paying(LIES, "mia@mechelen", 333_333_333),
     ],
     RefusalCode.PAYEE_GROUP_CEILING: [paying(LIES, "els@aalst", 7 * 200)],
+    RefusalCode.MONTH_CAP: [_beyond_a_cap],
     RefusalCode.PAYEE_UNREACHABLE: [_too_late],
     RefusalCode.CANCELLED: [_called_off],
     RefusalCode.HISTORY_DIFFERS: [_to_whoever_doubts_us],

@@ -33,9 +33,10 @@ def test_the_log_is_proved_also_after_the_hub_was_killed(
         federation.heal()
     # What tests of disputes altered by hand was called out, and stays in the list.
     alarms = federation.hub.run("alarms")["alarms"]
-    assert [one for one in alarms if one["about"] != "cycle"] == []
+    assert {one["about"] for one in alarms} <= {"cycle", "limit"}
     node = federation.nodes["mechelen"].server
-    assert node.run("alarms", "--most", "5")["alarms"] == []
+    alarms = node.run("alarms", "--most", "5")["alarms"]
+    assert {one["about"] for one in alarms} <= {"limit"}
     assert node.run("doubts")["doubts"] == []
     # There is nobody to trust again.
     done = node.command("trust", "hub", "--reason", "we looked")

@@ -120,6 +120,8 @@ class Federation:
         self._scanned: Counter[str] = Counter()
         self._ended: dict[str, dict[str, Any]] = {}
         self.hub = self._server("clearing", "hub")
+        with self.hub.config.open("a") as file:
+            file.write('[sharing]\nrule = "equal"\n')
         self.admin = Caller(self.hub.port)
         self.nodes: dict[str, Node] = {}
         self.history: list[Ordered] = []
@@ -379,6 +381,8 @@ class Federation:
             fresh = lines[self._scanned[server.name] :]
             self._scanned[server.name] = len(lines)
             bad = [line for line in fresh if '"ERROR"' in line or "Traceback" in line]
+            # That a group nears its limit is no fault; tests bring it there.
+            bad = [line for line in bad if " stands at " not in line]
             assert not bad, f"{server.name}: {bad[:3]}"
 
 

@@ -27,6 +27,7 @@ from protocol.peer.settings import (
     LogSettings,
     ServerSettings,
     Settings,
+    SharingSettings,
     TrialSettings,
 )
 from protocol.peer.steps import KillSwitch
@@ -186,6 +187,7 @@ def settings_of(url: str) -> Settings:
         limits=LimitSettings(),
         audit=AuditSettings(),
         cycle=CycleSettings(),
+        sharing=SharingSettings(),
         test=TrialSettings(),
     )
 

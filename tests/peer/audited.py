@@ -16,7 +16,20 @@ import asyncpg
 from clearing import audit as hub_audit
 from clearing import log_store
 from clearing.evidence import Evidence
-from clearing.rules import CloseCycle, Leg, Limit, Settle
+from clearing.house import HubHouse
+from clearing.rules import (
+    Agreed,
+    CloseCycle,
+    Freeze,
+    Leg,
+    Limit,
+    Release,
+    SetCap,
+    Settle,
+    Shared,
+    ShareDebt,
+    TellShares,
+)
 from nodes import audit as node_audit
 from nodes import proof_store, trust_store
 from nodes.member_store import Membership
@@ -48,6 +61,7 @@ from protocol.peer.audit import AuditAnswer, MakePlan, audit
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
 from protocol.peer.settings import DatabaseSettings
+from protocol.sharing import SharingRule
 from protocol.unit import Amount
 from tests.peer.federation import Federation, federation, identity, order, until
 from tests.peer.makers import entry_of, signed
@@ -152,6 +166,23 @@ async def settle_up(federated: Federation) -> None:
         await federated.quiet()
 
 
+async def share(federated: Federation) -> None:
+    """Mechelen is gone for a while, and Oostende takes over what it leaves behind."""
+    hub = federated.hub
+    assert isinstance(hub.house, HubHouse)
+    hub.house.agreed = Agreed(SharingRule.EQUAL)
+    await take(federated, OOSTENDE, payment(OOSTENDE, "to be shared"))
+    await federated.quiet()
+    await hub.clerk.take(Freeze(MECHELEN))
+    told = await hub.clerk.take(TellShares(MECHELEN, SharingRule.EQUAL))
+    assert isinstance(told, Shared), told
+    decided = await hub.clerk.take(ShareDebt(MECHELEN, told.shared_id))
+    assert isinstance(decided, Shared), decided
+    await federated.quiet()
+    await hub.clerk.take(Release(MECHELEN))
+    await federated.quiet()
+
+
 async def leave_some_under_way(federated: Federation) -> None:
     """Accepted but undecided, offered, and ordered: one payment each."""
     await take(federated, OOSTENDE, payment(OOSTENDE, "accepted"))
@@ -215,6 +246,16 @@ async def set_limits(federated: Federation) -> None:
     """
     limit = Limit(group=MECHELEN, floor=-36_000_000, ceiling=72_000_000)
     await federated.hub.clerk.take(limit)
+    for milliseconds in (10**12, 2 * 10**12):
+        # Wider than anything that this past holds.
+        cap = SetCap(
+            payer=OOSTENDE,
+            payee=MECHELEN,
+            milliseconds=milliseconds,
+            author="@admin",
+            reason="agreed",
+        )
+        await federated.hub.clerk.take(cap)
     change = MemberChange(
         account_id="lies", author="@treasurer", name="Lies D.", floor=-500, ceiling=900
     )
@@ -297,6 +338,7 @@ class Past:
             await take(federated, OOSTENDE, LIES)
             await live(federated, 7, 40)
             await settle_up(federated)
+            await share(federated)
             await refund(federated)
             await keep_books(federated)
             await set_limits(federated)

@@ -20,6 +20,7 @@ from protocol.peer.settings import (
     LogSettings,
     ServerSettings,
     Settings,
+    SharingSettings,
     TrialSettings,
 )
 from tests.peer.federation import (
@@ -43,6 +44,7 @@ def settings_of(url: str, data: Path, public_url: str = "http://a.example") -> S
         limits=LimitSettings(),
         audit=AuditSettings(),
         cycle=CycleSettings(),
+        sharing=SharingSettings(),
         test=TrialSettings(),
     )
 

@@ -177,6 +177,7 @@ class ClosedCycle(Evidence):
             "groups": [
                 self.line(group, **(lines or {}).get(group, {})) for group in self.names
             ],
+            "excepted": [],
             "targets": [],
             "legs": [],
             "bound": 0,

@@ -12,7 +12,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from clearing import audit_cycles, audit_log, audit_transfers, audit_witnesses
+from clearing import (
+    audit_cycles,
+    audit_limits,
+    audit_log,
+    audit_shares,
+    audit_transfers,
+    audit_witnesses,
+)
 from clearing import audit_store as hub_store
 from clearing.audit_store import LogPage, LogRow
 from nodes import audit_keys, audit_proofs, audit_trust
@@ -100,6 +107,12 @@ UNOFFERED = (
     "transfer_id = (SELECT transfer_id FROM transfer WHERE item_number IS NULL"
     " AND prepare <> '' ORDER BY taken_at, transfer_id LIMIT 1)"
 )
+#: The newest that Mechelen was offered by Oostende, and that was not refused.
+BEHIND_CAP = (
+    "transfer_id = (SELECT transfer_id FROM transfer WHERE payer_group = 'oostende'"
+    " AND payee_group = 'mechelen' AND item_number IS NOT NULL"
+    " AND state <> 'refused' ORDER BY item_number DESC LIMIT 1)"
+)
 REFUNDED = (
     "transfer_id = (SELECT refund_of FROM transfer WHERE refund_of IS NOT NULL LIMIT 1)"
 )
@@ -141,6 +154,7 @@ STREAM_KEY = (
 )
 DECISION_KEY = f"SELECT log || ', ' || number FROM decision WHERE {DECIDED}"
 
+ONE_LEG = "SELECT leg_id::text FROM leg"
 PLANTS = [
     # Every ledger.
     Plant(
@@ -679,7 +693,7 @@ PLANTS = [
     Plant(
         HUB,
         audit_log.NAME,
-        "UPDATE checkpoint SET note = replace(note, 'directory 3', 'directory 4')"
+        "UPDATE checkpoint SET note = replace(note, 'directory 5', 'directory 6')"
         f" WHERE {CHECKPOINT}",
         "checkpoint",
         f"SELECT log || ', ' || size FROM checkpoint WHERE {CHECKPOINT}",
@@ -885,7 +899,7 @@ PLANTS = [
     Plant(
         OOSTENDE,
         audit_trust.NAME,
-        "UPDATE belief SET note = replace(note, 'directory 3', 'directory 4')"
+        "UPDATE belief SET note = replace(note, 'directory 5', 'directory 6')"
         " WHERE era = 1",
         "belief",
         "SELECT era || ', ' || log FROM belief WHERE era = 1",
@@ -1137,6 +1151,87 @@ PLANTS = [
         "leg",
         "SELECT leg_id::text FROM leg",
     ),
+    *(
+        Plant(
+            HUB, check, f"UPDATE leg SET {sql}", "leg", "SELECT leg_id::text FROM leg"
+        )
+        for check, sql in (
+            ("legs_were_told", "cycle = cycle + 1"),
+            ("legs_were_told", "debtor = 'gent'"),
+            ("legs_were_decided", "ended_at = ended_at - interval '1 ms'"),
+            ("legs_were_decided", "code = 'cancelled'"),
+            ("legs_were_decided", "state = 'void'"),
+            ("legs_were_decided", "log = 'AAAAAAAAAAA'"),
+        )
+    ),
+    Plant(
+        HUB,
+        "words_were_taken",
+        "UPDATE leg SET leg_id = '2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10'",
+        "leg",
+        "SELECT '2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10'",
+    ),
+    *(
+        Plant(HUB, "words_were_taken", sql, "leg", ONE_LEG)
+        for sql in (
+            "UPDATE leg SET paid_at = paid_at + interval '1 ms'",
+            "UPDATE leg SET received_at = received_at - interval '1 ms'",
+            "UPDATE leg SET paid_at = NULL",
+            "UPDATE leg SET state = 'open', log = NULL, received = NULL",
+            "UPDATE word SET item = item + 1 WHERE said = 'paid'",
+            "UPDATE word SET party = 'gent' WHERE said = 'received'",
+            "DELETE FROM word WHERE said = 'received'",
+        )
+    ),
+    Plant(
+        HUB,
+        "words_were_taken",
+        "INSERT INTO word VALUES ('2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10', 'paid',"
+        " 'oostende', 1)",
+        "word",
+        "SELECT '2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10, paid'",
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "UPDATE leg SET place = place + 1",
+        "leg",
+        "SELECT leg_id::text FROM leg",
+    ),
+    *(
+        Plant(HUB, audit_cycles.NAME, sql, "settlement", "SELECT '1, 0'")
+        for sql in (
+            "UPDATE settlement SET at = at + interval '1 ms'",
+            "UPDATE settlement SET legs = 2",
+            "UPDATE settlement SET excepted = '{oostende}'",
+            "UPDATE settlement SET excepted = '{nobody}'",
+            "UPDATE settlement SET excepted = '{mechelen,mechelen}'",
+            "UPDATE leg SET milliseconds = milliseconds - 1",
+        )
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "UPDATE settlement SET place = 1",
+        "settlement",
+        "SELECT '1, 1'",
+    ),
+    Plant(
+        HUB,
+        audit_cycles.NAME,
+        "DELETE FROM settlement",
+        "cycle",
+        "SELECT '1'",
+        "SELECT NULL",
+    ),
+    Plant(
+        HUB,
+        "statements_were_answered",
+        "UPDATE statement SET answered_at = answered_at + interval '1 ms'"
+        " WHERE group_name = 'mechelen'",
+        "statement",
+        "SELECT '1, mechelen'",
+    ),
     Plant(
         HUB,
         "legs_were_told",
@@ -1212,6 +1307,71 @@ PLANTS = [
         "SELECT '1'",
     ),
     Plant(
+        HUB,
+        "shares_are_booked",
+        "UPDATE posting SET amount = amount - 1 WHERE account_id = 'oostende' AND"
+        " sequence = (SELECT sequence FROM entry WHERE kind = 'shared')",
+        "posting",
+        "SELECT shared_id || ', oostende' FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_are_booked",
+        "UPDATE entry SET kind = 'local' WHERE kind = 'shared'",
+        "posting",
+        "SELECT shared_id || ', mechelen' FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_were_decided",
+        "UPDATE shared SET decided_at = decided_at + interval '1 ms'",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_were_decided",
+        "DELETE FROM shared",
+        "decision",
+        "SELECT log || ', ' || number FROM shared",
+    ),
+    Plant(
+        HUB,
+        "shares_were_told",
+        "UPDATE shared SET line = convert_to(replace(convert_from(line, 'UTF8'),"
+        " '\"measure\":1', '\"measure\":2'), 'UTF8')",
+        "shared",
+        "SELECT shared_id || ', oostende' FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_are_booked",
+        "UPDATE shared SET amount = amount - 1",
+        "posting",
+        "SELECT shared_id || ', shared' FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_came_from_the_hub",
+        "UPDATE shared SET amount = amount - 1",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_came_from_the_hub",
+        "UPDATE shared SET number = number + 1",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
+        OOSTENDE,
+        "shares_came_from_the_hub",
+        "UPDATE shared SET item = item + 1",
+        "shared",
+        "SELECT shared_id::text FROM shared",
+    ),
+    Plant(
         OOSTENDE,
         "settled_legs_are_booked",
         "UPDATE leg SET milliseconds = milliseconds + 1",
@@ -1253,13 +1413,58 @@ PLANTS = [
         "leg",
         "SELECT leg_id::text FROM leg",
     ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "UPDATE limit_change SET group_name = 'gent' WHERE number = 1",
+        "limit_change",
+        "SELECT '1'",
+        "SELECT 'group_name ' || group_name FROM limit_change WHERE number = 1",
+    ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "UPDATE limit_change SET signed = signed || 'A' WHERE number = 2",
+        "limit_change",
+        "SELECT '2'",
+    ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "UPDATE limit_change SET signed ="
+        " (SELECT signed FROM limit_change WHERE number = 1) WHERE number = 2",
+        "limit_change",
+        "SELECT '2'",
+    ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "DELETE FROM limit_change WHERE number = 2",
+        "limit_change",
+        "SELECT '3'",
+    ),
+    Plant(
+        HUB,
+        audit_limits.NAME,
+        "UPDATE decision SET line = ' ' WHERE position('\"floor\":-36000000'::bytea"
+        " IN line) > 0",
+        "limit_change",
+        "SELECT '1'",
+    ),
+    Plant(
+        HUB,
+        audit_limits.CAPS_NAME,
+        f"UPDATE transfer SET milliseconds = 3 * 10::bigint ^ 12 WHERE {BEHIND_CAP}",
+        "transfer",
+        f"SELECT transfer_id::text FROM transfer WHERE {BEHIND_CAP}",
+    ),
 ]
 
-CYCLES = ("cycle", "statement")
-CHECKPOINTS = ("checkpoint", "tile_hash", "witness")
+CYCLES = ("cycle", "statement", "settlement", "word", "shared")
+CHECKPOINTS = ("checkpoint", "tile_hash", "witness", "limit_change")
 NODES = (
     *("member_limit", "doubt", "trust"),
-    *("accepted_keys", "act", "proof", "proven_checkpoint"),
+    *("accepted_keys", "act", "proof", "proven_checkpoint", "shared"),
 )
 TABLES = ("posting", "entry", "account", "envelope", "item", "directory_change")
 
@@ -1350,6 +1555,7 @@ def test_every_check_finds_something_planted() -> None:
     names = {
         check.name for check in (*CHECKS, *hub_store.checks({}), *audit_cycles.CHECKS)
     }
+    names |= {check.name for check in audit_shares.CHECKS}
     names |= {check.name for check in node_store.checks(rates, OOSTENDE)}
     names |= {
         audit_streams.NAME,
@@ -1362,6 +1568,8 @@ def test_every_check_finds_something_planted() -> None:
         audit_proofs.NAME,
         audit_trust.NAME,
         audit_witnesses.NAME,
+        audit_limits.NAME,
+        audit_limits.CAPS_NAME,
     }
     assert names == {plant.check for plant in PLANTS}
 

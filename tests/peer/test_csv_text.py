@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.peer.csv_text import Cell, read_cell, write_header, write_rows
+from protocol.peer.csv_text import Cell, Hours, read_cell, write_header, write_rows
 
 NAMES = ["name", "amount"]
 
@@ -54,3 +54,8 @@ def test_whatever_is_written_is_read_back(rows: list[tuple[str, int]]) -> None:
     found = [(read_cell(text), int(amount)) for text, amount in written(*rows)]
     assert found == rows
     assert not any(text[:1] in set("=+-@\t\r\n") for text, _ in written(*rows) if text)
+
+
+def test_hours_below_zero_stay_a_number_and_a_name_beside_them_does_not_run() -> None:
+    found = write_rows([["=1+1", Hours(-5_940_000), -5_940_000, None]])
+    assert found == b"'=1+1,-1.65,-5940000,\r\n"

@@ -17,6 +17,7 @@ from protocol.cycle_file import (
     complete_cycle_file,
     read_cycle_file,
     verify_cycle_file,
+    write_cycle_file,
 )
 from protocol.errors import MalformedMessageError, NotSignedError, PeerError
 from protocol.messages import DecisionName, write_line
@@ -89,6 +90,27 @@ def test_the_plan_follows_from_the_positions(raw: bytes) -> None:
         Leg(OOSTENDE, MECHELEN, 2 * HOUR),
     ]
     assert file.bound == 2
+
+
+def test_who_was_left_out_stays_and_is_named() -> None:
+    raw = write_cycle_file(ClosedCycle().file(excepted=[BRUSSEL]))
+    proven = verify_cycle_file(raw, FEDERATION)
+    assert proven.targets == {
+        BRUSSEL: 2 * HOUR,
+        MECHELEN: 0,
+        OOSTENDE: -3 * HOUR,
+        RESERVE: HOUR,
+    }
+    words = "\n".join(told(raw))
+    for part in (
+        "by the regional admin's word alone: brussel. They stay where they are.",
+        "settles this: 1, and no plan has fewer; 2:00:00.000 hours in all.",
+        "With these legs every other group stands at zero, but for what the reserve "
+        "and these groups have: oostende -3:00:00.000 hours.",
+    ):
+        assert part in words
+    raw = write_cycle_file(ClosedCycle().file(excepted=sorted(MOVED)))
+    assert "There is nothing to settle." in told(raw)
 
 
 def test_a_dispute_is_told_with_what_the_group_says(made: ClosedCycle) -> None:

@@ -1,12 +1,14 @@
 """A cycle ends, groups agree or dispute, and the move that differs is named by both."""
 
 import json  # noqa: TID251 - as people read what is stored
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from clearing import rules
 from clearing.cycle_watch import CycleWatch as HubWatch
 from clearing.house import HubHouse
 from clearing.rules import (
@@ -18,8 +20,10 @@ from clearing.rules import (
     LegState,
     Settle,
 )
+from clearing.settling import Settling
 from nodes.rules import NotAnswered, Ordered, OwnLeg, SignLeg
 from nodes.watch.cycle_watch import CycleWatch as NodeWatch
+from protocol import netting
 from protocol.errors import CycleRefusalCode
 from tests.peer.federation import Federation, NewDatabase, federation, order
 from tests.protocol.makers import MECHELEN, OOSTENDE
@@ -177,11 +181,11 @@ async def test_a_node_that_never_heard_of_the_former_cycle_agrees_to_the_next(
         assert (await stated(all_, 2, OOSTENDE))["opening"] == -S
 
 
-async def spoil(server: Any, sql: str) -> None:
+async def spoil(server: Any, sql: str, table: str = "posting") -> None:
     """Alter a ledger as nobody may."""
     await server.change(
-        "ALTER TABLE posting DISABLE TRIGGER USER;"
-        f"{sql}; ALTER TABLE posting ENABLE TRIGGER USER"
+        f"ALTER TABLE {table} DISABLE TRIGGER USER;"
+        f"{sql}; ALTER TABLE {table} ENABLE TRIGGER USER"
     )
 
 
@@ -260,8 +264,9 @@ async def test_a_hub_whose_position_was_altered_closes_nothing(
         assert not await all_.hub.ask("SELECT FROM cycle")
 
 
-async def settle(all_: Federation, cycle: int) -> list[Leg]:
-    legs = await all_.hub.clerk.take(Settle(cycle))
+async def settle(all_: Federation, cycle: int, *excepted: str) -> list[Leg]:
+    beside = Settling(all_.hub.clerk, all_.hub.database)
+    legs = await beside.settle(cycle, excepted)
     assert isinstance(legs, list), legs
     await all_.quiet()
     return legs
@@ -399,3 +404,93 @@ async def test_a_leg_is_cancelled_before_the_second_word_only(
         assert await all_.hub.clerk.take(Settle(1)) == CycleRefused(
             CycleRefusalCode.NOTHING_TO_SETTLE, 1
         )
+
+
+class LateSettling(Settling):
+    """Its first plan is not one for the positions as they are by then."""
+
+    planned_in: list[bool]
+
+    async def _plan(
+        self, cycle: int, excepted: Sequence[str]
+    ) -> tuple[netting.Leg, ...]:
+        found = await super()._plan(cycle, excepted)
+        self.planned_in.append(bool(found))
+        return found if len(self.planned_in) > 1 else ()
+
+
+async def test_a_plan_that_is_outdated_is_made_anew_beside_the_clerk(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with federation(new_database) as all_:
+        await pay(all_, "one")
+        beside = LateSettling(all_.hub.clerk, all_.hub.database)
+        beside.planned_in = []
+        code = CycleRefusalCode
+        for cycle in (1, 2):
+            refused = CycleRefused(code.NO_SUCH_CYCLE, cycle)
+            assert await beside.settle(cycle) == refused
+        await close(all_, 1)
+        beside.planned_in = []
+        threads, search = [], rules.Aim.plan
+
+        def noted(aim: rules.Aim) -> tuple[netting.Leg, ...]:
+            threads.append(threading.current_thread())
+            return search(aim)
+
+        monkeypatch.setattr(rules.Aim, "plan", noted)
+        wrong = CycleRefused(code.EXCEPTION_WRONG, 1, "nobody")
+        assert await beside.settle(1, ["nobody"]) == wrong
+        beside.planned_in = []
+        [leg] = cast("list[Leg]", await beside.settle(1))
+        assert (leg.milliseconds, beside.planned_in) == (S, [True, True])
+        assert threading.main_thread() not in threads
+        assert await beside.settle(1) == CycleRefused(code.LEGS_OPEN, 1)
+
+
+async def test_a_group_that_disputes_is_left_out_by_name_and_stays(
+    new_database: NewDatabase,
+) -> None:
+    async with federation(new_database) as all_:
+        await pay(all_, "one")
+        node = all_.nodes[OOSTENDE]
+        one = "account_id = 'clearing'"
+        await spoil(node, f"UPDATE posting SET amount = {S + 1} WHERE {one}")
+        await close(all_, 1)
+        await look(all_)
+        beside = Settling(all_.hub.clerk, all_.hub.database)
+        code = CycleRefusalCode
+        disputed = CycleRefused(code.CYCLE_DISPUTED, 1, OOSTENDE)
+        assert await beside.settle(1) == disputed
+        assert await beside.settle(1, [MECHELEN]) == disputed
+        # There are only two groups, so nobody is left to settle with.
+        assert await beside.settle(1, [OOSTENDE]) == CycleRefused(
+            code.NOTHING_TO_SETTLE, 1
+        )
+        assert not await all_.hub.ask("SELECT FROM settlement")
+
+
+async def test_a_row_altered_while_a_leg_waits_settles_nothing(
+    new_database: NewDatabase,
+) -> None:
+    async with settling(new_database) as (all_, leg):
+        await sign(all_.nodes[OOSTENDE], leg, "paid")
+        await all_.quiet()
+        [word] = await all_.hub.ask("SELECT said, party, item FROM word")
+        assert (word["said"], word["party"]) == ("paid", OOSTENDE)
+        # As if the debtor had said so of another item of its stream.
+        await spoil(all_.hub, "UPDATE word SET item = item - 1", "word")
+        before = await all_.hub.balances()
+        await sign(all_.nodes[MECHELEN], leg, "received")
+        await look(all_)
+        assert await ended(all_, leg) == ("open", None)
+        assert await all_.hub.balances() == before
+        told = await all_.hub.ask("SELECT told FROM alarm WHERE about = 'ledger'")
+        assert [leg.leg_id in one["told"] for one in told] == [True]
+        # Once people have put it right, it is settled by what both have signed.
+        await spoil(
+            all_.hub, "UPDATE word SET item = item + 1 WHERE said = 'paid'", "word"
+        )
+        await look(all_)
+        assert await ended(all_, leg) == ("settled", None)
+        assert await all_.hub.balances() == {}

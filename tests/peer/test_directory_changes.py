@@ -530,7 +530,8 @@ async def test_limits_below_the_position_bind_only_what_is_new(
     async with federation(new_database) as federated:
         await pay(federated, OOSTENDE, "a", 3)
         await federated.quiet()
-        await federated.hub.clerk.take(Limit(OOSTENDE, -S + 1, S))
+        limit = Limit(OOSTENDE, -S + 1, S, even_outside=True)
+        await federated.hub.clerk.take(limit)
         await federated.hub.restart()
         await federated.quiet()
         await pay(federated, OOSTENDE, "b", 3)

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from clearing.api.groups import GroupsApi
+from clearing.api.limits import LimitsApi
 from clearing.house import HubHouse
 from nodes.api.unit import UnitApi
 from nodes.house import NodeHouse
@@ -29,7 +30,7 @@ POSTS = {
     "refuse": {"proposal": 1},
     "freeze": None,
     "release": None,
-    "limits": {"floor": -HOUR, "ceiling": HOUR},
+    "limits": {"floor": -HOUR, "ceiling": HOUR, "reason": "so"},
 }
 
 
@@ -72,7 +73,9 @@ class World(NamedTuple):
 
 def routes_of(server: Server) -> list[Route]:
     if isinstance(server.house, HubHouse):
-        return GroupsApi(server.house, server.clerk, server.database).routes()
+        house, clerk, database = server.house, server.clerk, server.database
+        limits = LimitsApi(house, clerk, database, server.clock)
+        return [*GroupsApi(house, clerk, database).routes(), *limits.routes()]
     assert isinstance(server.house, NodeHouse)
     return UnitApi(Proposals(server.house, server.clerk), server.database).routes()
 
@@ -241,7 +244,7 @@ async def test_freeze_release_and_limits(new_database: NewDatabase) -> None:
             for _ in range(2):
                 answer = await here.admin.post(f"{OOSTENDE_AT_HUB}/{word}")
                 assert (answer.status, answer.told["state"]) == (200, state)
-        limits = {"floor": -HOUR, "ceiling": 0}
+        limits = {"floor": -HOUR, "ceiling": 0, "reason": "so"}
         for _ in range(2):
             answer = await here.admin.post(f"{OOSTENDE_AT_HUB}/limits", limits)
             assert answer.status == 200
@@ -252,13 +255,13 @@ async def test_freeze_release_and_limits(new_database: NewDatabase) -> None:
 
 
 WRONG_AT_HUB = [
-    ("limits", {"floor": 1, "ceiling": 0}),
-    ("limits", {"floor": 0, "ceiling": -1}),
-    ("limits", {"floor": 0}),
-    ("limits", {"floor": 0, "ceiling": 0, "frozen": True}),
-    ("limits", {"floor": -1.5, "ceiling": 0}),
-    ("limits", {"floor": -(10**14) - 1, "ceiling": 0}),
-    ("limits", {"floor": 0, "ceiling": 10**14 + 1}),
+    ("limits", {"floor": 1, "ceiling": 0, "reason": "so"}),
+    ("limits", {"floor": 0, "ceiling": -1, "reason": "so"}),
+    ("limits", {"floor": 0, "reason": "so"}),
+    ("limits", {"floor": 0, "ceiling": 0, "frozen": True, "reason": "so"}),
+    ("limits", {"floor": -1.5, "ceiling": 0, "reason": "so"}),
+    ("limits", {"floor": -(10**14) - 1, "ceiling": 0, "reason": "so"}),
+    ("limits", {"floor": 0, "ceiling": 10**14 + 1, "reason": "so"}),
     ("approve", {}),
     ("approve", {"proposal": "1"}),
     ("approve", {"proposal": True}),
@@ -324,5 +327,8 @@ async def test_the_description_names_every_route(new_database: NewDatabase) -> N
         "/api/v1/groups",
         "/api/v1/groups/{group}",
         *(f"/api/v1/groups/{{group}}/{word}" for word in POSTS),
+        "/api/v1/warning",
+        "/api/v1/caps",
+        *(f"/api/v1/caps/{{payer}}/{{payee}}{verb}" for verb in ("", "/remove")),
     }
     assert set(node["paths"]) == {DESK, "/api/v1/group/units"}  # type: ignore[call-overload]

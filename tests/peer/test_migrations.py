@@ -1,8 +1,9 @@
 """The migrations themselves: what has landed never changes, and rows move along."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -52,6 +53,24 @@ SELECT 'hub', 'in', place, convert_to(line, 'UTF8')
        '{"type":"later","kind":"log"}'])
        WITH ORDINALITY AS said (line, place);
 """
+#: What a hub consisted of when it first had cycles, and legs of two plans there: the
+#: debtor of the first has said that it paid, and by mistake says so once more.
+WITH_CYCLES = {"peer": 10, "clearing": 6}
+LEGS = """
+INSERT INTO item (peer, direction, number, line)
+VALUES ('oostende', 'in', 1, '{}'), ('mechelen', 'in', 1, '{}');
+INSERT INTO item (peer, direction, number, line)
+SELECT 'oostende', direction, number, '{"type":"settlement.paid","id":"x","leg":"y"}'
+  FROM (VALUES ('in', 2), ('in', 3), ('out', 1)) AS said (direction, number);
+INSERT INTO leg (leg_id, cycle, place, at, debtor, creditor, milliseconds, paid,
+                 paid_at, state, log, number, ended_at, code)
+SELECT ('00000000-0000-8000-8000-00000000000' || place)::uuid, 1, place,
+       '2026-11-23Z'::timestamptz + place / 2 * interval '1 day', 'oostende',
+       'mechelen', 5, CASE place WHEN 0 THEN translate(encode(sha256(line), 'base64'),
+       '+/=', '-_') END, CASE place WHEN 0 THEN now() END, 'void', 'A', place, now(),
+       'cancelled'
+  FROM generate_series(0, 2) AS made (place), item WHERE item.number = 3;
+"""
 OF_THE_HUB = "INSERT INTO mirror VALUES ('oostende', 'AAAAAAAAAAA', 7, -3600000)"
 
 
@@ -69,14 +88,18 @@ def test_what_has_landed_never_changes() -> None:
 
 
 async def upgraded(
-    url: str, house: tuple[str, Path], rows: str, folder: Path
+    url: str,
+    house: tuple[str, Path],
+    rows: str,
+    folder: Path,
+    version: Mapping[str, int] = FIRST,
 ) -> "asyncpg.Connection[asyncpg.Record]":
-    """Give a database of the first version, with rows, after all migrations."""
+    """Give a database of an older version, with rows, after all migrations."""
     connection = await asyncpg.connect(url)
     first = []
     for package, migrations in (PEER_MIGRATIONS, house):
         (folder / package).mkdir()
-        for path in sorted(migrations.glob("*.sql"))[: FIRST[package]]:
+        for path in sorted(migrations.glob("*.sql"))[: version[package]]:
             (folder / package / path.name).write_bytes(path.read_bytes())
         first.append((package, folder / package))
     await migrate(connection, first, NOW)
@@ -127,5 +150,25 @@ async def test_the_hubs_rows_move_along(
         assert (row["group_name"], row["balance"]) == ("oostende", -3600000)
         assert row["agreed_number"] is None
         assert row["differs"] is False
+    finally:
+        await hub.close()
+
+
+async def test_plans_and_words_on_legs_move_along(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    url = await new_database()
+    hub = await upgraded(url, HUB_MIGRATIONS, LEGS, tmp_path, WITH_CYCLES)
+    try:
+        plans = await hub.fetch(
+            "SELECT cycle, place, legs, excepted FROM settlement ORDER BY place"
+        )
+        assert [tuple(row) for row in plans] == [(1, 0, 2, []), (1, 2, 1, [])]
+        words = await hub.fetch("SELECT leg_id, said, party, item FROM word")
+        first = UUID("00000000-0000-8000-8000-000000000000")
+        assert [tuple(row) for row in words] == [(first, "paid", "oostende", 2)]
+        for table in ("settlement", "word"):
+            with pytest.raises(asyncpg.PostgresError, match="append-only"):
+                await hub.execute(f"DELETE FROM {table}")
     finally:
         await hub.close()

@@ -14,6 +14,7 @@ from protocol.errors import (
     OrderRefusalCode,
     RefusalCode,
     ServerRefusalCode,
+    SharingRefusalCode,
     TreasurerRefusalCode,
 )
 from protocol.peer.web.words import (
@@ -39,6 +40,7 @@ EVERY_CODE = [
     *CycleRefusalCode,
     *DirectoryRefusalCode,
     *ServerRefusalCode,
+    *SharingRefusalCode,
 ]
 
 
@@ -93,6 +95,7 @@ FOR_STAFF = (
     *("treasurer.", "hub.", "positions.", "group.", "invite.", "flows."),
     *("transfers.", "transfer.", "links.", "alarms."),
     *("own-cycles.", "own-legs."),
+    *("cycles.", "cycle.", "netting.", "close.", "dispute.", "settle."),
 )
 
 
@@ -144,11 +147,23 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "group.hours-",
         "group.",
         "positions.near-",
+        "limits.reached-",
+        "limits.trend-",
         "transfers.age-",
         "transfer.",
         "links.",
         "own-cycles.",
         "own-legs.",
+        "cycle.said-",
+        "cycle.saved-",
+        "netting.gross",
+        "netting.bilateral",
+        "netting.multilateral",
+        "netting.novation",
+        "dispute.hub",
+        "dispute.group",
+        "dispute.nothing-",
+        "settle.state-",
     )
     for key in sentences("en"):
         assert key in sources or key.startswith(together), key

@@ -242,6 +242,26 @@ WRONG: dict[str, tuple[str, Callable[[ClosedCycle], bytes]]] = {
         "targets: not those that follow",
         lambda e: forged(e, targets=e.file().targets[::-1]),
     ),
+    "a group left out that the words do not name": (
+        "targets: not those that follow",
+        lambda e: forged(e, excepted=[BRUSSEL]),
+    ),
+    "a group left out that has no line": (
+        "excepted: deinze has no line, or is there twice",
+        lambda e: forged(e, excepted=[DEINZE]),
+    ),
+    "a group left out twice": (
+        "excepted: oostende has no line, or is there twice",
+        lambda e: forged(e, excepted=[OOSTENDE, OOSTENDE]),
+    ),
+    "groups left out in another order": (
+        "excepted: not in name order",
+        lambda e: forged(e, excepted=[OOSTENDE, MECHELEN]),
+    ),
+    "the reserve left out": (
+        "excepted: reserve has no line, or is there twice",
+        lambda e: forged(e, excepted=[RESERVE]),
+    ),
     "another bound": ("bound: not those that follow", lambda e: forged(e, bound=1)),
     "another federation": (
         "federation: the cycle file is of",

@@ -175,6 +175,10 @@ def cycle_items(log: str) -> dict[str, messages.AnyItem]:
         "creditor": MECHELEN,
         "milliseconds": 180_000,
     }
+    shares = [
+        messages.Share(MECHELEN, 1, None, -90_000),
+        messages.Share(OOSTENDE, 1, None, -90_000),
+    ]
     return {
         "decision cycle": messages.CycleDecision(
             log=log,
@@ -194,6 +198,24 @@ def cycle_items(log: str) -> dict[str, messages.AnyItem]:
             received=hash_of("received"),
             outcome="settled",
             code=None,
+        ),
+        "decision shared": messages.SharedDecision(
+            log=log,
+            number=15,
+            at=AT,
+            id=ID,
+            why="debt",
+            cycle=1,
+            group="ieper",
+            rule="equal",
+            plan=hash_of("plan"),
+            rate=None,
+            threshold=None,
+            reserve=0,
+            shares=shares,
+        ),
+        "shared.plan": messages.SharedPlan(
+            id=ID, at=AT, cycle=1, group="ieper", rule="equal", shares=shares
         ),
         "cycle.statement": messages.CycleStatement(
             group=OOSTENDE,

@@ -27,6 +27,8 @@ from protocol.netting import (
     largest_circulation,
     make_plan,
     settle,
+    split_legs,
+    towards_targets,
 )
 from protocol.netting import circulation as circulation_module
 from protocol.netting import savings as savings_module
@@ -333,6 +335,88 @@ def test_targets_lie_between_position_and_zero_and_legs_reach_them(
     plan = make_plan(positions, targets)
     assert settle(positions, plan.legs) == targets
     assert make_plan(targets, targets).legs == ()
+
+
+def test_who_is_excepted_stays_and_the_others_keep_what_that_leaves() -> None:
+    positions = {"aalst": -10, "brussel": -5, "gent": 12, "ieper": 3, RESERVE: 0}
+    targets = default_targets(positions, ["ieper"])
+    assert targets == {"aalst": -2, "brussel": -1, "gent": 0, "ieper": 3, RESERVE: 0}
+    targets = default_targets(positions, ["aalst", "ieper"])
+    assert targets == {"aalst": -10, "brussel": 0, "gent": 7, "ieper": 3, RESERVE: 0}
+    assert default_targets(positions, list(positions)[:-1]) == positions
+
+
+@given(
+    st.dictionaries(names, st.integers(-50, 50), min_size=1),
+    st.data(),
+    st.sampled_from([1, 10**13]),
+)
+def test_with_exceptions_all_others_come_as_near_to_zero_as_can_be(
+    groups: dict[str, int], data: st.DataObject, scale: int
+) -> None:
+    positions = {group: scale * one for group, one in groups.items()}
+    positions[RESERVE] = -sum(positions.values())
+    excepted = data.draw(st.lists(st.sampled_from(sorted(groups)), unique=True))
+    targets = default_targets(positions, excepted)
+    others = [group for group in groups if group not in excepted]
+    for group in (*excepted, RESERVE):
+        assert targets[group] == positions[group]
+    # No targets of the others, with the sum that they must have, are nearer to zero.
+    held = sum(positions[group] for group in (*excepted, RESERVE))
+    assert sum(targets[group] for group in others) == -held
+    assert sum(abs(targets[group]) for group in others) == abs(held)
+    sizes = sum(
+        abs(positions[group]) for group in others if positions[group] * held < 0
+    )
+    for group in others:
+        assert min(0, positions[group]) <= targets[group] <= max(0, positions[group])
+        if targets[group]:
+            exact = abs(held) * abs(positions[group])
+            assert abs(abs(targets[group]) * sizes - exact) < sizes
+    plan = make_plan(positions, targets)
+    assert settle(positions, plan.legs) == targets
+    assert not {one.debtor for one in plan.legs} & {*excepted, RESERVE}
+    assert not {one.creditor for one in plan.legs} & {*excepted, RESERVE}
+    assert default_targets(positions, excepted[::-1]) == targets
+    assert towards_targets(positions, [], excepted) == (
+        {group: positions[group] for group in sorted(positions)},
+        targets,
+    )
+
+
+@given(
+    st.dictionaries(names, st.integers(-50, 50), min_size=2),
+    st.data(),
+)
+def test_whatever_was_settled_since_a_plan_leads_towards_zero(
+    groups: dict[str, int], data: st.DataObject
+) -> None:
+    closing = dict(groups)
+    closing[RESERVE] = -sum(closing.values())
+    some = st.lists(st.sampled_from(sorted(groups)), unique=True, max_size=3)
+    settled: list[Leg] = []
+    before = closing
+    for _ in range(3):
+        now, targets = towards_targets(closing, settled, data.draw(some))
+        assert now == settle(closing, settled)
+        for group in groups:
+            least, most = sorted((0, now[group]))
+            assert least <= targets[group] <= most
+            least, most = sorted((0, before[group]))
+            assert least <= now[group] <= most
+        before = now
+        legs = make_plan(now, targets).legs
+        settled += [leg for leg in legs if data.draw(st.booleans())]
+
+
+def test_what_one_leg_cannot_carry_goes_in_several() -> None:
+    legs = [Leg("aalst", "gent", 7), Leg("brussel", "gent", 3)]
+    assert split_legs(legs, 3) == [
+        Leg("aalst", "gent", 3),
+        Leg("aalst", "gent", 3),
+        Leg("aalst", "gent", 1),
+        Leg("brussel", "gent", 3),
+    ]
 
 
 def test_a_leg_moves_the_debtor_up_and_the_creditor_down() -> None:

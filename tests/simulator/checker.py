@@ -16,6 +16,7 @@ from protocol.address import Group
 from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
+from tests.simulator.caps import Caps
 from tests.simulator.cycle_watch import CycleWatch
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
@@ -106,6 +107,7 @@ class Checker:
         for server in federation.servers:
             server.database.watch = self._watcher(server)
         self._reasons, self._views = Reasons(self), Views(self)
+        self.caps = Caps(self)
         #: By account and sign, what legs have moved in this batch: they ask no limit.
         self.settled: Counter[tuple[str, bool]] = Counter()
         self.cycles = CycleWatch(self)
@@ -224,6 +226,7 @@ class Checker:
                 self._look_at_stream(server, name, key, now)
             elif name in _LOOKS:
                 _LOOKS[name](self, server, before, now)
+        self.caps.look(server, first)
         self._reasons.look(server, first)
         self._views.look(server, first)
         self.cycles.look(server, first)
@@ -313,7 +316,20 @@ class Checker:
                 ]
             elif decision["kind"] == "transfer":
                 self._look_at_decision(hub, decision, place, told)
+            elif decision["kind"] == "shared":
+                self._look_at_shares(decision, place, told)
             self.cycles.on_decision(hub, decision, place)
+
+    def _look_at_shares(self, decision: dict[str, Any], place: int, told: str) -> None:
+        """Several positions move at once, and with the reserve by nothing in sum."""
+        moved = {one["group"]: one["amount"] for one in decision["shares"]}
+        if decision["group"] is not None:
+            moved[decision["group"]] = -sum(moved.values())
+        self.demand(
+            so=sum(moved.values()) + decision["reserve"] == 0,
+            told=f"{told}: what is shared does not sum to zero",
+        )
+        self.move(place, moved)
 
     def _look_at_decision(
         self, hub: Server, decision: dict[str, Any], place: int, told: str
@@ -353,14 +369,14 @@ class Checker:
             told=f"{told}: cleared outside of its time",
         )
         amount = row["milliseconds"]
-        for group, moved in zip(groups, (-amount, amount), strict=True):
-            self.move(group, place, moved)
+        self.move(place, dict(zip(groups, (-amount, amount), strict=True)))
 
-    def move(self, group: str, place: int, moved: int) -> None:
-        """Reckon that a decision has moved a position."""
-        moves = self._moves[group]
-        stood = moves[-1][1] if moves else 0
-        moves.append((place, stood + moved))
+    def move(self, place: int, moved: dict[str, int]) -> None:
+        """Reckon what a decision adds to positions."""
+        for group, amount in moved.items():
+            moves = self._moves[group]
+            stood = moves[-1][1] if moves else 0
+            moves.append((place, stood + amount))
 
     def _look_at_lateness(
         self, hub: Server, decision: dict[str, Any], decide_by: int, told: str

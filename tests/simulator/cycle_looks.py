@@ -13,6 +13,7 @@ from typing import Any
 
 from clearing import cycle_store as hub_store
 from clearing import cycle_watch as hub_watch
+from clearing import settling
 from nodes import cycle_store as node_store
 from nodes.watch import cycle_watch as node_watch
 from protocol.errors import OutageError
@@ -20,7 +21,7 @@ from tests.simulator.agenda import SECOND
 from tests.simulator.memory_database import MemoryConnection, MemoryDatabase
 from tests.simulator.servers import UNKNOWN, Server
 
-_THREADED: tuple[Any, ...] = (hub_store, hub_watch, node_store, node_watch)
+_THREADED: tuple[Any, ...] = (hub_store, hub_watch, settling, node_store, node_watch)
 Answered = Callable[[object], None]
 
 
@@ -84,10 +85,13 @@ def beside_the_clerk(server: Server, begin: Begin, answer: Answered) -> None:
     """Run what reads beside the clerk, and hands it what it found.
 
     Args:
-        server: up; if it loses its power meanwhile, the answer is ``UNKNOWN``.
+        server: if it is down, or loses its power meanwhile, the answer is ``UNKNOWN``.
         begin: gives the work; it waits for nothing but the clerk.
         answer: told what the work gave.
     """
+    if not server.is_up:
+        answer(UNKNOWN)
+        return
     work = begin(_Queue(), _Readers(server.database))
 
     def go_on(answered: object) -> None:

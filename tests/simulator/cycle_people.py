@@ -4,6 +4,7 @@ Each deed notes itself in the world's script, in words that ``replay`` reads aga
 
     admin           closes   1
     admin           settles  1
+    admin           settles  1 luik     # all but this one
     gent            signs    paid luik 1
     admin           voids    gent luik 1
     gent            checks   1
@@ -15,11 +16,12 @@ of. Nobody outside of the federation pays anything here: a word is all that is s
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from clearing.calendar import Calendar, Span
 from clearing.rules import CancelLeg, CloseCycle, Settle
+from clearing.settling import Settling
 from nodes.rules import SignLeg
 from nodes.watch.cycle_watch import CycleWatch
 from tests.simulator.cycle_looks import beside_the_clerk
@@ -45,6 +47,7 @@ class CyclePeople:
     Attributes:
         signed: group, leg and word, of every word that a treasurer gave or tried to.
         closed: cycles that somebody, or the calendar, wished to end.
+        planned: cycles that were to be settled, each with whom to leave out.
         voided: legs that the regional admin wished to call off.
         altered: by group, a posting that somebody has changed by hand: its entry, how
             it was, and how it is now.
@@ -58,6 +61,7 @@ class CyclePeople:
         self.world = federation.world
         self.signed: set[tuple[str, str, str]] = set()
         self.closed: set[int] = set()
+        self.planned: set[tuple[int, tuple[str, ...]]] = set()
         self.voided: set[str] = set()
         self.altered: dict[str, tuple[int, Any, Any]] = {}
         self.changed: dict[str, set[str]] = defaultdict(set)
@@ -81,9 +85,20 @@ class CyclePeople:
         self.closed.add(cycle)
         self._order(f"closes {cycle}", CloseCycle(cycle), told)
 
-    def settle(self, cycle: int, told: Told = _nothing) -> None:
-        """Have legs made."""
-        self._order(f"settles {cycle}", Settle(cycle), told)
+    def settle(
+        self, cycle: int, told: Told = _nothing, excepted: Sequence[str] = ()
+    ) -> None:
+        """Have legs made; the plan is searched for beside the clerk, as in earnest."""
+        words = " ".join(("settles", str(cycle), *excepted))
+        self.world.note(f"admin {words}")
+        self.world.tell("the regional admin {}", words)
+        self.planned.add((cycle, tuple(sorted(excepted))))
+        hub, order = self.federation.hub, Settle(cycle, tuple(excepted))
+        beside_the_clerk(
+            hub,
+            lambda clerk, database: Settling(clerk, database).settle(cycle, excepted),
+            self._answer(order, told),
+        )
 
     def void(
         self, debtor: str, creditor: str, cycle: int, told: Told = _nothing
@@ -100,14 +115,16 @@ class CyclePeople:
     def _order(self, words: str, order: object, told: Told) -> None:
         self.world.note(f"admin {words}")
         self.world.tell("the regional admin {}", words)
+        self.federation.hub.submit(order, self._answer(order, told))
 
+    def _answer(self, order: object, told: Told) -> Told:
         def answer(outcome: object) -> None:
             self.world.tell("the regional admin is told: {}", outcome)
             if outcome is not UNKNOWN:
                 self.on_told(order, outcome)
             told(outcome)
 
-        self.federation.hub.submit(order, answer)
+        return answer
 
     def look_at_calendar(self, span: Span) -> None:
         """Let the calendar look whether a cycle is to end."""
@@ -227,8 +244,8 @@ def play_deed(people: CyclePeople, subject: str, verb: str, rest: list[str]) -> 
     match verb, rest:
         case "closes", [cycle]:
             people.close(int(cycle))
-        case "settles", [cycle]:
-            people.settle(int(cycle))
+        case "settles", [cycle, *excepted]:
+            people.settle(int(cycle), excepted=excepted)
         case "voids", [debtor, creditor, cycle]:
             people.void(debtor, creditor, int(cycle))
         case "signs", ["paid" | "received" as word, other, cycle]:

@@ -8,7 +8,8 @@ a third time: from the lines of the log in their order, and with nothing of
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgspec
@@ -53,6 +54,45 @@ def _digest(moves: Iterable[Move]) -> str:
         }
         digest = hash_of_line(digest.encode() + b"\n" + msgspec.json.encode(told))
     return digest
+
+
+def targets(
+    closing: Mapping[str, int], stands: Mapping[str, int], excepted: Sequence[str]
+) -> dict[str, int]:
+    """Reckon where a plan must lead, from positions at a cycle's end and since legs.
+
+    Whoever has a leg behind a plan of other exceptions may be off the way to the
+    targets of the cycle's end; then all begin anew from where they stand.
+    """
+    found = _shares(closing, excepted)
+    is_on_the_way = all(
+        sorted((found[one], stands[one], closing[one]))[1] == stands[one]
+        for one in closing
+    )
+    return found if is_on_the_way else _shares(stands, excepted)
+
+
+def _shares(positions: Mapping[str, int], excepted: Sequence[str]) -> dict[str, int]:
+    """Let those opposite share what the excepted and the reserve keep; others: zero."""
+    # All sum to zero with the reserve.
+    held = sum(positions[one] for one in excepted) - sum(positions.values())
+    others = {
+        group: abs(position)
+        for group, position in positions.items()
+        if group not in excepted and position * held < 0
+    }
+    whole = sum(others.values())
+    exact = {group: Fraction(abs(held) * one, whole) for group, one in others.items()}
+    found = {group: int(one) for group, one in exact.items()}
+    rest = min(abs(held), whole) - sum(found.values())
+    for group in sorted(others, key=lambda one: (found[one] - exact[one], one))[:rest]:
+        found[group] += 1
+    return {
+        group: position
+        if group in excepted
+        else (found.get(group, 0) if position > 0 else -found.get(group, 0))
+        for group, position in positions.items()
+    }
 
 
 def figures(opening: int, moves: Sequence[Move]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
     admin           closes  cycle 1
     admin           settles cycle 1
+    admin           settles cycle 1 without brussel  # which carries its own forward
     oostende        signs   paid      to mechelen
     mechelen        signs   received  from oostende
     admin           voids   oostende to mechelen     # calls off their leg
@@ -53,8 +54,8 @@ class CycleWords:
         self.people.cycles.close(int(cycle[-1]), self._hear)
         self._wait()
 
-    def _settles(self, _admin: str, *cycle: str) -> None:
-        self.people.cycles.settle(int(cycle[-1]), self._hear)
+    def _settles(self, _admin: str, _cycle: str, cycle: str, *but: str) -> None:
+        self.people.cycles.settle(int(cycle), self._hear, but[1:])
         self._wait()
 
     def _voids(self, _admin: str, debtor: str, creditor: str) -> None:

@@ -165,7 +165,15 @@ class CycleSwarm:
 
     def _settle(self, cycle: int) -> None:
         self._fall(self.federation.hub, _HUB_STEPS)
-        self.people.settle(cycle, self._planned)
+        self.people.settle(cycle, self._planned, self._excepted())
+
+    def _excepted(self) -> list[str]:
+        """Name whom a plan leaves out: mostly nobody, seldom somebody twice."""
+        draw, groups = self.draw, list(self.federation.nodes)
+        if draw.random() < 0.7:
+            return []
+        named = draw.sample(groups, draw.choice((0, 1, 1, 2)))
+        return named + named[: draw.choice((0,) * 8 + (1,))]
 
     def _planned(self, told: object) -> None:
         """Let both parties of each leg hear of it, and do what they do."""

@@ -6,7 +6,7 @@ with what hub and nodes keep. Where the hub was put back to an older day its tab
 not looked at any more; what nodes keep is, always.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +14,13 @@ import msgspec
 from clearing.rules import CloseCycle, CycleRefused, Settle
 from tests.simulator.agenda import HOUR
 from tests.simulator.cycle_own import OwnCycles
-from tests.simulator.cycle_reckoning import FIGURES, Log, hash_of_line, tree_hash
+from tests.simulator.cycle_reckoning import (
+    FIGURES,
+    Log,
+    hash_of_line,
+    targets,
+    tree_hash,
+)
 from tests.simulator.reasons import Before
 from tests.simulator.servers import Server
 
@@ -45,6 +51,8 @@ class CycleWatch:
         self.waiting: list[str] = []
         self._own = OwnCycles(self)
         self._newest: Row | None = None
+        #: By cycle, to where its newest plan leads.
+        self._targets: dict[int, dict[str, int]] = {}
 
     def demand(self, *, so: bool, told: str) -> None:
         """Fail when something is not so."""
@@ -106,8 +114,8 @@ class CycleWatch:
         if outcome == "settled":
             for group, moved in moves.items():
                 self.log.move(group, decision, moved)
-                self.checker.move(group, place, moved)
                 self.checker.settled[group, moved > 0] += amount
+            self.checker.move(place, moves)
         if not self.is_clear("hub"):
             return
         self.demand(so=len(self.log.legs[leg_id]) == 1, told=f"{told} a second time")
@@ -254,7 +262,7 @@ class CycleWatch:
         )
 
     def _look_at_plan(self, hub: Server, first: Before, made: list[Row]) -> None:
-        """With these legs every position since the cycle's end comes to zero."""
+        """With these legs every position comes to its target: zero, or near it."""
         newest = self._newest
         told = f"the plan of cycle {made[0]['cycle']}"
         assert newest is not None
@@ -265,14 +273,21 @@ class CycleWatch:
         rows = hub.database.table("leg").values()
         others = [leg for leg in rows if leg["state"] == "open" and leg not in made]
         self.demand(so=not others, told=f"{told} is made while {others} are open")
+        excepted = self._look_at_settlement(hub, made, told)
         disputed = [
             key
             for key, row in hub.database.table("statement").items()
-            if key[0] == newest["cycle"] and row["state"] == "disputed"
+            if key[0] == newest["cycle"]
+            and row["state"] == "disputed"
+            and key[1] not in excepted
         ]
         was_so = [key for key in disputed if ("statement", key) not in first]
         self.demand(so=not was_so, told=f"{told} is made while {was_so} is disputed")
-        needs = self.needs(newest)
+        needs = self.needs(newest, excepted)
+        stands = self.positions(newest)
+        self._targets[newest["cycle"]] = {
+            group: stands[group] - need for group, need in needs.items()
+        }
         for leg in made:
             debtor, creditor = leg["debtor"], leg["creditor"]
             self.demand(
@@ -283,10 +298,37 @@ class CycleWatch:
             needs[creditor] -= leg["milliseconds"]
         self.demand(so=not any(needs.values()), told=f"{told} leaves {needs}")
 
-    def needs(self, cycle: Row) -> dict[str, int]:
+    def _look_at_settlement(
+        self, hub: Server, made: list[Row], told: str
+    ) -> Sequence[str]:
+        """A plan is kept with whom it leaves out; gives these, as people named them."""
+        cycle, place = made[0]["cycle"], min(leg["place"] for leg in made)
+        kept = hub.database.table("settlement").get((cycle, place))
+        self.demand(
+            so=kept is not None and kept["legs"] == len(made),
+            told=f"{told} is kept as {kept}",
+        )
+        assert kept is not None
+        excepted: Sequence[str] = kept["excepted"]
+        self.demand(
+            so=(cycle, tuple(excepted)) in self.people.planned,
+            told=f"{told} leaves out {excepted}, whom nobody named",
+        )
+        return excepted
+
+    def needs(self, cycle: Row, excepted: Sequence[str] = ()) -> dict[str, int]:
+        """Give by how much each group stands beyond its target."""
+        stands = self.positions(cycle)
+        aims = targets(self.closings(cycle), stands, excepted)
+        return {group: stands[group] - aims[group] for group in stands}
+
+    def closings(self, cycle: Row) -> dict[str, int]:
+        """Give each position at a cycle's end."""
+        return {group: self.log.closing(group, cycle) for group in self.checker.states}
+
+    def positions(self, cycle: Row) -> dict[str, int]:
         """Give each position at a cycle's end, with what was settled since."""
-        states = self.checker.states
-        found = {group: self.log.closing(group, cycle) for group in states}
+        found = self.closings(cycle)
         for decision in self.log.settled_since(cycle):
             found[decision["debtor"]] += decision["milliseconds"]
             found[decision["creditor"]] -= decision["milliseconds"]
@@ -336,6 +378,12 @@ class CycleWatch:
             ),
             told=f"{told}, which its node has not said",
         )
+        kept = hub.database.table("word").get((leg["leg_id"], word))
+        line = kept and hub.database.table(("item", party, "in")).get(kept[1])
+        self.demand(
+            so=bool(line) and kept[0] == party and hash_of_line(line) == leg[word],
+            told=f"{told}, and the word is kept as {kept}",
+        )
         if self.is_clear(party):
             self.demand(
                 so=(party, leg["leg_id"], word) in self.people.signed,
@@ -351,7 +399,8 @@ class CycleWatch:
         cycle = next(
             one for one in self.log.cycles.values() if one["cycle"] == leg["cycle"]
         )
-        left = self.needs(cycle)
+        stands, aims = self.positions(cycle), self._targets[leg["cycle"]]
+        left = {group: stands[group] - aims[group] for group in stands}
         later = [one for one in rows if one["cycle"] > leg["cycle"]]
         self.demand(
             so=bool(later) or not any(left.values()),
@@ -372,15 +421,33 @@ class CycleWatch:
                 self.demand(
                     so=not is_untrue, told=f"cycle {order.cycle} stays open: {code}"
                 )
-            case Settle(), CycleRefused(code="nothing-to-settle"):
-                assert self._newest is not None
-                needs = self.needs(self._newest)
-                self.demand(
-                    so=not any(needs.values()),
-                    told=f"nothing to settle in {order.cycle}, untruly: {needs}",
-                )
+            case Settle(), CycleRefused():
+                self._on_no_plan(order, outcome)
             case _:
                 self._own.on_told(order, outcome)
+
+    def _on_no_plan(self, order: Settle, refused: CycleRefused) -> None:
+        hub, states = self.checker.federation.hub, self.checker.states
+        told = f"cycle {order.cycle} is not settled: {refused}"
+        match refused.code:
+            case "nothing-to-settle":
+                assert self._newest is not None
+                needs = self.needs(self._newest, order.excepted)
+                self.demand(so=not any(needs.values()), told=f"{told}, untruly {needs}")
+            case "exception-wrong":
+                named = [one for one in order.excepted if one in states]
+                is_true = len(set(named)) != len(order.excepted)
+                self.demand(so=is_true, told=f"{told}, untruly")
+            case "cycle-disputed":
+                kept = hub.database.table("statement")[order.cycle, refused.group]
+                is_true = kept["dispute"] is not None
+                is_true = is_true and refused.group not in order.excepted
+                self.demand(so=is_true, told=f"{told}, untruly")
+            case "plan-outdated":
+                # It was made three times, and nothing is settled so often meanwhile.
+                self.demand(so=False, told=told)
+            case _:
+                pass
 
     @property
     def _now(self) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from clearing.rules import Approve, Freeze, Limit, Release
+from clearing.rules import Approve, Freeze, Limit, Release, SetCap
 from nodes.rules import (
     CancelWish,
     MemberChange,
@@ -273,7 +273,20 @@ class People:
         """Let the regional admin limit a group's position."""
         self.limits[HUB, group].add((floor, ceiling))
         self.world.note(f"admin limits {group} {floor} .. {ceiling}")
-        self._decide(Limit(Group(group), floor, ceiling))
+        self._decide(Limit(Group(group), floor, ceiling, even_outside=True))
+
+    def cap(self, payer: str, payee: str, milliseconds: int) -> None:
+        """Let the regional admin cap what one group pays another in a month."""
+        self.world.note(f"admin caps {payer} {payee} {milliseconds}")
+        self._decide(
+            SetCap(
+                payer=Group(payer),
+                payee=Group(payee),
+                milliseconds=milliseconds,
+                author="@admin",
+                reason="agreed",
+            )
+        )
 
     def _decide(self, order: object) -> None:
         self.world.tell("the regional admin: {}", order)

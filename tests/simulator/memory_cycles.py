@@ -24,11 +24,20 @@ def _refuse(rule: str) -> None:
     raise error
 
 
+def mover(database: MemoryDatabase, entry: Row) -> Row:
+    """Give the transfer that an entry is of, or the leg, or what was shared by it."""
+    made = database.table("transfer").get(entry["transfer_id"])
+    if made is not None:
+        return made
+    # The entry of a leg, or of what is shared, bears its id.
+    shared = database.table("shared").get(entry["entry_id"], {})
+    return database.table("leg").get(entry["entry_id"], shared)
+
+
 def _made(database: MemoryDatabase, sequence: int) -> tuple[Row, str | None, Any]:
     """Give an entry, and log and number of the decision that made it, if one did."""
     entry = database.table("entry")[sequence]
-    made = database.table("transfer").get(entry["transfer_id"])
-    made = made or database.table("leg").get(entry["entry_id"]) or {}
+    made = mover(database, entry)
     return entry, made.get("log"), made.get("number")
 
 
@@ -62,6 +71,7 @@ def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[R
                     "account_id": group,
                     "entry_id": entry["entry_id"],
                     "amount": amount,
+                    "at": entry["at"],
                     "log": log,
                     "number": number,
                 }
@@ -72,6 +82,7 @@ def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[R
 @answers(_HUB, "write_tallies")
 def _write_tallies(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     names = ("group_name", "opening", "debits", "credits", "count", "digest")
+    names += ("area", "since")
     for values in zip(*columns, strict=True):
         database.put("tally", values[0], dict(zip(names, values, strict=True)))
 
@@ -271,6 +282,34 @@ def _read_settled_since(database: MemoryDatabase, log: str, number: int) -> list
     return [row for place, row in found if since and place > since]
 
 
+@answers(_HUB, "insert_settlement")
+def _insert_settlement(database: MemoryDatabase, *values: Any) -> None:
+    names = ("cycle", "place", "legs", "at", "excepted")
+    row = dict(zip(names, values, strict=True))
+    if (row["cycle"], row["place"]) in database.table("settlement"):
+        _refuse("settlement_pkey")
+    database.put("settlement", (row["cycle"], row["place"]), row)
+
+
+@answers(_HUB, "insert_words")
+def _insert_words(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
+    for leg_id, said, party, item in zip(*columns, strict=True):
+        if (leg_id, said) in database.table("word"):
+            _refuse("word_pkey")
+        database.put("word", (leg_id, said), (party, item))
+
+
+@answers(_HUB, "read_words")
+def _read_words(database: MemoryDatabase, leg_ids: Sequence[str]) -> list[Row]:
+    found = []
+    for (leg_id, said), (party, item) in database.table("word").items():
+        line = database.table(("item", party, "in")).get(item)
+        if leg_id in leg_ids and line is not None:
+            row = {"leg_id": leg_id, "said": said, "party": party, "item": item}
+            found.append(row | {"line": line})
+    return found
+
+
 # A node.
 
 
@@ -338,7 +377,7 @@ def _read_span(database: MemoryDatabase, number: int) -> list[Row]:
         return []
     own = cycles[number]
     before = max((one for one in cycles if one < number), default=None)
-    tables = ("transfer", "leg")
+    tables = ("transfer", "leg", "shared")
     knows_former = own["former_log"] is not None and (
         own["former_log"] in database.table("hub_log")
         or any(

@@ -14,7 +14,6 @@ from protocol.peer import transfer_store
 from tests.simulator import memory_cycles
 from tests.simulator.memory_database import MemoryDatabase, Row, answers
 
-assert memory_cycles, "its import answers what is asked of cycles"
 _LEDGER = "protocol.peer.ledger_store"
 _BACKUP = "protocol.peer.backup_store"
 _LINK = "protocol.peer.link_store"
@@ -26,6 +25,9 @@ _RENEWAL = "nodes.renewal_store"
 _TRUST = "nodes.trust_store"
 _LOG = "clearing.log_store"
 _HUB_PROPOSAL = "clearing.proposal_store"
+_HUB_LIMIT = "clearing.limit_store"
+_NODE_LIMIT = "nodes.limit_store"
+_PAST = "protocol.peer.past_store"
 _UNDECIDED = ("ordered", "taken", "offered", "accepted")
 
 
@@ -738,14 +740,8 @@ def _spend_invitation(
 
 def _decided_at(database: MemoryDatabase, sequence: int) -> int | None:
     """Give the place of the decision that made an entry of the hub's."""
-    entry = database.table("entry")[sequence]
-    made = database.table("transfer").get(entry["transfer_id"])
-    # A leg's entry bears the leg's id.
-    made = made or database.table("leg").get(entry["entry_id"])
-    if made is None:
-        return None
-    decision = (made["log"], made["number"])
-    found = database.table("decision").get(decision)
+    row = memory_cycles.mover(database, database.table("entry")[sequence])
+    found = database.table("decision").get((row.get("log"), row.get("number")))
     return None if found is None else found[0]
 
 
@@ -853,3 +849,104 @@ def _read_newest_proposals(database: MemoryDatabase) -> list[Row]:
     for (group, _), row in sorted(database.table("proposal").items()):
         newest[group] = row
     return list(newest.values())
+
+
+# Limits: changes with author and reason, caps, of whose limit people were called.
+
+
+@answers(_HUB_LIMIT, "insert_changes")
+def _insert_limit_changes(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
+    names = ("number", "at", "about", "group_name", "payee_group", "signed")
+    for values in zip(*columns, strict=True):
+        _insert(
+            database, "limit_change", values[0], dict(zip(names, values, strict=True))
+        )
+
+
+def _newest_changes(database: MemoryDatabase, about: str | None = None) -> list[Row]:
+    changes = sorted(database.table("limit_change").items(), reverse=True)
+    return [
+        {"signed": row["signed"]}
+        for _, row in changes
+        if about is None or row["about"] == about
+    ][:1]
+
+
+@answers(_HUB_LIMIT, "read_newest_change")
+def _read_newest_change(database: MemoryDatabase) -> list[Row]:
+    return _newest_changes(database)
+
+
+@answers(_HUB_LIMIT, "read_threshold")
+def _read_threshold(database: MemoryDatabase) -> list[Row]:
+    return _newest_changes(database, "warning")
+
+
+@answers(_HUB_LIMIT, "read_caps")
+def _read_caps(database: MemoryDatabase) -> list[Row]:
+    newest: dict[tuple[str, str], Row] = {}
+    for _, row in sorted(database.table("limit_change").items()):
+        if row["about"] == "cap":
+            pair = row["group_name"], row["payee_group"]
+            newest[pair] = {"signed": row["signed"]}
+    return [newest[pair] for pair in sorted(newest)]
+
+
+@answers(_HUB_LIMIT, "read_warned")
+def _read_warned_groups(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("warned").values())
+
+
+@answers(_NODE_LIMIT, "read_warned")
+def _read_warned(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("warned").values())
+
+
+@answers(_PAST, "read_newest_at")
+def _read_newest_at(database: MemoryDatabase) -> list[Row]:
+    newest = list(database.table("entry").values())[-1:]
+    return [{"at": row["at"]} for row in newest]
+
+
+@answers(_PAST, "read_place")
+def _read_place_before(database: MemoryDatabase, before: datetime) -> list[Row]:
+    # Halving, as PostgreSQL does it: with a clock set back it matters how.
+    entries, low = database.table("entry"), 0
+    high = len(entries)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if entries[middle]["at"] < before:
+            low = middle
+        else:
+            high = middle - 1
+    return [{"low": low}]
+
+
+@answers(_HUB_LIMIT, "read_use")
+def _read_use(
+    database: MemoryDatabase, payers: Sequence[str], payees: Sequence[str], place: int
+) -> list[Row]:
+    pairs, used = set(zip(payers, payees, strict=True)), dict[Any, int]()
+    transfers = database.table("transfer")
+    behind = {
+        row["transfer_id"]
+        for sequence, row in database.table("entry").items()
+        if sequence > place
+    }
+    for id_, row in transfers.items():
+        pair = row["payer_group"], row["payee_group"]
+        is_counted = row["state"] == "offered" or (
+            row["state"] == "cleared" and id_ in behind
+        )
+        if pair in pairs and is_counted:
+            key = (*pair, f"{row['taken_at']:%Y-%m}")
+            used[key] = used.get(key, 0) + row["milliseconds"]
+    return [
+        {
+            "payer_group": key[0],
+            "payee_group": key[1],
+            "month": key[2],
+            "used": str(sum_),
+        }
+        for key, sum_ in used.items()
+    ]

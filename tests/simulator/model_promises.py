@@ -110,6 +110,11 @@ def _follow(
             if decision["outcome"] == "cleared":
                 positions[row["payer_group"]] -= row["milliseconds"]
                 positions[row["payee_group"]] += row["milliseconds"]
+        elif decision["kind"] == "shared":
+            shares = {one["group"]: one["amount"] for one in decision["shares"]}
+            positions.update(shares)
+            if decision["group"] is not None:
+                positions[decision["group"]] -= sum(shares.values())
         stands[log, number] = dict(positions)
     return outcomes, stands
 

@@ -504,7 +504,16 @@ def _frozen_group(right: Any) -> Any:
     "clearing.rules.prepares:_refusal_by_limits",
 )
 def _group_limit(right: Any) -> Any:
-    return lambda view, prepare: None
+    return lambda view, prepare, now: None
+
+
+@_bug(
+    "cap-forgets-held",
+    "Of a cap only what is cleared counts, not what is held.",
+    "clearing.rules.caps:count",
+)
+def _cap_forgets(right: Any) -> Any:
+    return lambda view, offered: []
 
 
 @_bug(

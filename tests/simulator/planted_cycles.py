@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from clearing.rules import Running, StatementState
+from clearing.rules import StatementState
 from nodes.rules import stated_in
 from protocol.cycle import Tally, figures_of
 from protocol.effects import Effects, PostEntry, Touched
@@ -33,7 +33,7 @@ def _digest_skips(right: Any) -> Any:
             for group, digest in before.items():
                 after = opened.changed[group]
                 tally = _replace(after.tally, digest=digest)
-                opened.changed[group] = Running(after.opening, tally)
+                opened.changed[group] = _replace(after, tally=tally)
 
     return wrong
 
@@ -62,8 +62,8 @@ def _boundary(right: Any) -> Any:
         right(opened, effect)
         if opened.has_closed and not had_closed:
             for group, move in opened.__dict__.get("last", {}).items():
-                opening = opened.changed[group].opening
-                opened.changed[group] = Running(opening, Tally().after(move))
+                tally = Tally().after(move)
+                opened.changed[group] = _replace(opened.changed[group], tally=tally)
 
     return wrong
 
@@ -80,7 +80,7 @@ def _no_move(right: Any) -> Any:
             return
         for one in effect.entry.postings:
             found = opened.running(one.account_id)
-            after = Running(found.opening + one.amount, found.tally)
+            after = _replace(found, opening=found.opening + one.amount)
             opened.changed[one.account_id] = after
 
     return wrong
@@ -103,11 +103,12 @@ class _Elsewhere:
     "clearing.house:cycle_store.read_running",
 )
 def _folds_twice(right: Any) -> Any:
-    async def wrong(connection: Any, newest: int) -> Any:
+    async def wrong(connection: Any, newest: int, closed: Any) -> Any:
         async def from_the_first(_sql: str) -> int:
             return 0
 
-        return await right(_Elsewhere(connection, from_the_first), newest)
+        elsewhere = _Elsewhere(connection, from_the_first)
+        return await right(elsewhere, newest, closed)
 
     return wrong
 
@@ -158,7 +159,7 @@ def _begins_late(right: Any) -> Any:
 @bug(
     "closes-before-comparing",
     "The hub ends a cycle before every group has compared.",
-    "clearing.rules.cycles:_holds_up",
+    "clearing.rules.cycles:holds_up",
 )
 def _closes_early(_right: Any) -> Any:
     return lambda _state, _link: False
@@ -167,7 +168,7 @@ def _closes_early(_right: Any) -> Any:
 @bug(
     "closes-what-is-open",
     "Who asks a second time for the end of one cycle ends the next.",
-    "clearing.cycles:rules.decide_close",
+    "clearing.cycles:rules.decide_close_and_charge",
 )
 def _closes_open(right: Any) -> Any:
     def wrong(view: Any, order: Any, now: Any) -> Any:
@@ -185,12 +186,25 @@ def _closes_open(right: Any) -> Any:
 @bug(
     "plan-ignores-settled",
     "A second plan of a cycle makes good again what was settled.",
-    "clearing.cycles:rules.decide_settle",
+    "clearing.settling:aim_of",
+    "clearing.rules.settling:aim_of",
 )
 def _ignores_settled(right: Any) -> Any:
-    def wrong(view: Any, order: Any, now: Any) -> Any:
-        view.open_cycle.settled = {}
-        return right(view, order, now)
+    def wrong(reserve: Any, statements: Any, _settled: Any, excepted: Any = ()) -> Any:
+        return right(reserve, statements, (), excepted)
+
+    return wrong
+
+
+@bug(
+    "excepted-group-settles",
+    "A plan has legs for groups that carry their positions forward.",
+    "clearing.settling:aim_of",
+    "clearing.rules.settling:aim_of",
+)
+def _excepted_settles(right: Any) -> Any:
+    def wrong(reserve: Any, statements: Any, settled: Any, _excepted: Any = ()) -> Any:
+        return right(reserve, statements, settled)
 
     return wrong
 
@@ -218,11 +232,14 @@ def _though_disputed(right: Any) -> Any:
     "settled-on-one-word",
     "The hub settles a leg when one of the two has signed.",
     "clearing.rules.legs:_settle",
+    "clearing.rules.legs:wrong_word",
     "clearing.rules.cycle_records:Leg.is_signed",
 )
 def _one_word(right: Any) -> Any:
     if isinstance(right, property):
         return property(lambda leg: leg.paid is not None or leg.received is not None)
+    if right.__name__ == "wrong_word":
+        return lambda _leg, _words: None
 
     def wrong(view: Any, leg: Any, now: Any) -> Any:
         # What lacks is taken for said.

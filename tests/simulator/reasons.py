@@ -37,6 +37,7 @@ _AT_FIRST = (
     "deadline-out-of-range",
     "group-frozen",
     "payee-group-ceiling",
+    "month-cap",
     "payer-group-floor",
     "rate-changed",
     "refund-too-large",
@@ -155,6 +156,9 @@ class Reasons:
     def _is_at_ceiling(self, server: Server, first: Before, row: Any) -> bool:
         name, amount = row["payee_group"], row["milliseconds"]
         return not _may_credit(server, first, name, amount)
+
+    def _is_at_cap(self, server: Server, first: Before, row: Any) -> bool:
+        return self._checker.caps.is_reached(server, first, row)
 
     def _cannot_receive(self, server: Server, first: Before, row: Any) -> bool:
         if row["role"] == "hub":
@@ -291,6 +295,7 @@ _TRUE: dict[str, Callable[[Reasons, Server, Before, Any], bool]] = {
     "deadline-out-of-range": Reasons._is_unlikely,
     "group-frozen": Reasons._is_frozen,
     "payee-cannot-receive": Reasons._cannot_receive,
+    "month-cap": Reasons._is_at_cap,
     "payee-group-ceiling": Reasons._is_at_ceiling,
     "payee-unreachable": Reasons._is_expired,
     "payer-group-floor": Reasons._is_at_floor,

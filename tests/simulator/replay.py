@@ -271,6 +271,8 @@ class _Replay:
             people.change_member(whom, **given)
         elif verb == "limits":
             people.limit(whom, int(rest[0]), int(rest[2]))
+        elif verb == "caps":
+            people.cap(whom, rest[0], int(rest[1]))
         else:
             {
                 "freezes": people.freeze,

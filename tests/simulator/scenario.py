@@ -195,6 +195,11 @@ class Story(CycleWords):
             self.people.change_member(what, floor=low, ceiling=high)
         self._let_it_be_known()
 
+    def _caps(self, _admin: str, payer: str, payee: str, minutes: str) -> None:
+        """``admin caps oostende mechelen 30``: minutes in a month."""
+        self.people.cap(payer, payee, int(minutes) * MINUTE)
+        self._let_it_be_known()
+
     def _freezes(self, who: str, what: str) -> None:
         """``treasurer freezes marie@oostende``, ``admin freezes oostende``."""
         if who == "admin":

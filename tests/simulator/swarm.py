@@ -531,6 +531,10 @@ class Swarm:
             case _:
                 span = self.plan.choice((1, 6, 40)) * HOUR
                 self.people.limit(group, -span, span)
+                # And what its members may pay the next group's in a month.
+                names = list(self.federation.nodes)
+                other = names[(names.index(group) + 1) % len(names)]
+                self.people.cap(group, other, span)
 
     def _freeze_who_pays(self) -> None:
         """Freeze a group whose payment is on its way: what was offered still clears."""

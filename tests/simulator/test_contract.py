@@ -48,6 +48,7 @@ _STORY = """
     treasurer       limits    marie@oostende  -50 .. 50
     mechelen        wants     rate 120000
     admin           approves  mechelen
+    admin           caps      oostende  mechelen  600
     admin           freezes   brussel
     clock           +5 s
     marie@oostende  pays      bob@mechelen  2 ketjes

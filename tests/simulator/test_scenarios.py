@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.simulator.checker import BrokenPromiseError
+from tests.simulator.planted import planted
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.scenario import Story
 
@@ -303,6 +305,31 @@ def test_a_group_may_go_to_its_floor_and_not_further(story: Story) -> None:
     assert story.outcome(1) == "cleared"
     assert story.outcome(2) == "refused payer-group-floor"
     assert story.balances() == PAID
+
+
+CAPPED = """
+        admin           caps     oostende  mechelen  8   # minutes
+        marie@oostende  pays     bob@mechelen  2 blussers
+        jan@oostende    pays     bob@mechelen  1 blusser
+        clock           +5 s
+        hub             crashes
+        clock           +1 min
+        marie@oostende  pays     bob@mechelen  2 ketjes
+        clock           +5 s
+"""
+
+
+def test_a_pair_may_go_to_its_cap_and_not_further(story: Story) -> None:
+    story.play(CAPPED)
+    assert story.outcome(1) == "cleared"
+    assert story.outcome(2) == "refused month-cap"
+    # Two of its eight minutes are left, as a hub that starts anew counts too.
+    assert story.outcome(3) == "cleared"
+
+
+def test_a_cap_that_forgets_what_is_held_is_found(story: Story) -> None:
+    with planted("cap-forgets-held"), pytest.raises(BrokenPromiseError, match="cap"):
+        story.play(CAPPED)
 
 
 def test_a_price_at_a_rate_of_yesterday_is_refused(story: Story) -> None:

@@ -117,6 +117,7 @@ def cycles() -> object:
             "two groups agree": cycle_file(made).decode(),
             "one disputes": write_cycle_file(made.file(disputed)).decode(),
             "few have signed": write_cycle_file(made.file(silent)).decode(),
+            "one is left out": write_cycle_file(made.file(excepted=[BRUSSEL])).decode(),
         },
         "not_genuine_of": "two groups agree",
         "not_genuine": wrong,

@@ -20,10 +20,12 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 #: Keeps a group's ledger.
 TREASURER = "treasurer"
-#: Sees all that a treasurer sees, and changes nothing.
+#: Runs a hub.
+ADMIN = "admin"
+#: Sees all that a treasurer, or at a hub its admin, sees, and changes nothing.
 READER = "reader"
 #: What a reader's token allows only to look at.
-_READ_BY_READERS = (TREASURER, "read")
+_READ_BY_READERS = (TREASURER, ADMIN, "read")
 
 
 @dataclass(frozen=True, kw_only=True)
