@@ -236,6 +236,35 @@ def test_the_regional_admin_calls_a_leg_off_until_both_have_signed(
     story.rest(SOON)
 
 
+def test_a_group_left_out_carries_its_position_forward(story: Story) -> None:
+    paid(story).play("""
+        an@brussel      pays     bob@mechelen  4 ketjes
+        clock           +2 s
+        admin           closes   cycle 1
+        clock           +5 s
+        admin           settles  cycle 1 without antwerpen
+    """)
+    assert story.heard == "exception-wrong"
+    stood = story.positions()
+    story.play("""
+        admin           settles  cycle 1 without brussel
+        clock           +5 s
+        oostende        signs    paid      to mechelen
+        mechelen        signs    received  from oostende
+        clock           +5 s
+        admin           settles  cycle 1 without brussel
+    """)
+    assert story.heard == "nothing-to-settle"
+    left = stood["brussel"]
+    assert story.positions() == {"brussel": left, "mechelen": -left}
+    story.play("""
+        admin           settles  cycle 1
+        clock           +5 s
+    """)
+    assert story.legs()["brussel", "mechelen"] == -left
+    story.rest(SOON)
+
+
 def test_each_signs_its_own_word_and_once(story: Story) -> None:
     settling(story).play("""
         oostende        signs  received  from mechelen
