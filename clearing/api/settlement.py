@@ -5,6 +5,7 @@ What is shown here decides nothing: the clerk plans anew when legs are ordered
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 from aiohttp import web
@@ -16,6 +17,7 @@ from clearing.house import HubHouse
 from clearing.rules import (
     ClosedCycle,
     Settlement,
+    Statement,
     StatementState,
     aim_of,
     standing_of,
@@ -101,8 +103,15 @@ class SettlementApi:
         """Give how a cycle is settled, or would be."""
         return json_response(await self.settlement(cycle_of(request)))
 
-    async def settlement(self, number: int) -> SettlementAnswer:
-        """Say how a cycle is settled, as answers show it; raises ``Problem`` 404."""
+    async def settlement(
+        self, number: int, excepted: Sequence[str] = ()
+    ) -> SettlementAnswer:
+        """Say how a cycle is settled, as answers show it; raises ``Problem`` 404.
+
+        Args:
+            number: which cycle.
+            excepted: groups that the plan to show leaves out.
+        """
         async with (
             self._turns.take(),
             self._database.readers.acquire() as connection,
@@ -114,18 +123,18 @@ class SettlementApi:
             stated = await cycle_store.read_all_statements(connection, number)
             legs = await cycle_store.read_legs(connection, number)
             settled = await cycle_store.read_settled_for(connection, number)
-        nobody = Settlement(cycle=number, place=len(legs), legs=0, at=closed.at)
-        # Where the newest plan leads, or where one that leaves out nobody would.
-        newest_plan = plans[-1] if plans else nobody
+        code, group = self._why_not(closed, newest, stated, excepted)
+        known = () if code is CycleRefusalCode.EXCEPTION_WRONG else tuple(excepted)
+        wanted = Settlement(
+            cycle=number, place=len(legs), legs=0, at=closed.at, excepted=known
+        )
+        # Where the newest plan leads, or where the one that is asked for would.
+        newest_plan = plans[-1] if plans and not known else wanted
         standing = standing_of(closed, stated, settled, newest_plan)
         closing, now, targets = standing.closing, standing.positions, standing.targets
-        code, group = self._why_not(closed, newest)
-        for one in stated:
-            if code is None and one.state is StatementState.DISPUTED:
-                code, group = CycleRefusalCode.CYCLE_DISPUTED, one.group
         plan = Plan(legs=(), bound=0)
         if code is None:
-            aim = aim_of(closed.reserve, stated, settled)
+            aim = aim_of(closed.reserve, stated, settled, known)
             plan = await asyncio.to_thread(
                 netting.make_plan, aim.positions, aim.targets
             )
@@ -150,11 +159,21 @@ class SettlementApi:
         )
 
     def _why_not(
-        self, closed: ClosedCycle, newest: ClosedCycle | None
+        self,
+        closed: ClosedCycle,
+        newest: ClosedCycle | None,
+        stated: Sequence[Statement],
+        excepted: Sequence[str],
     ) -> tuple[CycleRefusalCode | None, str]:
         """Say why no legs of it are made now, and because of which group."""
         if newest is None or newest.cycle != closed.cycle:
             return CycleRefusalCode.CYCLE_NOT_NEWEST, ""
         if self._house.legs:
             return CycleRefusalCode.LEGS_OPEN, ""
+        wrong = netting.wrong_exception([one.group for one in stated], excepted)
+        if wrong is not None:
+            return CycleRefusalCode.EXCEPTION_WRONG, wrong
+        for one in stated:
+            if one.state is StatementState.DISPUTED and one.group not in excepted:
+                return CycleRefusalCode.CYCLE_DISPUTED, one.group
         return None, ""

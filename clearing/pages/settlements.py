@@ -19,10 +19,18 @@ _CANCEL = "/legs/{id}/cancel"
 #: On one page; all of them are in the CSV file.
 _SHOWN = 200
 _DIGITS_MAX = 9
+_EXCEPTED_MAX = 100
+_NOBODY_TO_EXCEPT = ("cycle-not-newest", "legs-open", "nothing-to-settle")
 
 
-class SettleFields(msgspec.Struct, frozen=True):
-    """How many legs the cycle had on the page with the button."""
+class ExceptedFields(msgspec.Struct, frozen=True):
+    """Groups that stay out, as somebody typed them."""
+
+    excepted: str
+
+
+class SettleFields(ExceptedFields, frozen=True):
+    """How many legs the cycle had on the page with the button, and who stays out."""
 
     legs: str
 
@@ -62,12 +70,19 @@ class SettlementPages:
     async def get_settle(self, request: web.Request) -> web.Response:
         """Show the legs that would be made, and ask."""
         check_may_act(request)
-        return await self._show_settle(request, cycle_of(request))
+        typed = forms.read_address_fields(request, ExceptedFields).excepted
+        return await self._show_settle(request, cycle_of(request), typed)
 
     async def _show_settle(
-        self, request: web.Request, number: int, status: int = 200, told: str = ""
+        self,
+        request: web.Request,
+        number: int,
+        typed: str,
+        status: int = 200,
+        told: str = "",
     ) -> web.Response:
-        found = await self._settlements.settlement(number)
+        excepted = _read_names(typed)
+        found = await self._settlements.settlement(number, excepted)
         if found.code is not None and not told:
             extra: dict[str, object] = {"cycle": number, "group": found.group}
             refused = Problem(409, "", "", code=found.code, extra=extra)
@@ -88,17 +103,21 @@ class SettlementPages:
             ],
             remaining=[one for one in found.groups if one.target],
             seen=len(found.legs),
+            excepted=excepted,
+            may_except=found.code not in _NOBODY_TO_EXCEPT
+            or (excepted and found.code == "nothing-to-settle"),
         )
 
     async def post_settle(self, request: web.Request) -> web.Response:
         """Have the legs made; pressed twice, they are made once."""
         number = cycle_of(request)
-        seen = _read_count((await forms.read_form(request, SettleFields)).legs)
+        typed = await forms.read_form(request, SettleFields)
+        seen = _read_count(typed.legs)
         done = see_other(f"/cycles/{number}?saved=settled#legs")
         if len((await self._cycles.legs(number)).legs) > seen:
             return done
         try:
-            await self._cycles.settle(number)
+            await self._cycles.settle(number, _read_names(typed.excepted))
         except Problem as problem:
             if problem.code is None:
                 raise
@@ -106,7 +125,9 @@ class SettlementPages:
             if len((await self._cycles.legs(number)).legs) > seen:
                 return done
             told = self._pages.refusal(request, problem)
-            return await self._show_settle(request, number, problem.status, told)
+            return await self._show_settle(
+                request, number, typed.excepted, problem.status, told
+            )
         return done
 
     async def get_cancel(self, request: web.Request) -> web.Response:
@@ -142,6 +163,16 @@ class SettlementPages:
                 told = self._pages.refusal(request, problem)
                 return self._show_cancel(request, leg, problem.status, told)
         return see_other(f"/cycles/{leg.cycle}?saved=cancelled#legs")
+
+
+def _read_names(text: str) -> list[str]:
+    """Read names of groups with commas or spaces between them."""
+    names = text.replace(",", " ").lower().split()
+    if len(names) > _EXCEPTED_MAX:
+        raise MalformedMessageError(
+            "excepted", text[:40], f"at most {_EXCEPTED_MAX} names of groups"
+        )
+    return names
 
 
 def _read_count(text: str) -> int:

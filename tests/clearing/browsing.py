@@ -111,7 +111,7 @@ def pages_of(desk: Desk, *methods: str) -> list[Route]:
 
 def place(route: Route, **names: str) -> str:
     filled = {"id": NOBODYS, "name": "none.css", "group": "oostende", "cycle": "99"}
-    filled |= names
+    filled |= {"payer": "oostende", "payee": "mechelen"} | names
     return route.path.format_map(filled)
 
 
@@ -122,6 +122,8 @@ async def changed(desk: Desk) -> list[object]:
         await hub.ask("SELECT account_id, floor, ceiling, frozen FROM account"),
         await hub.ask("SELECT count(*) FROM decision"),
         await hub.ask("SELECT count(*) FROM invitation"),
+        await hub.ask("SELECT count(*) FROM limit_change"),
+        await hub.ask("SELECT count(*) FROM leg"),
         await hub.ask("SELECT secret_hash FROM access ORDER BY 1"),
         await hub.ask("SELECT person_id, language FROM person ORDER BY 1"),
         await hub.ask("SELECT leg_id, state FROM leg ORDER BY 1"),

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -298,6 +299,29 @@ async def test_a_dispute_names_the_move_in_both_versions_and_the_way_back(
     assert "Find out together" in page.text and EN["settle.then"] not in page.text
     page = await admin.post(f"/cycles/{number}/settle", {"legs": "0"})
     assert page.status == 409 and "Find out together" in page.text
+    # But without who disputes; then nobody else has anything to make good.
+    page = await admin.get(f"/cycles/{number}")
+    without = f"/cycles/{number}/settle?excepted=oostende"
+    assert without in page.links
+    page = await admin.get(without)
+    check_policy(page)
+    assert EN["settle.plan-anew"] in page.text and "Find out together" not in page.text
+    for typed, told in (
+        ("nobody", "cannot be an exception"),
+        ("Oostende oostende", "named it twice"),
+        ("<b>", "<b> cannot be an exception"),
+    ):
+        page = await admin.get(
+            f"/cycles/{number}/settle?{urlencode({'excepted': typed})}"
+        )
+        assert page.status == 200 and told in page.text, typed
+        fields = {"legs": "0", "excepted": typed}
+        page = await admin.post(f"/cycles/{number}/settle", fields)
+        assert page.status == 409 and told in page.text, typed
+    page = await admin.post(
+        f"/cycles/{number}/settle", {"legs": "0", "excepted": ",".join(["a"] * 101)}
+    )
+    assert page.status == 400
 
     page = await admin.get(place)
     check_policy(page)

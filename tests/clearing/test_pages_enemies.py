@@ -95,7 +95,7 @@ async def test_what_nobody_has_is_not_there_for_people_nor_programs(
             )
             assert asked[0] == 404, (route.method, path, asked)
             assert "Traceback" not in asked[1]
-    assert len(tried) == 18 and await changed(shown) == before
+    assert len(tried) == 20 and await changed(shown) == before
 
 
 async def test_nobody_gets_anything_before_signing_in(shown: Desk) -> None:
@@ -135,6 +135,7 @@ async def test_what_is_not_asked_that_way_is_refused_with_the_way(
     for path, methods in known.items():
         is_page = not path.startswith("/api/")
         names = {"id": NOBODYS, "group": "oostende", "name": "x", "cycle": "1"}
+        names |= {"payer": "oostende", "payee": "mechelen"}
         filled = path.format_map(names)
         for method in set(METHODS) - methods:
             tried += 1

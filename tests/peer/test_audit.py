@@ -1663,7 +1663,7 @@ async def test_a_walk_that_cannot_go_on_is_a_finding(kept: Past) -> None:
     assert (found.check, found.table) == ("w", "database")
     assert "out of range" in found.found
     # What comes after it was still looked at.
-    assert answer.checks[-1].name == audit_witnesses.NAME
+    assert answer.checks[-1].name == audit_limits.CAPS_NAME
 
 
 async def test_the_audit_of_a_long_log_lets_others_have_their_turn(
