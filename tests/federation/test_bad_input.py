@@ -35,7 +35,7 @@ NAMES = {"account": "trial-1", "id": ANY_ID, "group": "aalst", "cycle": 999} | {
 }
 
 
-LIMITS = {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS, "reason": "so"}
+GROUP_LIMITS = {"floor": -50 * HOUR_MS, "ceiling": 50 * HOUR_MS, "reason": "so"}
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ WRITING = [
         for verb, good in (
             ("approve", {"proposal": 1}),
             ("refuse", {"proposal": 1}),
-            ("limits", LIMITS),
+            ("limits", GROUP_LIMITS),
             ("left", {"position": 0}),
             ("shares/tell", {"rule": "equal"}),
             ("shares/decide", {"plan": "2f0b3c86-5e0c-8b5e-a9ff-6d1c2a7d9e10"}),

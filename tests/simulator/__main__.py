@@ -9,11 +9,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from typing import NamedTuple
 
 from protocol.peer.clock import Clock
-from tests.simulator import model, planted_keys, planted_later, shrink, swarm
+from tests.simulator import (
+    model,
+    planted_cycles,
+    planted_keys,
+    planted_later,
+    shrink,
+    swarm,
+)
 from tests.simulator.figures import Figures
 from tests.simulator.planted import BUGS, planted
 from tests.simulator.swarm import Result
 
+assert planted_cycles, "its import plants more bugs"
 assert planted_keys and planted_later, "their import plants more bugs"
 _BAR = 30
 _clock = Clock()

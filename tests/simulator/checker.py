@@ -17,6 +17,7 @@ from protocol.envelope import Body, CoverPayload
 from protocol.instant import from_datetime, read_instant
 from tests.simulator.agenda import MINUTE
 from tests.simulator.caps import Caps
+from tests.simulator.cycle_watch import CycleWatch
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
 from tests.simulator.reasons import Reasons
@@ -67,6 +68,7 @@ class Checker:
         keyless: groups that have lost private keys.
         is_restored: some server was put back, so what it forgot may wait for ever.
         decisions: by transfer, the one decision.
+        cycles: what watches cycles and legs.
     """
 
     def __init__(self, federation: Federation, people: People) -> None:
@@ -106,6 +108,9 @@ class Checker:
             server.database.watch = self._watcher(server)
         self._reasons, self._views = Reasons(self), Views(self)
         self.caps = Caps(self)
+        #: By account and sign, what legs have moved in this batch: they ask no limit.
+        self.settled: Counter[tuple[str, bool]] = Counter()
+        self.cycles = CycleWatch(self)
 
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
@@ -191,7 +196,7 @@ class Checker:
             newest, _ = self._newest_life.get((server.name, peer), ("", None))
             self._newest_life[server.name, peer] = newest, None
 
-    def _has_compared(self, server: Server, peer: str, life: str) -> bool:
+    def has_compared(self, server: Server, peer: str, life: str) -> bool:
         """Say whether both sides have what the other had when a life began."""
         taken = server.database.table("link")[peer]["taken"]
         named = server.name, peer, life
@@ -201,7 +206,7 @@ class Checker:
         """Nothing is sealed on a link before both sides have compared."""
         if self._is_clear(server.name, peer):
             self.demand(
-                so=self._has_compared(server, peer, row["life"]),
+                so=self.has_compared(server, peer, row["life"]),
                 told=f"{server.name} seals for {peer} before they have compared",
             )
 
@@ -211,6 +216,7 @@ class Checker:
         first: dict[tuple[Any, Any], Any] = {}
         for name, key, before in changes:
             first.setdefault((name, key), before)
+        self.settled.clear()
         if server is self.federation.hub:
             self._look_at_decisions(server, first)
         self._look_at_mark(server, first)
@@ -223,6 +229,7 @@ class Checker:
         self.caps.look(server, first)
         self._reasons.look(server, first)
         self._views.look(server, first)
+        self.cycles.look(server, first)
 
     def _look_at_mark(self, server: Server, first: dict[Any, Any]) -> None:
         """Who was put back, and knows it, books nothing before all have compared."""
@@ -260,7 +267,8 @@ class Checker:
     def _look_at_alarm(self, server: Server, _before: Any, now: Any) -> None:
         """Where nobody lies nobody is called."""
         told = f"{server.name} calls people: {now[2]}"
-        self.demand(so=bool(self.doubted) or self._is_early(server, now), told=told)
+        is_due = bool(self.doubted) or self.cycles.may_call(server, now)
+        self.demand(so=is_due or self._is_early(server, now), told=told)
 
     def _is_early(self, server: Server, alarm: Any) -> bool:
         """Say whether a treasurer is told that her keys change too often, or frozen."""
@@ -310,6 +318,7 @@ class Checker:
                 self._look_at_decision(hub, decision, place, told)
             elif decision["kind"] == "shared":
                 self._look_at_shares(decision, place, told)
+            self.cycles.on_decision(hub, decision, place)
 
     def _look_at_shares(self, decision: dict[str, Any], place: int, told: str) -> None:
         """Several positions move at once, and with the reserve by nothing in sum."""
@@ -320,7 +329,7 @@ class Checker:
             so=sum(moved.values()) + decision["reserve"] == 0,
             told=f"{told}: what is shared does not sum to zero",
         )
-        self._move(place, moved)
+        self.move(place, moved)
 
     def _look_at_decision(
         self, hub: Server, decision: dict[str, Any], place: int, told: str
@@ -344,7 +353,7 @@ class Checker:
         if self._is_clear("hub", *groups):
             self.demand(
                 so=all(
-                    self._has_compared(hub, one, life)
+                    self.has_compared(hub, one, life)
                     for one in groups
                     if one in self._states
                 ),
@@ -360,9 +369,9 @@ class Checker:
             told=f"{told}: cleared outside of its time",
         )
         amount = row["milliseconds"]
-        self._move(place, dict(zip(groups, (-amount, amount), strict=True)))
+        self.move(place, dict(zip(groups, (-amount, amount), strict=True)))
 
-    def _move(self, place: int, moved: dict[str, int]) -> None:
+    def move(self, place: int, moved: dict[str, int]) -> None:
         """Reckon what a decision adds to positions."""
         for group, amount in moved.items():
             moves = self._moves[group]
@@ -430,6 +439,9 @@ class Checker:
         old = before or dict.fromkeys(("balance", "held_out", "held_in"), 0)
         free, was = now["balance"] - now["held_out"], old["balance"] - old["held_out"]
         full, had = now["balance"] + now["held_in"], old["balance"] + old["held_in"]
+        # What was made good outside is so, whatever a limit says.
+        was -= self.settled[now["account_id"], False]
+        had += self.settled[now["account_id"], True]
         floor, ceiling = now["floor"], now["ceiling"]
         lawful = self.people.limits.get((server.name, now["account_id"]))
         self.demand(
@@ -538,6 +550,7 @@ class Checker:
         for server in self.federation.servers:
             self._look_at_ledger(server)
         self._views.at_the_end()
+        self.cycles.at_the_end()
         self._look_at_outcomes()
         for node in self.federation.nodes.values():
             if self._is_clear(node.name, "hub"):
@@ -710,7 +723,7 @@ class Checker:
         else:
             self._look_at_remote(wish, node, row, told)
 
-    def _amounts(self, server: Server, transfer_id: str) -> dict[str, int]:
+    def amounts(self, server: Server, transfer_id: str) -> dict[str, int]:
         """Give what an entry moved, by account; nothing when there is none."""
         sequence = server.database.table("entry by id").get(transfer_id)
         found = {}
@@ -721,7 +734,7 @@ class Checker:
         return found
 
     def _look_at_local(self, wish: Wish, node: Server, told: str) -> None:
-        moved = self._amounts(node, wish.transfer_id)
+        moved = self.amounts(node, wish.transfer_id)
         amount = wish.payee_amount
         self.demand(
             so=moved == {wish.member: -amount, wish.payee: amount},
@@ -731,10 +744,10 @@ class Checker:
     def _look_at_remote(self, wish: Wish, node: Server, row: Any, told: str) -> None:
         decided = self.decisions.get(wish.transfer_id)
         hub = self.federation.hub
-        at_hub = self._amounts(hub, wish.transfer_id)
-        payer = self._amounts(node, wish.transfer_id)
+        at_hub = self.amounts(hub, wish.transfer_id)
+        payer = self.amounts(node, wish.transfer_id)
         other = self.federation.nodes.get(wish.payee_group)
-        payee = self._amounts(other, wish.transfer_id) if other else {}
+        payee = self.amounts(other, wish.transfer_id) if other else {}
         self.demand(so=row["state"] in _ENDED, told=f"{told} has not ended")
         outcome = decided[2] if decided else "refused"
         self.demand(

@@ -7,7 +7,7 @@ clerks, houses, rules, stores and every byte of every envelope are the real ones
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clearing import app as hub_app
 from clearing import log_store
@@ -38,6 +38,7 @@ from protocol.peer.key_files import ServerKeys
 from protocol.steps import Step
 from tests.protocol.makers import hash_of, sealing_key, signing_key
 from tests.simulator.agenda import HOUR, MINUTE, SECOND, Planned, call_off
+from tests.simulator.cycle_looks import watch_cycles
 from tests.simulator.servers import (
     SWEEP_FAR_MS,
     SWEEP_MS,
@@ -47,6 +48,9 @@ from tests.simulator.servers import (
     drive,
 )
 from tests.simulator.world import World
+
+if TYPE_CHECKING:
+    from tests.simulator.cycle_lies import CycleLies
 
 _ANSWER_MS = 15 * SECOND
 _POLL_MS = 25 * SECOND
@@ -139,6 +143,8 @@ class Node(Server):
         )
         #: How often a liar will still lie: each lie begets answers, and more of them.
         self.lies_left = 40
+        #: What it lies about cycles, in a seed that has some.
+        self.cycle_lies: CycleLies | None = None
         #: Its house; a liar's is another.
         self.house_of: Callable[[ServerKeys, Membership], NodeHouse] = NodeHouse
         super().__init__(
@@ -674,6 +680,7 @@ class Federation:
         for home in homes:
             keys = ServerKeys(signing_key(home.name), sealing_key(home.name))
             self.nodes[home.name] = Node(world, home, self.hub, keys)
+        watch_cycles(self.hub, list(self.nodes.values()))
 
         world.rests = self.rests
         world.on_jump = self._jump

@@ -28,9 +28,9 @@ class KeyStory(Story):
         self._watch = KeyWatch(self.federation, self.checker, self.keys)
         self._files: dict[str, ServerKeys] = {}
 
-    def rest(self) -> None:
+    def rest(self, for_ms: int = 80 * HOUR) -> None:
         """Put everything right, and look at everything, keys too."""
-        super().rest()
+        super().rest(for_ms)
         self.keys.type_where_not_heard()
         self.world.run(self.world.now + HOUR)
         self._watch.at_the_end()

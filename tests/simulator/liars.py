@@ -51,7 +51,9 @@ class LyingHouse(NodeHouse):
 
     def before_sealing(self, view: View, peer: str) -> Effects | None:
         """End the envelope with a lie instead of a mirror."""
-        draw = self._draw
+        draw, of_cycles = self._draw, self._of_cycles()
+        if of_cycles is not None:
+            return Effects(None, [SendItem(peer, of_cycles)])
         if not self._node.lies_left or draw.random() < 0.5:
             return super().before_sealing(view, peer)
         self._node.lies_left -= 1
@@ -62,6 +64,10 @@ class LyingHouse(NodeHouse):
         for line in lines:
             world.tell("{} lies: {}", self.own, line[:70])
         return Effects(None, [SendItem(peer, line) for line in lines])
+
+    def _of_cycles(self) -> bytes | None:
+        lies = self._node.cycle_lies
+        return None if lies is None else lies.lie(self.own)
 
     def _lie(self, view: NodeView) -> bytes:
         draw = self._draw

@@ -32,6 +32,7 @@ from protocol.peer import transfer_store
 from protocol.transfer import Transfer
 from protocol.unit import Amount
 from tests.protocol.makers import hash_of
+from tests.simulator.cycle_people import CyclePeople
 from tests.simulator.federation import Federation
 from tests.simulator.servers import UNKNOWN
 
@@ -81,11 +82,13 @@ class People:
 
     Attributes:
         wishes: all orders, oldest first.
+        cycles: what the regional admin and treasurers do about cycles.
     """
 
     def __init__(self, federation: Federation) -> None:
         self.federation = federation
         self.world = federation.world
+        self.cycles = CyclePeople(federation)
         self.wishes: list[Wish] = []
         #: Transfers that somebody wished to call off.
         self.cancelled: set[str] = set()

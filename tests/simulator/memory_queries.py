@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 
 from protocol.peer import transfer_store
+from tests.simulator import memory_cycles
 from tests.simulator.memory_database import MemoryDatabase, Row, answers
 
 _LEDGER = "protocol.peer.ledger_store"
@@ -25,9 +26,7 @@ _RENEWAL = "nodes.renewal_store"
 _TRUST = "nodes.trust_store"
 _LOG = "clearing.log_store"
 _HUB_PROPOSAL = "clearing.proposal_store"
-_HUB_CYCLE = "clearing.cycle_store"
 _CONSENT = "clearing.consent_store"
-_NODE_CYCLE = "nodes.cycle_store"
 _HUB_LIMIT = "clearing.limit_store"
 _NODE_LIMIT = "nodes.limit_store"
 _PAST = "protocol.peer.past_store"
@@ -759,15 +758,9 @@ def _spend_invitation(
 
 def _decided_at(database: MemoryDatabase, sequence: int) -> int | None:
     """Give the place of the decision that made an entry of the hub's."""
-    row = _mover(database, database.table("entry")[sequence])
+    row = memory_cycles.mover(database, database.table("entry")[sequence])
     found = database.table("decision").get((row.get("log"), row.get("number")))
     return None if found is None else found[0]
-
-
-def _mover(database: MemoryDatabase, entry: Row) -> Row:
-    """Give the transfer that an entry is of, or what was shared by it."""
-    shared = database.table("shared").get(entry["entry_id"], {})
-    return database.table("transfer").get(entry["transfer_id"], shared)
 
 
 @answers(_LOG, "read_position_at")
@@ -813,8 +806,8 @@ def _read_moves(
         place = _decided_at(database, sequence)
         if named is None or place is None or not first < place <= named[0]:
             continue
-        transfer_id = database.table("entry")[sequence]["transfer_id"]
-        row = {"transfer_id": transfer_id, "amount": postings[sequence][0]}
+        entry_id = database.table("entry")[sequence]["entry_id"]
+        row = {"transfer_id": entry_id, "amount": postings[sequence][0]}
         found.append((place, row))
     return [row for _, row in sorted(found, key=lambda one: one[0])]
 
@@ -879,70 +872,6 @@ def _read_newest_proposals(database: MemoryDatabase) -> list[Row]:
     for (group, _), row in sorted(database.table("proposal").items()):
         newest[group] = row
     return list(newest.values())
-
-
-# Cycles: what every start and batch asks of them, though nobody here closes one yet.
-
-
-@answers(_HUB_CYCLE, "read_tallied")
-def _read_tallied(database: MemoryDatabase) -> list[Row]:
-    return [{"sequence": row} for row in database.table("tallied").values()]
-
-
-@answers(_HUB_CYCLE, "read_tallies")
-def _read_tallies(database: MemoryDatabase) -> list[Row]:
-    return list(database.table("tally").values())
-
-
-@answers(_HUB_CYCLE, "read_moves_after")
-def _read_moves_after(database: MemoryDatabase, first: int, last: int) -> list[Row]:
-    found = []
-    entries = database.table("entry")
-    for group in sorted(database.table("account")):
-        for sequence, posting in database.table(("posting", group)).items():
-            if not first < sequence <= last:
-                continue
-            entry = entries[sequence]
-            mover = _mover(database, entry)
-            row = {
-                "account_id": group,
-                "entry_id": entry["entry_id"],
-                "amount": posting[0],
-                "at": entry["at"],
-                "log": mover.get("log"),
-                "number": mover.get("number"),
-            }
-            found.append((sequence, row))
-    return [row for _, row in sorted(found, key=lambda one: one[0])]
-
-
-@answers(_HUB_CYCLE, "write_tallies")
-def _write_tallies(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
-    names = ("group_name", "opening", "debits", "credits", "count", "digest")
-    names += ("area", "since")
-    for values in zip(*columns, strict=True):
-        database.put("tally", values[0], dict(zip(names, values, strict=True)))
-
-
-@answers(_HUB_CYCLE, "write_tallied")
-def _write_tallied(database: MemoryDatabase, sequence: int) -> None:
-    database.put("tallied", True, sequence)
-
-
-@answers(_HUB_CYCLE, "read_newest_cycle")
-def _read_newest_cycle(database: MemoryDatabase) -> list[Row]:
-    return list(database.table("cycle").values())[-1:]
-
-
-@answers(_HUB_CYCLE, "read_open_legs")
-def _read_open_legs(database: MemoryDatabase) -> list[Row]:
-    return [row for row in database.table("leg").values() if row["state"] == "open"]
-
-
-@answers(_NODE_CYCLE, "insert_log")
-def _insert_log(database: MemoryDatabase, log: str) -> None:
-    if log not in database.table("hub_log"):
-        database.put("hub_log", log, len(database.table("hub_log")) + 1)
 
 
 # Limits: changes with author and reason, caps, of whose limit people were called.

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
+from tests.simulator.cycle_people import CYCLE_DEEDS, is_deed, play_deed
 from tests.simulator.federation import Federation, Home
 from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
@@ -42,7 +43,7 @@ _UNITS = {"d": DAY, "h": HOUR, "min": MINUTE, "s": SECOND, "ms": 1}
 _NOISE = {"to", "the", "as", "rate", "decimals", "span", "members", "reach"}
 _ABOUT_KEYS = {"renews", "types", "loses"}
 #: Words of deeds that were planned before what follows of others at their moment.
-_PEOPLES = {"admin", "wants", "thief", *_ABOUT_KEYS}
+_PEOPLES = {"admin", "wants", "thief", *_ABOUT_KEYS, *CYCLE_DEEDS}
 _PAYS = re.compile(
     r"(\S+) pays (\S+) (\d+) units as (\S+)( when reachable)?(?: back (\S+))?"
 )
@@ -148,9 +149,10 @@ def swarmed(seed: int, *, is_told: bool = False) -> Swarmed:
 def recorded(world: World, homes: list[Home]) -> Script:
     """Give the script of a world that has lived."""
     script, before = Script(world.seed, homes), BEGINNING + 2 * MINUTE
-    for at, line in world.script:
-        if line == "all is put right":
-            break
+    told = world.script
+    if told and told[-1][1] == "all is put right":
+        told = told[:-1]
+    for at, line in told:
         script.steps.append((max(0, at - before), line))
         before = max(before, at)
     return script
@@ -192,14 +194,18 @@ class _Replay:
                 pass_time(at - (is_peoples and not self._is_silent))
             world.now = at
             self._do(line)
-        self.trouble.put_right()
-        self.key_people.hurry()
+        if not self.trouble.is_quiet:
+            self._put_right()
         world.pass_silence(world.now + QUIET_MS)
         if has_key_people(world.seed) and self.checker.is_restored:
             self.key_people.type_where_not_heard()
             world.run(world.now + HOUR)
         self.checker.at_the_end()
         self.key_watch.at_the_end()
+
+    def _put_right(self) -> None:
+        self.trouble.put_right()
+        self.key_people.hurry()
 
     def _do(self, line: str) -> None:
         paid = _PAYS.fullmatch(line)
@@ -209,7 +215,13 @@ class _Replay:
         subject, verb, *rest = line.split()
         if subject in ("silence", "and"):
             self._is_silent = verb == "begins"
-        elif "@" in subject:
+        elif is_deed(subject, verb):
+            play_deed(self.people.cycles, subject, verb, rest)
+        else:
+            self._do_other(subject, verb, rest)
+
+    def _do_other(self, subject: str, verb: str, rest: list[str]) -> None:
+        if "@" in subject:
             self._ask(subject, verb, rest[-1])
         elif subject in ("treasurer", "admin"):
             self._office(verb, rest[0], rest[1:])
@@ -287,10 +299,13 @@ class _Replay:
 
     def _of_server(self, name: str, verb: str, rest: list[str]) -> None:
         trouble = self.trouble
-        server = trouble.server(name)
+        # Of all of them it is said that they are put right.
+        server = trouble.server("hub" if name == "all" else name)
         deeds: dict[str, Callable[[], None]] = {
             "crashes": lambda: trouble.crash(server),
             "sleeps": lambda: trouble.leave(server),
+            "is": self._put_right,
+            "falls": lambda: trouble.fall(server, rest[1], rest[0]),
             "wakes": lambda: trouble.come_back(server),
             "backs": lambda: trouble.back_up(server),
             "restores": lambda: trouble.restore(

@@ -7,8 +7,8 @@
 Oostende counts in blussers of three minutes, Mechelen in ketjes of one minute, Brussel
 in zinnekes of seven an hour. Everyone may go to 100 units either way. Lines that begin
 with ``#`` and words that explain (``to``, ``the``) carry no meaning. Each verb is a
-method ``_<verb>`` below. Nothing goes wrong by itself; whoever crashes is back a second
-later, unless a line says ``sleeps``.
+method ``_<verb>`` below, or of ``cycle_stories``. Nothing goes wrong by itself; whoever
+crashes is back a second later, unless a line says ``sleeps``.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,7 @@ from protocol.unit import Amount, quote_for_payer
 from tests.simulator import memory_queries
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
+from tests.simulator.cycle_stories import CycleWords
 from tests.simulator.federation import Federation, Home
 from tests.simulator.members import People, Wish
 from tests.simulator.servers import Server
@@ -35,7 +36,7 @@ _MEMBERS = {"oostende": ("marie", "jan"), "mechelen": ("bob",), "brussel": ("an"
 NOISE = {"to", "the", "from", "of", "at", "for", "is"}
 
 
-class Story:
+class Story(CycleWords):
     """A federation that does what a text says.
 
     Attributes:
@@ -45,6 +46,7 @@ class Story:
     def __init__(
         self, seed: int = 1, record: Callable[[str], Callable[..., None]] | None = None
     ) -> None:
+        super().__init__()
         self.world = World(seed, is_told=True)
         homes = [
             Home(name, rate, 0, dict.fromkeys(_MEMBERS[name], (-100, 100)))
@@ -90,7 +92,7 @@ class Story:
         self.world.rates.poll_ms = 6 * HOUR
         self.world.pass_silence(self.world.now + for_ms - soon)
 
-    def rest(self) -> None:
+    def rest(self, for_ms: int = 80 * HOUR) -> None:
         """Put everything right, let it come to rest, and look at everything."""
         self.world.planned.clear()
         self.world.losses.clear()
@@ -101,7 +103,7 @@ class Story:
             if not server.is_up:
                 server.start()
         self.federation.hurry()
-        self._pass(80 * HOUR)
+        self._pass(for_ms)
         self.checker.at_the_end()
 
     def balances(self) -> dict[str, int]:

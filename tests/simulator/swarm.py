@@ -18,6 +18,7 @@ from protocol.unit import MILLISECONDS_MAX
 from tests.simulator import memory_queries
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import BrokenPromiseError, Checker
+from tests.simulator.cycle_swarm import CycleSwarm, tallied_often
 from tests.simulator.federation import Federation, Home, Node
 from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
@@ -97,7 +98,8 @@ def judge(world: World, checker: Checker, play: Callable[[], None]) -> Result:
     """Let a federation live, and say what came of it."""
     result = Result(world.seed)
     try:
-        play()
+        with tallied_often(world.seed):
+            play()
     except BrokenPromiseError as violation:
         result.failure = str(violation)
     except Exception as error:  # noqa: BLE001
@@ -145,6 +147,7 @@ class Swarm:
         self.key_watch = KeyWatch(self.federation, self.checker, self.key_people)
         self.has_key_people = has_key_people(seed)
         self.trouble = Trouble(self.federation, self.checker)
+        self.cycles = CycleSwarm(seed, self.federation, self.people, self.trouble)
         #: In some seeds prices change under payments; others have their plan as ever.
         self.prices = random.Random(f"prices of {seed}")
         self.has_old_prices = seed % _PRICE_SEEDS == 0 and len(self.homes) > 2
@@ -283,6 +286,7 @@ class Swarm:
                 world.later(plan.randint(0, span), self._trouble)
             world.later(plan.randint(0, span), self._back_up)
             world.later(plan.randint(0, span), self._set_back)
+            self.cycles.strew(span)
             if self.has_key_people:
                 self.key_people.plan_bout(span)
             if self.has_old_prices:
@@ -579,4 +583,5 @@ class Swarm:
         self._be_silent(8 * DAY)
         self.trouble.put_right()
         self.key_people.hurry()
+        self.cycles.finish()
         self.world.pass_silence(self.world.now + QUIET_MS)

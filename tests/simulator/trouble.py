@@ -14,6 +14,7 @@ from protocol.instant import Instant
 from protocol.peer import backup_store
 from protocol.peer.key_files import ServerKeys
 from protocol.restored import Restored
+from protocol.steps import Step
 from tests.simulator.agenda import SECOND
 from tests.simulator.checker import Checker
 from tests.simulator.federation import Federation
@@ -31,9 +32,15 @@ class Trouble:
         self.federation, self.checker = federation, checker
         self.world = federation.world
         self.world.on_crash = self._come_back
-        self._is_quiet = False
+        #: All was put right.
+        self.is_quiet = False
         self._downs: Counter[str] = Counter()
         self._backups: dict[str, tuple[Mapping[Any, Any], Instant, ServerKeys]] = {}
+
+    @property
+    def is_honest(self) -> bool:
+        """Say whether nobody lies, nor was put back."""
+        return not self.checker.doubted
 
     def server(self, name: str) -> Server:
         """Give a server by its name."""
@@ -97,11 +104,16 @@ class Trouble:
         self.world.note(f"{server.name} crashes")
         server.crash("by chance")
 
+    def fall(self, server: Server, step: str, when: str) -> None:
+        """Let power fail when a server next comes to a durable step."""
+        self.world.note(f"{server.name} falls {when} {step}")
+        self.world.planned.append((server.name, Step(step), when))
+
     def _come_back(self, server: Server) -> None:
         """Start a server again after it crashed, unless it stays away longer."""
         if self._downs[server.name]:
             return
-        most = self.world.rates.down_ms_max if not self._is_quiet else SECOND
+        most = self.world.rates.down_ms_max if not self.is_quiet else SECOND
 
         def start() -> None:
             if not server.is_up and not self._downs[server.name]:
@@ -143,8 +155,10 @@ class Trouble:
         world = self.world
         world.note("all is put right")
         world.tell("from here on nothing goes wrong")
-        self._is_quiet = True
+        self.is_quiet = True
+        world.quiet_since = world.now
         world.rates = Rates()
+        world.planned.clear()
         world.cut.clear()
         for server in self.federation.servers:
             server.clock.offset_ms = 0

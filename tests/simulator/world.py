@@ -78,6 +78,8 @@ class World(Agenda):
         self.cut: Counter[tuple[str, str]] = Counter()
         #: What is to be lost, each once: from, to, and what it must carry.
         self.losses: list[tuple[str, str, str]] = []
+        #: Since when nothing goes wrong any more, once that is so.
+        self.quiet_since: int | None = None
         self.on_start: Callable[[Server], None] = lambda _: None
         self.on_crash: Callable[[Server], None] = lambda _: None
         #: Told of every message that a server writes: who, to whom, what.
