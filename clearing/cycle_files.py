@@ -7,21 +7,26 @@ with, for whom or for what.
 
 import asyncio
 
+import msgspec
+
 from clearing import cycle_store, desk_store
 from clearing.evidence import Evidence, read_leaf_proof
 from clearing.log_store import Identity
 from clearing.rules import ClosedCycle, Statement
-from protocol.address import FederationId
+from protocol.address import FederationId, Group
 from protocol.cycle_file import (
     CycleFile,
     CycleLine,
     complete_cycle_file,
     write_cycle_file,
 )
-from protocol.envelope import prove
+from protocol.directory import keyring
+from protocol.envelope import check_proof, prove
 from protocol.errors import LedgerBrokenError, PeerError
+from protocol.keyring import Keyring
 from protocol.messages import Checkpoint, ItemProof
 from protocol.peer.database import AnyConnection, Database
+from protocol.peer.directory_history import DirectoryAt
 
 
 class CycleFiles:
@@ -60,7 +65,7 @@ class CycleFiles:
             for one in await cycle_store.read_all_statements(connection, closed.cycle)
         }
         plans = await cycle_store.read_settlements(connection, closed.cycle)
-        covers = await self._evidence.covers_of(connection, stated.short)
+        covers = await self._evidence.covers_of(connection, stated.short, folded)
         lines = [
             CycleLine(
                 entry=record.line.decode(),
@@ -84,7 +89,9 @@ class CycleFiles:
         )
         try:
             # Each group's signature is verified once more: others have their turn.
-            return await asyncio.to_thread(_complete, file), stated.short
+            return await asyncio.to_thread(
+                _complete, file, folded, self._federation
+            ), stated.short
         except PeerError as error:
             told = f"cycle {closed.cycle} cannot be proved: {error}"
             raise LedgerBrokenError(told) from None
@@ -97,8 +104,31 @@ class CycleFiles:
         await self._evidence.keep_covers(database, named)
 
 
-def _complete(file: CycleFile) -> bytes:
-    return write_cycle_file(complete_cycle_file(file))
+def _complete(file: CycleFile, folded: DirectoryAt, federation: FederationId) -> bytes:
+    """Write the file, without answers under keys that its directory does not have yet.
+
+    A group that changed its keys since and only then agreed has said so to the hub,
+    but nobody could verify it with this checkpoint.
+    """
+    keys = keyring(folded.directory)
+    proven = [
+        msgspec.structs.replace(line, answer=None)
+        if line.answer is not None and not _holds(line.answer, keys, federation, group)
+        else line
+        for group, line in zip(sorted(folded.directory), file.groups, strict=True)
+    ]
+    whole = msgspec.structs.replace(file, groups=proven)
+    return write_cycle_file(complete_cycle_file(whole))
+
+
+def _holds(
+    answer: ItemProof, keys: Keyring, federation: FederationId, group: Group
+) -> bool:
+    try:
+        check_proof(answer, keys, federation, group)
+    except PeerError:
+        return False
+    return True
 
 
 def _line_of(kept: Statement | None) -> str | None:

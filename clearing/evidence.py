@@ -5,6 +5,7 @@ it with ``protocol.receipt``. It holds no sealed line, so no name and no memo.
 """
 
 import asyncio
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 
@@ -13,15 +14,16 @@ import msgspec
 from clearing import log_store, witness_store
 from clearing.log_store import Identity
 from protocol import strict_json
-from protocol.address import FederationId
+from protocol.address import FederationId, Group
 from protocol.base64url import read_base64url, write_base64url
 from protocol.checkpoint import SignedCheckpoint, read_checkpoint
 from protocol.directory import (
     entry_key,
+    keyring,
     read_hub_statement,
 )
-from protocol.envelope import VerifiedCover
-from protocol.errors import LedgerBrokenError
+from protocol.envelope import VerifiedCover, check_cover
+from protocol.errors import LedgerBrokenError, PeerError
 from protocol.messages import (
     Checkpoint,
     ItemProof,
@@ -119,10 +121,8 @@ class Evidence:
         )
         if not has_witnesses:
             return await asyncio.to_thread(with_words, receipt)
-        kept = await witness_store.read(connection, stated.log, stated.size)
-        self._kept.keep(stated.short, frozenset(kept))
         room = _WITNESSES_UP_TO - len(write_receipt(receipt))
-        covers = self._naming(stated.short) | kept
+        covers = await self.covers_of(connection, stated.short, folded)
         witnesses = _witnesses(transfer, covers, folded, room)
         receipt = msgspec.structs.replace(receipt, witnesses=witnesses)
         # A hundred signatures to verify: groups are answered meanwhile.
@@ -162,11 +162,22 @@ class Evidence:
     async def keep_covers(self, database: Database, named: Checkpoint) -> None:
         """Keep the covers that name a checkpoint which somebody was given."""
         kept = self._kept.find(named) or frozenset()
-        covers = {
+        new = {
             group: cover
             for group, cover in self._naming(named).items()
             if group not in kept
         }
+        if not new:
+            return
+        async with database.readers.acquire() as connection:
+            note = await log_store.read_note(connection, named.log, named.size)
+            if note is None:
+                return
+            stated = read_checkpoint(note, self._federation, self._public)
+            folded = await self._history.at(connection, stated.version)
+        covers = await asyncio.to_thread(
+            _that_hold, new, named, folded, self._federation
+        )
         if covers:
             async with database.desk.acquire() as connection:
                 await witness_store.write(connection, named, covers)
@@ -179,14 +190,27 @@ class Evidence:
         return await self._history.at(connection, version)
 
     async def covers_of(
-        self, connection: AnyConnection, named: Checkpoint
+        self, connection: AnyConnection, named: Checkpoint, folded: DirectoryAt
     ) -> dict[str, str]:
         """Give the covers that name a checkpoint, by group, as far as they are known.
 
-        Where nobody names it any more, or not yet, there are none.
+        Where nobody names it any more, or not yet, there are none. One under a key that
+        the directory of then does not have proves nothing, and would spoil the file.
+
+        Args:
+            connection: of one view of the database.
+            named: the checkpoint.
+            folded: the directory that it states.
         """
         kept = await witness_store.read(connection, named.log, named.size)
-        return kept | self._naming(named)
+        self._kept.keep(named, frozenset(kept))
+        naming = self._naming(named)
+
+        def hold() -> dict[str, str]:
+            shown = _that_hold(naming, named, folded, self._federation)
+            return shown | _that_hold(kept, named, folded, self._federation)
+
+        return await asyncio.to_thread(hold)
 
     def _naming(self, checkpoint: Checkpoint) -> dict[str, str]:
         """Give the newest covers that name a checkpoint, by group."""
@@ -233,6 +257,23 @@ class Evidence:
         if note is None:
             raise LedgerBrokenError(f"checkpoint: none of log {log}")
         return note, read_checkpoint(note, self._federation, self._public)
+
+
+def _that_hold(
+    covers: Mapping[str, str],
+    named: Checkpoint,
+    folded: DirectoryAt,
+    federation: FederationId,
+) -> dict[str, str]:
+    """Give the covers that somebody can verify with a checkpoint's own directory."""
+    keys = keyring(folded.directory)
+    found: dict[str, str] = {}
+    for group, line_1 in covers.items():
+        with contextlib.suppress(PeerError):
+            signed = check_cover(line_1, keys, federation, Group(group))
+            if signed.checkpoint == named:
+                found[group] = line_1
+    return found
 
 
 def _witnesses(

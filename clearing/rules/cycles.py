@@ -121,12 +121,13 @@ def holds_up(state: str, link: Link | None) -> bool:
     """Say whether a group's node may know of decisions that this hub has forgotten.
 
     One that is frozen holds nobody up: its server may be gone for good. Nor does one
-    that has left, unless it says that something is missing.
+    that has left: whatever it claims, it could otherwise stop all others for ever, for
+    it can be frozen no more.
     """
-    if state == "frozen" or link is None:
+    if state in ("frozen", "left") or link is None:
         return False
     if link.trouble is None:
-        return state != "left" and not link.has_compared
+        return not link.has_compared
     return link.trouble in (Trouble.WE_ARE_BEHIND, Trouble.PEER_IS_BEHIND)
 
 

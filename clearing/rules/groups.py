@@ -323,8 +323,10 @@ def has_compared(view: HubView, group: Group) -> bool:
 
 def telling(view: HubView, group: Group) -> list[Group]:
     """Name who says that the hub is behind and is heard in what concerns a group."""
-    frozen = {name for name, one in view.directory.items() if one.state == "frozen"}
-    return [other for other in view.told_behind if other not in frozen - {group}]
+    unheard = {
+        name for name, one in view.directory.items() if one.state in ("frozen", "left")
+    }
+    return [other for other in view.told_behind if other not in unheard - {group}]
 
 
 def wait_for(view: HubView, group: Group) -> Effects:

@@ -2,7 +2,8 @@
 CREATE TABLE renewal (
     renewal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     number bigint NOT NULL,
-    entry text NOT NULL UNIQUE,
+    -- Written once by the one clerk; too long for an index.
+    entry text NOT NULL,
     statement text NOT NULL,
     at timestamptz NOT NULL,
     is_recovery boolean NOT NULL,

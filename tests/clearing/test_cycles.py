@@ -181,10 +181,11 @@ def test_a_link_that_is_behind_stops_the_close(trouble: Trouble) -> None:
         [],
         CycleRefused(code, 1, MECHELEN),
     )
-    # Its server may be gone for good.
-    frozen = in_state(view.directory, MECHELEN, "frozen")
-    view.directory = frozen
-    assert isinstance(closed(view)[0].outcome, ClosedCycle)
+    # Its server may be gone for good; and who has left stops nobody.
+    active = view.directory
+    for cycle, state in enumerate(("frozen", "left"), 1):
+        view.directory = in_state(active, MECHELEN, state)
+        assert isinstance(closed(view, cycle)[0].outcome, ClosedCycle)
 
 
 @pytest.mark.parametrize("group", [OOSTENDE, MECHELEN])

@@ -288,11 +288,12 @@ async def test_whole_tiles_and_the_newest_note_are_given_from_memory(
         assert await answer.read() == first[0][: 7 * 32]
 
 
-def cover(group: Group, named: Checkpoint) -> VerifiedCover:
+def cover(group: Group, named: Checkpoint, keys_of: str | None = None) -> VerifiedCover:
     """A group's cover that names a checkpoint."""
     payload = cover_payload(from_=group, checkpoint=named)
-    line_1, _ = envelope.seal(payload, signing_key(group))
-    period = KeyPeriod(group, signing_key(group).public, 1, None)
+    key = signing_key(keys_of or group)
+    line_1, _ = envelope.seal(payload, key)
+    period = KeyPeriod(group, key.public, 1, None)
     return VerifiedCover(payload=payload, period=period, line_1=line_1)
 
 
@@ -351,6 +352,25 @@ async def test_a_size_that_was_never_signed_costs_no_witness(
                 evidence.note_cover(cover(Group(name), bogus))
             _, witnesses = await receipt_of(client, transfer_id)
             assert witnesses == ["gent"]
+
+
+async def test_a_cover_under_keys_of_later_spoils_no_receipt(
+    new_database: NewDatabase,
+) -> None:
+    """A group that has changed its keys still names the checkpoint of before."""
+    async with federation(new_database) as federated:
+        for name in ("gent", "brugge"):
+            await admit(federated.hub, Group(name))
+        [transfer_id] = await pay(federated, 1, "eggs")
+        async with published(federated) as (client, evidence):
+            stated = await newest(client)
+            evidence.note_cover(cover(Group("gent"), stated.short))
+            renewed = cover(Group("brugge"), stated.short, keys_of="brugge later")
+            evidence.note_cover(renewed)
+            _, witnesses = await receipt_of(client, transfer_id)
+            assert witnesses == ["gent"]
+            await evidence.keep_newest(federated.hub.database)
+        assert await witness_rows(federated) == [(stated.size, "gent")]
 
 
 async def witness_rows(federated: Federation) -> list[tuple[int, str]]:
