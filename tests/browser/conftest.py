@@ -91,6 +91,13 @@ def driven(chromium_path: str) -> "Iterator[Browser]":
         browser.close()
 
 
+_AT_REST = """() => Promise.all(
+    document.getAnimations()
+        .filter(one => one.effect.getComputedTiming().endTime !== Infinity)
+        .map(one => one.finished.catch(() => null)))
+    .then(() => null)"""
+
+
 class Window(NamedTuple):
     """A browser's window at one group's pages, and what it complained about."""
 
@@ -115,6 +122,8 @@ class Window(NamedTuple):
         if not closely:
             return
         page.evaluate(AXE)
+        # A colour that is still fading into another one is not what people read.
+        page.evaluate(_AT_REST)
         found = page.evaluate("axe.run()")
         assert [
             (one["id"], [node["html"] for node in one["nodes"]])

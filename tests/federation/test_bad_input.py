@@ -300,8 +300,11 @@ ROUTES = pytest.mark.parametrize("writing", WRITING, ids=str)
 # What is there, as HTTP and the tables tell it.
 
 #: What a server writes by its own clock, whoever asks it what: its look at the hub's
-#: log or at limits, and its nightly audit.
-_OWN = ("belief", "compared_item", "newest_audit", "warned")
+#: log and at proofs, or at limits, and its nightly audit.
+_OWN = (
+    *("belief", "compared_item", "newest_audit", "warned"),
+    *("proof", "proven_checkpoint"),
+)
 _TABLES = f"""
 SELECT tablename FROM pg_tables WHERE schemaname = 'public'
    AND tablename NOT IN {("token", "cover_limit", *_OWN)} ORDER BY tablename

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -51,7 +52,9 @@ class Office:
         node = self.node
         door = Door(node.database, node.clock)
         # All that its routes ask of them.
-        of_server = SimpleNamespace(public_url=URL, data=data)
+        of_server = SimpleNamespace(
+            public_url=URL, data=data, zone=lambda: ZoneInfo("Europe/Brussels")
+        )
         settings: Any = SimpleNamespace(server=of_server)
         server = runner.Server(
             settings,
