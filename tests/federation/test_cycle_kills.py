@@ -16,6 +16,10 @@ from tests.federation.servers import Server, wait_for
 from tests.federation.world import Federation
 
 BEFORE_AND_AFTER = pytest.mark.parametrize("when", ["before", "after"])
+#: Many starts each; the simulator has both halves, thousands of times.
+AFTER = pytest.mark.parametrize(
+    "when", [pytest.param("before", marks=pytest.mark.slow), "after"]
+)
 #: Who dies at which step here.
 TRIED = [
     *((Step.CLOSE, "hub"), (Step.CYCLE, "oostende"), (Step.STATEMENT, "oostende")),
@@ -178,7 +182,7 @@ def test_killed_while_a_leg_is_settled(federation: Federation, when: str) -> Non
     assert ended["state"] == "settled"
 
 
-@BEFORE_AND_AFTER
+@AFTER
 def test_killed_while_a_leg_is_called_off(federation: Federation, when: str) -> None:
     cycle, group = closed(federation)
     hub, debtor = federation.hub, federation.server(group)
@@ -207,7 +211,7 @@ def position(federation: Federation, group: str) -> int:
     return found
 
 
-@BEFORE_AND_AFTER
+@AFTER
 def test_killed_while_a_debt_is_shared(federation: Federation, when: str) -> None:
     pay(federation)
     if position(federation, "oostende") == 0:
@@ -269,7 +273,7 @@ async def _alter(connection: "asyncpg.Connection[Any]", more: int) -> None:
     )
 
 
-@BEFORE_AND_AFTER
+@AFTER
 def test_killed_while_a_cycle_is_disputed(
     federation: Federation, databases: Databases, when: str
 ) -> None:
