@@ -81,7 +81,7 @@ class SettlementPages:
         status: int = 200,
         told: str = "",
     ) -> web.Response:
-        excepted = _read_names(typed)
+        excepted = read_names(typed)
         found = await self._settlements.settlement(number, excepted)
         if found.code is not None and not told:
             extra: dict[str, object] = {"cycle": number, "group": found.group}
@@ -117,7 +117,7 @@ class SettlementPages:
         if len((await self._cycles.legs(number)).legs) > seen:
             return done
         try:
-            await self._cycles.settle(number, _read_names(typed.excepted))
+            await self._cycles.settle(number, read_names(typed.excepted))
         except Problem as problem:
             if problem.code is None:
                 raise
@@ -165,7 +165,7 @@ class SettlementPages:
         return see_other(f"/cycles/{leg.cycle}?saved=cancelled#legs")
 
 
-def _read_names(text: str) -> list[str]:
+def read_names(text: str) -> list[str]:
     """Read names of groups with commas or spaces between them."""
     names = text.replace(",", " ").lower().split()
     if len(names) > _EXCEPTED_MAX:

@@ -5,6 +5,7 @@ out as they are read, some at a time, and one file after another: a file never t
 more than its share of memory, nor of the hub's readers.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
@@ -19,6 +20,7 @@ from clearing.api.open_cycle import OpenCycleApi
 from clearing.api.settlement import SettlementApi
 from clearing.api.transfers import DAYS, TransfersApi
 from clearing.api.turns import Turns
+from clearing.pages.settlements import ExceptedFields, read_names
 from clearing.pages.traffic import SPANS, FlowFields
 from protocol.errors import OutageError
 from protocol.netting import Left
@@ -32,6 +34,8 @@ from protocol.strict_json import INTEGER_MAX
 _LOG = logging.getLogger(__name__)
 #: Files at once, and how many more may wait for that.
 _AT_ONCE, _WAITING_MAX = 1, 4
+#: Longest that somebody may take to read some rows, seconds.
+_WRITE_S = 30
 #: Rows that are read, or written, at once.
 _ROWS = 500
 #: Of what is under way, the oldest; a hub that has more is in trouble.
@@ -206,7 +210,9 @@ class TablePages:
         yield (await self._settlements.settlement(cycle_of(request))).groups
 
     async def _plan(self, request: web.Request) -> Rows:
-        yield (await self._settlements.settlement(cycle_of(request))).plan
+        typed = forms.read_address_fields(request, ExceptedFields).excepted
+        excepted = read_names(typed)
+        yield (await self._settlements.settlement(cycle_of(request), excepted)).plan
 
 
 def _names(columns: Sequence[str]) -> Iterator[str]:
@@ -250,9 +256,11 @@ async def _stream(
         while some is not None:
             for first in range(0, len(some), _ROWS):
                 lines = some[first : first + _ROWS]
-                await response.write(
-                    write_rows(list(_cells(columns, one)) for one in lines)
-                )
+                # Who stops reading does not keep the one place for a file.
+                async with asyncio.timeout(_WRITE_S):
+                    await response.write(
+                        write_rows(list(_cells(columns, one)) for one in lines)
+                    )
             some = await anext(rows, None)
     except (OutageError, TimeoutError) as error:
         # Cut off without an end, so that nobody takes half a file for a whole one.

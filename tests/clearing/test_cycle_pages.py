@@ -156,6 +156,9 @@ async def test_a_cycle_is_closed_agreed_to_and_settled_on_pages(shown: Desk) -> 
     assert "oostende→ mechelen3 min" in page.text.replace(" →", "→")
     assert EN["settle.least"] in page.text
     assert EN["settle.remaining"] not in page.text
+    # The file has the plan that the page shows.
+    assert len(await table(admin, "/cycles/1/plan.csv")) == 1
+    assert await table(admin, "/cycles/1/plan.csv?excepted=oostende") == []
     page = await settled(shown, admin, 1)
     assert EN["settle.arrived"] in page.text
     assert EN["settle.state-settled"] in page.text
