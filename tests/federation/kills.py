@@ -1,7 +1,15 @@
 """Which durable steps were killed, and where: the table that a test run ends with."""
 
+import pytest
+
 from protocol.steps import Step
 
+BEFORE_AND_AFTER = pytest.mark.parametrize("when", ["before", "after"])
+#: Where nobody's units move, an ordinary run dies only after: what was kept and not
+#: answered is the harder half. The simulator has both, thousands of times.
+AFTER = pytest.mark.parametrize(
+    "when", [pytest.param("before", marks=pytest.mark.slow), "after"]
+)
 #: Whose process died; what a command line does is a process of its own.
 PLACES = ("payer's node", "hub", "payee's node", "group's node", "command")
 

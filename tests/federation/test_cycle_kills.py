@@ -12,14 +12,10 @@ import pytest
 from protocol.steps import Step
 from tests.federation import kills
 from tests.federation.conftest import Databases
+from tests.federation.kills import AFTER, BEFORE_AND_AFTER
 from tests.federation.servers import Server, wait_for
 from tests.federation.world import Federation
 
-BEFORE_AND_AFTER = pytest.mark.parametrize("when", ["before", "after"])
-#: Many starts each; the simulator has both halves, thousands of times.
-AFTER = pytest.mark.parametrize(
-    "when", [pytest.param("before", marks=pytest.mark.slow), "after"]
-)
 #: Who dies at which step here.
 TRIED = [
     *((Step.CLOSE, "hub"), (Step.CYCLE, "oostende"), (Step.STATEMENT, "oostende")),

@@ -18,17 +18,12 @@ import pytest
 from protocol.steps import Step
 from tests.federation import kills
 from tests.federation.callers import Answer, Caller
+from tests.federation.kills import AFTER, BEFORE_AND_AFTER
 from tests.federation.servers import Server, wait_for
 from tests.federation.test_cycle_kills import TRIED
 from tests.federation.world import Federation, Group, Node, Ordered, as_posted
 from tests.nodes.exporters import eland_tables, eland_user, zipped
 
-BEFORE_AND_AFTER = pytest.mark.parametrize("when", ["before", "after"])
-#: Where nobody's units move, an ordinary run dies only after: what was kept and not
-#: answered is the harder half. The simulator has both, thousands of times.
-AFTER = pytest.mark.parametrize(
-    "when", [pytest.param("before", marks=pytest.mark.slow), "after"]
-)
 PLACES = {
     "oostende": "payer's node",
     "hub": "hub",
@@ -475,6 +470,18 @@ def decide(federation: Federation, word: str) -> Answer:
     return answers[0]
 
 
+def see_veere_trade(federation: Federation) -> None:
+    """See a group that was changed pay and be paid, and every ledger sound."""
+    federation.wait_compared()
+    paid = [
+        federation.pay("els@veere", "tom@mechelen", 3),
+        federation.pay("rik@oostende", "els@veere", 3),
+    ]
+    for ordered in paid:
+        assert federation.end_of(ordered)["state"] == "cleared"
+    federation.audit()
+
+
 @AFTER
 @pytest.mark.parametrize(
     ("word", "step", "victim"),
@@ -508,14 +515,7 @@ def test_killed_while_a_rate_is_asked_for_and_decided(
     )
     after = desk.get(DESK)
     assert (after["version"], after["rate"]["per_hour"]) == (version, rate)
-    federation.wait_compared()
-    paid = [
-        federation.pay("els@veere", "tom@mechelen", 3),
-        federation.pay("rik@oostende", "els@veere", 3),
-    ]
-    for ordered in paid:
-        assert federation.end_of(ordered)["state"] == "cleared"
-    federation.audit()
+    see_veere_trade(federation)
 
 
 AT_LEAVING = "/api/v1/group/leaving"
@@ -631,14 +631,7 @@ def see_new_keys(federation: Federation, node: Node, before: dict[str, Any]) -> 
     assert told["sealing"] != before["sealing"]
     assert told["recovery"] == before["recovery"]
     assert told["renewal"]["state"] == "approved"
-    federation.wait_compared()
-    paid = [
-        federation.pay("els@veere", "tom@mechelen", 3),
-        federation.pay("rik@oostende", "els@veere", 3),
-    ]
-    for ordered in paid:
-        assert federation.end_of(ordered)["state"] == "cleared"
-    federation.audit()
+    see_veere_trade(federation)
 
 
 def test_killed_again_and_again_while_a_group_changes_its_keys(
