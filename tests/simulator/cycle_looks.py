@@ -6,6 +6,7 @@ clerk it stands still until a batch has answered. It looks a second after a batc
 left it something new to do, and no oftener, so that silence stays cheap.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from types import coroutine
@@ -112,7 +113,7 @@ def beside_the_clerk(server: Server, begin: Begin, answer: Answered) -> None:
     go_on(None)
 
 
-class _Looks:
+class _Looks(ABC):
     """A server's watch, and when it looks."""
 
     def __init__(self, server: Server) -> None:
@@ -167,11 +168,13 @@ class _Looks:
         work: Coroutine[Any, Any, Any] = watch.look()
         return work
 
+    @abstractmethod
     def _make(self, clerk: Any, database: Any) -> Any:
-        raise NotImplementedError
+        """Make the server's real watch."""
 
+    @abstractmethod
     def _waits(self) -> list[Any]:
-        raise NotImplementedError
+        """Say what waits for it."""
 
 
 class _NodeLooks(_Looks):
