@@ -15,8 +15,6 @@ from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
 
-#: Past positions are read anew after so long.
-_PAST_MS = 3_600_000
 #: Groups that people are called about in one look; the others wait for the next one.
 _MOST = 100
 
@@ -44,7 +42,7 @@ class LimitWatch:
         """Look once."""
         now = self._clock.now()
         async with self._database.readers.acquire() as connection:
-            if self._read_at is None or not 0 <= now - self._read_at < _PAST_MS:
+            if past_store.is_stale(self._read_at, now):
                 groups = sorted(self._house.directory)
                 self._house.past = await past_store.read_past(connection, groups, now)
                 self._read_at = now

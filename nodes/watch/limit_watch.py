@@ -13,9 +13,6 @@ from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
 
-#: Past positions are read anew after so long.
-_PAST_MS = 3_600_000
-
 
 class LimitWatch:
     """Follows the group's position.
@@ -39,7 +36,7 @@ class LimitWatch:
     async def look(self) -> None:
         """Look once."""
         house, now = self._house, self._clock.now()
-        if self._read_at is None or not 0 <= now - self._read_at < _PAST_MS:
+        if past_store.is_stale(self._read_at, now):
             async with self._database.readers.acquire() as connection:
                 found = await past_store.read_past(connection, [CLEARING], now)
             balances = found.get(CLEARING)

@@ -10,6 +10,13 @@ from protocol.limit_warning import WEEK_MS, WEEKS
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
+#: Past balances are read anew after so long, since weeks move slowly.
+_STALE_MS = 3_600_000
+
+
+def is_stale(read_at: Instant | None, now: Instant) -> bool:
+    """Say whether past balances that were read at some time are to be read anew."""
+    return read_at is None or not 0 <= now - read_at < _STALE_MS
 
 
 async def read_past(
