@@ -8,6 +8,7 @@ a debt that stays behind she must have named (protocol, section 19).
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
@@ -66,7 +67,7 @@ def decide_leave_wish(view: HubView, arrived: ArrivedItem, now: Instant) -> Effe
     assert isinstance(wish, DirectoryLeave)
     if wish.group != arrived.peer:
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
-    decided = _begin(view, view.directory[Group(wish.group)], now)
+    decided = _turn(view, view.directory[Group(wish.group)], "leaving", now)
     if isinstance(decided.outcome, NotDecided):
         code = decided.outcome.code
         if code is DirectoryRefusalCode.LEFT_FOR_EVER:
@@ -86,16 +87,22 @@ def decide_leaving(
     if record is None:
         yield no(DirectoryRefusalCode.NO_SUCH_GROUP, order.group)
     elif isinstance(order, BeginLeaving):
-        yield _begin(view, record, now)
+        yield _turn(view, record, "leaving", now)
     elif isinstance(order, Stay):
-        yield _stay(view, record, now)
+        yield _turn(view, record, "active", now)
     else:
         yield from _declare_left(view, record, order, now)
 
 
-def _begin(view: HubView, record: GroupRecord, now: Instant) -> Effects:
+def _turn(
+    view: HubView,
+    record: GroupRecord,
+    state: Literal["active", "leaving"],
+    now: Instant,
+) -> Effects:
+    """Have a group begin to leave, or stay after all."""
     group = Group(record.entry.group)
-    if record.state == "leaving":
+    if record.state == state:
         return Effects(None, (), record)
     if record.state == "left":
         return no(DirectoryRefusalCode.LEFT_FOR_EVER, group)
@@ -103,21 +110,7 @@ def _begin(view: HubView, record: GroupRecord, now: Instant) -> Effects:
         return no(DirectoryRefusalCode.RELEASE_FIRST, group)
     if not has_compared(view, group):
         return wait_for(view, group)
-    changed = msgspec.structs.replace(record, state="leaving")
-    return decide_on(view, changed, now)
-
-
-def _stay(view: HubView, record: GroupRecord, now: Instant) -> Effects:
-    group = Group(record.entry.group)
-    if record.state == "active":
-        return Effects(None, (), record)
-    if record.state == "left":
-        return no(DirectoryRefusalCode.LEFT_FOR_EVER, group)
-    if record.state == "frozen":
-        return no(DirectoryRefusalCode.RELEASE_FIRST, group)
-    if not has_compared(view, group):
-        return wait_for(view, group)
-    changed = msgspec.structs.replace(record, state="active")
+    changed = msgspec.structs.replace(record, state=state)
     return decide_on(view, changed, now)
 
 
