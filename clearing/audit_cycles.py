@@ -152,11 +152,9 @@ def _compare(
 async def _look_at_plans(
     connection: AnyConnection, federation: FederationId, cycle: _Closed
 ) -> list[Finding]:
-    number = cycle.cycle
-    statements = await cycle_store.read_all_statements(connection, number)
-    plans = await cycle_store.read_settlements(connection, number)
-    legs = await cycle_store.read_legs(connection, number)
-    settled = await cycle_store.read_settled_for(connection, number)
+    statements, plans, legs, settled = await cycle_store.read_what_settles(
+        connection, cycle.cycle
+    )
     found = [
         finding(NAME, "leg", leg.leg_id, f"place {leg.place}", f"the place of {lawful}")
         for leg in legs

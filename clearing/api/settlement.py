@@ -18,9 +18,9 @@ from clearing.rules import (
     ClosedCycle,
     Settlement,
     Statement,
-    StatementState,
     aim_of,
     standing_of,
+    who_stops_plan,
 )
 from protocol import netting
 from protocol.errors import CycleRefusalCode
@@ -119,10 +119,8 @@ class SettlementApi:
         ):
             closed = found_cycle(await cycle_store.read_cycle(connection, number))
             newest = await cycle_store.read_newest(connection)
-            plans = await cycle_store.read_settlements(connection, number)
-            stated = await cycle_store.read_all_statements(connection, number)
-            legs = await cycle_store.read_legs(connection, number)
-            settled = await cycle_store.read_settled_for(connection, number)
+            kept = await cycle_store.read_what_settles(connection, number)
+        stated, plans, legs, settled = kept
         code, group = self._why_not(closed, newest, stated, excepted)
         known = () if code is CycleRefusalCode.EXCEPTION_WRONG else tuple(excepted)
         wanted = Settlement(
@@ -170,10 +168,4 @@ class SettlementApi:
             return CycleRefusalCode.CYCLE_NOT_NEWEST, ""
         if self._house.legs:
             return CycleRefusalCode.LEGS_OPEN, ""
-        wrong = netting.wrong_exception([one.group for one in stated], excepted)
-        if wrong is not None:
-            return CycleRefusalCode.EXCEPTION_WRONG, wrong
-        for one in stated:
-            if one.state is StatementState.DISPUTED and one.group not in excepted:
-                return CycleRefusalCode.CYCLE_DISPUTED, one.group
-        return None, ""
+        return who_stops_plan(stated, excepted) or (None, "")

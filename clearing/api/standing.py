@@ -100,25 +100,22 @@ class StandingApi:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             closed = found_cycle(await cycle_store.read_cycle(connection, number))
-            plans = await cycle_store.read_settlements(connection, number)
-            kept = await cycle_store.read_all_statements(connection, number)
-            settled = await cycle_store.read_settled_for(connection, number)
-            legs = await cycle_store.read_legs(connection, number)
+            kept = await cycle_store.read_what_settles(connection, number)
         now = self._clock.now()
         found = StandingAnswer(
             cycle=number,
             plans=[
                 PlanAnswer(write_instant(one.at), one.legs, list(one.excepted))
-                for one in plans
+                for one in kept.plans
             ],
             is_settled=False,
             positions=[],
-            waiting=[_waiting(leg, now) for leg in legs if leg.lacks],
+            waiting=[_waiting(leg, now) for leg in kept.legs if leg.lacks],
         )
-        if not plans:
+        if not kept.plans:
             return found
         standing = await asyncio.to_thread(
-            standing_of, closed, kept, settled, plans[-1]
+            standing_of, closed, kept.statements, kept.settled, kept.plans[-1]
         )
         lines = [
             PositionLine(

@@ -122,6 +122,7 @@ from clearing.rules.settling import (
     decide_settle,
     legs_before,
     standing_of,
+    who_stops_plan,
 )
 from clearing.rules.share_records import Agreed, KeepShared, Shared, SharedState
 from clearing.rules.shares import (
@@ -279,5 +280,6 @@ __all__ = [
     "standing_of",
     "void_disputed",
     "who_holds_up",
+    "who_stops_plan",
     "wrong_word",
 ]

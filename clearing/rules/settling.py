@@ -5,7 +5,7 @@ orders brings the plan along (``clearing.settling``), and here it is only checke
 by leg, against the positions as they are now. How legs end is in ``legs``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -216,16 +216,27 @@ def _why_not(view: HubView, order: Settle) -> CycleRefused | None:
     # One of a former cycle, too: it may yet be settled, and is not in the positions.
     if view.open_cycle.open_legs:
         return CycleRefused(code.LEGS_OPEN, cycle)
-    statements = _statements(view, cycle)
+    stopped = who_stops_plan(_statements(view, cycle), order.excepted)
+    return None if stopped is None else CycleRefused(stopped[0], cycle, stopped[1])
+
+
+def who_stops_plan(
+    statements: Sequence[Statement], excepted: Sequence[str]
+) -> tuple[CycleRefusalCode, str] | None:
+    """Say why no plan is made of these statements, and because of which group.
+
+    Args:
+        statements: all of a cycle's.
+        excepted: groups that the plan leaves out.
+    """
     groups = {kept.group for kept in statements}
-    wrong = netting.wrong_exception(groups, order.excepted)
+    wrong = netting.wrong_exception(groups, excepted)
     if wrong is not None:
-        return CycleRefused(code.EXCEPTION_WRONG, cycle, wrong)
+        return CycleRefusalCode.EXCEPTION_WRONG, wrong
     for kept in statements:
         # Nobody can be asked to make good what she says is wrong.
-        is_disputed = kept.state is StatementState.DISPUTED
-        if is_disputed and kept.group not in order.excepted:
-            return CycleRefused(code.CYCLE_DISPUTED, cycle, kept.group)
+        if kept.state is StatementState.DISPUTED and kept.group not in excepted:
+            return CycleRefusalCode.CYCLE_DISPUTED, kept.group
     return None
 
 
