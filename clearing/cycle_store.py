@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
@@ -163,11 +163,10 @@ async def read_cycles(
 
 
 def _cycle(row: asyncpg.Record) -> ClosedCycle:
-    former = row["former_log"]
     return ClosedCycle(
         cycle=row["cycle"],
         name=DecisionName(row["log"], row["number"]),
-        former=None if former is None else DecisionName(former, row["former_number"]),
+        former=DecisionName.from_nullable(row["former_log"], row["former_number"]),
         at=from_datetime(row["at"]),
         groups=row["groups"],
         statements=row["statements"],
@@ -251,6 +250,33 @@ async def read_settled_for(connection: AnyConnection, cycle: int) -> list[Leg]:
     return [_leg(row) for row in rows]
 
 
+class Settled(NamedTuple):
+    """A cycle's statements, the plans made for it, its legs, and all that count.
+
+    ``settled`` are those of whatever cycle that were settled for its positions.
+    """
+
+    statements: list[Statement]
+    plans: list[Settlement]
+    legs: list[Leg]
+    settled: list[Leg]
+
+
+async def read_what_settles(connection: AnyConnection, cycle: int) -> Settled:
+    """Give all from which it follows how far a cycle is settled.
+
+    Args:
+        connection: in a transaction that sees one state of the database.
+        cycle: which.
+    """
+    return Settled(
+        statements=await read_all_statements(connection, cycle),
+        plans=await read_settlements(connection, cycle),
+        legs=await read_legs(connection, cycle),
+        settled=await read_settled_for(connection, cycle),
+    )
+
+
 async def read_settlements(connection: AnyConnection, cycle: int) -> list[Settlement]:
     """Give the plans that were made for a cycle, in that order."""
     return [
@@ -289,7 +315,6 @@ async def read_leg(connection: AnyConnection, leg_id: str) -> Leg | None:
 
 
 def _leg(row: asyncpg.Record) -> Leg:
-    log = row["log"]
     return Leg(
         leg_id=str(row["leg_id"]),
         cycle=row["cycle"],
@@ -303,7 +328,7 @@ def _leg(row: asyncpg.Record) -> Leg:
         received=row["received"],
         received_at=from_nullable(row["received_at"]),
         state=LegState(row["state"]),
-        name=None if log is None else DecisionName(log, row["number"]),
+        name=DecisionName.from_nullable(row["log"], row["number"]),
         ended_at=from_nullable(row["ended_at"]),
         code=row["code"],
     )

@@ -42,7 +42,6 @@ async def read_one(connection: AnyConnection, shared_id: str) -> Found | None:
 
 
 def _shared(row: asyncpg.Record) -> Shared:
-    log = row["log"]
     return Shared(
         shared_id=str(row["shared_id"]),
         why=row["why"],
@@ -51,7 +50,7 @@ def _shared(row: asyncpg.Record) -> Shared:
         line=row["line"],
         told_at=from_nullable(row["told_at"]),
         state=SharedState(row["state"]),
-        name=None if log is None else DecisionName(log, row["number"]),
+        name=DecisionName.from_nullable(row["log"], row["number"]),
         decided_at=from_nullable(row["decided_at"]),
     )
 

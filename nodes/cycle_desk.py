@@ -22,7 +22,7 @@ from nodes.house import NodeHouse
 from nodes.rules import OwnCycle, OwnLeg, stated_in
 from protocol.address import Group
 from protocol.cycle import figures_of
-from protocol.instant import Instant, write_instant
+from protocol.instant import write_instant, write_nullable
 from protocol.peer.clock import Clock
 from protocol.peer.csv_text import Cell, write_header, write_rows
 from protocol.peer.database import AnyConnection, Database
@@ -226,7 +226,7 @@ def _cycle_row(own: OwnCycle) -> list[Cell]:
         own.cycle,
         write_instant(own.at),
         own.state.value,
-        _written(own.answered_at),
+        write_nullable(own.answered_at),
         *figures,
         own.name.log,
         own.name.number,
@@ -242,12 +242,8 @@ def _leg_row(leg: OwnLeg) -> list[Cell]:
         leg.creditor,
         leg.milliseconds,
         leg.state.value,
-        _written(leg.signed_at),
+        write_nullable(leg.signed_at),
         leg.reason,
-        _written(leg.ended_at),
+        write_nullable(leg.ended_at),
         leg.code,
     ]
-
-
-def _written(at: Instant | None) -> str | None:
-    return None if at is None else write_instant(at)

@@ -77,15 +77,15 @@ async def read_disputed(connection: AnyConnection, most: int) -> list[OwnCycle]:
 
 
 def _cycle(row: asyncpg.Record) -> OwnCycle:
-    former, at, difference = row["former_log"], row["answered_at"], row["difference"]
+    difference = row["difference"]
     return OwnCycle(
         cycle=row["cycle"],
         name=DecisionName(row["log"], row["number"]),
-        former=None if former is None else DecisionName(former, row["former_number"]),
+        former=DecisionName.from_nullable(row["former_log"], row["former_number"]),
         at=from_datetime(row["at"]),
         line=row["line"],
         state=CycleState(row["state"]),
-        answered_at=from_nullable(at),
+        answered_at=from_nullable(row["answered_at"]),
         dispute=row["dispute"],
         unanswered=row["unanswered"],
         difference=None if difference is None else _decoder.decode(difference),
@@ -123,7 +123,6 @@ async def read_signer(connection: AnyConnection, person_id: str) -> str | None:
 
 
 def _leg(row: asyncpg.Record) -> OwnLeg:
-    log = row["log"]
     return OwnLeg(
         leg_id=str(row["leg_id"]),
         cycle=row["cycle"],
@@ -137,7 +136,7 @@ def _leg(row: asyncpg.Record) -> OwnLeg:
         signed_at=from_nullable(row["signed_at"]),
         author=row["author"],
         reason=row["reason"],
-        name=None if log is None else DecisionName(log, row["number"]),
+        name=DecisionName.from_nullable(row["log"], row["number"]),
         ended_at=from_nullable(row["ended_at"]),
         code=row["code"],
     )

@@ -31,7 +31,7 @@ from protocol.address import HUB, Group
 from protocol.base64url import write_base64url
 from protocol.directory import GroupRecord
 from protocol.errors import RefusalCode
-from protocol.instant import Instant, write_instant
+from protocol.instant import Instant, write_instant, write_nullable
 from protocol.messages import Content
 from protocol.peer import ledger_store, link_store, transfer_store
 from protocol.peer.access_store import Caller
@@ -332,11 +332,7 @@ class Payments:
             told=self._told(transfer, language, is_retry=is_retry),
             ordered_at=write_instant(transfer.taken_at),
             decide_by=write_instant(transfer.decide_by),
-            decided_at=(
-                None
-                if transfer.decided_at is None
-                else write_instant(transfer.decided_at)
-            ),
+            decided_at=write_nullable(transfer.decided_at),
             refund_of=transfer.refund_of,
             refunded=transfer.refunded,
             booked_by="treasurer" if transfer.author else None,

@@ -9,7 +9,7 @@ from protocol.address import FederationId
 from protocol.directory import read_entry
 from protocol.effects import Effect
 from protocol.errors import LedgerBrokenError, PeerError
-from protocol.instant import from_datetime, to_datetime
+from protocol.instant import from_datetime, from_nullable, to_datetime, to_nullable
 from protocol.peer.database import AnyConnection, queries
 
 _SQL = queries(__file__)
@@ -44,7 +44,6 @@ def _renewal(row: asyncpg.Record, federation: FederationId) -> Renewal:
         entry = read_entry(row["entry"], federation)
     except PeerError as error:
         raise LedgerBrokenError(f"renewal of {row['at']}: {error}") from None
-    answered_at = row["answered_at"]
     return Renewal(
         number=row["number"],
         entry=entry,
@@ -53,7 +52,7 @@ def _renewal(row: asyncpg.Record, federation: FederationId) -> Renewal:
         at=from_datetime(row["at"]),
         is_recovery=row["is_recovery"],
         state=ProposalState(row["state"]),
-        answered_at=None if answered_at is None else from_datetime(answered_at),
+        answered_at=from_nullable(row["answered_at"]),
     )
 
 
@@ -62,7 +61,6 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
     for effect in effects:
         if isinstance(effect, KeepRenewal):
             renewal = effect.renewal
-            answered_at = renewal.answered_at
             await connection.execute(
                 _SQL["write_renewal"],
                 renewal.number,
@@ -71,5 +69,5 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
                 to_datetime(renewal.at),
                 renewal.is_recovery,
                 renewal.state.value,
-                None if answered_at is None else to_datetime(answered_at),
+                to_nullable(renewal.answered_at),
             )

@@ -33,7 +33,6 @@ async def read_borne(connection: AnyConnection) -> int:
 
 
 def _shared(row: asyncpg.Record) -> OwnShared:
-    log = row["log"]
     return OwnShared(
         shared_id=str(row["shared_id"]),
         why=row["why"],
@@ -41,7 +40,7 @@ def _shared(row: asyncpg.Record) -> OwnShared:
         item=row["item"],
         line=row["line"],
         amount=row["amount"],
-        name=None if log is None else DecisionName(log, row["number"]),
+        name=DecisionName.from_nullable(row["log"], row["number"]),
         decided_at=from_nullable(row["decided_at"]),
     )
 

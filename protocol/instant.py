@@ -58,6 +58,11 @@ def write_instant(at: Instant) -> str:
     return f"{_write_day(day)}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
 
 
+def write_nullable(at: Instant | None) -> str | None:
+    """Write an instant that is known, as text; ``None`` for one that is not."""
+    return None if at is None else write_instant(at)
+
+
 def to_datetime(at: Instant) -> datetime:
     """Give an instant the type that a ``timestamptz`` column takes."""
     # A timedelta made from whole numbers is exact; a timestamp would be a float.

@@ -231,6 +231,11 @@ class DecisionName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LifeField
     number: CountField
 
+    @classmethod
+    def from_nullable(cls, log: str | None, number: int | None) -> Self | None:
+        """Take a name from two columns that are null together."""
+        return None if log is None or number is None else cls(log, number)
+
 
 class CycleDecision(DecisionItem, frozen=True, kw_only=True, tag="decision"):
     """The end of a cycle: what is decided later belongs to the next one.

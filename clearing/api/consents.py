@@ -9,7 +9,7 @@ from msgspec import Meta
 from clearing.api.limits import not_decided
 from clearing.consents import Consents
 from clearing.rules import Consent, ConsentState, NotDecided
-from protocol.instant import write_instant
+from protocol.instant import write_instant, write_nullable
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import caller_of, json_response
 from protocol.peer.web.routes import Route
@@ -114,7 +114,6 @@ class ConsentsApi:
 
     def _answer(self, one: Consent) -> ConsentAnswer:
         has_lapsed = one.state is ConsentState.ASKED and not self._consents.waits(one)
-        ended_at = one.ended_at
         return ConsentAnswer(
             number=one.number,
             act=msgspec.json.decode(one.act, type=dict[str, str | int | bool]),
@@ -123,7 +122,7 @@ class ConsentsApi:
             lapses_at=write_instant(one.lapses_at),
             state="lapsed" if has_lapsed else one.state.value,
             ended_by=one.ended_by,
-            ended_at=None if ended_at is None else write_instant(ended_at),
+            ended_at=write_nullable(one.ended_at),
         )
 
 

@@ -27,7 +27,7 @@ from clearing.settling import Settling
 from protocol.address import UUID_PATTERN
 from protocol.cycle_file import MEDIA_TYPE, CycleFile
 from protocol.errors import CycleRefusalCode
-from protocol.instant import Instant, write_instant
+from protocol.instant import write_instant, write_nullable
 from protocol.messages import CycleMove, DecisionName, GroupField, read_item
 from protocol.netting import Savings, compute_savings
 from protocol.peer.clerk import Clerk
@@ -587,7 +587,7 @@ def _statement(kept: Statement) -> StatementAnswer:
         held_out=stated.held_out,
         held_in=stated.held_in,
         digest=stated.digest,
-        answered_at=_written(kept.answered_at),
+        answered_at=write_nullable(kept.answered_at),
         difference=None
         if found is None
         else DifferenceAnswer(found.place, found.hubs, found.nodes),
@@ -613,15 +613,11 @@ def leg_answer(leg: Leg) -> LegAnswer:
         creditor=leg.creditor,
         milliseconds=leg.milliseconds,
         state=leg.state.value,
-        paid_at=_written(leg.paid_at),
-        received_at=_written(leg.received_at),
-        ended_at=_written(leg.ended_at),
+        paid_at=write_nullable(leg.paid_at),
+        received_at=write_nullable(leg.received_at),
+        ended_at=write_nullable(leg.ended_at),
         log=None if leg.name is None else leg.name.log,
         number=None if leg.name is None else leg.name.number,
         code=leg.code,
         lacks=leg.lacks,
     )
-
-
-def _written(at: Instant | None) -> str | None:
-    return None if at is None else write_instant(at)

@@ -7,7 +7,7 @@ from clearing import cycle_store
 from clearing.house import HubHouse
 from clearing.rules import RESERVE, who_holds_up
 from protocol.address import Group
-from protocol.instant import write_instant
+from protocol.instant import write_nullable
 from protocol.peer.clerk import Clerk
 from protocol.peer.database import Database
 from protocol.peer.web.requests import json_response
@@ -96,7 +96,7 @@ class OpenCycleApi:
         held = reserve.opening + reserve.tally.net
         return OpenCycleAnswer(
             cycle=1 if house.closed is None else house.closed.cycle + 1,
-            since=None if since is None else write_instant(since),
+            since=write_nullable(since),
             moves=sum(one.count for one in lines),
             groups=lines,
             reserve=held,

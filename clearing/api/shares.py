@@ -20,7 +20,7 @@ from clearing.rules import (
 from clearing.share_store import Found
 from protocol.address import UUID_PATTERN, Group
 from protocol.errors import SharingRefusalCode
-from protocol.instant import write_instant
+from protocol.instant import write_nullable
 from protocol.messages import Share, SharedDecision, SharedPlan, read_item
 from protocol.peer.clerk import Clerk
 from protocol.peer.database import Database
@@ -288,8 +288,8 @@ def _answer(
         reserve=0 if isinstance(said, SharedPlan) else said.reserve,
         shares=list(said.shares),
         state=state,
-        told_at=None if told_at is None else write_instant(told_at),
-        decided_at=None if decided_at is None else write_instant(decided_at),
+        told_at=write_nullable(told_at),
+        decided_at=write_nullable(decided_at),
         log=None if name is None else name.log,
         number=None if name is None else name.number,
     )

@@ -13,7 +13,7 @@ from nodes.watch.cycle_watch import CycleWatch
 from protocol.address import UUID_PATTERN, read_reason
 from protocol.cycle import figures_of
 from protocol.errors import CycleRefusalCode
-from protocol.instant import Instant, write_instant
+from protocol.instant import write_instant, write_nullable
 from protocol.messages import CycleMove
 from protocol.peer.clerk import Clerk
 from protocol.peer.csv_text import write_header, write_rows
@@ -303,10 +303,10 @@ class CyclesApi:
             milliseconds=leg.milliseconds,
             word="paid" if leg.debtor == self._house.own else "received",
             state=leg.state.value,
-            signed_at=_written(leg.signed_at),
+            signed_at=write_nullable(leg.signed_at),
             author=leg.author,
             reason=leg.reason,
-            ended_at=_written(leg.ended_at),
+            ended_at=write_nullable(leg.ended_at),
             code=leg.code,
         )
 
@@ -345,7 +345,7 @@ def _cycle(own: OwnCycle) -> CycleAnswer:
         number=own.name.number,
         at=write_instant(own.at),
         state=own.state.value,
-        answered_at=_written(own.answered_at),
+        answered_at=write_nullable(own.answered_at),
         stated=None
         if stated is None
         else FiguresAnswer(**msgspec.structs.asdict(figures_of(stated))),
@@ -355,7 +355,3 @@ def _cycle(own: OwnCycle) -> CycleAnswer:
         if found is None
         else DifferenceAnswer(found.place, found.hubs, found.nodes),
     )
-
-
-def _written(at: Instant | None) -> str | None:
-    return None if at is None else write_instant(at)

@@ -7,7 +7,7 @@ from nodes import member_store
 from nodes.house import NodeHouse
 from nodes.rules import LeavingWish, NotWished, WishToLeave
 from protocol.address import read_reason
-from protocol.instant import write_instant
+from protocol.instant import write_instant, write_nullable
 from protocol.peer.clerk import Clerk
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
@@ -118,12 +118,11 @@ class LeavingApi:
 
 
 def _wish(wish: LeavingWish) -> LeavingWishAnswer:
-    answered_at = wish.answered_at
     return LeavingWishAnswer(
         number=wish.number,
         at=write_instant(wish.at),
         author=wish.author,
         reason=wish.reason,
         state=wish.state.value,
-        answered_at=None if answered_at is None else write_instant(answered_at),
+        answered_at=write_nullable(wish.answered_at),
     )

@@ -11,7 +11,7 @@ from nodes.key_changes import KeyChanges
 from nodes.rules import Renewal, signing_kid
 from protocol.address import read_reason
 from protocol.directory import check_digits, entry_key
-from protocol.instant import write_instant
+from protocol.instant import write_instant, write_nullable
 from protocol.keyring import key_id
 from protocol.peer.web.requests import caller_of, json_response, read_json
 from protocol.peer.web.routes import Route
@@ -117,12 +117,11 @@ class OwnKeysApi:
 
 
 def _renewal(renewal: Renewal) -> RenewalAnswer:
-    answered_at = renewal.answered_at
     return RenewalAnswer(
         version=renewal.entry.version,
         signing=signing_kid(renewal.entry),
         state=renewal.state.value,
         by_recovery=renewal.is_recovery,
         at=write_instant(renewal.at),
-        answered_at=None if answered_at is None else write_instant(answered_at),
+        answered_at=write_nullable(renewal.answered_at),
     )

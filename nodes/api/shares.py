@@ -11,7 +11,7 @@ from nodes.house import NodeHouse
 from nodes.hub_reader import HubReader
 from nodes.rules import OwnShared, told_in
 from protocol.errors import MalformedMessageError, OutageError
-from protocol.instant import write_instant
+from protocol.instant import write_nullable
 from protocol.messages import CountField, Share
 from protocol.peer.database import Database
 from protocol.peer.web.paging import PAGE_SIZE, PageSizeField
@@ -132,7 +132,7 @@ def _shared(own: OwnShared) -> SharedAnswer:
         ours=own.amount,
         shares=[] if told is None else told.shares,
         told_at=None if told is None else told.at,
-        decided_at=None if own.decided_at is None else write_instant(own.decided_at),
+        decided_at=write_nullable(own.decided_at),
         log=None if own.name is None else own.name.log,
         number=None if own.name is None else own.name.number,
     )

@@ -9,7 +9,7 @@ from msgspec import Meta
 from nodes import act_store
 from nodes.rules import Detail
 from nodes.staff import Role, Staff
-from protocol.instant import write_instant
+from protocol.instant import write_instant, write_nullable
 from protocol.peer.access_store import StaffMember
 from protocol.peer.database import Database
 from protocol.peer.ledger_store import NEWEST
@@ -235,13 +235,12 @@ def _act(act: act_store.Act) -> ActAnswer:
 
 
 def _fields(person: StaffMember) -> dict[str, Any]:
-    since, removed_at = person.since, person.removed_at
     return {
         "name": person.name,
         "role": person.role,
-        "since": None if since is None else write_instant(since),
+        "since": write_nullable(person.since),
         "invited_by": person.invited_by,
-        "removed_at": None if removed_at is None else write_instant(removed_at),
+        "removed_at": write_nullable(person.removed_at),
         "sign_ins": [
             SignInLine(
                 one.id, one.kind, write_instant(one.since), write_instant(one.until)

@@ -10,7 +10,7 @@ from nodes import trust_store
 from nodes.house import NodeHouse
 from nodes.rules import AcceptKeys, KeysOutcome, TrustAgain
 from protocol.address import Group, read_reason
-from protocol.instant import write_instant
+from protocol.instant import write_instant, write_nullable
 from protocol.messages import GroupField
 from protocol.peer import directory_store
 from protocol.peer.clerk import Clerk
@@ -180,7 +180,6 @@ class TrustApi:
 
 
 def _answer(doubt: trust_store.Doubt) -> DoubtAnswer:
-    trusted_at = doubt.trusted_at
     return DoubtAnswer(
         id=str(doubt.doubt_id),
         at=write_instant(doubt.at),
@@ -188,7 +187,7 @@ def _answer(doubt: trust_store.Doubt) -> DoubtAnswer:
         told=doubt.told,
         ours=doubt.ours,
         theirs=doubt.theirs,
-        trusted_at=None if trusted_at is None else write_instant(trusted_at),
+        trusted_at=write_nullable(doubt.trusted_at),
         author=doubt.author,
         reason=doubt.reason,
     )

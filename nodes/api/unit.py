@@ -10,7 +10,7 @@ from nodes import export_store
 from nodes.proposals import Proposals
 from nodes.rules import Proposal, ProposalState, Wish
 from protocol.errors import ItemRefusalCode
-from protocol.instant import write_instant
+from protocol.instant import write_instant, write_nullable
 from protocol.peer.database import Database
 from protocol.peer.web.problems import language_of
 from protocol.peer.web.requests import caller_of, json_response, read_json
@@ -174,7 +174,7 @@ class UnitApi:
 
 
 def _proposal(proposal: Proposal, language: Language) -> ProposalAnswer:
-    told, answered_at = None, proposal.answered_at
+    told = None
     if proposal.state is ProposalState.REFUSED:
         told = refusal(ItemRefusalCode.NOT_APPROVED, language)
     entry = proposal.entry
@@ -186,6 +186,6 @@ def _proposal(proposal: Proposal, language: Language) -> ProposalAnswer:
         unit=UnitAnswer.of(entry.unit),
         rate=RateAnswer.of(entry.rates[-1], entry.unit.decimals),
         at=write_instant(proposal.at),
-        answered_at=None if answered_at is None else write_instant(answered_at),
+        answered_at=write_nullable(proposal.answered_at),
         told=told,
     )
