@@ -115,6 +115,7 @@ async def _read_for_plan(connection: Connection, opened: OpenCycle) -> None:
         name = opened.former.name
         for leg in await cycle_store.read_settled_since(connection, name):
             opened.settled[leg.leg_id] = leg
+        opened.shared = await share_store.read_group_since(connection, name)
 
 
 def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:

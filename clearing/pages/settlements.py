@@ -20,7 +20,12 @@ _CANCEL = "/legs/{id}/cancel"
 _SHOWN = 200
 _DIGITS_MAX = 9
 _EXCEPTED_MAX = 100
-_NOBODY_TO_EXCEPT = ("cycle-not-newest", "legs-open", "nothing-to-settle")
+_NOBODY_TO_EXCEPT = (
+    "cycle-not-newest",
+    "debt-shared",
+    "legs-open",
+    "nothing-to-settle",
+)
 
 
 class ExceptedFields(msgspec.Struct, frozen=True):

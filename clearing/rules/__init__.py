@@ -122,6 +122,7 @@ from clearing.rules.settling import (
     decide_settle,
     legs_before,
     standing_of,
+    who_left,
     who_stops_plan,
 )
 from clearing.rules.share_records import Agreed, KeepShared, Shared, SharedState
@@ -280,6 +281,7 @@ __all__ = [
     "standing_of",
     "void_disputed",
     "who_holds_up",
+    "who_left",
     "who_stops_plan",
     "wrong_word",
 ]

@@ -294,6 +294,8 @@ class OpenCycle:
         has_closed: this batch has ended a cycle.
         legs: all that are open; and those of the cycle that is to be settled.
         settled: those that were settled since ``former``, where a plan is asked for.
+    shared: a group of which something was shared since ``former``; ``None``: of none,
+        or nobody asks for a plan.
         wanted_legs: cycles whose legs and statements the batch is about.
         wanted_leg_ids: legs that the batch is about, whatever became of them.
         wanted_words: open legs of which the batch may need the words.
@@ -315,6 +317,7 @@ class OpenCycle:
         self.has_closed = False
         self.legs = dict(legs)
         self.settled: dict[str, Leg] = {}
+        self.shared: str | None = None
         self.wanted_legs: set[int] = set()
         self.wanted_leg_ids: set[str] = set()
         self.wanted_words: set[str] = set()
@@ -366,4 +369,5 @@ class OpenCycle:
         for group in {*self._running, *self.changed}:
             before = self.running(group)
             self.changed[group] = Running(before.position, since=effect.closed.at)
-        self.former, self.has_closed, self.settled = effect.closed, True, {}
+        self.former, self.has_closed = effect.closed, True
+        self.settled, self.shared = {}, None

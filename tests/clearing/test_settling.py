@@ -30,6 +30,7 @@ from protocol.messages import (
     line_hash,
     write_line,
 )
+from protocol.sharing import SharingRule
 from protocol.steps import Step
 from protocol.unit import MILLISECONDS_MAX
 from tests.clearing.makers import S, apply, decisions, prepared
@@ -283,6 +284,31 @@ def test_a_frozen_group_has_its_part_and_one_that_has_left_has_none() -> None:
     view.directory = in_state(active, MECHELEN, "frozen")
     [leg] = settle(view)
     assert (leg.debtor, leg.creditor) == (OOSTENDE, MECHELEN)
+
+
+def test_nothing_is_settled_of_positions_that_were_shared_since() -> None:
+    view = view_of(GENT)
+    view.agreed = rules.Agreed(SharingRule.EQUAL)
+    moved(view, 1, OOSTENDE, MECHELEN, 2 * HOUR)
+    closed(view)
+    # Its server is gone for good: the two others take over an hour each.
+    view.directory = in_state(view.directory, OOSTENDE, "frozen")
+    order = rules.TellShares(OOSTENDE, SharingRule.EQUAL)
+    told: Any = apply(view, rules.decide_tell(view, order, NOW)).outcome
+    [leg] = settle(view)
+    apply(view, rules.decide_cancel(view, rules.CancelLeg(leg.leg_id), NOW))
+    decide = rules.ShareDebt(OOSTENDE, told.shared_id)
+    shared: Any = apply(view, rules.decide_share(view, decide, NOW)).outcome
+    assert shared.state is rules.SharedState.DECIDED
+    for excepted in ((), (OOSTENDE,), (MECHELEN, GENT)):
+        found = settle(view, *excepted)
+        assert found == CycleRefused(CODE.DEBT_SHARED, 1, OOSTENDE)
+    # Whoever is named wrongly is told so first.
+    assert settle(view, "nobody").code is CODE.EXCEPTION_WRONG
+    # The next cycle's statements say what each group owes now.
+    closed(view, 2)
+    [leg] = settle(view, cycle=2)
+    assert (leg.debtor, leg.creditor, leg.milliseconds) == (GENT, MECHELEN, HOUR)
 
 
 @pytest.mark.parametrize(
