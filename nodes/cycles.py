@@ -43,7 +43,7 @@ def touches(view: View, wanted: object) -> Touched:
             view.wanted_shares.add(about.id)
         case SharedDecision():
             view.wanted_shares.add(about.id)
-            return Touched(accounts={rules.SHARED})
+            return Touched(accounts={rules.SHARED, rules.SHARED_APART})
         case SignLeg():
             view.wanted_legs.add(about.leg_id)
         case _:
