@@ -46,6 +46,7 @@ def touches(view: View, wanted: object) -> Touched:
             view.open_cycle.wanted_legs.add(wanted.cycle)
         case CancelLeg():
             view.open_cycle.wanted_leg_ids.add(wanted.leg_id)
+            view.open_cycle.wanted_words.add(wanted.leg_id)
         case DueLegs():
             legs = view.open_cycle.open_legs
             view.open_cycle.wanted_words |= {

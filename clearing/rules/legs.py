@@ -50,7 +50,7 @@ from protocol.steps import Step
 
 
 class CancelLeg(msgspec.Struct, frozen=True):
-    """The regional admin calls off a leg that lacks a word."""
+    """The regional admin calls off a leg that lacks a word, or one that is no word."""
 
     leg_id: str
 
@@ -153,11 +153,16 @@ def _has_lapsed(view: HubView, leg: Leg) -> bool:
 
 
 def decide_cancel(view: HubView, order: CancelLeg, now: Instant) -> Effects:
-    """Call off a leg that lacks a word; the outcome is the leg, or ``CycleRefused``."""
+    """Call off a leg that lacks a word, or of which one cannot be read again.
+
+    The outcome is the leg, or ``CycleRefused``.
+    """
     code, leg = CycleRefusalCode, view.open_cycle.legs.get(order.leg_id)
     if leg is None:
         return Effects(None, (), CycleRefused(code.NO_SUCH_LEG, 0))
-    if leg.state is not LegState.OPEN or leg.is_signed:
+    # A word that cannot be read again settles nothing, and would wait for ever.
+    is_settled = leg.is_signed and wrong_word(leg, view.open_cycle.words) is None
+    if leg.state is not LegState.OPEN or is_settled:
         return Effects(None, (), CycleRefused(code.LEG_ENDED, leg.cycle))
     if not may_decide_on_leg(view, leg):
         return Effects(None, (), CycleRefused(code.LEG_WAITS, leg.cycle, leg.debtor))
