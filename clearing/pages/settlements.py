@@ -151,7 +151,7 @@ class SettlementPages:
             status=status,
             leg=leg,
             age=write_age(self._pages, request, max(0, age)),
-            may_end=leg.state == "open" and None in (leg.paid_at, leg.received_at),
+            may_end=leg.state == "open",
             told=told,
         )
 

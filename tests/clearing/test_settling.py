@@ -380,6 +380,32 @@ def test_a_row_that_says_what_no_item_says_settles_nothing(make: Any) -> None:
     # Nor later, and nobody is called each second.
     assert list(rules.decide_due_legs(view, NOW)) == []
     assert view.accounts[OOSTENDE].balance == -5 * HOUR
+    # It would hold up every plan for ever: the regional admin calls it off.
+    assert settle(view) == CycleRefused(CODE.LEGS_OPEN, 1)
+    view.links[OOSTENDE] = not_compared(OOSTENDE)
+    assert cancel(view, leg).outcome == CycleRefused(CODE.LEG_WAITS, 1, OOSTENDE)
+    view.links[OOSTENDE] = compared(OOSTENDE)
+    ended: Any = cancel(view, leg).outcome
+    assert (ended.state, ended.code) == (rules.LegState.VOID, "cancelled")
+    assert cancel(view, leg).outcome == CycleRefused(CODE.LEG_ENDED, 1)
+    assert view.accounts[OOSTENDE].balance == -5 * HOUR
+    [again] = settle(view)
+    assert again.milliseconds == leg.milliseconds
+
+
+def test_a_leg_with_two_sound_words_is_called_off_no_more() -> None:
+    view, leg = owing()
+    word(view, leg, "paid")
+    view.links[OOSTENDE] = not_compared(OOSTENDE)
+    word(view, leg, "received")
+    view.links[OOSTENDE] = compared(OOSTENDE)
+    assert cancel(view, leg).outcome == CycleRefused(CODE.LEG_ENDED, 1)
+    assert view.open_cycle.legs[leg.leg_id].state is rules.LegState.OPEN
+
+
+def cancel(view: HubView, leg: Leg) -> Effects:
+    order = rules.CancelLeg(leg.leg_id)
+    return apply(view, rules.decide_cancel(view, order, NOW))
 
 
 @pytest.mark.parametrize("change", ["hash", "party", "none", "milliseconds"])
