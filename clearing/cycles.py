@@ -11,6 +11,7 @@ from clearing.rules import (
     ForeseeShares,
     HubView,
     Leg,
+    NoteLate,
     OpenCycle,
     Settle,
     ShareDebt,
@@ -126,18 +127,28 @@ def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
             yield from rules.decide_close_and_charge(view, wanted, now)
         case TellMoves():
             yield rules.decide_moves(view, wanted)
-        case Settle():
-            yield rules.decide_settle(view, wanted, now)
-        case CancelLeg():
-            yield rules.decide_cancel(view, wanted, now)
-        case DueLegs():
-            yield from rules.decide_due_legs(view, now)
+        case Settle() | CancelLeg() | DueLegs() | NoteLate():
+            yield from _decide_legs(view, wanted, now)
         case ForeseeCharge():
             yield rules.decide_foresee_charge(view, wanted, now)
         case ForeseeShares() | TellShares() | ShareDebt():
             yield rules.decide_shares(view, wanted, now)
         case _:
             raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+
+
+def _decide_legs(
+    view: HubView, wanted: Settle | CancelLeg | DueLegs | NoteLate, now: Instant
+) -> Iterator[Effects]:
+    match wanted:
+        case Settle():
+            yield rules.decide_settle(view, wanted, now)
+        case CancelLeg():
+            yield rules.decide_cancel(view, wanted, now)
+        case DueLegs():
+            yield from rules.decide_due_legs(view, now)
+        case NoteLate():
+            yield rules.decide_late(view, wanted, now)
 
 
 def decide_after(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from protocol.cycle import Difference, Tally
+from protocol.cycle import LATE_MS, Difference, Tally
 from protocol.effects import HouseEffect, PostEntry
 from protocol.errors import CycleRefusalCode
 from protocol.instant import Instant, write_instant
@@ -14,8 +14,6 @@ from protocol.messages import CycleMove, DecisionName, SettlementLeg
 
 #: What a debtor's group says of its leg, and what a creditor's.
 Said = Literal["paid", "received"]
-#: A leg that waits longer than this for a word is late: two weeks.
-LATE_MS = 14 * 24 * 3_600_000
 #: What a group may pay, and receive, in one cycle's transfers: half of what a statement
 #: can say, so that legs have room. The hub ends a cycle by itself at half of that.
 TURNOVER_MAX = 2**52
@@ -236,6 +234,13 @@ class KeepWord(HouseEffect, frozen=True):
     """Keep which item a word came in."""
 
     word: Word
+
+
+class KeepLate(HouseEffect, frozen=True):
+    """Remember for ever that people were called because a leg is late."""
+
+    leg_id: str
+    at: Instant
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

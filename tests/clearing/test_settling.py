@@ -8,7 +8,6 @@ import pytest
 
 from clearing import rules
 from clearing.rules import (
-    LATE_MS,
     RESERVE,
     CloseCycle,
     CycleRefused,
@@ -22,8 +21,10 @@ from clearing.rules import (
 )
 from protocol import netting
 from protocol.address import Group
+from protocol.cycle import LATE_MS
 from protocol.effects import CallPeople, Effects, PostEntry
 from protocol.errors import CycleRefusalCode, MalformedMessageError, RefusalCode
+from protocol.instant import Instant
 from protocol.messages import (
     SettlementPaid,
     SettlementReceived,
@@ -459,6 +460,27 @@ def test_a_leg_is_late_when_a_word_is_waited_for_two_weeks() -> None:
     assert not void.is_late(later(2 * LATE_MS))
     # A clock set back tells no age below zero.
     assert leg.waited_ms(later(-5)) == 0
+
+
+def test_people_are_called_about_legs_that_are_late_and_of_no_others() -> None:
+    view, leg = owing()
+    word(view, leg, "paid")
+    order = rules.NoteLate((leg.leg_id, "00000000-0000-8000-8000-000000000000"))
+    paid_at = view.open_cycle.legs[leg.leg_id].paid_at
+    assert paid_at is not None
+    at = Instant(paid_at + LATE_MS)
+    assert not rules.decide_late(view, order, Instant(at - 1)).wanted
+    effects = rules.decide_late(view, order, at)
+    kept, call = effects.wanted
+    assert kept == rules.KeepLate(leg.leg_id, at)
+    assert isinstance(call, CallPeople) and call.about == "leg"
+    assert call.text == (
+        f"leg {leg.leg_id} of cycle 1: oostende is to make good 5.00 h to mechelen;"
+        " the word of mechelen has been awaited for 14 days"
+    )
+    # A word came between the look and the order.
+    word(view, leg, "received")
+    assert not rules.decide_late(view, order, at).wanted
 
 
 def decided(view: HubView) -> RefusalCode | None:
