@@ -27,6 +27,7 @@ from clearing.cycle_watch import CycleWatch
 from clearing.evidence import Evidence
 from clearing.house import Due, HubHouse
 from clearing.inquiries import Inquiries
+from clearing.leg_watch import LegWatch
 from clearing.limit_watch import LimitWatch
 from clearing.log_store import Identity
 from clearing.pages.site import Parts, routes_of, site_of
@@ -54,6 +55,8 @@ _SWEEP_MOST = 1000
 _CYCLE_S = 1.0
 #: How often it looks who has newly passed the threshold of a limit.
 _LIMITS_S = 30.0
+#: How often it looks whether a leg has newly become late.
+_LEGS_S = 60.0
 #: How often it looks whether a cycle is to end by itself.
 _CALENDAR_S = 60.0
 #: How often it keeps who was shown its log, for receipts that nobody has asked for.
@@ -112,8 +115,10 @@ async def serve(settings: Settings) -> None:
         server.on_shutdown.append(part)
         cycles = CycleWatch(house, server.clerk, database)
         limits = LimitWatch(house, server.clerk, database, server.clock)
+        legs = LegWatch(house, server.clerk, database, server.clock)
         server.tasks += [
             lambda: runner.every(server, _LIMITS_S, limits.look),
+            lambda: runner.every(server, _LEGS_S, legs.look),
             lambda: runner.every(server, _SWEEP_S, lambda: sweep(server)),
             lambda: runner.every(server, _CYCLE_S, cycles.look),
             lambda: runner.every(server, _WITNESS_S, keep_witnesses),

@@ -88,8 +88,8 @@ SELECT 'leg' AS place, leg.leg_id::text AS key,
        AND NOT coalesce(
                word.party = side.party AND taken.at = side.at
                AND translate(encode(sha256(item.line), 'base64'), '+/=', '-_') = side.hash
-               AND position(convert_to('{"type":"settlement.' || side.said || '"', 'UTF8')
-                            IN item.line) = 1
+               AND encode(item.line, 'escape')
+                   ~ ('"type"[ \t]*:[ \t]*"settlement\.' || side.said || '"')
                AND position(convert_to('"' || translate(encode(
                        sha256(convert_to(told.line, 'UTF8')), 'base64'), '+/=', '-_')
                        || '"', 'UTF8') IN item.line) > 0, false)

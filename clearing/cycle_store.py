@@ -10,6 +10,7 @@ import msgspec
 from clearing.rules import (
     ClosedCycle,
     KeepCycle,
+    KeepLate,
     KeepLeg,
     KeepSettlement,
     KeepStatement,
@@ -231,6 +232,12 @@ async def read_open_legs(connection: AnyConnection) -> list[Leg]:
     return [_leg(row) for row in await connection.fetch(_SQL["read_open_legs"])]
 
 
+async def read_called(connection: AnyConnection, leg_ids: Collection[str]) -> set[str]:
+    """Give those legs of which people were called because they are late."""
+    rows = await connection.fetch(_SQL["read_called"], list(leg_ids))
+    return {str(row["leg_id"]) for row in rows}
+
+
 async def read_legs(connection: AnyConnection, cycle: int) -> list[Leg]:
     """Give a cycle's legs, in the order in which they were made."""
     return [_leg(row) for row in await connection.fetch(_SQL["read_legs"], cycle)]
@@ -410,6 +417,8 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
                 await _write_settlement(connection, settlement)
             case KeepWord(word):
                 words.append(word)
+            case KeepLate(leg_id, at):
+                await connection.execute(_SQL["insert_late"], leg_id, to_datetime(at))
             case KeepStatement(kept):
                 statements[kept.cycle, kept.group] = kept
             case KeepLeg(leg):

@@ -188,6 +188,14 @@ SELECT leg_id, said, party, word.item, item.line
   JOIN item ON item.peer = party AND direction = 'in' AND number = word.item
  WHERE leg_id = ANY($1::uuid[]);
 
+-- read_called --
+-- Those of some legs of which people were called because they are late.
+SELECT leg_id FROM late_leg WHERE leg_id = ANY($1::uuid[]);
+
+-- insert_late --
+-- Remember that people were called.
+INSERT INTO late_leg (leg_id, called_at) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
 -- read_open_legs --
 -- Legs that have not ended.
 SELECT leg_id, cycle, place, at, debtor, creditor, milliseconds, paid, paid_at, received,

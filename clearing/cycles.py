@@ -11,6 +11,7 @@ from clearing.rules import (
     ForeseeShares,
     HubView,
     Leg,
+    NoteLate,
     OpenCycle,
     Settle,
     ShareDebt,
@@ -46,6 +47,7 @@ def touches(view: View, wanted: object) -> Touched:
             view.open_cycle.wanted_legs.add(wanted.cycle)
         case CancelLeg():
             view.open_cycle.wanted_leg_ids.add(wanted.leg_id)
+            view.open_cycle.wanted_words.add(wanted.leg_id)
         case DueLegs():
             legs = view.open_cycle.open_legs
             view.open_cycle.wanted_words |= {
@@ -115,6 +117,7 @@ async def _read_for_plan(connection: Connection, opened: OpenCycle) -> None:
         name = opened.former.name
         for leg in await cycle_store.read_settled_since(connection, name):
             opened.settled[leg.leg_id] = leg
+        opened.shared = await share_store.read_group_since(connection, name)
 
 
 def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
@@ -124,18 +127,28 @@ def decide(view: HubView, wanted: object, now: Instant) -> Iterator[Effects]:
             yield from rules.decide_close_and_charge(view, wanted, now)
         case TellMoves():
             yield rules.decide_moves(view, wanted)
-        case Settle():
-            yield rules.decide_settle(view, wanted, now)
-        case CancelLeg():
-            yield rules.decide_cancel(view, wanted, now)
-        case DueLegs():
-            yield from rules.decide_due_legs(view, now)
+        case Settle() | CancelLeg() | DueLegs() | NoteLate():
+            yield from _decide_legs(view, wanted, now)
         case ForeseeCharge():
             yield rules.decide_foresee_charge(view, wanted, now)
         case ForeseeShares() | TellShares() | ShareDebt():
             yield rules.decide_shares(view, wanted, now)
         case _:
             raise LedgerBrokenError(f"no rule for {type(wanted).__name__}")
+
+
+def _decide_legs(
+    view: HubView, wanted: Settle | CancelLeg | DueLegs | NoteLate, now: Instant
+) -> Iterator[Effects]:
+    match wanted:
+        case Settle():
+            yield rules.decide_settle(view, wanted, now)
+        case CancelLeg():
+            yield rules.decide_cancel(view, wanted, now)
+        case DueLegs():
+            yield from rules.decide_due_legs(view, now)
+        case NoteLate():
+            yield rules.decide_late(view, wanted, now)
 
 
 def decide_after(

@@ -35,6 +35,14 @@ async def read_shared(connection: AnyConnection, most: int) -> list[Found]:
     return [Found(_shared(row), row["decision"]) for row in rows]
 
 
+async def read_group_since(connection: AnyConnection, name: DecisionName) -> str | None:
+    """Give a group of which something was shared behind a decision, if any was."""
+    found: str | None = await connection.fetchval(
+        _SQL["read_group_since"], name.log, name.number
+    )
+    return found
+
+
 async def read_one(connection: AnyConnection, shared_id: str) -> Found | None:
     """Give one sharing."""
     row = await connection.fetchrow(_SQL["read_one"], shared_id)

@@ -13,6 +13,15 @@ SELECT shared_id, why, group_name, place, line, told_at, state, log, number, dec
   FROM shared WHERE group_name = ANY($1::text[])
  ORDER BY group_name, place;
 
+-- read_group_since --
+-- A group of which something was shared behind a decision: the newest.
+SELECT group_name
+  FROM shared JOIN decision USING (log, number)
+ WHERE why = 'debt'
+   AND decision.sequence > (SELECT sequence FROM decision
+                             WHERE log = $1 AND number = $2)
+ ORDER BY decision.sequence DESC LIMIT 1;
+
 -- read_one --
 -- One sharing, with the decision that made it.
 SELECT shared_id, why, group_name, place, shared.line, told_at, state, log, number,

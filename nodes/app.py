@@ -45,6 +45,7 @@ from nodes.rules import CancelWish
 from nodes.staff import Staff
 from nodes.treasurer import Treasurer
 from nodes.watch.cycle_watch import CycleWatch
+from nodes.watch.leg_watch import LegWatch
 from nodes.watch.limit_watch import LimitWatch
 from nodes.watch.log_watch import LogWatch
 from protocol.address import HUB
@@ -73,6 +74,8 @@ _CYCLE_S = 1.0
 _POST_S = 5.0
 #: How often it looks whether the group has newly passed the threshold of a limit.
 _LIMITS_S = 10.0
+#: How often it looks whether a leg has newly become late.
+_LEGS_S = 60.0
 ALARMS = "/api/v1/group/alarms"
 
 
@@ -110,6 +113,7 @@ async def serve(settings: Settings) -> None:
         evidence = NodeEvidence(house)
         cycles = CycleWatch(clerk, database)
         limits = LimitWatch(house, clerk, database, clock)
+        legs = LegWatch(clerk, database, clock)
         watch = LogWatch(house, clerk, database, clock, joined.hub_url, evidence)
 
         def hear(body: Body) -> None:
@@ -135,6 +139,7 @@ async def serve(settings: Settings) -> None:
             lambda: runner.every(server, _CYCLE_S, cycles.look),
             lambda: runner.every(server, _POST_S, post.look),
             lambda: runner.every(server, _LIMITS_S, limits.look),
+            lambda: runner.every(server, _LEGS_S, legs.look),
         ]
         await runner.serve(server)
     finally:

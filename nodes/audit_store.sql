@@ -222,7 +222,11 @@ SELECT 'posting' AS place, shared_id || ', ' || account_id AS key,
        coalesce(expected.amount, 0)::text AS expected
   FROM (SELECT shared_id, side.account_id, side.amount
           FROM shared
-         CROSS JOIN LATERAL (VALUES ('clearing', -amount), ('shared', amount))
+         CROSS JOIN (SELECT CASE WHEN EXISTS (
+                            SELECT FROM account
+                             WHERE account_id = 'shared' AND kind = 'member')
+                       THEN '.shared' ELSE 'shared' END AS name) AS own
+         CROSS JOIN LATERAL (VALUES ('clearing', -amount), (own.name, amount))
             AS side (account_id, amount)
          WHERE log IS NOT NULL AND side.amount <> 0) AS expected
   FULL JOIN (SELECT entry.entry_id AS shared_id, posting.account_id,

@@ -9,6 +9,7 @@ import msgspec
 from nodes.cycle_sheet import ToldEntry
 from nodes.rules import (
     CycleState,
+    KeepLateLeg,
     KeepLog,
     KeepOwnCycle,
     KeepOwnLeg,
@@ -21,6 +22,7 @@ from protocol.cycle import Difference, Figures, tally_of
 from protocol.effects import Effect, PostEntry
 from protocol.errors import LedgerBrokenError
 from protocol.instant import (
+    Instant,
     from_datetime,
     from_nullable,
     to_datetime,
@@ -109,6 +111,14 @@ async def read_legs(connection: AnyConnection, before: int, most: int) -> list[O
 async def read_open_legs(connection: AnyConnection, most: int) -> list[OwnLeg]:
     """Give legs that wait for a word of ours, the oldest first."""
     return [_leg(row) for row in await connection.fetch(_SQL["read_open_legs"], most)]
+
+
+async def read_late_legs(
+    connection: AnyConnection, since: Instant, most: int
+) -> list[str]:
+    """Give legs that have waited since then or longer, and nobody was called about."""
+    rows = await connection.fetch(_SQL["read_late_legs"], to_datetime(since), most)
+    return [str(row["leg_id"]) for row in rows]
 
 
 async def read_legs_of(connection: AnyConnection, cycle: int) -> list[OwnLeg]:
@@ -222,6 +232,8 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
                 await _write_cycle(connection, own, behind)
             case KeepOwnLeg(leg):
                 await _write_leg(connection, leg)
+            case KeepLateLeg(leg_id, at):
+                await connection.execute(_SQL["insert_late"], leg_id, to_datetime(at))
             case _:
                 pass
 

@@ -124,6 +124,19 @@ SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, sig
   FROM leg WHERE state = 'open'
  ORDER BY item LIMIT $1;
 
+-- read_late_legs --
+-- Legs of which a word has been waited for since some moment or longer, and about which
+-- nobody was called.
+SELECT leg_id
+  FROM leg
+ WHERE state IN ('open', 'signed') AND greatest(at, signed_at) <= $1
+   AND NOT EXISTS (SELECT FROM late_leg WHERE late_leg.leg_id = leg.leg_id)
+ ORDER BY item LIMIT $2;
+
+-- insert_late --
+-- Remember that the treasurer was called.
+INSERT INTO late_leg (leg_id, called_at) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
 -- read_legs_of --
 -- Legs that settle what a cycle left.
 SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, signed_at,

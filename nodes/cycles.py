@@ -1,7 +1,7 @@
 """Cycles in a node's batch: what they touch, what is read, which rule decides."""
 
 from nodes import cycle_store, rules, share_store
-from nodes.rules import AnswerStatement, NodeView, SignLeg, TellMoves
+from nodes.rules import AnswerStatement, NodeView, NoteLateLegs, SignLeg, TellMoves
 from protocol.effects import ArrivedItem, Effects, Touched, View, refuse_item
 from protocol.errors import ItemRefusalCode, LedgerBrokenError
 from protocol.instant import Instant
@@ -43,9 +43,11 @@ def touches(view: View, wanted: object) -> Touched:
             view.wanted_shares.add(about.id)
         case SharedDecision():
             view.wanted_shares.add(about.id)
-            return Touched(accounts={rules.SHARED})
+            return Touched(accounts={rules.SHARED, rules.SHARED_APART})
         case SignLeg():
             view.wanted_legs.add(about.leg_id)
+        case NoteLateLegs():
+            view.wanted_legs |= set(about.leg_ids)
         case _:
             pass
     return Touched()
@@ -75,6 +77,8 @@ def decide(view: NodeView, wanted: object, now: Instant) -> Effects:
             return rules.with_act(wanted, rules.decide_sign(view, wanted, now))
         case TellMoves():
             return rules.decide_moves(view, wanted)
+        case NoteLateLegs():
+            return rules.decide_late_legs(view, wanted, now)
         case ArrivedItem():
             return _decide_item(view, wanted, now)
         case _:

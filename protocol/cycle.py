@@ -26,6 +26,8 @@ from protocol.messages import (
     DecisionName,
 )
 
+#: A leg that waits longer than this for a word is late: two weeks.
+LATE_MS = 14 * 24 * 3_600_000
 _encoder = msgspec.json.Encoder()
 
 

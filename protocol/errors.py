@@ -210,6 +210,7 @@ class CycleRefusalCode(StrEnum):
     CYCLE_NOT_NEWEST = "cycle-not-newest"
     CYCLE_DISPUTED = "cycle-disputed"
     LEGS_OPEN = "legs-open"
+    DEBT_SHARED = "debt-shared"
     EXCEPTION_WRONG = "exception-wrong"
     PARTY_LEFT = "party-left"
     PLAN_OUTDATED = "plan-outdated"

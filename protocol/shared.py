@@ -19,6 +19,12 @@ from protocol.sharing import (
     is_beyond,
     share_debt,
 )
+from protocol.strict_json import INTEGER_MAX
+
+#: States of groups that bear a part in what is shared, and are charged. To say that
+#: one leaves takes nobody's consent, and can be said just before. Only having left, or
+#: being frozen, ends a group's part: the regional admin decides on these.
+BEARING = ("active", "leaving")
 
 
 def debt_id(federation: FederationId, group: str, place: int) -> str:
@@ -90,9 +96,9 @@ def what_is_wrong(decision: SharedDecision) -> str | None:
     names = [one.group for one in decision.shares]
     if names != sorted(set(names)) or decision.group in names:
         return "its groups are not each named once, in name order"
-    total = decision.reserve + sum(added(decision).values())
-    if total:
-        return f"its amounts sum to {total}, not to zero"
+    wrong = _wrong_sums(decision)
+    if wrong is not None:
+        return wrong
     try:
         lawful = _debt(decision) if decision.why == "debt" else _charge(decision)
     except MalformedMessageError as error:
@@ -104,6 +110,17 @@ def what_is_wrong(decision: SharedDecision) -> str | None:
             told = f"{theirs.amount} ms for {theirs.group}"
             return f"it has {told}, where its rule gives {ours.amount}"
     return None if len(lawful) == len(names) else "a group is in it that pays nothing"
+
+
+def _wrong_sums(decision: SharedDecision) -> str | None:
+    moved = added(decision)
+    total = decision.reserve + sum(moved.values())
+    if total:
+        return f"its amounts sum to {total}, not to zero"
+    for group, amount in moved.items():
+        if abs(amount) > INTEGER_MAX:
+            return f"it moves {group} by {amount} ms, more than anyone can state"
+    return None
 
 
 def _debt(decision: SharedDecision) -> Sequence[Share] | None:

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 import msgspec
 from aiohttp import web
 
-from clearing import cycle_store
+from clearing import cycle_store, share_store
 from clearing.api.cycles import LegAnswer, cycle_of, found_cycle, leg_answer
 from clearing.api.turns import Turns
 from clearing.house import HubHouse
 from clearing.rules import (
+    Aim,
     ClosedCycle,
     Settlement,
     Statement,
     aim_of,
     standing_of,
+    who_left,
     who_stops_plan,
 )
 from protocol import netting
@@ -120,8 +122,9 @@ class SettlementApi:
             closed = found_cycle(await cycle_store.read_cycle(connection, number))
             newest = await cycle_store.read_newest(connection)
             kept = await cycle_store.read_what_settles(connection, number)
+            shared = await share_store.read_group_since(connection, closed.name)
         stated, plans, legs, settled = kept
-        code, group = self._why_not(closed, newest, stated, excepted)
+        code, group = self._why_not(closed, newest, stated, excepted, shared)
         known = () if code is CycleRefusalCode.EXCEPTION_WRONG else tuple(excepted)
         wanted = Settlement(
             cycle=number, place=len(legs), legs=0, at=closed.at, excepted=known
@@ -133,11 +136,7 @@ class SettlementApi:
         plan = Plan(legs=(), bound=0)
         if code is None:
             aim = aim_of(closed.reserve, stated, settled, known)
-            plan = await asyncio.to_thread(
-                netting.make_plan, aim.positions, aim.targets
-            )
-            if not plan.legs:
-                code = CycleRefusalCode.NOTHING_TO_SETTLE
+            plan, code, group = await self._plan(aim)
         return SettlementAnswer(
             cycle=number,
             legs=[leg_answer(leg) for leg in legs],
@@ -156,16 +155,25 @@ class SettlementApi:
             group=group,
         )
 
+    async def _plan(self, aim: Aim) -> tuple[Plan, CycleRefusalCode | None, str]:
+        """Make the plan, or say why there is none, and because of which group."""
+        left = who_left(self._house.directory, aim)
+        if left is not None:
+            return Plan(legs=(), bound=0), CycleRefusalCode.PARTY_LEFT, left
+        plan = await asyncio.to_thread(netting.make_plan, aim.positions, aim.targets)
+        return plan, None if plan.legs else CycleRefusalCode.NOTHING_TO_SETTLE, ""
+
     def _why_not(
         self,
         closed: ClosedCycle,
         newest: ClosedCycle | None,
         stated: Sequence[Statement],
         excepted: Sequence[str],
+        shared: str | None,
     ) -> tuple[CycleRefusalCode | None, str]:
         """Say why no legs of it are made now, and because of which group."""
         if newest is None or newest.cycle != closed.cycle:
             return CycleRefusalCode.CYCLE_NOT_NEWEST, ""
         if self._house.legs:
             return CycleRefusalCode.LEGS_OPEN, ""
-        return who_stops_plan(stated, excepted) or (None, "")
+        return who_stops_plan(stated, excepted, shared) or (None, "")

@@ -20,7 +20,12 @@ _CANCEL = "/legs/{id}/cancel"
 _SHOWN = 200
 _DIGITS_MAX = 9
 _EXCEPTED_MAX = 100
-_NOBODY_TO_EXCEPT = ("cycle-not-newest", "legs-open", "nothing-to-settle")
+_NOBODY_TO_EXCEPT = (
+    "cycle-not-newest",
+    "debt-shared",
+    "legs-open",
+    "nothing-to-settle",
+)
 
 
 class ExceptedFields(msgspec.Struct, frozen=True):
@@ -146,7 +151,7 @@ class SettlementPages:
             status=status,
             leg=leg,
             age=write_age(self._pages, request, max(0, age)),
-            may_end=leg.state == "open" and None in (leg.paid_at, leg.received_at),
+            may_end=leg.state == "open",
             told=told,
         )
 

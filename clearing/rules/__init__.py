@@ -34,11 +34,11 @@ from clearing.rules.consents import (
     read_act,
 )
 from clearing.rules.cycle_records import (
-    LATE_MS,
     TURNOVER_MAX,
     ClosedCycle,
     CycleRefused,
     KeepCycle,
+    KeepLate,
     KeepLeg,
     KeepSettlement,
     KeepStatement,
@@ -92,8 +92,10 @@ from clearing.rules.leaving import (
 from clearing.rules.legs import (
     CancelLeg,
     DueLegs,
+    NoteLate,
     decide_cancel,
     decide_due_legs,
+    decide_late,
     decide_leg_word,
     may_decide_on_leg,
     void_disputed,
@@ -122,6 +124,7 @@ from clearing.rules.settling import (
     decide_settle,
     legs_before,
     standing_of,
+    who_left,
     who_stops_plan,
 )
 from clearing.rules.share_records import Agreed, KeepShared, Shared, SharedState
@@ -155,7 +158,6 @@ from clearing.rules.view import (
 __all__ = [
     "CHANGE_MS",
     "CHANGE_TYP",
-    "LATE_MS",
     "RESERVE",
     "ROUNDS_MAX",
     "TURNOVER_MAX",
@@ -188,6 +190,7 @@ __all__ = [
     "Invitation",
     "KeepConsent",
     "KeepCycle",
+    "KeepLate",
     "KeepLeg",
     "KeepLimitChange",
     "KeepProposal",
@@ -208,6 +211,7 @@ __all__ = [
     "NotConsented",
     "NotDecided",
     "NotShared",
+    "NoteLate",
     "NoteMirror",
     "NoteStandings",
     "OpenCycle",
@@ -254,6 +258,7 @@ __all__ = [
     "decide_group",
     "decide_item_refused",
     "decide_key_change",
+    "decide_late",
     "decide_leave_wish",
     "decide_leaving",
     "decide_leg_word",
@@ -280,6 +285,7 @@ __all__ = [
     "standing_of",
     "void_disputed",
     "who_holds_up",
+    "who_left",
     "who_stops_plan",
     "wrong_word",
 ]

@@ -16,7 +16,7 @@ from clearing.rules.view import RESERVE, HubView
 from protocol.effects import CallPeople, Effects
 from protocol.instant import Instant, write_instant
 from protocol.messages import ITEM_LENGTH_MAX, SharedDecision, write_line
-from protocol.shared import added, charge_id, share_charge
+from protocol.shared import BEARING, added, charge_id, share_charge
 from protocol.sharing import AveragePosition
 from protocol.steps import Step
 from protocol.strict_json import INTEGER_MAX
@@ -47,7 +47,7 @@ def decide_foresee_charge(view: HubView, order: ForeseeCharge, now: Instant) -> 
 
 
 def _standings(view: HubView, now: Instant) -> Mapping[str, AveragePosition]:
-    """Average the positions of groups that trade, over the cycle that is open.
+    """Average the positions of groups that bear a part, over the cycle that is open.
 
     The first cycle has no beginning that all know, so nothing is charged for it.
     """
@@ -56,7 +56,7 @@ def _standings(view: HubView, now: Instant) -> Mapping[str, AveragePosition]:
         return {}
     for group, record in view.directory.items():
         average = view.open_cycle.running(group).average(former.at, now)
-        if record.state == "active" and average is not None:
+        if record.state in BEARING and average is not None:
             found[str(group)] = AveragePosition(
                 average=average, floor=record.floor, ceiling=record.ceiling
             )

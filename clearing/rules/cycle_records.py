@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from protocol.cycle import Difference, Tally
+from protocol.cycle import LATE_MS, Difference, Tally
 from protocol.effects import HouseEffect, PostEntry
 from protocol.errors import CycleRefusalCode
 from protocol.instant import Instant, write_instant
@@ -14,8 +14,6 @@ from protocol.messages import CycleMove, DecisionName, SettlementLeg
 
 #: What a debtor's group says of its leg, and what a creditor's.
 Said = Literal["paid", "received"]
-#: A leg that waits longer than this for a word is late: two weeks.
-LATE_MS = 14 * 24 * 3_600_000
 #: What a group may pay, and receive, in one cycle's transfers: half of what a statement
 #: can say, so that legs have room. The hub ends a cycle by itself at half of that.
 TURNOVER_MAX = 2**52
@@ -238,6 +236,13 @@ class KeepWord(HouseEffect, frozen=True):
     word: Word
 
 
+class KeepLate(HouseEffect, frozen=True):
+    """Remember for ever that people were called because a leg is late."""
+
+    leg_id: str
+    at: Instant
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """That a plan was made for a cycle; from it and the positions it is recomputed.
 
@@ -294,6 +299,8 @@ class OpenCycle:
         has_closed: this batch has ended a cycle.
         legs: all that are open; and those of the cycle that is to be settled.
         settled: those that were settled since ``former``, where a plan is asked for.
+    shared: a group of which something was shared since ``former``; ``None``: of none,
+        or nobody asks for a plan.
         wanted_legs: cycles whose legs and statements the batch is about.
         wanted_leg_ids: legs that the batch is about, whatever became of them.
         wanted_words: open legs of which the batch may need the words.
@@ -315,6 +322,7 @@ class OpenCycle:
         self.has_closed = False
         self.legs = dict(legs)
         self.settled: dict[str, Leg] = {}
+        self.shared: str | None = None
         self.wanted_legs: set[int] = set()
         self.wanted_leg_ids: set[str] = set()
         self.wanted_words: set[str] = set()
@@ -366,4 +374,5 @@ class OpenCycle:
         for group in {*self._running, *self.changed}:
             before = self.running(group)
             self.changed[group] = Running(before.position, since=effect.closed.at)
-        self.former, self.has_closed, self.settled = effect.closed, True, {}
+        self.former, self.has_closed = effect.closed, True
+        self.settled, self.shared = {}, None

@@ -13,6 +13,7 @@ import msgspec
 
 from clearing.rules.cycle_records import (
     CycleRefused,
+    KeepLate,
     KeepLeg,
     KeepWord,
     Leg,
@@ -47,12 +48,24 @@ from protocol.messages import (
     write_line,
 )
 from protocol.steps import Step
+from protocol.unit import HOUR
+
+_DAY_MS = 24 * HOUR
 
 
 class CancelLeg(msgspec.Struct, frozen=True):
-    """The regional admin calls off a leg that lacks a word."""
+    """The regional admin calls off a leg that lacks a word, or one that is no word."""
 
     leg_id: str
+
+
+class NoteLate(msgspec.Struct, frozen=True):
+    """Legs of which a word has been waited for too long, as the hub's watch has seen.
+
+    Nobody was called about any of them before.
+    """
+
+    leg_ids: tuple[str, ...]
 
 
 class DueLegs(msgspec.Struct, frozen=True):
@@ -153,11 +166,16 @@ def _has_lapsed(view: HubView, leg: Leg) -> bool:
 
 
 def decide_cancel(view: HubView, order: CancelLeg, now: Instant) -> Effects:
-    """Call off a leg that lacks a word; the outcome is the leg, or ``CycleRefused``."""
+    """Call off a leg that lacks a word, or of which one cannot be read again.
+
+    The outcome is the leg, or ``CycleRefused``.
+    """
     code, leg = CycleRefusalCode, view.open_cycle.legs.get(order.leg_id)
     if leg is None:
         return Effects(None, (), CycleRefused(code.NO_SUCH_LEG, 0))
-    if leg.state is not LegState.OPEN or leg.is_signed:
+    # A word that cannot be read again settles nothing, and would wait for ever.
+    is_settled = leg.is_signed and wrong_word(leg, view.open_cycle.words) is None
+    if leg.state is not LegState.OPEN or is_settled:
         return Effects(None, (), CycleRefused(code.LEG_ENDED, leg.cycle))
     if not may_decide_on_leg(view, leg):
         return Effects(None, (), CycleRefused(code.LEG_WAITS, leg.cycle, leg.debtor))
@@ -188,6 +206,24 @@ def decide_due_legs(view: HubView, now: Instant) -> Iterator[Effects]:
             yield void_leg(view, leg, "cycle-closed", now)
         elif _has_left(view, leg.debtor) or _has_left(view, leg.creditor):
             yield void_leg(view, leg, "party-left", now)
+
+
+def decide_late(view: HubView, order: NoteLate, now: Instant) -> Effects:
+    """Call people about legs that are late, each once."""
+    wanted: list[Effect] = []
+    for leg_id in order.leg_ids:
+        leg = view.open_cycle.legs.get(leg_id)
+        # A word came, or it has ended, since the watch has looked.
+        if leg is None or not leg.is_late(now):
+            continue
+        days = leg.waited_ms(now) // _DAY_MS
+        text = (
+            f"leg {leg_id} of cycle {leg.cycle}: {leg.debtor} is to make good"
+            f" {leg.milliseconds / HOUR:.2f} h to {leg.creditor}; the word of"
+            f" {' and '.join(leg.lacks)} has been awaited for {days} days"
+        )
+        wanted += [KeepLate(leg_id, now), CallPeople("leg", text)]
+    return Effects(None, wanted)
 
 
 def _has_left(view: HubView, group: str) -> bool:

@@ -24,6 +24,7 @@ from clearing.rules.view import RESERVE, HubView
 from protocol import netting
 from protocol.address import Group
 from protocol.cycle import leg_id
+from protocol.directory import Directory
 from protocol.effects import Effect, Effects, SendItem
 from protocol.errors import CycleRefusalCode, LedgerBrokenError
 from protocol.instant import Instant
@@ -157,8 +158,9 @@ def decide_settle(view: HubView, order: Settle, now: Instant) -> Effects:
     aim = aim_of(
         former.reserve, _statements(view, order.cycle), settled, order.excepted
     )
-    refused = _who_left(view, order, aim)
-    if refused is not None:
+    left = who_left(view.directory, aim)
+    if left is not None:
+        refused = CycleRefused(code.PARTY_LEFT, order.cycle, left)
         return Effects(None, (), refused)
     if aim.positions == aim.targets:
         return Effects(None, (), CycleRefused(code.NOTHING_TO_SETTLE, order.cycle))
@@ -216,23 +218,30 @@ def _why_not(view: HubView, order: Settle) -> CycleRefused | None:
     # One of a former cycle, too: it may yet be settled, and is not in the positions.
     if view.open_cycle.open_legs:
         return CycleRefused(code.LEGS_OPEN, cycle)
-    stopped = who_stops_plan(_statements(view, cycle), order.excepted)
+    stopped = who_stops_plan(
+        _statements(view, cycle), order.excepted, view.open_cycle.shared
+    )
     return None if stopped is None else CycleRefused(stopped[0], cycle, stopped[1])
 
 
 def who_stops_plan(
-    statements: Sequence[Statement], excepted: Sequence[str]
+    statements: Sequence[Statement], excepted: Sequence[str], shared: str | None
 ) -> tuple[CycleRefusalCode, str] | None:
     """Say why no plan is made of these statements, and because of which group.
 
     Args:
         statements: all of a cycle's.
         excepted: groups that the plan leaves out.
+        shared: a group of which something was shared since the cycle's end. What it
+            owed then others owe now, and the statements do not say so: legs would
+            have it made good twice.
     """
     groups = {kept.group for kept in statements}
     wrong = netting.wrong_exception(groups, excepted)
     if wrong is not None:
         return CycleRefusalCode.EXCEPTION_WRONG, wrong
+    if shared is not None:
+        return CycleRefusalCode.DEBT_SHARED, shared
     for kept in statements:
         # Nobody can be asked to make good what she says is wrong.
         if kept.state is StatementState.DISPUTED and kept.group not in excepted:
@@ -240,11 +249,11 @@ def who_stops_plan(
     return None
 
 
-def _who_left(view: HubView, order: Settle, aim: Aim) -> CycleRefused | None:
+def who_left(directory: Directory, aim: Aim) -> str | None:
     """Name a group that has left and would have a leg: it would be void at once."""
     for group, position in aim.positions.items():
         if position == aim.targets[group] or group == RESERVE:
             continue
-        if view.directory[Group(group)].state == "left":
-            return CycleRefused(CycleRefusalCode.PARTY_LEFT, order.cycle, group)
+        if directory[Group(group)].state == "left":
+            return group
     return None

@@ -28,7 +28,7 @@ from protocol.messages import (
     line_hash,
     write_line,
 )
-from protocol.shared import added, debt_id, share_left
+from protocol.shared import BEARING, added, debt_id, share_left
 from protocol.sharing import SharingRule
 from protocol.steps import Step
 from protocol.strict_json import INTEGER_MAX
@@ -252,11 +252,11 @@ def _why_wait(view: HubView, group: Group) -> NotShared | None:
 
 
 def _measures(view: HubView, group: Group, rule: SharingRule) -> Mapping[str, int]:
-    """Measure the groups that stay: those that trade now."""
+    """Measure the groups that bear a part."""
     staying = {
         str(other): record
         for other, record in view.directory.items()
-        if record.state == "active" and other != group
+        if record.state in BEARING and other != group
     }
     match rule:
         case SharingRule.EQUAL:

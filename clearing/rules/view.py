@@ -21,7 +21,7 @@ from clearing.rules.limit_records import (
     KeepWarned,
     LimitBook,
 )
-from clearing.rules.share_records import Agreed, KeepShared, Shared
+from clearing.rules.share_records import Agreed, KeepShared, Shared, SharedState
 from protocol import address
 from protocol.address import FederationId, Group
 from protocol.checkpoint import SignedCheckpoint
@@ -285,8 +285,8 @@ class HubView(View):
                 self.open_cycle.apply(effect)
             case CountUse() | KeepLimitChange() | KeepWarned():
                 self.limits.apply(effect)
-            case KeepShared():
-                self.shared[effect.shared.shared_id] = effect.shared
+            case KeepShared(shared):
+                self._keep_shared(shared)
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}
             case SpendInvitation():
@@ -294,6 +294,12 @@ class HubView(View):
                     self.invitations[effect.code_hash],
                     request_hash=effect.request_hash,
                 )
+
+    def _keep_shared(self, shared: Shared) -> None:
+        self.shared[shared.shared_id] = shared
+        # The charge is not in the figures of any plan: it is the next cycle's.
+        if shared.state is SharedState.DECIDED and shared.group is not None:
+            self.open_cycle.shared = shared.group
 
     def _keep_asked(self, effect: KeepProposal | KeepConsent) -> None:
         match effect:

@@ -9,6 +9,7 @@ from nodes.rules.acts import Deed, Detail, NoteAct, Noted, with_act
 from nodes.rules.content import about_prepare, open_content, read_content
 from nodes.rules.cycle_records import (
     CycleState,
+    KeepLateLeg,
     KeepLog,
     KeepOwnCycle,
     KeepOwnLeg,
@@ -44,7 +45,14 @@ from nodes.rules.entries import (
 )
 from nodes.rules.group import decide_directory, decide_log, decide_mirror
 from nodes.rules.leaving import NotWished, WishToLeave, decide_leaving_wish
-from nodes.rules.legs import SignLeg, decide_leg, decide_settlement, decide_sign
+from nodes.rules.legs import (
+    NoteLateLegs,
+    SignLeg,
+    decide_late_legs,
+    decide_leg,
+    decide_settlement,
+    decide_sign,
+)
 from nodes.rules.limits import (
     Foreseen,
     ForeseenLimits,
@@ -120,6 +128,7 @@ from nodes.rules.view import (
     MEMBER_REFUSED_MAX,
     SETTLEMENT,
     SHARED,
+    SHARED_APART,
     SUSPENSE,
     Answer,
     Belief,
@@ -164,6 +173,7 @@ __all__ = [
     "POSTINGS_MIN",
     "SETTLEMENT",
     "SHARED",
+    "SHARED_APART",
     "SUSPENSE",
     "AcceptKeys",
     "Answer",
@@ -189,6 +199,7 @@ __all__ = [
     "KeepDistrust",
     "KeepImportRun",
     "KeepKeys",
+    "KeepLateLeg",
     "KeepLeavingWish",
     "KeepLog",
     "KeepOwnCycle",
@@ -218,6 +229,7 @@ __all__ = [
     "NotWished",
     "NoteAct",
     "NoteDecision",
+    "NoteLateLegs",
     "NoteStanding",
     "Noted",
     "OldMember",
@@ -263,6 +275,7 @@ __all__ = [
     "decide_directory",
     "decide_entry",
     "decide_item_refused",
+    "decide_late_legs",
     "decide_leaving_wish",
     "decide_leg",
     "decide_limits",

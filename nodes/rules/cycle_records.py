@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from protocol.cycle import Difference
+from protocol.cycle import LATE_MS, Difference
 from protocol.effects import HouseEffect
 from protocol.instant import Instant
 from protocol.messages import (
@@ -110,6 +110,16 @@ class OwnLeg(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Instant | None = None
     code: str | None = None
 
+    def waited_ms(self, now: Instant) -> int:
+        """Say for how long the next word has been waited for, ours or the other's."""
+        if self.state not in (LegState.OPEN, LegState.SIGNED):
+            return 0
+        return max(0, now - max(self.at, self.signed_at or 0))
+
+    def is_late(self, now: Instant) -> bool:
+        """Say whether a word has been waited for so long that somebody should call."""
+        return self.waited_ms(now) >= LATE_MS
+
     def word(self, group: str) -> SettlementPaid | SettlementReceived:
         """Write what ``group``, which is a party, says when it signs."""
         said = SettlementPaid if group == self.debtor else SettlementReceived
@@ -120,6 +130,13 @@ class OwnLeg(msgspec.Struct, frozen=True, kw_only=True):
         told = (decision.cycle, decision.debtor, decision.creditor)
         ours = (self.cycle, self.debtor, self.creditor)
         return (*told, decision.milliseconds) == (*ours, self.milliseconds)
+
+
+class KeepLateLeg(HouseEffect, frozen=True):
+    """Remember for ever that the treasurer was called because a leg is late."""
+
+    leg_id: str
+    at: Instant
 
 
 class KeepOwnLeg(HouseEffect, frozen=True):

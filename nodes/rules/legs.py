@@ -9,12 +9,13 @@ from typing import Literal
 
 import msgspec
 
-from nodes.rules.cycle_records import KeepOwnLeg, LegState, OwnLeg
+from nodes.rules.cycle_records import KeepLateLeg, KeepOwnLeg, LegState, OwnLeg
 from nodes.rules.cycles import NotAnswered
 from nodes.rules.view import CLEARING, SETTLEMENT, NodeView, NoteDecision
 from protocol.effects import (
     ArrivedItem,
     CallPeople,
+    Effect,
     Effects,
     PostEntry,
     SendItem,
@@ -31,6 +32,9 @@ from protocol.messages import (
     write_line,
 )
 from protocol.steps import Step
+from protocol.unit import HOUR
+
+_DAY_MS = 24 * HOUR
 
 
 class SignLeg(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +51,37 @@ class SignLeg(msgspec.Struct, frozen=True, kw_only=True):
     word: Literal["paid", "received"]
     author: str
     reason: str
+
+
+class NoteLateLegs(msgspec.Struct, frozen=True):
+    """Legs of which a word has been waited for too long, as our watch has seen.
+
+    The treasurer was called about none of them before.
+    """
+
+    leg_ids: tuple[str, ...]
+
+
+def decide_late_legs(view: NodeView, order: NoteLateLegs, now: Instant) -> Effects:
+    """Call the treasurer about legs that are late, each once."""
+    wanted: list[Effect] = []
+    for leg_id in order.leg_ids:
+        leg = view.legs.get(leg_id)
+        # A word came, or it has ended, since the watch has looked.
+        if leg is None or not leg.is_late(now):
+            continue
+        is_debtor = leg.debtor == view.group
+        other = leg.creditor if is_debtor else leg.debtor
+        hours = f"{leg.milliseconds / HOUR:.2f} h"
+        what = f"{hours} to {other}" if is_debtor else f"{hours} from {other}"
+        whose = "our word" if leg.state is LegState.OPEN else f"the word of {other}"
+        days = leg.waited_ms(now) // _DAY_MS
+        text = (
+            f"leg {leg_id} of cycle {leg.cycle}, {what}: {whose} has been awaited"
+            f" for {days} days"
+        )
+        wanted += [KeepLateLeg(leg_id, now), CallPeople("leg", text)]
+    return Effects(None, wanted)
 
 
 def decide_leg(view: NodeView, arrived: ArrivedItem) -> Effects:

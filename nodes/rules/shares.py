@@ -6,9 +6,17 @@ anew from what stands in it; otherwise nothing is booked and people are called. 
 charge is not told beforehand: its rule is published (protocol, section 17).
 """
 
+from collections.abc import Iterable
+
 from nodes.rules.cycles import stated_in
 from nodes.rules.share_records import KeepOwnShared, OwnShared
-from nodes.rules.view import CLEARING, SHARED, NodeView, NoteDecision
+from nodes.rules.view import (
+    CLEARING,
+    SHARED,
+    SHARED_APART,
+    NodeView,
+    NoteDecision,
+)
 from protocol.address import Group
 from protocol.effects import (
     ArrivedItem,
@@ -24,14 +32,14 @@ from protocol.instant import Instant, read_instant
 from protocol.ledger import TIME_UNIT, Account, AccountKind, Entry, Posting
 from protocol.messages import (
     DecisionName,
-    Share,
     SharedDecision,
     SharedPlan,
     line_hash,
     read_item,
 )
-from protocol.shared import added, what_is_wrong
+from protocol.shared import BEARING, added, charge_id, what_is_wrong
 from protocol.steps import Step
+from protocol.strict_json import INTEGER_MAX
 
 
 def decide_plan(view: NodeView, arrived: ArrivedItem) -> Effects:
@@ -44,6 +52,11 @@ def decide_plan(view: NodeView, arrived: ArrivedItem) -> Effects:
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_YOURS),))
     if told.id in view.shared:
         return Effects(None, (refuse_item(arrived, ItemRefusalCode.ID_REUSED),))
+    wrong = _wrong_plan(view, told)
+    if wrong is not None:
+        text = f"sharing {told.id}: the hub tells of it, but {wrong}"
+        refused = refuse_item(arrived, ItemRefusalCode.NOT_YOURS)
+        return Effects(None, (refused, CallPeople("cycle", text)))
     kept = OwnShared(
         shared_id=told.id,
         why="debt",
@@ -53,6 +66,24 @@ def decide_plan(view: NodeView, arrived: ArrivedItem) -> Effects:
         amount=parts[view.group],
     )
     return Effects(Step.SHARES_TOLD, (KeepOwnShared(kept),))
+
+
+def _wrong_plan(view: NodeView, told: SharedPlan) -> str | None:
+    """Say what makes a plan none; its rule is looked at when it is decided."""
+    names = [one.group for one in told.shares]
+    if names != sorted(set(names)) or told.group in names:
+        return "its groups are not each named once, in name order"
+    if abs(sum(one.amount for one in told.shares)) > INTEGER_MAX:
+        return f"it moves {told.group} further than anyone can state"
+    return _unknown(view, [told.group, *names])
+
+
+def _unknown(view: NodeView, names: Iterable[str]) -> str | None:
+    """Name the first that is no group of the federation."""
+    for name in names:
+        if Group(name) not in view.directory:
+            return f"nobody knows a group {name}"
+    return None
 
 
 def told_in(own: OwnShared) -> SharedPlan:
@@ -89,16 +120,24 @@ def decide_shared(view: NodeView, decision: SharedDecision, now: Instant) -> Eff
 
 def _book(view: NodeView, kept: OwnShared, now: Instant) -> list[Effect]:
     """Move it: our clearing account is the negative of our position."""
-    account = Account(account_id=SHARED, kind=AccountKind.SYSTEM, unit=TIME_UNIT)
+    name = _account(view)
+    account = Account(account_id=name, kind=AccountKind.SYSTEM, unit=TIME_UNIT)
     entry = Entry(
         entry_id=kept.shared_id,
         at=now,
         kind="shared",
-        postings=(Posting(CLEARING, -kept.amount), Posting(SHARED, kept.amount)),
+        postings=(Posting(CLEARING, -kept.amount), Posting(name, kept.amount)),
     )
     # A node that joined before there was anything to share has no such account yet.
-    opened: list[Effect] = [] if SHARED in view.accounts else [OpenAccount(account)]
+    opened: list[Effect] = [] if name in view.accounts else [OpenAccount(account)]
     return [*opened, PostEntry(entry)]
+
+
+def _account(view: NodeView) -> str:
+    """Name the account for what we share: ours, also where a member has its name."""
+    member = view.accounts.get(SHARED)
+    is_taken = member is not None and member.kind is not AccountKind.SYSTEM
+    return SHARED_APART if is_taken else SHARED
 
 
 def _why_not(
@@ -107,20 +146,27 @@ def _why_not(
     """Say what speaks against a decision; ``None``: nothing."""
     if own is not None and own.name is not None:
         return "it was decided already"
-    wrong = what_is_wrong(decision)
+    moved = added(decision)
+    wrong = what_is_wrong(decision) or _unknown(view, sorted(moved))
     if wrong is not None:
         return wrong
-    account = view.accounts.get(SHARED)
-    if account is not None and account.kind is not AccountKind.SYSTEM:
-        return f"a member has the account {SHARED}, on which it is booked"
+    after = moved.get(view.group, 0) - view.clearing_balance
+    if abs(after) > INTEGER_MAX:
+        return f"our position would be {after} ms, more than anyone can state"
     if decision.why == "debt":
         return _why_not_debt(view, own, decision)
     return _why_not_charge(view, decision)
 
 
 def _why_not_charge(view: NodeView, decision: SharedDecision) -> str | None:
-    """Compare the limit that we are held against with ours."""
-    record = view.directory[Group(view.group)]
+    """Compare it with the cycle that ended just before, and our limit with ours."""
+    ended, record = view.cycles.get(decision.cycle), view.directory.get(view.group)
+    if decision.id != charge_id(view.federation, decision.cycle):
+        return "it does not bear the name of this cycle's charge"
+    if ended is None or record is None:
+        return f"we know of no end of cycle {decision.cycle}"
+    if (decision.log, decision.number) != (ended.name.log, ended.name.number + 1):
+        return f"it does not follow on the end of cycle {decision.cycle}"
     for one in decision.shares:
         lawful = max(0, record.ceiling if one.measure > 0 else -record.floor)
         if one.group == view.group and one.limit != lawful:
@@ -143,22 +189,49 @@ def _why_not_debt(
         decision.shares,
     ):
         return "not what we were told before"
-    mine = [one for one in decision.shares if one.group == view.group]
-    return _why_not_measured(view, mine[0], decision) if mine else None
+    return _why_not_borne(view, decision) or _why_not_measured(view, decision)
 
 
-def _why_not_measured(
-    view: NodeView, mine: Share, decision: SharedDecision
-) -> str | None:
-    """Compare what we are measured by with what we know of ourselves."""
-    lawful = mine.measure
-    if decision.rule == "size":
-        record = view.directory[Group(view.group)]
-        lawful = record.ceiling - record.floor
-    own = view.cycles.get(decision.cycle)
-    if decision.rule == "turnover" and own is not None and own.line:
-        stated = stated_in(own)
-        lawful = stated.debits + stated.credits
-    if lawful == mine.measure:
-        return None
-    return f"it measures us by {mine.measure}, where we have {lawful}"
+def _why_not_borne(view: NodeView, decision: SharedDecision) -> str | None:
+    """See that each group bears a part that has to: we know them as the hub does.
+
+    What the hub decided on groups before this, it has told us before this.
+    """
+    bearing = {
+        str(group)
+        for group, record in view.directory.items()
+        if record.state in BEARING and group != decision.group
+    }
+    for group in sorted(bearing ^ {one.group for one in decision.shares}):
+        told = "is left out" if group in bearing else "should have none"
+        return f"of those who bear a part {group} {told}"
+    return None
+
+
+def _why_not_measured(view: NodeView, decision: SharedDecision) -> str | None:
+    """Compare what groups are measured by with what we know of them, and of ourselves.
+
+    Limits stand in everybody's directory; what moved in a cycle only in our own
+    statement.
+    """
+    for one in decision.shares:
+        lawful = one.measure
+        if decision.rule == "size":
+            record = view.directory[Group(one.group)]
+            lawful = record.ceiling - record.floor
+        is_ours = one.group == view.group
+        if decision.rule == "turnover" and is_ours:
+            lawful = _turnover(view, decision.cycle)
+        if lawful != one.measure:
+            whom = "us" if is_ours else one.group
+            return f"it measures {whom} by {one.measure}, where we have {lawful}"
+    return None
+
+
+def _turnover(view: NodeView, cycle: int) -> int:
+    """Give what moved our position in a cycle; nothing where we have no statement."""
+    own = view.cycles.get(cycle)
+    if own is None or not own.line:
+        return 0
+    stated = stated_in(own)
+    return stated.debits + stated.credits

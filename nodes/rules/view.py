@@ -35,9 +35,13 @@ CLEARING = "clearing"
 SETTLEMENT = "settlement"
 
 
-#: What the group bears together with the others; opened when there is something. A
-#: member of before this name was the node's own may have it.
+#: What the group bears together with the others; opened when there is something.
 SHARED = "shared"
+
+
+#: The same where a member of before that name was the node's own has it: no member can
+#: have a name that begins so.
+SHARED_APART = ".shared"
 
 
 SUSPENSE = "suspense"
@@ -76,7 +80,8 @@ def may_be_booked_on(account: Account) -> bool:
 
 def is_reserved(account: str) -> bool:
     """Say whether an account name is the node's own, not for a member."""
-    return account in {*_FIXED_ACCOUNTS, SHARED} or account.startswith("conversion.")
+    reserved = {*_FIXED_ACCOUNTS, SHARED, SHARED_APART}
+    return account in reserved or account.startswith("conversion.")
 
 
 def accounts_of(record: GroupRecord) -> list[Account]:

@@ -145,13 +145,21 @@ def test_nothing_is_charged_while_it_is_off_or_for_the_first_cycle() -> None:
     without_charge(view, NOW)
 
 
-@pytest.mark.parametrize("state", ["leaving", "frozen", "left"])
-def test_only_groups_that_trade_are_charged(state: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "charged"),
+    [
+        # Nobody escapes by saying, just before a close, that her group leaves.
+        ("leaving", [MECHELEN, OOSTENDE]),
+        ("frozen", [MECHELEN]),
+        ("left", [MECHELEN]),
+    ],
+)
+def test_groups_that_are_here_are_charged(state: str, charged: list[Group]) -> None:
     view = charging()
     moved(view, OOSTENDE, MECHELEN, HOUR, NOW)
     view.directory = in_state(view.directory, OOSTENDE, state)
-    _, charged = end(view, later(DAY))
-    assert [one.group for one in charge_in(charged).shares] == [MECHELEN]
+    _, effects = end(view, later(DAY))
+    assert [one.group for one in charge_in(effects).shares] == charged
 
 
 def test_what_cannot_be_stated_is_not_charged_and_people_are_called() -> None:

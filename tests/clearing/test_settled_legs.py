@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from clearing import cycle_store
+from clearing import cycle_store, share_store
 from clearing.app import MIGRATIONS
 from protocol.messages import DecisionName
 from tests.peer.tables import NewDatabase, tables
@@ -49,3 +49,29 @@ async def test_a_leg_counts_for_its_cycle_and_for_the_one_in_which_it_was_settle
         # The newest has no end behind it: so a plan reads them too.
         since = await cycle_store.read_settled_since(connection, DecisionName("A", 8))
         assert [(leg.cycle, leg.place) for leg in since] == found[3]
+
+
+SHARED = """
+INSERT INTO shared (shared_id, why, group_name, place, line, state, log, number,
+                    decided_at)
+VALUES ($1, $2, $3, 0, '', 'decided', 'A', $4, now())
+"""
+
+
+async def test_what_was_shared_counts_for_the_cycle_that_ended_before_it(
+    new_database: NewDatabase,
+) -> None:
+    async with tables(new_database, MIGRATIONS) as connection:
+        await connection.execute(ROWS)
+        shared = [("debt", "gent", 4), ("charge", None, 6), ("debt", "aalst", 11)]
+        for why, group, decision in shared:
+            await connection.execute(SHARED, UUID(int=decision), why, group, decision)
+        await connection.execute(
+            "INSERT INTO shared (shared_id, why, group_name, place, line, state)"
+            " VALUES (gen_random_uuid(), 'debt', 'ieper', 0, '', 'told')"
+        )
+        found = [
+            await share_store.read_group_since(connection, DecisionName("A", number))
+            for number in (2, 5, 10, 11)
+        ]
+        assert found == ["aalst", "aalst", "aalst", None]

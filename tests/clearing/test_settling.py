@@ -8,7 +8,6 @@ import pytest
 
 from clearing import rules
 from clearing.rules import (
-    LATE_MS,
     RESERVE,
     CloseCycle,
     CycleRefused,
@@ -22,14 +21,17 @@ from clearing.rules import (
 )
 from protocol import netting
 from protocol.address import Group
+from protocol.cycle import LATE_MS
 from protocol.effects import CallPeople, Effects, PostEntry
 from protocol.errors import CycleRefusalCode, MalformedMessageError, RefusalCode
+from protocol.instant import Instant
 from protocol.messages import (
     SettlementPaid,
     SettlementReceived,
     line_hash,
     write_line,
 )
+from protocol.sharing import SharingRule
 from protocol.steps import Step
 from protocol.unit import MILLISECONDS_MAX
 from tests.clearing.makers import S, apply, decisions, prepared
@@ -285,6 +287,31 @@ def test_a_frozen_group_has_its_part_and_one_that_has_left_has_none() -> None:
     assert (leg.debtor, leg.creditor) == (OOSTENDE, MECHELEN)
 
 
+def test_nothing_is_settled_of_positions_that_were_shared_since() -> None:
+    view = view_of(GENT)
+    view.agreed = rules.Agreed(SharingRule.EQUAL)
+    moved(view, 1, OOSTENDE, MECHELEN, 2 * HOUR)
+    closed(view)
+    # Its server is gone for good: the two others take over an hour each.
+    view.directory = in_state(view.directory, OOSTENDE, "frozen")
+    order = rules.TellShares(OOSTENDE, SharingRule.EQUAL)
+    told: Any = apply(view, rules.decide_tell(view, order, NOW)).outcome
+    [leg] = settle(view)
+    apply(view, rules.decide_cancel(view, rules.CancelLeg(leg.leg_id), NOW))
+    decide = rules.ShareDebt(OOSTENDE, told.shared_id)
+    shared: Any = apply(view, rules.decide_share(view, decide, NOW)).outcome
+    assert shared.state is rules.SharedState.DECIDED
+    for excepted in ((), (OOSTENDE,), (MECHELEN, GENT)):
+        found = settle(view, *excepted)
+        assert found == CycleRefused(CODE.DEBT_SHARED, 1, OOSTENDE)
+    # Whoever is named wrongly is told so first.
+    assert settle(view, "nobody").code is CODE.EXCEPTION_WRONG
+    # The next cycle's statements say what each group owes now.
+    closed(view, 2)
+    [leg] = settle(view, cycle=2)
+    assert (leg.debtor, leg.creditor, leg.milliseconds) == (GENT, MECHELEN, HOUR)
+
+
 @pytest.mark.parametrize(
     ("owed", "legs"),
     [
@@ -354,6 +381,32 @@ def test_a_row_that_says_what_no_item_says_settles_nothing(make: Any) -> None:
     # Nor later, and nobody is called each second.
     assert list(rules.decide_due_legs(view, NOW)) == []
     assert view.accounts[OOSTENDE].balance == -5 * HOUR
+    # It would hold up every plan for ever: the regional admin calls it off.
+    assert settle(view) == CycleRefused(CODE.LEGS_OPEN, 1)
+    view.links[OOSTENDE] = not_compared(OOSTENDE)
+    assert cancel(view, leg).outcome == CycleRefused(CODE.LEG_WAITS, 1, OOSTENDE)
+    view.links[OOSTENDE] = compared(OOSTENDE)
+    ended: Any = cancel(view, leg).outcome
+    assert (ended.state, ended.code) == (rules.LegState.VOID, "cancelled")
+    assert cancel(view, leg).outcome == CycleRefused(CODE.LEG_ENDED, 1)
+    assert view.accounts[OOSTENDE].balance == -5 * HOUR
+    [again] = settle(view)
+    assert again.milliseconds == leg.milliseconds
+
+
+def test_a_leg_with_two_sound_words_is_called_off_no_more() -> None:
+    view, leg = owing()
+    word(view, leg, "paid")
+    view.links[OOSTENDE] = not_compared(OOSTENDE)
+    word(view, leg, "received")
+    view.links[OOSTENDE] = compared(OOSTENDE)
+    assert cancel(view, leg).outcome == CycleRefused(CODE.LEG_ENDED, 1)
+    assert view.open_cycle.legs[leg.leg_id].state is rules.LegState.OPEN
+
+
+def cancel(view: HubView, leg: Leg) -> Effects:
+    order = rules.CancelLeg(leg.leg_id)
+    return apply(view, rules.decide_cancel(view, order, NOW))
 
 
 @pytest.mark.parametrize("change", ["hash", "party", "none", "milliseconds"])
@@ -407,6 +460,27 @@ def test_a_leg_is_late_when_a_word_is_waited_for_two_weeks() -> None:
     assert not void.is_late(later(2 * LATE_MS))
     # A clock set back tells no age below zero.
     assert leg.waited_ms(later(-5)) == 0
+
+
+def test_people_are_called_about_legs_that_are_late_and_of_no_others() -> None:
+    view, leg = owing()
+    word(view, leg, "paid")
+    order = rules.NoteLate((leg.leg_id, "00000000-0000-8000-8000-000000000000"))
+    paid_at = view.open_cycle.legs[leg.leg_id].paid_at
+    assert paid_at is not None
+    at = Instant(paid_at + LATE_MS)
+    assert not rules.decide_late(view, order, Instant(at - 1)).wanted
+    effects = rules.decide_late(view, order, at)
+    kept, call = effects.wanted
+    assert kept == rules.KeepLate(leg.leg_id, at)
+    assert isinstance(call, CallPeople) and call.about == "leg"
+    assert call.text == (
+        f"leg {leg.leg_id} of cycle 1: oostende is to make good 5.00 h to mechelen;"
+        " the word of mechelen has been awaited for 14 days"
+    )
+    # A word came between the look and the order.
+    word(view, leg, "received")
+    assert not rules.decide_late(view, order, at).wanted
 
 
 def decided(view: HubView) -> RefusalCode | None:

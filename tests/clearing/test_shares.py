@@ -185,12 +185,24 @@ def test_a_credit_that_is_left_becomes_the_others() -> None:
     assert positions(view)[MECHELEN] == -2 * HOUR
 
 
-def test_only_groups_that_trade_bear_a_part() -> None:
-    for state in ("frozen", "leaving", "left"):
+def test_only_groups_that_are_here_bear_a_part() -> None:
+    for state in ("frozen", "left"):
         view = gone(leaving(), GENT, state)
         assert [one.group for one in tell(view).plan.shares] == [MECHELEN]
-    view = gone(gone(leaving(), GENT), MECHELEN, "leaving")
+    view = gone(gone(leaving(), GENT), MECHELEN, "frozen")
     assert refused(view) == NotShared(CODE.NOBODY_SHARES, OOSTENDE)
+
+
+def test_nobody_escapes_her_part_by_saying_that_she_leaves() -> None:
+    view = gone(leaving(), GENT, "leaving")
+    told = tell(view)
+    assert [one.group for one in told.plan.shares] == [GENT, MECHELEN]
+    # Nor after all were told: the plan stays what it was, and is decided.
+    gone(view, MECHELEN, "leaving")
+    before = positions(view)
+    assert decide(view, told.shared_id).step is Step.SHARE
+    assert positions(view)[GENT] < before[GENT]
+    assert positions(view)[MECHELEN] < before[MECHELEN]
 
 
 def test_it_is_shared_by_the_agreed_rule_alone() -> None:

@@ -21,9 +21,10 @@ from nodes.rules import (
     SignLeg,
     TellMoves,
 )
-from protocol.cycle import Difference, Figures, tally_of, write_statement
+from protocol.cycle import LATE_MS, Difference, Figures, tally_of, write_statement
 from protocol.effects import CallPeople, Effects, PostEntry
 from protocol.errors import CycleRefusalCode, ItemRefusalCode
+from protocol.instant import Instant
 from protocol.messages import (
     CycleAgree,
     CycleDecision,
@@ -358,3 +359,27 @@ def test_a_leg_that_is_known_is_not_taken_again() -> None:
     assert refused(rules.decide_leg(view, arrived)) is ItemRefusalCode.ID_REUSED
     assert view.legs[ID].milliseconds == HOUR
     assert isinstance(view.cycles[1], OwnCycle)
+
+
+def test_the_treasurer_is_called_about_legs_that_are_late() -> None:
+    view = given()
+    order = rules.NoteLateLegs((ID, "00000000-0000-8000-8000-000000000000"))
+
+    def called(at: Any) -> list[str]:
+        wanted = rules.decide_late_legs(view, order, at).wanted
+        assert {type(one) for one in wanted} <= {rules.KeepLateLeg, CallPeople}
+        return [one.text for one in wanted if isinstance(one, CallPeople)]
+
+    made = view.legs[ID].at
+    assert called(Instant(made + LATE_MS - 1)) == []
+    [text] = called(Instant(made + LATE_MS))
+    assert text.endswith("our word has been awaited for 14 days")
+    # Once it is signed, it is the other group's that is waited for.
+    sign(view)
+    signed = view.legs[ID].signed_at
+    assert signed is not None
+    assert called(Instant(signed + LATE_MS - 1)) == []
+    [text] = called(Instant(signed + LATE_MS))
+    assert "1.00 h to mechelen: the word of mechelen" in text
+    decide(view)
+    assert called(Instant(signed + LATE_MS)) == []

@@ -11,6 +11,7 @@ import pytest
 from clearing import rules
 from clearing.cycle_watch import CycleWatch as HubWatch
 from clearing.house import HubHouse
+from clearing.leg_watch import LegWatch
 from clearing.rules import (
     CancelLeg,
     CloseCycle,
@@ -23,6 +24,7 @@ from clearing.rules import (
 from clearing.settling import Settling
 from nodes.rules import NotAnswered, Ordered, OwnLeg, SignLeg
 from nodes.watch.cycle_watch import CycleWatch as NodeWatch
+from nodes.watch.leg_watch import LegWatch as OwnLegWatch
 from protocol import netting
 from protocol.errors import CycleRefusalCode
 from tests.peer.federation import Federation, NewDatabase, federation, order
@@ -70,8 +72,8 @@ async def stated(all_: Federation, cycle: int, group: str) -> dict[str, Any]:
     return dict(json.loads(rows[0]["line"]))
 
 
-async def calls(server: Any) -> list[str]:
-    rows = await server.ask("SELECT told FROM alarm WHERE about = 'cycle'")
+async def calls(server: Any, about: str = "cycle") -> list[str]:
+    rows = await server.ask(f"SELECT told FROM alarm WHERE about = '{about}'")
     return [row["told"] for row in rows]
 
 
@@ -404,6 +406,39 @@ async def test_a_leg_is_cancelled_before_the_second_word_only(
         assert await all_.hub.clerk.take(Settle(1)) == CycleRefused(
             CycleRefusalCode.NOTHING_TO_SETTLE, 1
         )
+
+
+async def test_people_are_called_once_about_a_leg_that_is_late(
+    new_database: NewDatabase,
+) -> None:
+    async with settling(new_database) as (all_, leg):
+        servers = all_.hub, *all_.nodes.values()
+
+        async def called() -> list[int]:
+            hub, watches = all_.hub, []
+            house = cast("HubHouse", hub.house)
+            watches += [LegWatch(house, hub.clerk, hub.database, hub.clock)]
+            watches += [
+                OwnLegWatch(node.clerk, node.database, node.clock)
+                for node in all_.nodes.values()
+            ]
+            for watch in watches * 2:
+                await watch.look()
+            return [len(await calls(server, "leg")) for server in servers]
+
+        assert await called() == [0, 0, 0]
+        for server in servers:
+            early = "UPDATE leg SET at = at - interval '14 days'"
+            await spoil(server, early, "leg")
+        await all_.hub.restart()
+        await all_.quiet()
+        assert await called() == [1, 1, 1]
+        for server in servers:
+            await server.restart()
+        await all_.quiet()
+        assert await called() == [1, 1, 1]
+        [told] = await calls(all_.hub, "leg")
+        assert leg.leg_id in told and "oostende and mechelen" in told
 
 
 class LateSettling(Settling):

@@ -54,7 +54,8 @@ SELECT 'hub', 'in', place, convert_to(line, 'UTF8')
        WITH ORDINALITY AS said (line, place);
 """
 #: What a hub consisted of when it first had cycles, and legs of two plans there: the
-#: debtor of the first has said that it paid, and by mistake says so once more.
+#: debtor of the first has said that it paid, and by mistake says so once more. What the
+#: creditor of the second has said is spelled in an order of its own.
 WITH_CYCLES = {"peer": 10, "clearing": 6}
 LEGS = """
 INSERT INTO item (peer, direction, number, line)
@@ -70,6 +71,11 @@ SELECT ('00000000-0000-8000-8000-00000000000' || place)::uuid, 1, place,
        '+/=', '-_') END, CASE place WHEN 0 THEN now() END, 'void', 'A', place, now(),
        'cancelled'
   FROM generate_series(0, 2) AS made (place), item WHERE item.number = 3;
+INSERT INTO item (peer, direction, number, line)
+VALUES ('mechelen', 'in', 2, '{"id":"x","leg":"y", "type":"settlement.received"}');
+UPDATE leg SET received_at = now(), received = translate(encode(sha256(line), 'base64'),
+       '+/=', '-_')
+  FROM item WHERE place = 1 AND peer = 'mechelen' AND item.number = 2;
 """
 OF_THE_HUB = "INSERT INTO mirror VALUES ('oostende', 'AAAAAAAAAAA', 7, -3600000)"
 
@@ -164,9 +170,15 @@ async def test_plans_and_words_on_legs_move_along(
             "SELECT cycle, place, legs, excepted FROM settlement ORDER BY place"
         )
         assert [tuple(row) for row in plans] == [(1, 0, 2, []), (1, 2, 1, [])]
-        words = await hub.fetch("SELECT leg_id, said, party, item FROM word")
+        words = await hub.fetch(
+            "SELECT leg_id, said, party, item FROM word ORDER BY leg_id"
+        )
         first = UUID("00000000-0000-8000-8000-000000000000")
-        assert [tuple(row) for row in words] == [(first, "paid", "oostende", 2)]
+        second = UUID("00000000-0000-8000-8000-000000000001")
+        assert [tuple(row) for row in words] == [
+            (first, "paid", "oostende", 2),
+            (second, "received", "mechelen", 2),
+        ]
         for table in ("settlement", "word"):
             with pytest.raises(asyncpg.PostgresError, match="append-only"):
                 await hub.execute(f"DELETE FROM {table}")

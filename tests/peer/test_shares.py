@@ -2,25 +2,29 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
+from clearing.api.settlement import SettlementApi
 from clearing.house import HubHouse
 from clearing.rules import (
     Agreed,
     BeginLeaving,
     CloseCycle,
     ClosedCycle,
+    CycleRefused,
     DeclareLeft,
     Freeze,
     NotShared,
     Release,
+    Settle,
     Shared,
     ShareDebt,
     TellShares,
 )
+from clearing.settling import Settling
 from protocol.address import HUB, Group
 from protocol.directory import GroupRecord
-from protocol.errors import SharingRefusalCode
+from protocol.errors import CycleRefusalCode, SharingRefusalCode
 from protocol.messages import SharedDecision, read_item
 from protocol.peer.batch import House
 from protocol.sharing import ChargeRule, SharingRule
@@ -69,6 +73,15 @@ async def tell(all_: Federation) -> Shared:
 
 async def decide(all_: Federation, told: Shared) -> object:
     return await all_.hub.clerk.take(ShareDebt(OOSTENDE, told.shared_id))
+
+
+async def foreseen(
+    all_: Federation, cycle: int, *excepted: str
+) -> tuple[str | None, str, int]:
+    """Say why a cycle would not be settled, because of whom, else by how many legs."""
+    api = SettlementApi(cast("HubHouse", all_.hub.house), all_.hub.database)
+    found = await api.settlement(cycle, excepted)
+    return found.code, found.group, len(found.plan)
 
 
 async def shared_at(server: Any) -> list[Any]:
@@ -130,11 +143,25 @@ async def test_a_debt_is_told_decided_booked_and_agreed_to(
         assert await calls(all_.hub) == []
 
 
+#: Of before that name was the node's own.
+MEMBER_NAMED_SHARED = """
+INSERT INTO account SELECT (jsonb_populate_record(
+    bob, '{"account_id": "shared", "balance": 0}')).* FROM account AS bob
+ WHERE account_id = 'bob';
+INSERT INTO member SELECT (jsonb_populate_record(
+    bob, '{"account_id": "shared"}')).* FROM member AS bob WHERE account_id = 'bob';
+INSERT INTO member_limit (account_id, at, name, floor, ceiling, frozen, closed)
+SELECT account_id, since, name, floor, ceiling, frozen, closed
+  FROM member JOIN account USING (account_id) WHERE account_id = 'shared';
+"""
+
+
 async def test_a_group_leaves_with_a_debt_and_the_others_bear_it(
     new_database: NewDatabase,
 ) -> None:
     async with owing(new_database) as all_:
         hub = all_.hub.clerk
+        await all_.nodes[MECHELEN].change(MEMBER_NAMED_SHARED)
         await hub.take(Release(OOSTENDE))
         await all_.quiet()
         begun = await hub.take(BeginLeaving(OOSTENDE))
@@ -146,10 +173,20 @@ async def test_a_group_leaves_with_a_debt_and_the_others_bear_it(
         assert isinstance(left, GroupRecord) and left.state == "left"
         await all_.quiet()
         assert await all_.hub.balances() == {OOSTENDE: -3 * S, MECHELEN: 3 * S}
+        assert isinstance(await close(all_, 1), ClosedCycle)
+        # A plan would give it a leg that is void at once: the page says so beforehand.
+        refused = CycleRefused(CycleRefusalCode.PARTY_LEFT, 1, OOSTENDE)
+        assert await foreseen(all_, 1) == (refused.code, refused.group, 0)
+        assert await hub.take(Settle(1)) == refused
         told = await tell(all_)
         await all_.quiet()
         assert isinstance(await decide(all_, told), Shared)
         await all_.quiet()
+        # What it owed when the cycle ended, others owe now.
+        refused = CycleRefused(CycleRefusalCode.DEBT_SHARED, 1, OOSTENDE)
+        assert await foreseen(all_, 1) == (refused.code, refused.group, 0)
+        assert await foreseen(all_, 1, OOSTENDE) == (refused.code, refused.group, 0)
+        assert await Settling(hub, all_.hub.database).settle(1) == refused
         for server in (all_.hub, *all_.nodes.values()):
             await server.restart()
         await all_.quiet()
@@ -158,14 +195,17 @@ async def test_a_group_leaves_with_a_debt_and_the_others_bear_it(
             MECHELEN: 3 * S - 3 * S // 2,
             GENT: -3 * S // 2,
         }
-        for group, part in ((OOSTENDE, 3 * S), (MECHELEN, -3 * S // 2)):
-            assert (await all_.nodes[group].balances())["shared"] == part
+        assert (await all_.nodes[OOSTENDE].balances())["shared"] == 3 * S
+        balances = await all_.nodes[MECHELEN].balances()
+        assert "shared" not in balances
+        assert balances[".shared"] == -3 * S // 2
         assert await all_.unsound() == []
         mirrors = await all_.hub.ask("SELECT differs FROM mirror")
         assert {row["differs"] for row in mirrors} == {False}
-        assert isinstance(await close(all_, 1), ClosedCycle)
+        assert isinstance(await close(all_, 2), ClosedCycle)
         await look(all_)
-        assert set((await states(all_, 1)).values()) == {"agreed"}
+        assert set((await states(all_, 2)).values()) == {"agreed"}
+        assert await foreseen(all_, 2) == (None, "", 1)
         for name, server in ((HUB, all_.hub), *all_.nodes.items()):
             assert (await audited(name, server.url)).findings == []
 

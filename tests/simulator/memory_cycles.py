@@ -12,6 +12,7 @@ import asyncpg
 from tests.simulator.memory_database import MemoryDatabase, Row, answers
 
 _HUB = "clearing.cycle_store"
+_HUB_SHARED = "clearing.share_store"
 _NODE = "nodes.cycle_store"
 #: Where a decision stands among those of a node's hub: its log's place, its number.
 _Named = tuple[int, int | None]
@@ -280,6 +281,18 @@ def _read_settled_since(database: MemoryDatabase, log: str, number: int) -> list
     found = [(_place(database, row["log"], row["number"]), row) for row in settled]
     found.sort(key=lambda one: one[0])
     return [row for place, row in found if since and place > since]
+
+
+@answers(_HUB_SHARED, "read_group_since")
+def _read_group_since(database: MemoryDatabase, log: str, number: int) -> list[Row]:
+    since = _place(database, log, number)
+    decided = [
+        (_place(database, row["log"], row["number"]), {"group_name": row["group_name"]})
+        for row in database.table("shared").values()
+        if row["why"] == "debt" and row["log"] is not None
+    ]
+    found = [one for one in decided if since and one[0] > since]
+    return [row for _, row in sorted(found, key=lambda one: one[0])[-1:]]
 
 
 @answers(_HUB, "insert_settlement")
