@@ -32,9 +32,9 @@ _MEMORY_FREE = 4 * 1024**3
 def _where() -> pathlib.Path | None:
     """Say where databases of tests stand: in memory, if there is room.
 
-    A run makes hundreds of them, and more than half of its time was a disk's. Nothing is
-    lost by it: tests kill processes, never the machine, and a killed process loses no
-    page of the system's.
+    A run makes hundreds of them, and more than half of its time was a disk's. Nothing
+    is lost by it: tests kill processes, never the machine, and a killed process loses
+    no page of the system's.
     """
     try:
         free = shutil.disk_usage(_MEMORY).free
