@@ -1,30 +1,21 @@
-"""A hub that lies, and nodes that watch its log as real ones do.
-
-The watch is the real ``nodes.watch.LogWatch``, with its database in memory; only what
-fetches over HTTP is another. It looks every five seconds, and needs an event loop for
-that, though nothing in it ever waits; so it runs where it matters and not in all seeds.
+"""A hub that lies, and nodes that watch its log as real ones do (``log_watchers``).
 
 Until it is told to, the hub does not lie. It lies on the link (``send``: other items
 than its rules decided), about its log (``leaves``: each group may be shown another,
 signed all the same), and in its covers (``named``: another checkpoint, ``signs``:
-another key). Its rules are the real ones, so that the lie stands alone.
+another key). Its rules are the real ones, so that the lie stands alone. What it may
+lie about in seeds, by the words of scripts, is in ``hub_lies``.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from clearing import log_store
 from clearing.evidence import Evidence
 from clearing.house import HubHouse
-from nodes.evidence import NodeEvidence
-from nodes.hub_reader import HubReader
-from nodes.watch import log_watch
-from nodes.watch.log_watch import LogWatch
-from protocol.address import HUB, Group
+from protocol.address import HUB
 from protocol.base64url import write_base64url
 from protocol.checkpoint import (
     SignedCheckpoint,
@@ -32,26 +23,35 @@ from protocol.checkpoint import (
     write_checkpoint,
 )
 from protocol.effects import Effects, SendItem, View
-from protocol.envelope import Body
 from protocol.errors import MalformedMessageError, OutageError
 from protocol.instant import Instant
 from protocol.keyring import SigningKey
-from protocol.merkle import Tree, leaf_hash
+from protocol.merkle import Tree
 from protocol.messages import Checkpoint
 from protocol.receipt import write_receipt
-from tests.simulator import memory_watch
-from tests.simulator.agenda import MINUTE, SECOND
-from tests.simulator.federation import Node
-from tests.simulator.memory_database import MemoryConnection, MemoryDatabase
-from tests.simulator.scenario import Story
-from tests.simulator.servers import Crash, Server
+from protocol.tiles import HEIGHT, WIDTH
+from tests.simulator.federation import Federation
+from tests.simulator.log_watchers import LogWatchers
+from tests.simulator.memory_database import MemoryConnection
+from tests.simulator.servers import Server
+from tests.simulator.world import World
 
-assert memory_watch, "its import lets queries be answered"
-_LOOK_MS = 5 * SECOND
-#: Other leaves than the log has.
+if TYPE_CHECKING:
+    from tests.simulator.checker import Checker
+
+#: Other leaves of a log than it has.
 Leaves = Callable[[list[bytes]], list[bytes]]
+LeavesOf = Callable[[str, list[bytes]], list[bytes]]
 #: Other items than the hub decided to send, or none.
 Send = Callable[[SendItem], list[SendItem]]
+
+
+class Scene(Protocol):
+    """What a lying hub is part of: a story, a seed, a script that is played."""
+
+    world: World
+    federation: Federation
+    checker: "Checker"
 
 
 class _LyingHouse(HubHouse):
@@ -68,57 +68,28 @@ class _LyingHouse(HubHouse):
             yield msgspec.structs.replace(effects, wanted=sent)
 
 
-class _Pool:
-    """As much of a pool of connections as readers use."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._database = database
-
-    @asynccontextmanager
-    async def acquire(self) -> Any:
-        yield MemoryConnection(self._database)
-
-
-class _Database:
-    """What a watch calls its database."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self.readers = self.desk = _Pool(database)
-
-
 class LyingHub:
-    """A story's hub that may lie, and a watch at each of its nodes.
+    """A hub that may lie, and a watch at each of its nodes.
 
     Args:
-        story: open; its hub starts again, ready to lie.
+        scene: if it is open, its hub starts again, ready to lie.
     """
 
-    def __init__(self, story: Story) -> None:
-        self.story = story
-        self.hub = story.federation.hub
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.checker = scene.checker
+        self.hub = scene.federation.hub
         self.send: Send | None = None
-        self.leaves: dict[str, Leaves] = {}
+        self.leaves: dict[str, LeavesOf] = {}
         self.named: dict[str, Callable[[Checkpoint], Checkpoint | None]] = {}
         self.signs: SigningKey | None = None
-        self.watches: dict[str, LogWatch] = {}
-        #: How long the nodes may take to find out, in this world.
-        self.within_ms = MINUTE
         self._evidence = Evidence(self.hub.identity)
-        self._loop = asyncio.new_event_loop()
-        story.checker.doubted.add(HUB)
-        world = story.world
-        self._on_start, self._heard = world.on_start, world.heard
-        world.on_start, world.heard = self._started, self._note
+        self.watchers = LogWatchers(scene.federation, self.publish)
+        world = scene.world
+        self._on_start = world.on_start
+        world.on_start = self._started
         self.hub._make_house = self._make_house
         self.hub.crash("to come back as one that may lie")
-        for node in story.federation.nodes.values():
-            self._watch(node)
-        world.later(_LOOK_MS, self._look)
-
-    def close(self) -> None:
-        """End the event loop."""
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
 
     def _make_house(self) -> HubHouse:
         house = _LyingHouse(self.hub.keys, self.hub.identity)
@@ -128,46 +99,15 @@ class LyingHub:
     def _started(self, server: Server) -> None:
         self._on_start(server)
         if server is self.hub:
+            self._evidence = Evidence(self.hub.identity)
             self._teach_to_lie(server)
-        elif isinstance(server, Node):
-            self._watch(server)
-
-    def _note(self, server: Server, peer: str, body: Body) -> None:
-        self._heard(server, peer, body)
-        if peer == HUB:
-            self.watches[server.name].note_cover(body.cover)
 
     # What nodes do about it.
 
-    def _watch(self, node: Node) -> None:
-        assert node.clerk is not None
-        database: Any = _Database(node.database)
-        clock: Any = node.clock
-        self.watches[node.name] = LogWatch(
-            node.house,
-            node.clerk,
-            database,
-            clock,
-            node.name,
-            NodeEvidence(node.house),
-        )
-
-    def _look(self) -> None:
-        for node in self.story.federation.nodes.values():
-            if node.is_up:
-                try:
-                    with _published(self):
-                        looking = self.watches[node.name].look()
-                        self._loop.run_until_complete(looking)
-                except Crash as crash:
-                    node.crash(str(crash))
-                    continue
-                node.after_batch()
-        self.story.world.later(_LOOK_MS, self._look)
-
     def doubts(self, group: str) -> list[str]:
         """Give what a node doubts, in its own words; each with proof of both sides."""
-        rows = self.story.federation.nodes[group].database.table("doubt").values()
+        nodes = self.scene.federation.nodes
+        rows = nodes[group].database.table("doubt").values()
         found = []
         for _about, told, ours, theirs in rows:
             assert ours and theirs, f"{group} keeps no proof: {told}"
@@ -176,8 +116,8 @@ class LyingHub:
 
     def alarms(self, group: str) -> list[str]:
         """Give what a node has told its people."""
-        rows = self.story.federation.nodes[group].database.table("alarm").values()
-        return [str(row[2]) for row in rows]
+        nodes = self.scene.federation.nodes
+        return [str(row[2]) for row in nodes[group].database.table("alarm").values()]
 
     # What the hub says.
 
@@ -188,7 +128,7 @@ class LyingHub:
         def lie(peer: str) -> bytes:
             house = clerk.house
             true, keys = house.checkpoint, house._keys
-            house.checkpoint = self._shown_to(peer, true)
+            house.checkpoint = self.shown_to(peer, true)
             if self.signs is not None:
                 house._keys = msgspec.structs.replace(keys, signing=self.signs)
             try:
@@ -199,21 +139,31 @@ class LyingHub:
 
         clerk.speak = lie
 
-    def _shown_to(self, peer: str, true: Checkpoint | None) -> Checkpoint | None:
+    def shown_to(self, peer: str, true: Checkpoint | None) -> Checkpoint | None:
+        """Give the checkpoint that a group is shown in covers."""
         if true is None:
             return None
-        if peer in self.leaves:
+        if self._is_altered(peer, true.log):
             true = self._stated(peer, true.log, 0).short
         return self.named[peer](true) if peer in self.named else true
 
-    def _lines(self, group: str, log: str) -> list[bytes]:
-        true = self.hub.read(
+    def lines(self, group: str, log: str) -> list[bytes]:
+        """Give the lines of a log, as a group is shown them."""
+        shown = self.leaves.get(group)
+        true = self._true_lines(log)
+        return true if shown is None else shown(log, true)
+
+    def _true_lines(self, log: str) -> list[bytes]:
+        return self.hub.read(
             lambda connection: log_store.read_leaves(connection, log, 0, 10**9)
         )
-        return self.leaves.get(group, list)(true)
+
+    def _is_altered(self, group: str, log: str) -> bool:
+        true = self._true_lines(log) if group in self.leaves else []
+        return group in self.leaves and self.leaves[group](log, true) != true
 
     def _stated(self, group: str, log: str, size: int) -> SignedCheckpoint:
-        lines = self._lines(group, log)
+        lines = self.lines(group, log)
         lines = lines[: size or len(lines)]
         house = self.hub.house
         return SignedCheckpoint(
@@ -230,7 +180,7 @@ class LyingHub:
 
     async def publish(self, group: str, path: str) -> bytes:
         """Answer what a node's watch asks for, true or not."""
-        is_cut = self.story.world.cut
+        is_cut = self.scene.world.cut
         if not self.hub.is_up or is_cut[group, HUB] or is_cut[HUB, group]:
             raise OutageError("the hub cannot be reached")
         kind, _, rest = path.partition("/")
@@ -253,47 +203,30 @@ class LyingHub:
     def _log_for(self, group: str) -> Callable[[str], Awaitable[bytes | None]]:
         async def answer(rest: str) -> bytes | None:
             log, _, what = rest.partition("/")
-            lines = self._lines(group, log)
             if what.startswith("checkpoint"):
                 return self._note_of(group, log, int(what.partition("=")[2]))
+            lines = self.lines(group, log)
             if what == "first":
                 return lines[0] if lines else None
-            assert what.startswith("tile/0/000.p/"), "a small log"
-            width = int(what.rpartition("/")[2])
-            return b"".join(leaf_hash(line) for line in lines[:width])
+            return _tile(lines, what)
 
         return answer
 
     def _note_of(self, group: str, log: str, size: int) -> bytes | None:
-        if group in self.leaves:
+        if self._is_altered(group, log):
             stated = self._stated(group, log, size)
             return write_checkpoint(stated, self.hub.keys.signing).encode()
         found = self.hub.read(lambda one: log_store.read_note(one, log, size))
         return None if found is None else found.encode()
 
 
-@contextmanager
-def _published(liar: LyingHub) -> Iterator[None]:
-    """Let watches read what this hub publishes while this lasts."""
-
-    class Reader(HubReader):
-        def __init__(self, group: str) -> None:
-            self._group = Group(group)
-
-        async def __aenter__(self) -> "Reader":
-            return self
-
-        async def __aexit__(self, *_raised: object) -> None:
-            pass
-
-        async def fetch(self, path: str, length_max: int) -> bytes:
-            raw = await liar.publish(self._group, path)
-            assert len(raw) <= length_max
-            return raw
-
-    real = log_watch.HubReader
-    log_watch.HubReader = Reader  # type: ignore[misc]
-    try:
-        yield
-    finally:
-        log_watch.HubReader = real  # type: ignore[misc]
+def _tile(lines: list[bytes], path: str) -> bytes:
+    """Give a tile's hashes, one after another: ``tile/0/003.p/17``."""
+    _, level, index, *partial = path.replace(".p", "").split("/")
+    width = int(partial[0]) if partial else WIDTH
+    span = 1 << (int(level) * HEIGHT)
+    first = int(index) * WIDTH
+    return b"".join(
+        Tree(lines[place * span : (place + 1) * span]).root
+        for place in range(first, first + width)
+    )

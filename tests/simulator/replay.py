@@ -25,6 +25,7 @@ from tests.simulator.cycle_people import CYCLE_DEEDS, is_deed, play_deed
 from tests.simulator.federation import Federation, Home
 from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
+from tests.simulator.lie_swarm import LieSwarm, is_lie, lie_swarm
 from tests.simulator.members import People, Wish
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.swarm import (
@@ -177,6 +178,7 @@ class _Replay:
         self.key_people = KeyPeople(self.federation, script.seed)
         self.key_watch = KeyWatch(self.federation, self.checker, self.key_people)
         self.trouble = Trouble(self.federation, self.checker)
+        self.lies: LieSwarm | None = lie_swarm(script.seed, self)
         self._is_silent = False
 
     def run(self) -> Result:
@@ -200,6 +202,8 @@ class _Replay:
         if has_key_people(world.seed) and self.checker.is_restored:
             self.key_people.type_where_not_heard()
             world.run(world.now + HOUR)
+        if self.lies is not None:
+            self.lies.at_the_end()
         self.checker.at_the_end()
         self.key_watch.at_the_end()
 
@@ -217,6 +221,9 @@ class _Replay:
             self._is_silent = verb == "begins"
         elif is_deed(subject, verb):
             play_deed(self.people.cycles, subject, verb, rest)
+        elif is_lie(subject, verb):
+            if self.lies is not None:
+                self.lies.play(verb, rest)
         else:
             self._do_other(subject, verb, rest)
 

@@ -22,6 +22,7 @@ from tests.simulator.cycle_swarm import CycleSwarm, tallied_often
 from tests.simulator.federation import Federation, Home, Node
 from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
+from tests.simulator.lie_swarm import LieSwarm, lie_swarm
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
 from tests.simulator.quick_keys import quick_keys
@@ -148,6 +149,8 @@ class Swarm:
         self.has_key_people = has_key_people(seed)
         self.trouble = Trouble(self.federation, self.checker)
         self.cycles = CycleSwarm(seed, self.federation, self.people, self.trouble)
+        #: In some seeds nodes watch the hub's log, and in most of these it lies.
+        self.lies: LieSwarm | None = lie_swarm(seed, self)
         #: In some seeds prices change under payments; others have their plan as ever.
         self.prices = random.Random(f"prices of {seed}")
         self.has_old_prices = seed % _PRICE_SEEDS == 0 and len(self.homes) > 2
@@ -192,6 +195,8 @@ class Swarm:
         if self.has_key_people and self.checker.is_restored:
             self.key_people.type_where_not_heard()
             self.world.run(self.world.now + HOUR)
+        if self.lies is not None:
+            self.lies.at_the_end()
         self.checker.at_the_end()
         self.key_watch.at_the_end()
 
@@ -287,6 +292,8 @@ class Swarm:
             world.later(plan.randint(0, span), self._back_up)
             world.later(plan.randint(0, span), self._set_back)
             self.cycles.strew(span)
+            if self.lies is not None:
+                self.lies.strew(span)
             if self.has_key_people:
                 self.key_people.plan_bout(span)
             if self.has_old_prices:

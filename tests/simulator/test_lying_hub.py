@@ -9,14 +9,13 @@ order or that the paying group did not sign, every ledger sums to zero, and what
 posted for a payer was accepted, in its own words, by the payee's group.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
-from protocol import envelope
+from protocol.address import HUB
 from protocol.base64url import write_base64url
 from protocol.effects import SendItem
 from protocol.errors import RefusalCode
@@ -30,8 +29,9 @@ from protocol.messages import (
 )
 from tests.protocol.makers import signing_key
 from tests.simulator.agenda import MINUTE, SECOND
-from tests.simulator.federation import Node
-from tests.simulator.lying_hub import Leaves, LyingHub, Send
+from tests.simulator.hub_lies import LEAVES, forged_answer
+from tests.simulator.lie_watch import see_no_harm
+from tests.simulator.lying_hub import LeavesOf, LyingHub, Send
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.scenario import Story
 
@@ -46,21 +46,30 @@ WORLDS = {
 }
 
 
+class StoryLiar(LyingHub):
+    """A story's hub that may lie, from its beginning on.
+
+    Attributes:
+        within_ms: how long the nodes may take to find out, in this world.
+    """
+
+    def __init__(self, story: Story, within_ms: int) -> None:
+        self.story, self.within_ms = story, within_ms
+        story.checker.doubted.add(HUB)
+        super().__init__(story)
+
+
 @pytest.fixture(params=WORLDS)
-def liar(request: pytest.FixtureRequest) -> Iterator[LyingHub]:
+def liar(request: pytest.FixtureRequest) -> Iterator[StoryLiar]:
     rates, within_ms = WORLDS[request.param]
     with quick_keys():
-        made = LyingHub(Story(seed=7))
-        made.within_ms = within_ms
-        try:
-            begin(made, rates)
-            yield made
-            see_no_harm(made)
-        finally:
-            made.close()
+        made = StoryLiar(Story(seed=7), within_ms)
+        begin(made, rates)
+        yield made
+        see_no_harm(made.story.federation)
 
 
-def begin(liar: LyingHub, rates: dict[str, float]) -> None:
+def begin(liar: StoryLiar, rates: dict[str, float]) -> None:
     """Let people trade while the hub is honest, and then let things go wrong."""
     story = liar.story
     story.world.run(story.world.now + 30 * SECOND)
@@ -75,7 +84,7 @@ def begin(liar: LyingHub, rates: dict[str, float]) -> None:
         setattr(story.world.rates, name, rate)
 
 
-def see_found(liar: LyingHub, *groups: str) -> None:
+def see_found(liar: StoryLiar, *groups: str) -> None:
     """See that one of these groups doubts in time, with proof, and calls people."""
     story = liar.story
     until = story.world.now + liar.within_ms
@@ -90,36 +99,7 @@ def see_found(liar: LyingHub, *groups: str) -> None:
     raise AssertionError(f"nobody found out; people were told: {called}")
 
 
-def said(node: Node, kind: str) -> set[str]:
-    """Name the transfers about which a node has itself said something of a kind."""
-    lines = node.database.table(("item", "hub", "out")).values()
-    items = [msgspec.json.decode(line) for line in lines]
-    return {item["id"] for item in items if item["type"] == kind}
-
-
-def see_no_harm(liar: LyingHub) -> None:
-    """Nothing is booked that the groups concerned did not sign for each other."""
-    nodes = liar.story.federation.nodes
-    asked = {name: said(node, "transfer.prepare") for name, node in nodes.items()}
-    accepted = {name: said(node, "transfer.accept") for name, node in nodes.items()}
-    for name, node in nodes.items():
-        sums: Counter[str] = Counter()
-        for row in node.database.table("account").values():
-            sums[row["unit"]] += row["balance"]
-        assert not any(sums.values()), f"{name} sums to {dict(sums)}"
-        clearing = 0
-        for id_, row in node.database.table("transfer").items():
-            if row["state"] != "cleared" or row["payer_group"] == row["payee_group"]:
-                continue
-            assert id_ in asked[row["payer_group"]], f"{name}: nobody asked for {id_}"
-            assert id_ in accepted[row["payee_group"]], f"{name}: nobody accepted {id_}"
-            way = 1 if row["role"] == "payer" else -1
-            clearing += way * row["milliseconds"]
-        accounts = node.database.table("account")
-        assert accounts["clearing"]["balance"] == clearing, name
-
-
-def number_of(liar: LyingHub, place: int) -> int:
+def number_of(liar: StoryLiar, place: int) -> int:
     """Give the number of the decision on an order, by its place in the story."""
     wish = liar.story.wish(place)
     row = liar.hub.database.table("transfer")[wish.transfer_id]
@@ -128,16 +108,9 @@ def number_of(liar: LyingHub, place: int) -> int:
     return number
 
 
-def changed(index: int) -> Leaves:
-    """One decision is another."""
-    return lambda lines: [
-        line.replace(b'"at":"2', b'"at":"3') if number == index else line
-        for number, line in enumerate(lines)
-    ]
-
-
-def without(index: int) -> Leaves:
-    return lambda lines: [*lines[:index], *lines[index + 1 :]]
+def shown(word: str, index: int) -> LeavesOf:
+    """Show other leaves than the log has."""
+    return lambda _log, lines: LEAVES[word](index)(lines)
 
 
 def only(peer: str, change: Callable[[Any], list[bytes] | None]) -> Send:
@@ -152,42 +125,29 @@ def only(peer: str, change: Callable[[Any], list[bytes] | None]) -> Send:
     return send
 
 
-def test_two_histories(liar: LyingHub) -> None:
-    liar.leaves["mechelen"] = changed(number_of(liar, 1))
+def test_two_histories(liar: StoryLiar) -> None:
+    liar.leaves["mechelen"] = shown("shows-another", number_of(liar, 1))
     liar.story.play(PAYMENT)
     see_found(liar, "mechelen")
 
 
-def test_a_decision_that_is_left_out(liar: LyingHub) -> None:
-    liar.leaves["mechelen"] = without(number_of(liar, 2))
+def test_a_decision_that_is_left_out(liar: StoryLiar) -> None:
+    liar.leaves["mechelen"] = shown("leaves-out", number_of(liar, 2))
     liar.story.play(PAYMENT)
     see_found(liar, "mechelen")
 
 
-def test_a_log_that_shrinks(liar: LyingHub) -> None:
-    liar.leaves["oostende"] = lambda lines: lines[:2]
+def test_a_log_that_shrinks(liar: StoryLiar) -> None:
+    liar.leaves["oostende"] = shown("shrinks", 2)
     liar.story.play(PAYMENT)
     see_found(liar, "oostende")
 
 
-def test_an_invented_accept(liar: LyingHub) -> None:
+def test_an_invented_accept(liar: StoryLiar) -> None:
     def forge(item: Any) -> list[bytes] | None:
         if not isinstance(item, TransferAnswer):
             return None
-        lines = [item.line.encode()]
-        payload = envelope.EnvelopePayload(
-            federation=liar.hub.federation,
-            from_="mechelen",
-            to="hub",
-            life="AAAAAAAAAAA",
-            first=1,
-            count=1,
-            root=envelope.root_of(lines),
-            prev=envelope.NOTHING_ROOT,
-            at="2026-11-23T02:59:01.123Z",
-        )
-        line_1, _ = envelope.seal(payload, signing_key("a forger"))
-        return [write_line(TransferAnswer.of(envelope.prove(line_1, lines, [0])[0]))]
+        return [forged_answer(liar.hub.federation, item)]
 
     liar.send = only("oostende", forge)
     liar.story.play(PAYMENT)
@@ -195,7 +155,7 @@ def test_an_invented_accept(liar: LyingHub) -> None:
     assert liar.story.outcome() == "ordered", "it posts nothing, and keeps the hold"
 
 
-def test_a_cleared_payment_that_nobody_accepted(liar: LyingHub) -> None:
+def test_a_cleared_payment_that_nobody_accepted(liar: StoryLiar) -> None:
     liar.send = only(
         "oostende", lambda item: [] if isinstance(item, TransferAnswer) else None
     )
@@ -207,7 +167,7 @@ def test_a_cleared_payment_that_nobody_accepted(liar: LyingHub) -> None:
     assert any("without its answer" in one for one in liar.alarms("oostende"))
 
 
-def test_a_decision_on_what_nobody_ordered(liar: LyingHub) -> None:
+def test_a_decision_on_what_nobody_ordered(liar: StoryLiar) -> None:
     def add(item: Any) -> list[bytes] | None:
         if not isinstance(item, TransferDecision):
             return None
@@ -220,7 +180,7 @@ def test_a_decision_on_what_nobody_ordered(liar: LyingHub) -> None:
     see_found(liar, "mechelen")
 
 
-def test_two_decisions_on_one_payment(liar: LyingHub) -> None:
+def test_two_decisions_on_one_payment(liar: StoryLiar) -> None:
     second: list[bytes] = []
 
     def decide_again(item: Any) -> list[bytes] | None:
@@ -239,12 +199,12 @@ def test_two_decisions_on_one_payment(liar: LyingHub) -> None:
     liar.send = only("mechelen", decide_again)
     # Both decisions are in the log, for everyone to see.
     for group in liar.story.federation.nodes:
-        liar.leaves[group] = lambda lines: [*lines, *second]
+        liar.leaves[group] = lambda _, lines: [*lines, *second]
     liar.story.play(PAYMENT)
     see_found(liar, "mechelen")
 
 
-def test_a_directory_entry_that_is_another(liar: LyingHub) -> None:
+def test_a_directory_entry_that_is_another(liar: StoryLiar) -> None:
     def release(item: Any) -> list[bytes] | None:
         if not isinstance(item, DirectoryDecision):
             return None
@@ -258,7 +218,7 @@ def test_a_directory_entry_that_is_another(liar: LyingHub) -> None:
     see_found(liar, "mechelen")
 
 
-def test_a_directory_entry_that_is_withheld(liar: LyingHub) -> None:
+def test_a_directory_entry_that_is_withheld(liar: StoryLiar) -> None:
     liar.send = only(
         "mechelen", lambda item: [] if isinstance(item, DirectoryDecision) else None
     )
@@ -269,7 +229,7 @@ def test_a_directory_entry_that_is_withheld(liar: LyingHub) -> None:
     see_found(liar, "mechelen")
 
 
-def test_a_checkpoint_that_was_never_signed_so(liar: LyingHub) -> None:
+def test_a_checkpoint_that_was_never_signed_so(liar: StoryLiar) -> None:
     liar.named["oostende"] = lambda true: Checkpoint(
         true.log, true.size, write_base64url(bytes(32))
     )
@@ -277,13 +237,13 @@ def test_a_checkpoint_that_was_never_signed_so(liar: LyingHub) -> None:
     see_found(liar, "oostende")
 
 
-def test_a_hub_that_names_no_checkpoint(liar: LyingHub) -> None:
+def test_a_hub_that_names_no_checkpoint(liar: StoryLiar) -> None:
     liar.named["oostende"] = lambda _true: None
     liar.story.play(PAYMENT)
     see_found(liar, "oostende")
 
 
-def test_a_decision_that_is_withheld_is_missed_by_the_payee(liar: LyingHub) -> None:
+def test_a_decision_that_is_withheld_is_missed_by_the_payee(liar: StoryLiar) -> None:
     """Of what it was never told a node has nothing to prove; the hold says so."""
     liar.send = only(
         "mechelen", lambda item: [] if isinstance(item, TransferDecision) else None
@@ -298,7 +258,7 @@ def test_a_decision_that_is_withheld_is_missed_by_the_payee(liar: LyingHub) -> N
     assert mechelen.table("hold")[row["transfer_id"]]["state"] == "held"
 
 
-def test_a_hub_with_another_key_is_not_heard(liar: LyingHub) -> None:
+def test_a_hub_with_another_key_is_not_heard(liar: StoryLiar) -> None:
     liar.signs = signing_key("a forger")
     liar.story.play(f"""
         {PAYMENT}

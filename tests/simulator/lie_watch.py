@@ -1,0 +1,279 @@
+"""What stays promised where the hub lies, and that who is honest is not accused.
+
+Of ``checker``, and like it without the product's code. Whatever a hub says: no ledger
+moves what its group's member did not order or the other group did not accept; each
+ledger's own sums are right; what a node has proof of is what it booked. What leaves
+proof is found: once all have spoken again, a node that doubts nobody has compared
+everything it took, and holds nothing that contradicts what the hub shows it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from protocol.address import HUB
+from tests.simulator.cycle_reckoning import tree_hash
+from tests.simulator.federation import Federation, Node
+from tests.simulator.hub_lies import HubLies, Line
+from tests.simulator.lying_hub import LyingHub
+
+if TYPE_CHECKING:
+    from tests.simulator.checker import Checker
+
+#: What calls people, by lie: a word of what they are told.
+_TOLD = {
+    "withholds-accept": "without its answer",
+    "states-otherwise": "cycle",
+    "settles-on-no-word": "the hub decided settled, but",
+    "voids-settled": "taken but is not in the log",
+    "plans-another-amount": "sharing",
+}
+Row = dict[str, Any]
+
+
+def said(node: Node, kind: str) -> set[str]:
+    """Name the transfers about which a node has itself said something of a kind."""
+    lines = node.database.table(("item", HUB, "out")).values()
+    quoted = f'"{kind}"'.encode()
+    items = [msgspec.json.decode(line) for line in lines if quoted in line]
+    return {item["id"] for item in items if item["type"] == kind}
+
+
+def see_no_harm(federation: Federation, *dishonest: str) -> None:
+    """Nothing is booked that the groups concerned did not sign for each other."""
+    nodes = federation.nodes
+    asked = {name: said(node, "transfer.prepare") for name, node in nodes.items()}
+    accepted = {name: said(node, "transfer.accept") for name, node in nodes.items()}
+    for name, node in nodes.items():
+        if name in dishonest:
+            continue
+        _see_sums(node)
+        clearing = _settled(node) + _shared(node)
+        for id_, row in node.database.table("transfer").items():
+            payer, payee = row["payer_group"], row["payee_group"]
+            if row["state"] != "cleared" or payer == payee:
+                continue
+            assert payer in dishonest or id_ in asked[payer], (
+                f"{name}: nobody asked for {id_}"
+            )
+            assert payee in dishonest or id_ in accepted[payee], (
+                f"{name}: nobody accepted {id_}"
+            )
+            clearing += (1 if row["role"] == "payer" else -1) * row["milliseconds"]
+        balance = node.database.table("account")["clearing"]["balance"]
+        assert balance == clearing, f"{name}'s clearing account is not {clearing}"
+        _see_proofs(node)
+
+
+def _see_sums(node: Node) -> None:
+    sums: Counter[str] = Counter()
+    for row in node.database.table("account").values():
+        sums[row["unit"]] += row["balance"]
+    assert not any(sums.values()), f"{node.name} sums to {dict(sums)}"
+
+
+def _settled(node: Node) -> int:
+    """Say what legs have moved on a node's clearing account."""
+    return sum(
+        -leg["milliseconds"] if leg["debtor"] == node.name else leg["milliseconds"]
+        for leg in node.database.table("leg").values()
+        if leg["state"] == "settled"
+    )
+
+
+def _shared(node: Node) -> int:
+    account = node.database.table("account").get("shared")
+    return -account["balance"] if account and account["kind"] == "system" else 0
+
+
+def _see_proofs(node: Node) -> None:
+    """What a node can prove of a transfer is how it stands there."""
+    items = node.database.table(("item", HUB, "in"))
+    for id_, (number, log, size, path) in node.database.table("proof").items():
+        decision = msgspec.json.decode(items[number])
+        told = f"{node.name}: what it has proof of, {id_},"
+        state = node.database.table("transfer")[id_]["state"]
+        assert decision["id"] == id_, f"{told} is of another"
+        is_here = state in ("ordered", "accepted", decision["outcome"])
+        assert is_here, f"{told} was {decision['outcome']}, and is {state}"
+        assert node.database.table("proven checkpoint")[log, size], f"{told} {path}"
+
+
+class LieWatch:
+    """Watches what nodes make of one simulated hub's log and words."""
+
+    def __init__(self, checker: "Checker", liar: LyingHub, lies: HubLies) -> None:
+        self._checker, self._liar, self._lies = checker, liar, lies
+        self._nodes = checker.federation.nodes
+        checker.lies = self
+        self._doubted: Counter[str] = Counter()
+        liar.watchers.on_looked = self._on_looked
+
+    def _demand(self, *, so: bool, told: str) -> None:
+        self._checker.demand(so=so, told=told)
+
+    # While it runs: nobody is accused who is honest.
+
+    def _on_looked(self, node: Node) -> None:
+        """Whoever is doubted gave reason."""
+        doubts = list(node.database.table("doubt").values())
+        new = doubts[self._doubted[node.name] :]
+        self._doubted[node.name] = len(doubts)
+        for about, told, ours, theirs in new:
+            self._demand(
+                so=self._has_reason(about, told),
+                told=f"{node.name} doubts {about}, which is honest: {told}",
+            )
+            self._demand(
+                so=bool(ours and theirs), told=f"{node.name} keeps no proof: {told}"
+            )
+
+    def _has_reason(self, about: str, told: str) -> bool:
+        """A hub has lied, or forgot what it had said; a group's word is its own."""
+        if self._lies.began:
+            return True
+        if not self._checker.is_restored:
+            return about in self._checker.doubted
+        return about != HUB or self._is_forgotten(told)
+
+    def _is_forgotten(self, told: str) -> bool:
+        """Say whether a decision that is missed is not in the log any more."""
+        words = [word for word in told.split() if word.count("/") == 1]
+        decisions = self._liar.hub.database.table("decision")
+        names = [word.split("/") for word in words]
+        return HUB in self._checker.doubted and any(
+            number.isdecimal() and (log, int(number)) not in decisions
+            for log, number in names
+        )
+
+    def may_wait(self, server: str, transfer_id: str) -> bool:
+        """Say whether a transfer may wait for ever: the hub has lied about it."""
+        return any(
+            transfer_id.encode() in line.true and server in (line.group, HUB)
+            for line in self._lies.lines
+        )
+
+    def may_differ(self, transfer_id: str) -> bool:
+        """Say whether the hub has told two groups two things of a transfer."""
+        return any(transfer_id.encode() in line.true for line in self._lies.lines)
+
+    # Once everyone has spoken again.
+
+    def at_the_end(self) -> None:
+        """What leaves proof was found; nobody was harmed beyond what is said."""
+        try:
+            see_no_harm(self._checker.federation, *self._checker.doubted - {HUB})
+        except AssertionError as error:
+            self._demand(so=False, told=str(error))
+        for node in self._nodes.values():
+            if self._is_watching(node):
+                self._look_at_belief(node)
+        for line in self._lies.lines:
+            self._look_at_line(line)
+
+    def _is_watching(self, node: Node) -> bool:
+        """Say whether a node, honest and never put back, still compares."""
+        link = node.database.table("link")[HUB]
+        is_clear = node.name not in self._checker.doubted and not link["trouble"]
+        return is_clear and not self._doubts(node)
+
+    def _doubts(self, node: Node) -> bool:
+        return any(row[0] == HUB for row in node.database.table("doubt").values())
+
+    def _look_at_belief(self, node: Node) -> None:
+        name = node.name
+        compared = node.database.table("compared item").get(True, 0)
+        taken = node.database.table("link")[HUB]["taken"]
+        self._demand(
+            so=compared == taken,
+            told=f"{name} has compared {compared} of {taken} items, and doubts nobody",
+        )
+        shown = {log: self._liar.lines(name, log) for log in self._logs(node)}
+        beliefs = node.database.table("belief").items()
+        for (_, log), row in beliefs:
+            self._look_at_root(name, log, row, shown.get(log, []))
+        newest = self._liar.hub.clerk.life  # type: ignore[union-attr]
+        for decision, line in self._decisions(node):
+            log, number = decision["log"], decision["number"]
+            lines = shown.get(log, [])
+            if log == newest or not self._checker.is_restored:
+                self._demand(
+                    so=number < len(lines) and lines[number] == line,
+                    told=f"{name} was told decision {log}/{number}, is shown another,"
+                    " and doubts nobody",
+                )
+        self._look_at_directory(node)
+
+    def _logs(self, node: Node) -> set[str]:
+        decisions = {decision["log"] for decision, _ in self._decisions(node)}
+        return decisions | {log for _, log in node.database.table("belief")}
+
+    def _decisions(self, node: Node) -> Iterator[tuple[Row, bytes]]:
+        for line in node.database.table(("item", HUB, "in")).values():
+            if line.startswith(b'{"type":"decision"'):
+                yield msgspec.json.decode(line), line
+
+    def _look_at_root(
+        self, name: str, log: str, row: Row, lines: list[bytes]
+    ) -> None:
+        if self._checker.is_restored:
+            return
+        size, root = row["size"], row["root"]
+        self._demand(
+            so=size <= len(lines) and tree_hash(lines[:size]) == root,
+            told=f"{name} believes log {log}/{size}, is shown another, and doubts nobody",
+        )
+
+    def _look_at_directory(self, node: Node) -> None:
+        told = [
+            line
+            for decision, line in self._decisions(node)
+            if decision["kind"] in ("directory", "keys")
+        ]
+        decided = [
+            line
+            for _, line in self._liar.hub.database.table("decision").values()
+            if b'"kind":"directory"' in line or b'"kind":"keys"' in line
+        ]
+        self._demand(
+            so=self._checker.is_restored or told[-len(decided) :] == decided,
+            told=f"{node.name} folds another directory, and doubts nobody",
+        )
+
+    def _look_at_line(self, line: Line) -> None:
+        """Who took a lie that says so of itself has called people, or stopped."""
+        node = self._nodes[line.group]
+        if node.name in self._checker.doubted or line.word not in _TOLD:
+            return
+        taken = set(node.database.table(("item", HUB, "in")).values())
+        if not taken.issuperset(line.sent) or self._is_told(node, line):
+            return
+        self._demand(
+            so=False, told=f"the hub's lie {line.word} to {node.name} is not found"
+        )
+
+    def _is_told(self, node: Node, line: Line) -> bool:
+        alarms = [str(row[2]) for row in node.database.table("alarm").values()]
+        if self._doubts(node) or node.database.table("link")[HUB]["trouble"]:
+            return True
+        if line.word == "withholds-accept":
+            return not self._is_cleared_bare(node, line) or any(
+                _TOLD[line.word] in told for told in alarms
+            )
+        return any(_TOLD[line.word] in told for told in alarms)
+
+    def _is_cleared_bare(self, node: Node, line: Line) -> bool:
+        """Say whether a node took a clearance without the answer to its order."""
+        answer = msgspec.json.decode(line.true)
+        id_ = msgspec.json.decode(answer["line"])["id"]
+        named = f'"id":"{id_}"'.encode()
+        items = node.database.table(("item", HUB, "in")).values()
+        has_answer = any(
+            b'"transfer.answer"' in one and id_.encode() in one for one in items
+        )
+        return not has_answer and any(
+            named in one and b'"outcome":"cleared"' in one for one in items
+        )
+
