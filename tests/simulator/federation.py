@@ -145,6 +145,8 @@ class Node(Server):
         self.lies_left = 40
         #: What it lies about cycles, in a seed that has some.
         self.cycle_lies: CycleLies | None = None
+        #: Told of each answer of the hub's that counted.
+        self.hear: Callable[[Body], None] = lambda _: None
         #: Its house; a liar's is another.
         self.house_of: Callable[[ServerKeys, Membership], NodeHouse] = NodeHouse
         super().__init__(
@@ -278,6 +280,7 @@ class Node(Server):
             if outcome is UNKNOWN or isinstance(outcome, Stale | OtherKey):
                 self._fail(lane)
                 return
+            self.hear(body)
             self._finish(lane, before)
 
         self.world.heard(self, HUB, body)

@@ -124,9 +124,10 @@ class LogWatchers:
         #: What there was to see at the last look.
         self._seen: dict[str, object] = {}
         world = federation.world
-        self._on_start, self._heard = world.on_start, world.heard
-        world.on_start, world.heard = self._started, self._note
+        self._on_start = world.on_start
+        world.on_start = self._started
         for node in federation.nodes.values():
+            node.hear = lambda body, node=node: self._note(node, body)  # type: ignore[misc]
             if node.is_up:
                 self._watch(node)
 
@@ -145,12 +146,10 @@ class LogWatchers:
             node.house, node.clerk, database, clock, node.name, evidence
         )
 
-    def _note(self, server: Server, peer: str, body: Body) -> None:
-        self._heard(server, peer, body)
-        if peer == HUB and isinstance(server, Node):
-            self.watches[server.name].note_cover(body.cover)
-            self._heard_at[server.name] = self.federation.world.now
-            self._plan(server)
+    def _note(self, node: Node, body: Body) -> None:
+        self.watches[node.name].note_cover(body.cover)
+        self._heard_at[node.name] = self.federation.world.now
+        self._plan(node)
 
     # When it looks.
 
