@@ -295,6 +295,20 @@ class LogChain:
         """Forget that a log was asked for: nothing waits for it any more."""
         self._patience.end(_log_of(log))
 
+    @property
+    def is_directory_same(self) -> bool:
+        """Whether we fold what the checkpoint looked at last says of the directory.
+
+        While a decision is on its way to us, nothing of ours proves anything under it.
+        """
+        if self._shown is None or self._same_directory is None:
+            return False
+        directory, folded = self._same_directory
+        stated = self._shown.stated
+        return directory is self._house.directory and folded == _Folded(
+            stated.version, stated.groups, stated.directory
+        )
+
     async def check_directory(self, directory: Directory) -> None:
         """Check that everybody folds the same directory as we do."""
         if self._shown is None:

@@ -32,8 +32,6 @@ from protocol.peer.clock import Clock
 from protocol.peer.database import Database
 
 _LOG = logging.getLogger(__name__)
-#: A hub that has nothing to say still answers a poll in this time.
-_LINK_UP_S = 45.0
 #: One look ends by then; the next goes on where it has come to.
 _LOOK_S = 15.0
 #: Asking for evidence ends by then.
@@ -95,9 +93,7 @@ class LogWatch:
             self._era = trust.era
             self._chain.forget()
             self._comparison.forget()
-        now_s = self._clock.monotonic_s()
-        is_link_up = now_s - self._heard_s < _LINK_UP_S
-        self._patience.begin_look(now_s, is_link_up=is_link_up)
+        self._patience.begin_look(self._heard_s)
         if HUB in trust.doubted or self._cover is None:
             return
         self._chain.has_moved = False
@@ -134,7 +130,7 @@ class LogWatch:
 
         Apart from the log: whether it has been shown says nothing of this.
         """
-        if not self._second.is_waiting:
+        if not self._second.is_waiting or not self._chain.is_directory_same:
             return
         try:
             async with asyncio.timeout(_ASK_S), HubReader(self._hub_url) as hub:

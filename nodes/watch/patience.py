@@ -3,33 +3,37 @@
 What is missing may be missing for a minute while the link is up; time in which
 nobody spoke with the hub, or could read its log, does not count. So an outage of
 any length is no lie, however it begins and ends (protocol, section 9).
+
+Time counts from one cover of the hub's to the next: what was missing could have come
+with the second. Nothing is known of the time since the newest, for the link may be
+down again already.
 """
 
-#: A little less than the minute of the protocol: looks lie seconds apart.
-PATIENCE_S = 50.0
-#: A longer pause between two looks counts as much: this process may have slept.
-_STEP_MAX_S = 15.0
+#: Two polls that the hub held back come to as much; one pause alone never does.
+PATIENCE_S = 45.0
+#: A hub that has nothing to say still answers a poll in this time; a longer pause
+#: between two covers was an outage, or this process slept.
+_LINK_UP_S = 45.0
 
 
 class Patience:
     """Adds up, look by look, how long each thing has been missing."""
 
     def __init__(self) -> None:
-        self._before_s: float | None = None
+        self._before_s = float("-inf")
         self._step_s = 0.0
         self._missing: dict[object, float] = {}
         self._counted: set[object] = set()
 
-    def begin_look(self, now_s: float, *, is_link_up: bool) -> None:
+    def begin_look(self, heard_s: float) -> None:
         """Begin a look; what is missing at it was so since the look before.
 
         Args:
-            now_s: of the monotonic clock.
-            is_link_up: the hub spoke to us a short while ago.
+            heard_s: when the hub's newest cover came, by the monotonic clock.
         """
-        passed_s = 0.0 if self._before_s is None else now_s - self._before_s
-        self._step_s = min(passed_s, _STEP_MAX_S) if is_link_up else 0.0
-        self._before_s = now_s
+        passed_s = heard_s - self._before_s
+        self._step_s = passed_s if passed_s < _LINK_UP_S else 0.0
+        self._before_s = heard_s
         self._counted.clear()
 
     def is_over(self, what: object) -> bool:

@@ -77,14 +77,19 @@ class _Faults:
 
     def __init__(self) -> None:
         self.found: BaseException | None = None
+        #: The hub could not be asked.
+        self.is_away = False
 
     def exception(self, *_: object) -> None:
         self.found = self.found or sys.exc_info()[1]
 
     def info(self, *_: object) -> None:
+        self.is_away = True
+
+    def warning(self, *_: object) -> None:
         pass
 
-    warning = error = debug = info
+    error = debug = warning
 
 
 class _Pool:
@@ -175,7 +180,10 @@ class LogWatchers:
 
     def _look(self, node: Node, watch: LogWatch) -> None:
         standing = self._standing(node, watch)
-        waits = watch._patience._missing or watch._second.is_waiting
+        # Without a cover nobody's patience ends.
+        is_new = watch._heard_s > watch._patience._before_s
+        waits = bool(watch._patience._missing) and is_new
+        waits = waits or watch._second.is_waiting
         if standing == self._seen.get(node.name) and not waits:
             return
         try:
@@ -186,10 +194,12 @@ class LogWatchers:
             return
         self._tell_fault()
         self.on_looked(node)
-        self._seen[node.name] = self._standing(node, watch)
+        is_away, self._faults.is_away = self._faults.is_away, False
+        if not is_away:
+            self._seen[node.name] = self._standing(node, watch)
         node.after_batch()
         is_heard = self.federation.world.now - self._heard_at[node.name] < _HEARD_MS
-        if node.is_up and is_heard:
+        if node.is_up and is_heard and (is_away or watch._second.is_waiting):
             self._plan(node)
 
     def _tell_fault(self) -> None:
