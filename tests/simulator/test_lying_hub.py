@@ -41,7 +41,7 @@ SECRET = "jan@oostende  pays  an@brussel  1 zinneke  when reachable"
 #: What a world may do meanwhile, and how long finding out may take there.
 WORLDS = {
     "calm": ({}, 70 * SECOND),
-    "lossy": ({"drop": 0.1, "repeat": 0.2, "delay_ms_max": 500}, 5 * MINUTE),
+    "lossy": ({"drop": 0.1, "repeat": 0.2, "delay_ms_max": 500}, 3 * MINUTE),
     "crashing": ({"drop": 0.05, "crash": 0.02, "tear": 0.002}, 5 * MINUTE),
 }
 
@@ -87,6 +87,8 @@ def begin(liar: StoryLiar, rates: dict[str, float]) -> None:
 def see_found(liar: StoryLiar, *groups: str) -> None:
     """See that one of these groups doubts in time, with proof, and calls people."""
     story = liar.story
+    # As often as in earnest: patience lasts from poll to poll.
+    story.world.rates.poll_ms = 25 * SECOND
     until = story.world.now + liar.within_ms
     while story.world.now < until:
         story.world.run(story.world.now + 5 * SECOND)
