@@ -106,9 +106,7 @@ def _decide_otherwise(_: "HubLies", item: Any) -> list[bytes] | None:
         return None
     return [
         write_line(
-            _replace(
-                item, outcome="refused", code=RefusalCode.CANCELLED, answer=None
-            )
+            _replace(item, outcome="refused", code=RefusalCode.CANCELLED, answer=None)
         )
     ]
 

@@ -1,9 +1,9 @@
 """In which seeds nodes watch the hub's log, and what their hub lies about, and when.
 
 It has a source of chance of its own, so that all other seeds are as they were
-(decision 65). In most of these seeds the hub lies from some moment on, in one or several
-ways, always or now and then, with whatever else goes wrong. In the others it is honest,
-and must not be accused, also where it was put back to an older day.
+(decision 65). In most of these seeds the hub lies from some moment on, in one or
+several ways, always or now and then, with whatever else goes wrong. In the others it is
+honest, and must not be accused, also where it was put back to an older day.
 """
 
 import random
@@ -33,7 +33,7 @@ class Swarming(Scene, Protocol):
 class LieSwarm:
     """One seed's watches, and its hub's lies."""
 
-    def __init__(self, seed: int, scene: "Swarming", draw: random.Random) -> None:
+    def __init__(self, seed: int, scene: Swarming, draw: random.Random) -> None:
         self.draw, self.world = draw, scene.world
         self.federation, self.people = scene.federation, scene.people
         self.liar = LyingHub(scene)
@@ -94,12 +94,20 @@ class LieSwarm:
         self.watch.at_the_end()
 
 
-def lie_swarm(seed: int, scene: "Swarming") -> LieSwarm | None:
-    """Give a seed's watches; ``None``: in most seeds nobody watches the log."""
+def _draw_of(seed: int) -> random.Random | None:
     draw = random.Random(f"lies of {seed}")
-    if draw.randrange(100) >= _SEEDS_OF_HUNDRED:
-        return None
-    return LieSwarm(seed, scene, draw)
+    return draw if draw.randrange(100) < _SEEDS_OF_HUNDRED else None
+
+
+def is_watched(seed: int) -> bool:
+    """Say whether nodes watch the hub's log in a seed."""
+    return _draw_of(seed) is not None
+
+
+def lie_swarm(seed: int, scene: Swarming) -> LieSwarm | None:
+    """Give a seed's watches; ``None``: in most seeds nobody watches the log."""
+    draw = _draw_of(seed)
+    return None if draw is None else LieSwarm(seed, scene, draw)
 
 
 def is_lie(subject: str, verb: str) -> bool:

@@ -215,15 +215,14 @@ class LieWatch:
             if line.startswith(b'{"type":"decision"'):
                 yield msgspec.json.decode(line), line
 
-    def _look_at_root(
-        self, name: str, log: str, row: Row, lines: list[bytes]
-    ) -> None:
+    def _look_at_root(self, name: str, log: str, row: Row, lines: list[bytes]) -> None:
         if self._checker.is_restored:
             return
         size, root = row["size"], row["root"]
         self._demand(
             so=size <= len(lines) and tree_hash(lines[:size]) == root,
-            told=f"{name} believes log {log}/{size}, is shown another, and doubts nobody",
+            told=f"{name} believes log {log}/{size}, is shown another,"
+            " and doubts nobody",
         )
 
     def _look_at_directory(self, node: Node) -> None:
@@ -276,4 +275,3 @@ class LieWatch:
         return not has_answer and any(
             named in one and b'"outcome":"cleared"' in one for one in items
         )
-

@@ -21,6 +21,7 @@ from nodes.watch import log_reader, log_watch
 from nodes.watch.log_watch import LogWatch
 from protocol.address import HUB, Group
 from protocol.envelope import Body
+from protocol.errors import OutageError
 from protocol.peer import directory_history
 from tests.simulator import memory_watch
 from tests.simulator.agenda import SECOND
@@ -192,6 +193,9 @@ class LogWatchers:
         except Crash as crash:
             node.crash(str(crash))
             return
+        except OutageError:
+            # Its own clerk takes nothing: it was put back, or begins anew.
+            self._faults.is_away = True
         self._tell_fault()
         self.on_looked(node)
         is_away, self._faults.is_away = self._faults.is_away, False

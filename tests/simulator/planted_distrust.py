@@ -229,6 +229,3 @@ class _Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def __hash__(self) -> int:
         return hash(self.opening)
-
-
-
