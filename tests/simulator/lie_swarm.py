@@ -72,7 +72,8 @@ class LieSwarm:
         if verb == "tells":
             self.lies.stop()
         else:
-            self.lies.do(*rest)
+            word, _to, group, often = rest
+            self.lies.do(word, group, often)
 
     # The quiet end.
 

@@ -31,19 +31,6 @@ def _growth_unchecked(_right: Any) -> Any:
 
 
 @bug(
-    "root-of-the-newest",
-    "The root of an older size is taken from the newest checkpoint that is known.",
-    "nodes.watch.log_reader:LogReader.root_at",
-)
-def _root_of_the_newest(_right: Any) -> Any:
-    async def wrong(reader: Any, checkpoint: Any, size: int) -> Any:
-        # The note of that size says so itself; nobody asks whether they agree.
-        return (await reader.note(checkpoint.log, size))[1].root
-
-    return wrong
-
-
-@bug(
     "any-leaf-will-do",
     "A decision is found in the log if any other leaf is at its place.",
     f"{_COMPARISON}._find_shown",

@@ -192,7 +192,9 @@ class _Replay:
             at = world.now + wait_ms
             if wait_ms:
                 # What people do at a moment was planned before what follows of it.
-                is_peoples = "@" in line or not _PEOPLES.isdisjoint(line.split())
+                words = line.split()
+                is_peoples = "@" in line or not _PEOPLES.isdisjoint(words)
+                is_peoples = is_peoples or is_lie(words[0], words[1])
                 pass_time(at - (is_peoples and not self._is_silent))
             world.now = at
             self._do(line)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulator import lie_swarm, planted_distrust, swarm
+from tests.simulator import lie_swarm, planted_distrust, replay, swarm
 from tests.simulator.planted import BUGS, planted
 
 assert planted_distrust, "its import plants more bugs"
@@ -18,3 +18,11 @@ def test_a_bug_in_distrust_is_found(bug: str) -> None:
     assert not swarm.run(seed).failure
     with planted(bug):
         assert swarm.run(seed).failure
+
+
+def test_a_seed_that_lies_is_played_again_from_its_text() -> None:
+    with planted("growth-unchecked"):
+        lived = replay.swarmed(50)
+        text = replay.recorded(lived.world, lived.homes).text()
+        assert "hub             lies " in text
+        assert replay.play(replay.read(text)).failure == lived.failure
