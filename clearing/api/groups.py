@@ -239,6 +239,7 @@ class GroupsApi:
                 told="Let a group that is leaving stay after all.",
                 scope="admin",
                 answer=PositionAnswer,
+                also=(202,),
             ),
             Route(
                 method="POST",

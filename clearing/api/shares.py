@@ -8,8 +8,10 @@ from msgspec import Meta
 
 from clearing import share_store
 from clearing.api.cycles import cycle_of
+from clearing.consents import Consents
 from clearing.house import HubHouse
 from clearing.rules import (
+    Consent,
     ForeseeCharge,
     ForeseeShares,
     NotShared,
@@ -22,10 +24,16 @@ from protocol.address import UUID_PATTERN, Group
 from protocol.errors import SharingRefusalCode
 from protocol.instant import write_nullable
 from protocol.messages import Share, SharedDecision, SharedPlan, read_item
+from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.requests import json_response, read_json, read_query
+from protocol.peer.web.requests import (
+    caller_of,
+    json_response,
+    read_json,
+    read_query,
+)
 from protocol.peer.web.routes import Route
 from protocol.shared import charge_id
 from protocol.sharing import SharingRule
@@ -62,6 +70,7 @@ class SharesAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``position`` is what ``group`` leaves behind: a debt is below zero. ``state`` is
     ``foreseen`` (nobody was told), ``told``, ``decided``, or ``replaced`` by another.
+    ``asked``: it waits for another admin's word, under this number.
     """
 
     id: str
@@ -77,6 +86,7 @@ class SharesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: str | None
     log: str | None
     number: int | None
+    asked: int | None = None
 
 
 class ChargeAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,12 +119,16 @@ class SharesApi:
         house: knows the directory, and what was agreed on.
         clerk: decides.
         database: read only here.
+        consents: knows what needs another admin's word.
     """
 
-    def __init__(self, house: HubHouse, clerk: Clerk, database: Database) -> None:
+    def __init__(
+        self, house: HubHouse, clerk: Clerk, database: Database, consents: Consents
+    ) -> None:
         self._house = house
         self._clerk = clerk
         self._database = database
+        self._consents = consents
 
     def for_all(self) -> list[web.RouteDef]:
         """List what everyone may ask without a token."""
@@ -165,6 +179,7 @@ class SharesApi:
                 scope="admin",
                 body=PlanRequest,
                 answer=SharesAnswer,
+                also=(202,),
             ),
         ]
 
@@ -226,26 +241,38 @@ class SharesApi:
         group, asked = self._group(request), read_query(request, RuleQuery)
         plan = await self._clerk.take(ForeseeShares(group, asked.rule))
         if isinstance(plan, NotShared):
-            raise _refused(plan)
+            raise not_shared(plan)
         assert isinstance(plan, SharedPlan)
         return json_response(_answer(plan, "foreseen", None))
 
     async def post_tell(self, request: web.Request) -> web.Response:
         """Tell all whom it concerns."""
         group, asked = self._group(request), await read_json(request, _rule_decoder)
-        return json_response(await self._take(TellShares(group, asked.rule)))
+        outcome = await self._clerk.take(TellShares(group, asked.rule))
+        return json_response(_outcome(outcome))
 
     async def post_decide(self, request: web.Request) -> web.Response:
         """Decide the very plan that all were told; once."""
         group, asked = self._group(request), await read_json(request, _plan_decoder)
-        return json_response(await self._take(ShareDebt(group, asked.plan)))
+        order = ShareDebt(group, asked.plan)
+        answer = await self.decide(order, caller_of(request))
+        return json_response(answer, 200 if answer.asked is None else 202)
 
-    async def _take(self, order: TellShares | ShareDebt) -> SharesAnswer:
-        outcome = await self._clerk.take(order)
-        if isinstance(outcome, NotShared):
-            raise _refused(outcome)
-        assert isinstance(outcome, Shared)
-        return _answer(outcome.plan, outcome.state.value, outcome)
+    async def decide(self, order: ShareDebt, by: Caller) -> SharesAnswer:
+        """Have it decided, once; the answer is how it then is.
+
+        Where another admin's word is needed it is kept as ``asked``, and nothing moves.
+
+        Raises:
+            Problem: it is not, with the reason (404, 409).
+        """
+        outcome = await self._consents.take(order, by)
+        if not isinstance(outcome, Consent):
+            return _outcome(outcome)
+        async with self._database.readers.acquire() as connection:
+            told = await share_store.read_one(connection, order.plan)
+        assert told is not None, "the rule has found it"
+        return msgspec.structs.replace(_shared(told), asked=outcome.number)
 
     def _group(self, request: web.Request) -> Group:
         self._clerk.check_ready()
@@ -255,7 +282,15 @@ class SharesApi:
         return group
 
 
-def _refused(outcome: NotShared) -> Problem:
+def _outcome(outcome: object) -> SharesAnswer:
+    if isinstance(outcome, NotShared):
+        raise not_shared(outcome)
+    assert isinstance(outcome, Shared)
+    return _answer(outcome.plan, outcome.state.value, outcome)
+
+
+def not_shared(outcome: NotShared) -> Problem:
+    """Say no with the code, and with the group that stands in the way."""
     code = outcome.code
     is_unknown = code is SharingRefusalCode.NO_SUCH_PLAN
     told, status = f"Refused: {code}.", 404 if is_unknown else 409

@@ -312,7 +312,7 @@ class GroupPages:
         errors: dict[str, str] | None = None,
         **values: object,
     ) -> web.Response:
-        shown = {"made": None} | values
+        shown = {"made": None, "is_asked": False} | values
         return self._pages.show(
             request,
             "invite.html",
@@ -335,8 +335,11 @@ class GroupPages:
         asked = InvitationRequest(
             group=group, floor=-limits["floor"], ceiling=limits["ceiling"]
         )
-        made = await self._invitations.invite(asked)
-        return await self._show_invite(request, typed, made=made)
+        answer = await self._invitations.invite(asked, caller_of(request))
+        made = answer if answer.asked is None else None
+        return await self._show_invite(
+            request, typed, made=made, is_asked=answer.asked is not None
+        )
 
     def _name_fault(self, request: web.Request, group: str) -> str:
         """Say why a group cannot be invited by this name; "": it can."""

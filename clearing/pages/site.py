@@ -114,6 +114,8 @@ def routes_of(pages: Pages, parts: Parts) -> list[Route]:
             parts.open_cycle,
             parts.settlements,
         ).routes(),
-        *ConsentPages(pages, ConsentsApi(parts.consents), parts.consents).routes(),
+        *ConsentPages(
+            pages, ConsentsApi(parts.consents, parts.invitations), parts.consents
+        ).routes(),
         *ProfilePages(pages, parts.database, parts.clock).routes(),
     ]
