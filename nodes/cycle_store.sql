@@ -124,6 +124,13 @@ SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, sig
   FROM leg WHERE state = 'open'
  ORDER BY item LIMIT $1;
 
+-- read_legs_under_way --
+-- Legs that have not ended, whoever's word they wait for, the oldest first.
+SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, signed_at,
+       author, reason, log, number, ended_at, code
+  FROM leg WHERE state IN ('open', 'signed')
+ ORDER BY item LIMIT $1;
+
 -- read_legs_of --
 -- Legs that settle what a cycle left.
 SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, signed_at,

@@ -23,6 +23,7 @@ from nodes.rules.own_keys import ChangeKeys, RecoverKeys, signing_kid
 from nodes.rules.proposals import Propose
 from nodes.rules.trust import AcceptKeys, KeysOutcome, TrustAgain
 from nodes.rules.view import ImportRun
+from nodes.rules.warnings import SetWarnPercent
 from protocol.effects import Effects, HouseEffect, PostEntry, SetLimits
 
 Detail = str | int | bool | None
@@ -50,6 +51,7 @@ class Deed(StrEnum):
     CYCLE_CHECKED = "cycle-checked"
     LEG_PAID = "leg-paid"
     LEG_RECEIVED = "leg-received"
+    WARNING_SET = "warning-set"
 
 
 class NoteAct(HouseEffect, frozen=True):
@@ -84,6 +86,7 @@ _Single = (
     | WishToLeave
     | ChangeKeys
     | RecoverKeys
+    | SetWarnPercent
 )
 #: What is noted when it has changed something.
 Noted = _Single | LimitsChange | AnswerStatement | SignLeg
@@ -131,6 +134,11 @@ def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
                 return None
             deed = Deed.KEYS_ACCEPTED
             return NoteAct(wanted.author, deed, wanted.group, {}, wanted.reason)
+        case SetWarnPercent():
+            if effects.outcome is not True:
+                return None
+            percent: dict[str, Detail] = {"percent": wanted.percent}
+            return NoteAct(wanted.author, Deed.WARNING_SET, "", percent)
         case MoveIn():
             return _act_of_moving(wanted.author, effects.outcome)
         case Order():
