@@ -143,10 +143,8 @@ def _check_own(
         return
     found = (decision.log, decision.number)
     if found != (own.name.log, own.name.number):
-        told = f"{own.name.log}/{own.name.number}"
-        raise NotSignedError(
-            f"decision: {found[0]}/{found[1]}, and we were told {told}"
-        )
+        ours = f"{own.name.log}/{own.name.number}"
+        raise NotSignedError(f"decision: {found[0]}/{found[1]}, not {ours} as told us")
     line = proven.lines.get(group)
     if own.line is not None and (line is None or line.statement != stated_in(own)):
         raise NotSignedError("statement: of us, another than we were told")

@@ -467,11 +467,10 @@ class NodeHouse:
                 | HandEntry()
                 | Correction()
                 | Propose()
-                | SetWarnPercent()
                 | WishToLeave()
             ):
                 return _touched_by_treasurer(wanted)
-            case LookAtLimits():
+            case LookAtLimits() | SetWarnPercent():
                 return Touched()
             case MoveIn():
                 return Touched(accounts={one.account_id for one in wanted.members})
@@ -533,8 +532,8 @@ class NodeHouse:
             case Order():
                 effects = rules.decide_order(view, wanted, now)
                 yield rules.with_act(wanted, effects)
-            case CancelWish() | LookAtLimits():
-                yield _decide_by_itself(view, wanted, now)
+            case CancelWish() | LookAtLimits() | SetWarnPercent():
+                yield _decide_limits_or_cancel(view, wanted, now)
             case AcceptKeys() | TrustAgain() | Believe() | Distrust() | TellPeople():
                 yield _decide_trust(view, wanted)
             case ArrivedItem():
@@ -548,7 +547,6 @@ class NodeHouse:
                 | HandEntry()
                 | Correction()
                 | Propose()
-                | SetWarnPercent()
                 | WishToLeave()
             ):
                 effects = _decide_treasurer(view, wanted, now)
@@ -627,12 +625,15 @@ class NodeHouse:
                     watched.set_result(transfer)
 
 
-def _decide_by_itself(
-    view: NodeView, wanted: CancelWish | LookAtLimits, now: Instant
+def _decide_limits_or_cancel(
+    view: NodeView, wanted: CancelWish | LookAtLimits | SetWarnPercent, now: Instant
 ) -> Effects:
-    """Lead what the node does unasked to its rule."""
+    """Lead what the node does unasked to its rule, and when it warns."""
     if isinstance(wanted, CancelWish):
         return rules.decide_cancel(view, wanted)
+    if isinstance(wanted, SetWarnPercent):
+        effects = rules.decide_warn_percent(view, wanted, now)
+        return rules.with_act(wanted, effects)
     return rules.decide_limits_look(view, now)
 
 
@@ -644,7 +645,6 @@ _TreasurerOrder = (
     | HandEntry
     | Correction
     | Propose
-    | SetWarnPercent
     | WishToLeave
 )
 
@@ -674,7 +674,7 @@ def _touched_by_treasurer(wanted: _TreasurerOrder) -> Touched:
                 accounts=rules.accounts_on(entry.postings),
                 transfers={entry.transfer_id} if entry.transfer_id else set(),
             )
-        case Propose() | SetWarnPercent() | WishToLeave():
+        case Propose() | WishToLeave():
             return Touched()
 
 
@@ -701,8 +701,6 @@ def _decide_treasurer(view: NodeView, wanted: _TreasurerOrder, now: Instant) -> 
             return rules.decide_correction(view, wanted, now)
         case Propose():
             return rules.decide_propose(view, wanted, now)
-        case SetWarnPercent():
-            return rules.decide_warn_percent(view, wanted, now)
         case WishToLeave():
             return rules.decide_leaving_wish(view, wanted, now)
 

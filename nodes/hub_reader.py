@@ -14,6 +14,7 @@ _ANSWER_S = 10
 _SIGNED_TYPE = "application/jose"
 #: The hub, or a proxy before it, is asked too much by somebody: no lie of the hub's.
 _TOO_MANY = 429
+_BROKEN_OFF = (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError)
 
 
 class HubReader:
@@ -82,11 +83,7 @@ class HubReader:
             ) as response:
                 status = response.status
                 raw = await read_up_to(response.content, length_max)
-        except (
-            aiohttp.ClientError,
-            TimeoutError,
-            asyncio.IncompleteReadError,
-        ) as error:
+        except _BROKEN_OFF as error:
             raise OutageError(f"the hub cannot be reached: {error}") from None
         if raw is None:
             expected = f"at most {length_max} bytes"

@@ -86,15 +86,20 @@ class CycleProofsApi:
         if proof.proven is None:
             told = f"What the hub sent does not prove cycle {number}: {proof.why}"
             raise Problem(409, "cycle-not-proved", told)
-        return web.Response(
-            body=proof.raw,
-            headers={
-                "Content-Type": MEDIA_TYPE,
-                "Content-Disposition": f'attachment; filename="cycle-{number}.json"',
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-            },
-        )
+        return file_response(number, proof.raw)
+
+
+def file_response(cycle: int, raw: bytes) -> web.Response:
+    """Answer with a cycle file, to be kept."""
+    return web.Response(
+        body=raw,
+        headers={
+            "Content-Type": MEDIA_TYPE,
+            "Content-Disposition": f'attachment; filename="cycle-{cycle}.json"',
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
 
 
 def count_words(proven: ProvenCycle) -> tuple[int, int, int]:

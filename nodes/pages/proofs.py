@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from nodes.api.cycle_proofs import CycleProofsApi, count_words
+from nodes.api.cycle_proofs import count_words, file_response
 from nodes.api.cycles import cycle_number
 from nodes.cycle_desk import CycleDesk
 from nodes.cycle_proofs import CycleProof, CycleProofs
 from protocol.messages import CycleAgree
-from protocol.peer.web.pages import Pages
+from protocol.peer.web.pages import Pages, see_other
 from protocol.peer.web.routes import TREASURER, Route
 
 _ONE = "/treasurer/cycles/{cycle}"
@@ -43,10 +43,10 @@ class ProofPages:
 
     def routes(self) -> list[Route]:
         """List the page, and the file that it leads to."""
-        page, files = Route.page, CycleProofsApi(self._proofs)
+        page = Route.page
         return [
             page("GET", f"{_ONE}/proof", self.get_proof, TREASURER),
-            page("GET", f"{_ONE}/file.json", files.get_file, TREASURER),
+            page("GET", f"{_ONE}/file.json", self.get_file, TREASURER),
         ]
 
     async def get_proof(self, request: web.Request) -> web.Response:
@@ -72,6 +72,14 @@ class ProofPages:
             group=self._desk.group,
             name_of=self._desk.name_of,
         )
+
+    async def get_file(self, request: web.Request) -> web.Response:
+        """Give the file; what proves nothing leads to the page that says why."""
+        number = cycle_number(request)
+        proof = await self._proofs.fetch(number)
+        if proof.proven is None:
+            return see_other(f"/treasurer/cycles/{number}/proof")
+        return file_response(number, proof.raw)
 
 
 def _lines(proof: CycleProof) -> list[Line]:

@@ -1,4 +1,4 @@
-"""What our group bears together with others, or is to: told, and how it was computed."""
+"""What our group bears together with others, or is to, and how it was computed."""
 
 from typing import NamedTuple
 

@@ -86,10 +86,9 @@ _Single = (
     | WishToLeave
     | ChangeKeys
     | RecoverKeys
-    | SetWarnPercent
 )
 #: What is noted when it has changed something.
-Noted = _Single | LimitsChange | AnswerStatement | SignLeg
+Noted = _Single | LimitsChange | AnswerStatement | SignLeg | SetWarnPercent
 
 
 def with_act(wanted: Noted, effects: Effects) -> Effects:
@@ -98,6 +97,8 @@ def with_act(wanted: Noted, effects: Effects) -> Effects:
         acts = _acts_of_limits(wanted, effects)
     elif isinstance(wanted, AnswerStatement | SignLeg):
         acts = _acts_of_cycle(wanted, effects.outcome)
+    elif isinstance(wanted, SetWarnPercent):
+        acts = _acts_of_warning(wanted, effects)
     else:
         act = _act(wanted, effects)
         acts = () if act is None else (act,)
@@ -122,6 +123,13 @@ def _acts_of_limits(wanted: LimitsChange, effects: Effects) -> tuple[NoteAct, ..
     )
 
 
+def _acts_of_warning(wanted: SetWarnPercent, effects: Effects) -> tuple[NoteAct, ...]:
+    if effects.outcome is not True:
+        return ()
+    details: dict[str, Detail] = {"percent": wanted.percent}
+    return (NoteAct(wanted.author, Deed.WARNING_SET, "", details),)
+
+
 def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
     match wanted:
         case TrustAgain():
@@ -134,11 +142,6 @@ def _act(wanted: _Single, effects: Effects) -> NoteAct | None:
                 return None
             deed = Deed.KEYS_ACCEPTED
             return NoteAct(wanted.author, deed, wanted.group, {}, wanted.reason)
-        case SetWarnPercent():
-            if effects.outcome is not True:
-                return None
-            percent: dict[str, Detail] = {"percent": wanted.percent}
-            return NoteAct(wanted.author, Deed.WARNING_SET, "", percent)
         case MoveIn():
             return _act_of_moving(wanted.author, effects.outcome)
         case Order():
