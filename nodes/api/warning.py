@@ -56,9 +56,9 @@ class WarningApi:
                 answer=WarningAnswer,
             ),
             Route(
-                method="PUT",
+                method="POST",
                 path=_PATH,
-                handler=self.put_warning,
+                handler=self.post_warning,
                 told="Set from which share of a limit on people are warned.",
                 scope=TREASURER,
                 body=WarningRequest,
@@ -70,7 +70,7 @@ class WarningApi:
         """Say from when on people are warned."""
         return json_response(self.standing())
 
-    async def put_warning(self, request: web.Request) -> web.Response:
+    async def post_warning(self, request: web.Request) -> web.Response:
         """Set from when on; the same again changes nothing."""
         asked = await read_json(request, _decoder)
         await self.set(caller_of(request).person_id, asked.percent)

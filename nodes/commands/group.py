@@ -39,7 +39,7 @@ def warn(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]
     """Show from which share of a limit on people are warned; or set it."""
     if chosen.percent is None:
         return ask(settings, STAFF, "GET", _WARNING)
-    return ask(settings, STAFF, "PUT", _WARNING, {"percent": chosen.percent})
+    return ask(settings, STAFF, "POST", _WARNING, {"percent": chosen.percent})
 
 
 def list_undecided(
