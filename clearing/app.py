@@ -8,6 +8,7 @@ from aiohttp import web
 
 from clearing import audit, log_store
 from clearing.api.consents import ConsentsApi
+from clearing.api.cycle_requests import CycleRequests
 from clearing.api.cycles import CyclesApi
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
@@ -200,6 +201,7 @@ def add_people(
         *shares.routes(),
         *StandingApi(database, clock).routes(),
     ]
+    server.routes += CycleRequests(house, clerk, clock, parts.cycles).routes()
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)
     return shares

@@ -226,6 +226,7 @@ WRITING = [
         "treasurer",
         {"reason": "we thought about it"},
     ),
+    Writing("oostende", "POST", "/api/v1/group/warning", "treasurer", {"percent": 80}),
     Writing("hub", "POST", "/api/v1/tokens", good=SIGN_IN),
     *(
         Writing("hub", "POST", f"/api/v1/groups/{{group}}/{verb}", "admin", good)
@@ -931,6 +932,7 @@ NO_ENVELOPES = {
         ("/federation/v1/link", "application/interlets-envelope", 1 << 20),
         ("/federation/v1/join", "application/jose", 64 * 1024),
         ("/federation/v1/recovery", "application/jose", 64 * 1024),
+        ("/federation/v1/cycle-file", "application/jose", 4096),
     ],
 )
 def test_what_no_server_signed_is_refused(

@@ -94,7 +94,8 @@ JARGON = re.compile(
 FOR_STAFF = (
     *("treasurer.", "hub.", "positions.", "group.", "invite.", "flows."),
     *("transfers.", "transfer.", "links.", "alarms."),
-    *("own-cycles.", "own-legs."),
+    *("own-cycles.", "own-legs.", "own-leaving.", "own-shares.", "own-keys."),
+    *("proof.", "warning."),
     *("cycles.", "cycle.", "netting.", "close.", "dispute.", "settle."),
 )
 
@@ -155,6 +156,10 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "links.",
         "own-cycles.",
         "own-legs.",
+        "own-leaving.",
+        "own-shares.",
+        "own-keys.",
+        "proof.word-",
         "cycle.said-",
         "cycle.saved-",
         "netting.gross",

@@ -925,6 +925,11 @@ def _read_warned(database: MemoryDatabase) -> list[Row]:
     return list(database.table("warned").values())
 
 
+@answers(_NODE_LIMIT, "read_percent")
+def _read_warn_percent(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("warn_percent").values())
+
+
 @answers(_PAST, "read_newest_at")
 def _read_newest_at(database: MemoryDatabase) -> list[Row]:
     newest = list(database.table("entry").values())[-1:]
