@@ -173,6 +173,7 @@ def add_people(
         cycles=CyclesApi(house, clerk, database, clock, files),
         open_cycle=OpenCycleApi(house, clerk, database),
         settlements=SettlementApi(house, database),
+        shares=SharesApi(house, clerk, database),
         federation=identity.federation,
         database=database,
         clock=clock,
@@ -188,7 +189,7 @@ def add_people(
         *parts.open_cycle.routes(),
         *parts.cycles.routes(),
         *parts.settlements.routes(),
-        *SharesApi(house, clerk, database).routes(),
+        *parts.shares.routes(),
         *StandingApi(database, clock).routes(),
     ]
     pages = runner.add_pages(server, site_of(house, server.settings))

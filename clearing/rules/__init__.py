@@ -111,6 +111,7 @@ from clearing.rules.limit_records import (
     change_decoder,
     month_of,
 )
+from clearing.rules.lives import Turn, life_of
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
 from clearing.rules.refusals import count_refusal
@@ -234,6 +235,7 @@ __all__ = [
     "TellMoves",
     "TellShares",
     "TileHash",
+    "Turn",
     "WithdrawConsent",
     "Word",
     "aim_of",
@@ -272,6 +274,7 @@ __all__ = [
     "decision_of",
     "is_dangerous",
     "legs_before",
+    "life_of",
     "may_decide_on_leg",
     "month_of",
     "open_log",

@@ -96,6 +96,7 @@ FOR_STAFF = (
     *("transfers.", "transfer.", "links.", "alarms."),
     *("own-cycles.", "own-legs."),
     *("cycles.", "cycle.", "netting.", "close.", "dispute.", "settle."),
+    *("caps.", "sharing.", "charge.", "life."),
 )
 
 
@@ -165,6 +166,12 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "dispute.group",
         "dispute.nothing-",
         "settle.state-",
+        "caps.saved-",
+        "sharing.rule-",
+        "sharing.state-",
+        "sharing.saved-",
+        "sharing.measure-",
+        "life.",
     )
     for key in sentences("en"):
         assert key in sources or key.startswith(together), key
