@@ -232,6 +232,9 @@ class SharesApi:
         return 1 if closed is None else closed.cycle + 1
 
     async def _foreseen(self, cycle: int) -> SharesAnswer | None:
+        # Pages ask every 15 seconds; where nothing can come of it, nobody is asked.
+        if not self._house.agreed.charge.rate or self._house.closed is None:
+            return None
         found = await self._clerk.take(ForeseeCharge(cycle))
         if found is None:
             return None
