@@ -20,6 +20,8 @@ _CANCEL = "/legs/{id}/cancel"
 _SHOWN = 200
 _DIGITS_MAX = 9
 _EXCEPTED_MAX = 100
+#: What was typed names a group that there is not; it is told at its field.
+_WRONG_NAME = "exception-wrong"
 _NOBODY_TO_EXCEPT = ("cycle-not-newest", "legs-open", "nothing-to-settle")
 
 
@@ -87,11 +89,13 @@ class SettlementPages:
             extra: dict[str, object] = {"cycle": number, "group": found.group}
             refused = Problem(409, "", "", code=found.code, extra=extra)
             told = self._pages.refusal(request, refused)
+        is_slip = found.code == _WRONG_NAME
         return self._pages.show(
             request,
             "settle.html",
-            status=status,
-            told=told,
+            status=422 if is_slip else status,
+            told="" if is_slip else told,
+            error=told if is_slip else "",
             cycle=number,
             plan=found.plan[:_SHOWN],
             left_out=len(found.plan[_SHOWN:]),

@@ -317,10 +317,12 @@ async def test_a_dispute_names_the_move_in_both_versions_and_the_way_back(
         page = await admin.get(
             f"/cycles/{number}/settle?{urlencode({'excepted': typed})}"
         )
-        assert page.status == 200 and told in page.text, typed
+        assert page.status == 422 and told in page.text, typed
         fields = {"legs": "0", "excepted": typed}
         page = await admin.post(f"/cycles/{number}/settle", fields)
-        assert page.status == 409 and told in page.text, typed
+        assert page.status == 422 and told in page.text, typed
+        # What was typed stays, with what is wrong beneath it.
+        assert page.wrong == ["excepted"]
     page = await admin.post(
         f"/cycles/{number}/settle", {"legs": "0", "excepted": ",".join(["a"] * 101)}
     )
