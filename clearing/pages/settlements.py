@@ -14,14 +14,14 @@ from protocol.peer.web.pages import Pages, see_other
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.routes import Route
 
+#: What was typed names a group that there is not; it is told at its field.
+_WRONG_NAME = "exception-wrong"
 _SETTLE = "/cycles/{cycle}/settle"
 _CANCEL = "/legs/{id}/cancel"
 #: On one page; all of them are in the CSV file.
 _SHOWN = 200
 _DIGITS_MAX = 9
 _EXCEPTED_MAX = 100
-#: What was typed names a group that there is not; it is told at its field.
-_WRONG_NAME = "exception-wrong"
 _NOBODY_TO_EXCEPT = ("cycle-not-newest", "legs-open", "nothing-to-settle")
 
 
