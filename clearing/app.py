@@ -183,6 +183,7 @@ def add_people(
         cycles=CyclesApi(house, clerk, database, clock, files),
         open_cycle=OpenCycleApi(house, clerk, database),
         settlements=SettlementApi(house, database),
+        shares=shares,
         federation=identity.federation,
         database=database,
         clock=clock,
@@ -198,7 +199,7 @@ def add_people(
         *parts.open_cycle.routes(),
         *parts.cycles.routes(),
         *parts.settlements.routes(),
-        *shares.routes(),
+        *parts.shares.routes(),
         *StandingApi(database, clock).routes(),
     ]
     server.routes += CycleRequests(house, clerk, clock, parts.cycles).routes()

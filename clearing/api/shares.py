@@ -20,7 +20,7 @@ from clearing.rules import (
     TellShares,
 )
 from clearing.share_store import Found
-from protocol.address import UUID_PATTERN, Group
+from protocol.address import UUID, UUID_PATTERN, Group
 from protocol.errors import SharingRefusalCode
 from protocol.instant import write_nullable
 from protocol.messages import Share, SharedDecision, SharedPlan, read_item
@@ -185,9 +185,10 @@ class SharesApi:
 
     async def get_agreed(self, _request: web.Request) -> web.Response:
         """Say to everyone what the groups have agreed on."""
-        return json_response(self._agreed())
+        return json_response(self.agreed())
 
-    def _agreed(self) -> AgreedAnswer:
+    def agreed(self) -> AgreedAnswer:
+        """Give what the groups have agreed on, as answers show it."""
         rule, charge = self._house.agreed.rule, self._house.agreed.charge
         return AgreedAnswer(
             rule=None if rule is None else rule.value,
@@ -197,26 +198,48 @@ class SharesApi:
 
     async def get_sharing(self, _request: web.Request) -> web.Response:
         """Give the rule and what came of it."""
+        return json_response(await self.sharing())
+
+    async def sharing(self) -> SharingAnswer:
+        """Give the rule and what came of it, as answers show it."""
         async with self._database.readers.acquire() as connection:
             found = await share_store.read_shared(connection, _MOST)
-        return json_response(
-            SharingAnswer(agreed=self._agreed(), shared=[_shared(one) for one in found])
+        return SharingAnswer(
+            agreed=self.agreed(), shared=[_shared(one) for one in found]
         )
+
+    async def one(self, shared_id: str) -> SharesAnswer:
+        """Give one sharing; raises ``Problem`` 404."""
+        found = None
+        if UUID.fullmatch(shared_id):
+            async with self._database.readers.acquire() as connection:
+                found = await share_store.read_one(connection, shared_id)
+        if found is None:
+            raise Problem(404, "not-found", "There is no sharing of this id.")
+        return _shared(found)
+
+    async def told_of(self, group: str) -> list[SharesAnswer]:
+        """Give all that was ever told of what a group leaves, newest first."""
+        async with self._database.readers.acquire() as connection:
+            found = await share_store.read_of_groups(connection, [group])
+        return [
+            _answer(one.plan, one.state.value, one)
+            for one in reversed(list(found.values()))
+        ]
 
     async def get_charge(self, request: web.Request) -> web.Response:
         """Give what was charged; of the open cycle, what would be."""
-        cycle, opened = cycle_of(request), self._open()
+        return json_response(await self.charge(cycle_of(request)))
+
+    async def charge(self, cycle: int) -> ChargeAnswer:
+        """Give what was charged, or would be; raises ``Problem`` 404."""
+        opened = self._open()
         if cycle > opened:
             raise Problem(404, "not-found", "There is no cycle of this number yet.")
         is_open = cycle == opened
         charge = await (self._foreseen(cycle) if is_open else self._charged(cycle))
-        return json_response(
-            ChargeAnswer(
-                cycle=cycle,
-                is_open=is_open,
-                agreed=self._agreed(),
-                charge=charge,
-            )
+        return ChargeAnswer(
+            cycle=cycle, is_open=is_open, agreed=self.agreed(), charge=charge
         )
 
     def _open(self) -> int:
@@ -224,6 +247,9 @@ class SharesApi:
         return 1 if closed is None else closed.cycle + 1
 
     async def _foreseen(self, cycle: int) -> SharesAnswer | None:
+        # Pages ask every 15 seconds; where nothing can come of it, nobody is asked.
+        if not self._house.agreed.charge.rate or self._house.closed is None:
+            return None
         found = await self._clerk.take(ForeseeCharge(cycle))
         if found is None:
             return None
@@ -239,11 +265,15 @@ class SharesApi:
     async def get_shares(self, request: web.Request) -> web.Response:
         """Foresee: nobody is told, nothing moves."""
         group, asked = self._group(request), read_query(request, RuleQuery)
-        plan = await self._clerk.take(ForeseeShares(group, asked.rule))
+        return json_response(await self.foresee(group, asked.rule))
+
+    async def foresee(self, group: Group, rule: SharingRule) -> SharesAnswer:
+        """Say what each would take over; raises ``Problem`` 409 with the reason."""
+        plan = await self._clerk.take(ForeseeShares(group, rule))
         if isinstance(plan, NotShared):
             raise not_shared(plan)
         assert isinstance(plan, SharedPlan)
-        return json_response(_answer(plan, "foreseen", None))
+        return _answer(plan, "foreseen", None)
 
     async def post_tell(self, request: web.Request) -> web.Response:
         """Tell all whom it concerns."""

@@ -124,6 +124,7 @@ from clearing.rules.limit_records import (
     change_decoder,
     month_of,
 )
+from clearing.rules.lives import Turn, life_of
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
 from clearing.rules.refusals import count_refusal
@@ -254,6 +255,7 @@ __all__ = [
     "TellMoves",
     "TellShares",
     "TileHash",
+    "Turn",
     "WithdrawConsent",
     "Word",
     "agreed_limits",
@@ -297,6 +299,7 @@ __all__ = [
     "invitation_of",
     "is_dangerous",
     "legs_before",
+    "life_of",
     "may_decide_on_leg",
     "month_of",
     "open_log",

@@ -97,6 +97,7 @@ FOR_STAFF = (
     *("own-cycles.", "own-legs.", "own-leaving.", "own-shares.", "own-keys."),
     *("proof.", "warning."),
     *("cycles.", "cycle.", "netting.", "close.", "dispute.", "settle."),
+    *("caps.", "sharing.", "charge.", "life."),
 )
 
 
@@ -170,6 +171,12 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "dispute.group",
         "dispute.nothing-",
         "settle.state-",
+        "caps.saved-",
+        "sharing.rule-",
+        "sharing.state-",
+        "sharing.saved-",
+        "sharing.measure-",
+        "life.",
     )
     for key in sentences("en"):
         assert key in sources or key.startswith(together), key
