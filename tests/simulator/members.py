@@ -96,6 +96,10 @@ class People:
         self.on_no: Callable[[Wish], None] = lambda _: None
         #: Told of every change of an account that was answered with yes.
         self.on_changed: Callable[[str, str, dict[str, object]], None] = lambda *_: None
+        #: Told of every order of the regional admin's that was answered.
+        self.on_decided: Callable[[object, object], None] = lambda *_: None
+        #: By group, account and which: every freeze and release that was wished.
+        self.freezes: set[tuple[str, str, bool]] = set()
         self._keys: Counter[str] = Counter()
         self._changes: Counter[str] = Counter()
         #: By server and account, every floor and ceiling that somebody has set.
@@ -221,6 +225,8 @@ class People:
                 wish.told, wish.code = "refused", outcome.value
                 # The same order may well succeed when the hub is back.
                 wish.was_refused |= outcome is not RefusalCode.HUB_UNREACHABLE
+                if outcome is RefusalCode.HUB_UNREACHABLE:
+                    self.on_no(wish)
             case MustWait():
                 wish.told = "wait"
                 self.on_no(wish)
@@ -248,6 +254,8 @@ class People:
         if "floor" in changes:
             limits = changes["floor"], changes["ceiling"]
             self.limits[group, member].add(limits)  # type: ignore[arg-type]
+        if "frozen" in changes:
+            self.freezes.add((group, member, bool(changes["frozen"])))
         change = MemberChange(account_id=member, author="treasurer", **changes)  # type: ignore[arg-type]
         self._changes[address] += 1
         number = self._changes[address]
@@ -290,7 +298,7 @@ class People:
 
     def _decide(self, order: object) -> None:
         self.world.tell("the regional admin: {}", order)
-        self.federation.hub.submit(order, lambda _: None)
+        self.federation.hub.submit(order, lambda told: self.on_decided(order, told))
 
     def propose_rate(self, group: str, rate: int) -> None:
         """Let a treasurer ask for another rate."""

@@ -166,10 +166,50 @@ class Reasons:
         return not _may_credit(server, first, row["account"], row["amount"])
 
     def _is_frozen(self, _server: Server, _first: Before, row: Any) -> bool:
-        return bool(self.frozen & {row["payer_group"], row["payee_group"]})
+        """Say whether a group was frozen when this batch began, or when it ended."""
+        before, _ = self._checker.before
+        groups = row["payer_group"], row["payee_group"]
+        return any(
+            "frozen" in (before.get(one), self._checker.states.get(one))
+            for one in groups
+        )
 
     def _has_changed(self, _server: Server, _first: Before, row: Any) -> bool:
-        return bool(self._changed & {row["payer_group"], row["payee_group"]})
+        """Say whether a rate is not the newest, as this batch found or left it."""
+        _, before = self._checker.before
+        rates = self._checker.rates
+        said = (
+            (row["payer_group"], row["payer_rate"]),
+            (row["payee_group"], row["payee_rate"]),
+        )
+        return any(
+            version not in (before.get(group), len(rates[group]))
+            or before.get(group) != len(rates[group])
+            for group, version in said
+        )
+
+    def _was_not_paid(self, server: Server, first: Before, row: Any) -> bool:
+        """Say whether what is to be given back was not paid so, or not yet."""
+        id_ = row["refund_of"]
+        original = server.database.table("transfer").get(id_)
+        groups = row["payee_group"], row["payer_group"]
+        before = first.get(("transfer", id_), original)
+        return (
+            original is None
+            or before is None
+            or {before["state"], original["state"]} != {"cleared"}
+            or (original["payer_group"], original["payee_group"]) != groups
+        )
+
+    def _is_nobody(self, server: Server, _first: Before, row: Any) -> bool:
+        """Say whether nobody has the account that was to be paid."""
+        if row["role"] == "hub" or row["refund_of"] is not None:
+            return True
+        return all(
+            wish.payee not in server.database.table("account")
+            for wish in self._people.wishes
+            if wish.transfer_id == row["transfer_id"]
+        )
 
     def _is_unlikely(self, server: Server, _first: Before, row: Any) -> bool:
         """Say whether the hub met a deadline too near or too far."""
@@ -192,6 +232,13 @@ class Reasons:
 
     def _look_at_no(self, wish: Wish) -> None:
         """Only a key of hers that meant something else, or very many refusals."""
+        if wish.told == "refused":
+            # What may wait for days need not be turned away.
+            self._demand(
+                so=wish.deliver == "now",
+                told=f"{wish.member}@{wish.group}'s {wish.key} could wait for the hub",
+            )
+            return
         hers = [
             one
             for one in self._people.wishes
@@ -250,7 +297,38 @@ class Reasons:
                 return bool(self.frozen & groups)
             case "unknown-account":
                 return wish.payee not in server.database.table("account")
+            case "same-account":
+                return (wish.group, wish.member) == (wish.payee_group, wish.payee)
+            case "refund-unknown" | "refund-too-large":
+                return self._is_true_of_refund(server, first, code, wish)
         return True
+
+    def _is_true_of_refund(
+        self, server: Server, first: Before, code: str, wish: Wish
+    ) -> bool:
+        """Reckon by her own node's ledger what may be given back, and by whom."""
+        rows = server.database.table("transfer")
+        original = rows.get(wish.refund_of)
+        touched = [one for name, one in first if name == "transfer"]
+        if original is None or original["state"] != "cleared" or touched:
+            # How it stood in the middle of a batch is not known.
+            return True
+        (asked, *others) = [
+            one for one in self._people.wishes if one.transfer_id == wish.refund_of
+        ]
+        if others or self._changed & {wish.group, wish.payee_group}:
+            return True
+        back = (asked.payee_group, asked.payee), (asked.group, asked.member)
+        hers = (wish.group, wish.member), (wish.payee_group, wish.payee)
+        if code == "refund-unknown":
+            return back != hers
+        given = sum(
+            one["milliseconds"]
+            for one in rows.values()
+            if one["refund_of"] == wish.refund_of and one["state"] != "refused"
+        )
+        time = wish.payee_amount * self._checker.rates[wish.payee_group][-1]
+        return bool(given + time > original["milliseconds"])
 
     def _price(self, wish: Wish) -> int:
         own, theirs = (
@@ -301,4 +379,6 @@ _TRUE: dict[str, Callable[[Reasons, Server, Before, Any], bool]] = {
     "payer-group-floor": Reasons._is_at_floor,
     "rate-changed": Reasons._has_changed,
     "refund-too-large": Reasons._is_too_large,
+    "refund-unknown": Reasons._was_not_paid,
+    "unknown-account": Reasons._is_nobody,
 }

@@ -24,6 +24,7 @@ from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
+from tests.simulator.nasty import Nasty
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.servers import Server
 from tests.simulator.trouble import Trouble
@@ -148,6 +149,7 @@ class Swarm:
         self.has_key_people = has_key_people(seed)
         self.trouble = Trouble(self.federation, self.checker)
         self.cycles = CycleSwarm(seed, self.federation, self.people, self.trouble)
+        self.nasty = Nasty(seed, self.federation, self.people, self.checker)
         #: In some seeds prices change under payments; others have their plan as ever.
         self.prices = random.Random(f"prices of {seed}")
         self.has_old_prices = seed % _PRICE_SEEDS == 0 and len(self.homes) > 2
@@ -287,6 +289,7 @@ class Swarm:
             world.later(plan.randint(0, span), self._back_up)
             world.later(plan.randint(0, span), self._set_back)
             self.cycles.strew(span)
+            self.nasty.strew(span)
             if self.has_key_people:
                 self.key_people.plan_bout(span)
             if self.has_old_prices:
