@@ -6,11 +6,16 @@ own, so that seeds without them have their plan as ever.
 
 import random
 from collections.abc import Callable
+from typing import Any
 
+import msgspec
+
+from protocol.envelope import Body
 from tests.simulator.agenda import HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
+from tests.simulator.servers import Server
 
 #: In one seed of so many people do this.
 _SEEDS = 3
@@ -27,22 +32,58 @@ class Nasty:
         self.draw = random.Random(f"nasty of {seed}")
         self.federation, self.people, self.checker = federation, people, checker
         self.world = federation.world
+        #: A pair is to be capped in the batch that takes its next prepare.
+        self._is_capping = False
+        if self.is_here:
+            self._listen()
+
+    def _listen(self) -> None:
+        before = self.world.heard
+
+        def heard(server: Server, peer: str, body: Body) -> None:
+            before(server, peer, body)
+            lines = [line for one in body.envelopes for line in one.lines]
+            found = [line for line in lines if b'"transfer.prepare"' in line]
+            if self._is_capping and server is self.federation.hub and found:
+                self._is_capping = False
+                self._cap_in_traffic(msgspec.json.decode(found[0]))
+
+        self.world.heard = heard
+
+    def _cap_in_traffic(self, prepare: dict[str, Any]) -> None:
+        """Leave no room beside what is asked for in the very same batch."""
+        payer, payee = prepare["payer_group"], prepare["payee_group"]
+        if not {payer, payee} <= set(self.federation.nodes):
+            return
+        used = self._used(payer, payee) + prepare["milliseconds"]
+        self.people.cap(payer, payee, used)
+        for _ in range(2):
+            self._soon(
+                lambda: self.people.pay(self._member(payer), self._member(payee), 1),
+                MINUTE,
+            )
 
     def strew(self, span: int) -> None:
         """Draw what they do in a bout of trade, and when."""
         if not self.is_here:
             return
+        self._is_capping = self.draw.random() < 0.5
         deeds: list[Callable[[], None]] = [
-            self._go_to_the_cap,
             self._go_to_the_cap,
             self._give_all_back,
             self._give_all_back,
             self._give_to_a_third,
             self._pay_herself,
+            self._give_back_inside,
+            self._give_back_inside,
+            self._agree_to_less,
+            self._ask_until_it_may_be,
             self._want_two_rates,
             self._freeze_and_limit,
             self._limit_askew,
         ]
+        if self.draw.random() < 0.6:
+            self.world.later(self.draw.randint(0, span), self._go_to_the_cap)
         for deed in self.draw.sample(deeds, self.draw.choice((1, 2, 3))):
             self.world.later(self.draw.randint(0, span), deed)
 
@@ -74,7 +115,8 @@ class Nasty:
             people.pay(ours, theirs, units, deliver=how)
 
         def cap() -> None:
-            people.cap(payer, payee, self._used(payer, payee) + 2 * few * rate)
+            room = 2 * few * rate - draw.choice((0, 0, 1))
+            people.cap(payer, payee, self._used(payer, payee) + room)
             if draw.random() < 0.3:
                 # In the batch that the cap is set in, or soon behind it.
                 pay(few)
@@ -88,7 +130,7 @@ class Nasty:
             self.world.later(wish_at, lambda: people.pay(ours, nobody, few))
         for _ in range(draw.choice((2, 3))):
             self.world.later(
-                draw.randint(20 * SECOND, 3 * MINUTE),
+                draw.randint(MINUTE, 3 * MINUTE),
                 lambda: pay(self._left(payer, payee, rate) + draw.choice((0, 0, 1))),
             )
         # The other way round nothing is capped.
@@ -170,6 +212,69 @@ class Nasty:
                 1,
                 refund_of=wish.transfer_id,
             )
+
+    def _give_back_inside(self) -> None:
+        """Pay inside a group, let its rate change, and give back all, or to a third."""
+        groups = [
+            name
+            for name, node in self.federation.nodes.items()
+            if len(node.home.members) > 1
+        ]
+        if not groups:
+            return
+        group = self.draw.choice(groups)
+        node, people = self.federation.nodes[group], self.people
+        marie, bob, *more = node.home.members
+        units = self.draw.randint(1, 5)
+        wish = people.pay(f"{marie}@{group}", f"{bob}@{group}", units)
+        if self.draw.random() < 0.5:
+            rate = self.draw.choice(_RATES)
+            self._soon(lambda: people.propose_rate(group, rate))
+            self.world.later(MINUTE, lambda: people.approve(group))
+        back = [lambda: self._refund(wish, units)]
+        if more:
+            back.append(lambda: self._refund(wish, 1, more[0]))
+        self.draw.shuffle(back)
+        for place, deed in enumerate(back):
+            self.world.later((3 + place) * MINUTE, deed)
+        self.world.later(8 * MINUTE, lambda: self._refund(wish, 1))
+
+    # Prices and keys.
+
+    def _agree_to_less(self) -> None:
+        """Agree to less than it costs, as who saw the price before it changed."""
+        payer, payee = self._two_groups()
+        if not {payer, payee} <= set(self.checker.rates):
+            return
+        units = self.draw.randint(1, 3)
+        price = -(-units * self._rate(payee) // self._rate(payer))
+        ours, theirs = self._member(payer), self._member(payee)
+        self.people.pay(ours, theirs, units, most=max(0, price - 1))
+
+    def _ask_until_it_may_be(self) -> None:
+        """Ask for too much, make room for it, and ask again under the same key."""
+        group = self.draw.choice(list(self.federation.nodes))
+        other = next(one for one in self.federation.nodes if one != group)
+        if not {group, other} <= set(self.checker.rates):
+            return
+        marie, people = self._member(group), self.people
+        people.change_member(marie, floor=0, ceiling=None)
+        members = list(self.federation.nodes[group].home.members)
+        rows = self.federation.nodes[group].database.table("account")
+        room = 5 + abs(rows[members[0]]["balance"])
+        to = self._member(other)
+        if self.draw.random() < 0.5 and len(members) > 1:
+            to = f"{members[1]}@{group}"
+        units = room * self._rate(group) // self._rate(to.partition("@")[2]) + 1
+        free: dict[str, object] = {"floor": None, "ceiling": None}
+
+        def ask() -> None:
+            wish = people.pay(marie, to, units)
+            later = self.world.later
+            later(2 * MINUTE, lambda: people.change_member(marie, **free))
+            later(3 * MINUTE, lambda: people.ask(wish))
+
+        self.world.later(MINUTE, ask)
 
     # Groups and members.
 

@@ -15,6 +15,7 @@ import msgspec
 from clearing.rules import Freeze, Limit, Release
 from protocol.directory import GroupRecord
 from protocol.instant import from_datetime, read_instant
+from tests.simulator.agenda import HOUR, SECOND
 from tests.simulator.members import Wish
 from tests.simulator.reasons import Before
 from tests.simulator.servers import Server
@@ -80,8 +81,15 @@ class Papers:
                 self._look_at_decision(server, key)
             elif is_hub and name == "checkpoint":
                 self._look_at_checkpoint(server, key)
-            elif name == "transfer" and not is_hub:
-                self._look_at_end(server, server.database.table(name)[key])
+            elif name == "transfer" and is_hub:
+                self._look_at_reason(before, server.database.table(name)[key])
+            elif name == "transfer":
+                row = server.database.table(name)[key]
+                self._look_at_end(server, row)
+                if before is None and row["role"] == "payer":
+                    self._look_at_order(server, first, row)
+            elif name == "hold" and before is None:
+                self._look_at_hold(server, server.database.table(name)[key])
             elif name == "account" and before is not None:
                 self._look_at_freeze(server, before, server.database.table(name)[key])
 
@@ -140,6 +148,40 @@ class Papers:
             told=f"{told} states another directory than the decisions'",
         )
 
+    def _look_at_reason(self, before: Any, row: Any) -> None:
+        """A "no" that waits for a group to compare stays what it is."""
+        waits = before and before["waiting_code"]
+        said = row["waiting_code"] or row["code"]
+        self._demand(
+            so=not waits or said == waits,
+            told=f"the hub was to refuse {row['transfer_id']} ({waits}); now: {said}",
+        )
+
+    def _look_at_order(self, node: Server, first: Before, row: Any) -> None:
+        """A node asks at its newest rate, with a deadline by the hub's time."""
+        if row["payee_group"] == node.name or any(
+            name == "directory" for name, _ in first
+        ):
+            return
+        line = dict(node.database.table("directory").values())[node.name]
+        signed = msgspec.json.decode(line)["entry"].split(".")[1]
+        entry = base64.urlsafe_b64decode(signed + "=" * (-len(signed) % 4))
+        rates = msgspec.json.decode(entry)["rates"]
+        told = f"{node.name} orders {row['transfer_id']}"
+        self._demand(
+            so=row["payer_rate"] == len(rates), told=f"{told} at a rate of old"
+        )
+        reckoned = {
+            at + (30 * SECOND if wish.deliver == "now" else 72 * HOUR)
+            for wish in self._people.wishes
+            if wish.transfer_id == row["transfer_id"]
+            for at in wish.asked_at
+        }
+        self._demand(
+            so=from_datetime(row["decide_by"]) in reckoned,
+            told=f"{told} with another deadline than by the hub's clock",
+        )
+
     def _look_at_end(self, node: Server, row: Any) -> None:
         """A node keeps of a decision what the hub decided."""
         named = row["log"], row["number"]
@@ -162,6 +204,17 @@ class Papers:
             decision["code"],
         )
         self._demand(so=kept == said, told=f"{told} says {kept}, decided was {said}")
+
+    def _look_at_hold(self, server: Server, hold: Any) -> None:
+        """A hold is of the transfer's own accounts, by the rate that it fixes."""
+        row = server.database.table("transfer")[hold["transfer_id"]]
+        of = {
+            "hub": (row["payer_group"], row["payee_group"], row["milliseconds"]),
+            "payer": (row["account"], f"conversion.{row['payer_rate']}", row["amount"]),
+            "payee": (f"conversion.{row['payee_rate']}", row["account"], row["amount"]),
+        }[row["role"]]
+        held = hold["debit_account"], hold["credit_account"], hold["amount"]
+        self._demand(so=held == of, told=f"{server.name} holds {held} and not {of}")
 
     def _look_at_freeze(self, server: Server, before: Any, now: Any) -> None:
         """An account is frozen, or released, because somebody wished it."""
@@ -193,6 +246,7 @@ class Papers:
     def at_the_end(self) -> None:
         """All know the same of every group, and each payment's words are kept."""
         self._look_at_directories()
+        self._look_at_numbers()
         wishes: dict[str, list[Wish]] = defaultdict(list)
         for wish in self._people.wishes:
             wishes[wish.transfer_id].append(wish)
@@ -221,6 +275,35 @@ class Papers:
                 self._demand(
                     so=own == known, told=f"{node.name} knows another directory"
                 )
+
+    def _look_at_numbers(self) -> None:
+        """A transfer names the items that are about it; only who was asked is told."""
+        hub = self._checker.federation.hub
+        for id_, row in hub.database.table("transfer").items():
+            payer, payee = row["payer_group"], row["payee_group"]
+            if not self._is_clear("hub", payer, payee) or not row["prepare"]:
+                continue
+            asked = ((payee, row["item_number"]), (payer, row["answer_number"]))
+            for group, number in asked:
+                line = hub.database.table(("item", group, "out")).get(number, b"")
+                self._demand(
+                    so=number is None or id_.encode() in line,
+                    told=f"the hub's item {number} for {group} is not about {id_}",
+                )
+        for group in self._checker.federation.nodes:
+            self._look_at_told(hub, group)
+
+    def _look_at_told(self, hub: Server, group: str) -> None:
+        rows = hub.database.table("transfer")
+        for line in hub.database.table(("item", group, "out")).values():
+            if b'"kind":"transfer"' not in line:
+                continue
+            row = rows[msgspec.json.decode(line)["id"]]
+            is_its = row["payer_group"] == group or row["item_number"] is not None
+            self._demand(
+                so=is_its or not self._is_clear("hub", group),
+                told=f"{group} is told of {row['transfer_id']}, never offered to it",
+            )
 
     @property
     def _doubted(self) -> set[str]:

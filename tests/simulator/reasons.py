@@ -118,7 +118,7 @@ class Reasons:
         code, role = _reason(row), row["role"]
         told = f"{server.name} refuses {row['transfer_id']}: {code}"
         groups = {row["payer_group"], row["payee_group"]}
-        is_keyless = not groups.isdisjoint(self._checker.keyless)
+        is_keyless = self._has_vain_keys(groups)
         self._demand(
             so=code not in _NEVER or (code == "content-unreadable" and is_keyless),
             told=f"{told}, where nobody lies",
@@ -134,6 +134,18 @@ class Reasons:
         is_true = _TRUE.get(code)
         if is_true is not None:
             self._demand(so=is_true(self, server, first, row), told=f"{told}, untruly")
+
+    def _has_vain_keys(self, groups: set[str]) -> bool:
+        """Say whether a group has lost keys, or sealed by some that never counted.
+
+        Of a change of keys and a recovery that overtakes it the hub may take either.
+        """
+        nodes = self._checker.federation.nodes
+        return not groups.isdisjoint(self._checker.keyless) or any(
+            row["state"] in ("refused", "replaced")
+            for group in groups
+            for row in nodes[group].database.table("renewal").values()
+        )
 
     def _is_expired(self, server: Server, _first: Before, row: Any) -> bool:
         now = server.clock.now()
@@ -234,8 +246,10 @@ class Reasons:
         """Only a key of hers that meant something else, or very many refusals."""
         if wish.told == "refused":
             # What may wait for days need not be turned away.
+            renewals = self._checker.federation.nodes[wish.group].database
+            is_renewing = bool(renewals.table("renewal"))
             self._demand(
-                so=wish.deliver == "now",
+                so=wish.deliver == "now" and (not wish.could_reach or is_renewing),
                 told=f"{wish.member}@{wish.group}'s {wish.key} could wait for the hub",
             )
             return
@@ -292,16 +306,19 @@ class Reasons:
             case "payee-cannot-receive":
                 return not _may_credit(server, first, wish.payee, wish.payee_amount)
             case "rate-changed":
-                return bool(self._changed & groups)
+                return self._is_dearer(wish)
             case "group-frozen":
                 return bool(self.frozen & groups)
-            case "unknown-account":
-                return wish.payee not in server.database.table("account")
-            case "same-account":
-                return (wish.group, wish.member) == (wish.payee_group, wish.payee)
+            case "unknown-account" | "same-account":
+                return _is_true_of_payee(server, code, wish)
             case "refund-unknown" | "refund-too-large":
                 return self._is_true_of_refund(server, first, code, wish)
         return True
+
+    def _is_dearer(self, wish: Wish) -> bool:
+        """Say whether it may have cost more than she agreed to."""
+        is_less = wish.payer_amount_max < self._price(wish)
+        return is_less or bool(self._changed & {wish.group, wish.payee_group})
 
     def _is_true_of_refund(
         self, server: Server, first: Before, code: str, wish: Wish
@@ -316,17 +333,24 @@ class Reasons:
         (asked, *others) = [
             one for one in self._people.wishes if one.transfer_id == wish.refund_of
         ]
-        if others or self._changed & {wish.group, wish.payee_group}:
+        is_inside = wish.group == wish.payee_group
+        changed = self._changed & {wish.group, wish.payee_group}
+        if others or (changed and not is_inside):
             return True
         back = (asked.payee_group, asked.payee), (asked.group, asked.member)
         hers = (wish.group, wish.member), (wish.payee_group, wish.payee)
         if code == "refund-unknown":
             return back != hers
-        given = sum(
-            one["milliseconds"]
+        others = [
+            one
             for one in rows.values()
             if one["refund_of"] == wish.refund_of and one["state"] != "refused"
-        )
+        ]
+        if is_inside:
+            # Inside a group a unit is a unit, whatever it is worth by now.
+            units = sum(one["amount"] for one in others) + wish.payee_amount
+            return bool(units > original["amount"])
+        given = sum(one["milliseconds"] for one in others)
         time = wish.payee_amount * self._checker.rates[wish.payee_group][-1]
         return bool(given + time > original["milliseconds"])
 
@@ -340,6 +364,13 @@ class Reasons:
 def _reason(row: Any) -> str:
     """Give why a transfer is refused, or will be once its groups have compared."""
     return str((row and (row["code"] or row["waiting_code"])) or "")
+
+
+def _is_true_of_payee(server: Server, code: str, wish: Wish) -> bool:
+    """Say whether the payee is the payer, or nobody."""
+    if code == "same-account":
+        return (wish.group, wish.member) == (wish.payee_group, wish.payee)
+    return wish.payee not in server.database.table("account")
 
 
 def _is_unknown(server: Server, first: Before, name: str) -> bool:
