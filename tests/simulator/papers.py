@@ -8,6 +8,7 @@ All is reckoned here from the decisions' lines, by code of its own.
 import base64
 import hashlib
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _ENDED = ("cleared", "refused")
 Named = tuple[str, int]
+Looks = Mapping[str, Callable[[Server, Before, Any, Any], None]]
 
 
 class Leaves:
@@ -62,6 +64,16 @@ class Papers:
         #: By log and size, the tree that was reached there.
         self._roots: dict[Named, str] = {}
         self._decisions: dict[Named, dict[str, Any]] = {}
+        #: By table, what looks at each of its rows that a batch has changed.
+        self._looks_at_hub: Looks = {
+            "transfer": self._look_at_reason,
+            "hold": self._look_at_hold,
+        }
+        self._looks_at_node: Looks = {
+            "transfer": self._look_at_transfer,
+            "hold": self._look_at_hold,
+            "account": self._look_at_freeze,
+        }
         #: How many directory decisions there were, and what their tree hash was then.
         self._directory = (-1, "")
 
@@ -76,22 +88,15 @@ class Papers:
     def look(self, server: Server, first: Before) -> None:
         """Look at what a batch has written."""
         is_hub = server is self._checker.federation.hub
+        looks = self._looks_at_hub if is_hub else self._looks_at_node
         for (name, key), before in first.items():
             if is_hub and name == "decision":
                 self._look_at_decision(server, key)
             elif is_hub and name == "checkpoint":
                 self._look_at_checkpoint(server, key)
-            elif name == "transfer" and is_hub:
-                self._look_at_reason(before, server.database.table(name)[key])
-            elif name == "transfer":
+            elif name in looks:
                 row = server.database.table(name)[key]
-                self._look_at_end(server, row)
-                if before is None and row["role"] == "payer":
-                    self._look_at_order(server, first, row)
-            elif name == "hold" and before is None:
-                self._look_at_hold(server, server.database.table(name)[key])
-            elif name == "account" and before is not None:
-                self._look_at_freeze(server, before, server.database.table(name)[key])
+                looks[name](server, first, before, row)
 
     def _look_at_decision(self, hub: Server, named: Named) -> None:
         """Each decision bears the time when it was made, and so do the hub's rows."""
@@ -148,7 +153,9 @@ class Papers:
             told=f"{told} states another directory than the decisions'",
         )
 
-    def _look_at_reason(self, before: Any, row: Any) -> None:
+    def _look_at_reason(
+        self, _hub: Server, _first: Before, before: Any, row: Any
+    ) -> None:
         """A "no" that waits for a group to compare stays what it is."""
         waits = before and before["waiting_code"]
         said = row["waiting_code"] or row["code"]
@@ -156,6 +163,13 @@ class Papers:
             so=not waits or said == waits,
             told=f"the hub was to refuse {row['transfer_id']} ({waits}); now: {said}",
         )
+
+    def _look_at_transfer(
+        self, node: Server, first: Before, before: Any, row: Any
+    ) -> None:
+        self._look_at_end(node, row)
+        if before is None and row["role"] == "payer":
+            self._look_at_order(node, first, row)
 
     def _look_at_order(self, node: Server, first: Before, row: Any) -> None:
         """A node asks at its newest rate, with a deadline by the hub's time."""
@@ -205,8 +219,12 @@ class Papers:
         )
         self._demand(so=kept == said, told=f"{told} says {kept}, decided was {said}")
 
-    def _look_at_hold(self, server: Server, hold: Any) -> None:
+    def _look_at_hold(
+        self, server: Server, _first: Before, before: Any, hold: Any
+    ) -> None:
         """A hold is of the transfer's own accounts, by the rate that it fixes."""
+        if before is not None:
+            return
         row = server.database.table("transfer")[hold["transfer_id"]]
         of = {
             "hub": (row["payer_group"], row["payee_group"], row["milliseconds"]),
@@ -216,8 +234,12 @@ class Papers:
         held = hold["debit_account"], hold["credit_account"], hold["amount"]
         self._demand(so=held == of, told=f"{server.name} holds {held} and not {of}")
 
-    def _look_at_freeze(self, server: Server, before: Any, now: Any) -> None:
+    def _look_at_freeze(
+        self, server: Server, _first: Before, before: Any, now: Any
+    ) -> None:
         """An account is frozen, or released, because somebody wished it."""
+        if before is None:
+            return
         name = now["account_id"]
         is_new = before["frozen"] != now["frozen"] and now["kind"] == "member"
         wished = (server.name, name, now["frozen"]) in self._people.freezes

@@ -1,9 +1,9 @@
 """Planted bugs by somebody who read the rules, and none of the other planted ones.
 
 A slip is what a hand does to a line: another sign, another name, a word left out. It
-names the line as it stands, so that a line that was changed since is noticed. All
-of these hid from every seed when they were made; what finds them since is in
-``papers``, ``nasty`` and ``reasons``.
+names the line as it stands, so that a line that was changed since is noticed. Most of
+these hid when they were made; what finds them since is in ``papers``, ``nasty`` and
+``reasons``.
 """
 
 import inspect
@@ -146,4 +146,186 @@ _slip(
     f"{_DECISIONS}:_decide",
     "at=write_instant(now),",
     "at=write_instant(transfer.decide_by),",
+)
+_slip(
+    "log-without-former",
+    "A log does not name the one before.",
+    "clearing.rules.log:open_log",
+    "former=view.former",
+    "former=None",
+)
+_slip(
+    "former-of-first-log",
+    "A hub that goes on after its database was away names the log before the last.",
+    "clearing.house:HubHouse.load",
+    "self._former = await",
+    "self._former = self._former or await",
+)
+_slip(
+    "directory-root-stale",
+    "Checkpoints state the directory as it was at first.",
+    "clearing.house:HubHouse._know",
+    "self._directory_root = write",
+    "self._directory_root = self._directory_root or write",
+)
+_slip(
+    "root-of-before",
+    "A checkpoint states the tree before its batch.",
+    "clearing.house:HubHouse._state",
+    "view.frontier.root",
+    "self._frontier.root",
+)
+
+# Groups.
+
+_slip(
+    "release-does-nothing",
+    "A group that is released stays frozen.",
+    f"{_GROUPS}:_release",
+    "state=_state_before(view, group)",
+    "state='frozen'",
+)
+_slip(
+    "limits-not-told",
+    "New limits bind a group, and it is told the old ones.",
+    f"{_GROUPS}:_change_limits",
+    "changed = msgspec.structs.replace(record, floor=order.floor, "
+    "ceiling=order.ceiling)",
+    "changed = record",
+)
+_slip(
+    "approved-still-waits",
+    "A proposal that was approved waits for ever.",
+    f"{_GROUPS}:_approve",
+    "[KeepProposal(approved)]",
+    "[]",
+)
+_slip(
+    "replaced-not-told",
+    "A proposal that a newer one replaced waits for ever.",
+    f"{_GROUPS}:decide_proposal",
+    "wanted += end_proposal(former, ProposalState.REPLACED, now)",
+    "pass",
+)
+_slip(
+    "frozen-not-told",
+    "Groups that are frozen hear no more of others.",
+    f"{_GROUPS}:decide_on",
+    "for other in sorted(directory))",
+    "for other in sorted(directory) if directory[other].state != 'frozen')",
+)
+
+# What nodes write, and refuse.
+
+_slip(
+    "unreachable-whenever",
+    "What may wait for days is refused while the hub is away.",
+    f"{_ORDERS}:_first_local_refusal",
+    'if order.deliver == "now" and is_cut_off:',
+    "if is_cut_off:",
+)
+_slip(
+    "unreachable-kept",
+    "Who was once told that the hub is away is told so for ever.",
+    f"{_ORDERS}:decide_order",
+    "if code is RefusalCode.HUB_UNREACHABLE:",
+    "if False:",
+)
+_slip(
+    "pays-herself",
+    "A member may pay herself.",
+    f"{_ORDERS}:_first_refusal_inside",
+    "if order.payer == order.payee:",
+    "if False:",
+)
+_slip(
+    "price-bound-forgotten",
+    "A member pays more than she agreed to, where the price rose.",
+    f"{_ORDERS}:_first_refusal_of_hub",
+    "if quoted.payer_amount > order.payer_amount_max:",
+    "if False:",
+)
+_slip(
+    "versions-of-first",
+    "A node asks at the rate with which it joined.",
+    f"{_ORDERS}:_write_prepare",
+    "payer_rate=own.rate_version",
+    "payer_rate=1",
+)
+_slip(
+    "deadline-by-own-clock",
+    "A node writes deadlines by its own clock.",
+    f"{_ORDERS}:_write_prepare",
+    "order.hub_now + within",
+    "now + within",
+)
+_slip(
+    "memo-of-the-payer",
+    "The payee reads the payer's name where her words were.",
+    f"{_ORDERS}:_write_content",
+    "memo=order.memo",
+    "memo=order.name",
+)
+_slip(
+    "content-not-kept",
+    "The payer's node forgets what it sealed for the payee.",
+    f"{_ORDERS}:decide_order",
+    "SaveContent(transfer.content, content),",
+    "",
+)
+_slip(
+    "inside-refund-at-todays-rate",
+    "What was paid inside a group is given back at today's rate.",
+    f"{_ORDERS}:_rate_inside",
+    "return own.entry.rates[original.payee_rate - 1]",
+    "return own.entry.rates[-1]",
+)
+_slip(
+    "refund-to-a-third",
+    "A member may give back to somebody who has not paid her.",
+    f"{_ORDERS}:_refusal_of_refund",
+    "(said.payee, said.payer) != (order.payer, order.payee)",
+    "said.payee != order.payer",
+)
+_slip(
+    "refund-of-all-too-large",
+    "A payment cannot be given back as a whole.",
+    "protocol.refund:first_refusal",
+    "milliseconds > remaining(original)",
+    "milliseconds >= remaining(original)",
+)
+_slip(
+    "frozen-is-unknown",
+    "Who pays a frozen member is told that there is nobody.",
+    "nodes.rules.view:NodeView.find_payee",
+    "or account.closed:",
+    "or account.closed or account.frozen:",
+)
+_slip(
+    "payee-at-first-rate",
+    "The payee's node holds on the conversion account of its first rate.",
+    "nodes.rules.offers:decide_offer",
+    "conversion(prepare.payee_rate)",
+    "conversion(1)",
+)
+_slip(
+    "decided-at-own-clock",
+    "A node keeps as the time of a decision when it took it.",
+    "nodes.rules.decisions:decide_decision",
+    "decided_at=read_instant(decision.at)",
+    "decided_at=now",
+)
+_slip(
+    "code-not-told",
+    "A node forgets why the hub refused.",
+    "nodes.rules.decisions:decide_decision",
+    "code=decision.code",
+    "code=None",
+)
+_slip(
+    "thaws-by-limit",
+    "A member who was frozen is released by a change of her limits.",
+    "nodes.rules.members:decide_change",
+    "after.floor, after.ceiling, after.frozen, after.closed",
+    "after.floor, after.ceiling, False, after.closed",
 )
