@@ -88,13 +88,6 @@ _slip(
     "-refused.milliseconds",
     "0",
 )
-_slip(
-    "cap-counts-not-in-its-batch",
-    "What is held in the batch that sets a cap does not count.",
-    "clearing.rules.limit_records:LimitBook.is_counted",
-    "pair in self.caps or pair in self.wanted",
-    "pair in self.caps",
-)
 
 # What the hub refuses, and what it writes of it.
 
