@@ -12,6 +12,7 @@ from protocol.peer.clock import Clock
 from tests.simulator import (
     model,
     planted_cycles,
+    planted_hunted,
     planted_keys,
     planted_later,
     shrink,
@@ -21,7 +22,7 @@ from tests.simulator.figures import Figures
 from tests.simulator.planted import BUGS, planted
 from tests.simulator.swarm import Result
 
-assert planted_cycles, "its import plants more bugs"
+assert planted_cycles and planted_hunted, "their import plants more bugs"
 assert planted_keys and planted_later, "their import plants more bugs"
 _BAR = 30
 _clock = Clock()

@@ -20,6 +20,7 @@ from tests.simulator.caps import Caps
 from tests.simulator.cycle_watch import CycleWatch
 from tests.simulator.federation import Federation
 from tests.simulator.members import People, Wish
+from tests.simulator.papers import Papers
 from tests.simulator.reasons import Reasons
 from tests.simulator.servers import Server
 from tests.simulator.views import Views
@@ -86,6 +87,7 @@ class Checker:
         self._states: dict[str, str] = {}
         self._ever_frozen: set[str] = set()
         self._rates: dict[str, list[int]] = {}
+        self._before: tuple[dict[str, str], dict[str, int]] = {}, {}
         #: By server, peer and life: what the peer declared when it named that life.
         self._declared: dict[tuple[str, str, str], int] = {}
         #: What a server had sealed for each peer when a life began.
@@ -107,7 +109,7 @@ class Checker:
         for server in federation.servers:
             server.database.watch = self._watcher(server)
         self._reasons, self._views = Reasons(self), Views(self)
-        self.caps = Caps(self)
+        self.caps, self._papers = Caps(self), Papers(self)
         #: By account and sign, what legs have moved in this batch: they ask no limit.
         self.settled: Counter[tuple[str, bool]] = Counter()
         self.cycles = CycleWatch(self)
@@ -229,6 +231,7 @@ class Checker:
         self.caps.look(server, first)
         self._reasons.look(server, first)
         self._views.look(server, first)
+        self._papers.look(server, first)
         self.cycles.look(server, first)
 
     def _look_at_mark(self, server: Server, first: dict[Any, Any]) -> None:
@@ -535,6 +538,11 @@ class Checker:
         return self._states
 
     @property
+    def before(self) -> tuple[Mapping[str, str], Mapping[str, int]]:
+        """States and how many rates there were, as the hub's newest batch began."""
+        return self._before
+
+    @property
     def rates(self) -> Mapping[str, Sequence[int]]:
         """By group, all its rates so far."""
         return self._rates
@@ -550,6 +558,7 @@ class Checker:
         for server in self.federation.servers:
             self._look_at_ledger(server)
         self._views.at_the_end()
+        self._papers.at_the_end()
         self.cycles.at_the_end()
         self._look_at_outcomes()
         for node in self.federation.nodes.values():

@@ -24,6 +24,7 @@ from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
+from tests.simulator.nasty import Nasty
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.servers import Server
 from tests.simulator.trouble import Trouble
@@ -38,6 +39,8 @@ _UNITS = ((60_000, 0), (180_000, 0), (1_800, 2), (514_286, 0), (3_600_000, 0), (
 REAL_KEYS_EVERY = 50
 #: In one seed of so many a payment waits while its payer's rate changes.
 _PRICE_SEEDS = 3
+#: In one seed of so many houses outlive a crash, as where only the database went away.
+_KEPT_SEEDS = 4
 QUIET_MS = 80 * HOUR
 #: What a seed leaves of 5 when keys are changed in it.
 _KEY_SEEDS = (1, 3)
@@ -148,6 +151,9 @@ class Swarm:
         self.has_key_people = has_key_people(seed)
         self.trouble = Trouble(self.federation, self.checker)
         self.cycles = CycleSwarm(seed, self.federation, self.people, self.trouble)
+        for server in self.federation.servers:
+            server.keeps_house = seed % _KEPT_SEEDS == 2
+        self.nasty = Nasty(seed, self.federation, self.people, self.checker)
         #: In some seeds prices change under payments; others have their plan as ever.
         self.prices = random.Random(f"prices of {seed}")
         self.has_old_prices = seed % _PRICE_SEEDS == 0 and len(self.homes) > 2
@@ -287,6 +293,7 @@ class Swarm:
             world.later(plan.randint(0, span), self._back_up)
             world.later(plan.randint(0, span), self._set_back)
             self.cycles.strew(span)
+            self.nasty.strew(span)
             if self.has_key_people:
                 self.key_people.plan_bout(span)
             if self.has_old_prices:
