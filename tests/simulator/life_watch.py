@@ -12,6 +12,7 @@ import msgspec
 from clearing.rules import DeclareLeft, GiveConsent, NotConsented, NotDecided
 from protocol.address import Group
 from protocol.instant import from_datetime
+from protocol.messages import line_hash
 from tests.simulator.agenda import DAY, HOUR
 from tests.simulator.reasons import Before
 from tests.simulator.servers import Server

@@ -318,7 +318,7 @@ def test_who_leaves_pays_the_charge_too(story: LifeStory) -> None:
         admin           closes    cycle 2
         clock           +5 s
     """)
-    assert story.minutes() == {"oostende": -6, "mechelen": 3, "reserve": 3}
+    assert story.minutes() == {"oostende": -9, "mechelen": 3, "reserve": 6}
     story.rest(SOON)
 
 
