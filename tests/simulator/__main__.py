@@ -15,6 +15,7 @@ from tests.simulator import (
     planted_hunted,
     planted_keys,
     planted_later,
+    planted_lives,
     shrink,
     swarm,
 )
@@ -23,7 +24,7 @@ from tests.simulator.planted import BUGS, planted
 from tests.simulator.swarm import Result
 
 assert planted_cycles and planted_hunted, "their import plants more bugs"
-assert planted_keys and planted_later, "their import plants more bugs"
+assert planted_keys and planted_later and planted_lives, "their import plants more bugs"
 _BAR = 30
 _clock = Clock()
 

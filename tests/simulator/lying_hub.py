@@ -121,7 +121,7 @@ class LyingHub:
         self._loop.close()
 
     def _make_house(self) -> HubHouse:
-        house = _LyingHouse(self.hub.keys, self.hub.identity)
+        house = _LyingHouse(self.hub.keys, self.hub.identity, self.hub.agreed)
         house.liar = self
         return house
 

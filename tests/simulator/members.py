@@ -35,6 +35,7 @@ from protocol.unit import Amount
 from tests.protocol.makers import hash_of
 from tests.simulator.cycle_people import CyclePeople
 from tests.simulator.federation import Federation
+from tests.simulator.life_people import LifePeople
 from tests.simulator.servers import UNKNOWN
 
 
@@ -88,12 +89,14 @@ class People:
     Attributes:
         wishes: all orders, oldest first.
         cycles: what the regional admin and treasurers do about cycles.
+        lives: what they do about groups that leave, and what is shared.
     """
 
     def __init__(self, federation: Federation) -> None:
         self.federation = federation
         self.world = federation.world
         self.cycles = CyclePeople(federation)
+        self.lives = LifePeople(federation)
         self.wishes: list[Wish] = []
         #: Transfers that somebody wished to call off.
         self.cancelled: set[str] = set()

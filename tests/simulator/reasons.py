@@ -36,9 +36,12 @@ _NEVER = (
 _AT_FIRST = (
     "deadline-out-of-range",
     "group-frozen",
+    "group-left",
     "payee-group-ceiling",
+    "payee-group-leaving",
     "month-cap",
     "payer-group-floor",
+    "payer-group-leaving",
     "rate-changed",
     "refund-too-large",
     "refund-unknown",
@@ -168,6 +171,18 @@ class Reasons:
     def _is_at_ceiling(self, server: Server, first: Before, row: Any) -> bool:
         name, amount = row["payee_group"], row["milliseconds"]
         return not _may_credit(server, first, name, amount)
+
+    def _has_left(self, _server: Server, _first: Before, row: Any) -> bool:
+        left = self._checker.lives.ever["left"]
+        return bool(left & {row["payer_group"], row["payee_group"]})
+
+    def _may_pay_no_more(self, _server: Server, first: Before, row: Any) -> bool:
+        name, amount = row["payer_group"], row["milliseconds"]
+        return self._checker.lives.is_window_full(name, amount, 1, first)
+
+    def _may_receive_no_more(self, _server: Server, first: Before, row: Any) -> bool:
+        name, amount = row["payee_group"], row["milliseconds"]
+        return self._checker.lives.is_window_full(name, amount, -1, first)
 
     def _is_at_cap(self, server: Server, first: Before, row: Any) -> bool:
         return self._checker.caps.is_reached(server, first, row)
@@ -313,7 +328,7 @@ class Reasons:
                 return _is_true_of_payee(server, code, wish)
             case "refund-unknown" | "refund-too-large":
                 return self._is_true_of_refund(server, first, code, wish)
-        return True
+        return self._is_true_of_lives(server, first, code, wish)
 
     def _is_dearer(self, wish: Wish) -> bool:
         """Say whether it may have cost more than she agreed to."""
@@ -353,6 +368,23 @@ class Reasons:
         given = sum(one["milliseconds"] for one in others)
         time = wish.payee_amount * self._checker.rates[wish.payee_group][-1]
         return bool(given + time > original["milliseconds"])
+
+    def _is_true_of_lives(
+        self, server: Server, first: Before, code: str, wish: Wish
+    ) -> bool:
+        if code == "group-left":
+            left = self._checker.lives.ever["left"]
+            return bool(left & {wish.group, wish.payee_group})
+        if code == "payer-group-leaving":
+            return self._is_no_creditor(server, first, wish.group)
+        return True
+
+    def _is_no_creditor(self, server: Server, first: Before, group: str) -> bool:
+        """Say whether a node may think that its leaving group has nothing to pay."""
+        clearing = server.database.table("account").get("clearing", {"balance": 0})
+        is_moved = ("account", "clearing") in first
+        is_leaving = group in self._checker.lives.ever["leaving"]
+        return is_leaving and (is_moved or clearing["balance"] >= 0)
 
     def _price(self, wish: Wish) -> int:
         own, theirs = (
@@ -403,11 +435,14 @@ _TRUE: dict[str, Callable[[Reasons, Server, Before, Any], bool]] = {
     "cancelled": Reasons._is_called_off,
     "deadline-out-of-range": Reasons._is_unlikely,
     "group-frozen": Reasons._is_frozen,
+    "group-left": Reasons._has_left,
     "payee-cannot-receive": Reasons._cannot_receive,
     "month-cap": Reasons._is_at_cap,
     "payee-group-ceiling": Reasons._is_at_ceiling,
+    "payee-group-leaving": Reasons._may_receive_no_more,
     "payee-unreachable": Reasons._is_expired,
     "payer-group-floor": Reasons._is_at_floor,
+    "payer-group-leaving": Reasons._may_pay_no_more,
     "rate-changed": Reasons._has_changed,
     "refund-too-large": Reasons._is_too_large,
     "refund-unknown": Reasons._was_not_paid,

@@ -22,6 +22,7 @@ from tests.simulator.cycle_swarm import CycleSwarm, tallied_often
 from tests.simulator.federation import Federation, Home, Node
 from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
+from tests.simulator.life_swarm import LifeSwarm
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
 from tests.simulator.nasty import Nasty
@@ -154,6 +155,7 @@ class Swarm:
         for server in self.federation.servers:
             server.keeps_house = seed % _KEPT_SEEDS == 2
         self.nasty = Nasty(seed, self.federation, self.people, self.checker)
+        self.lives = LifeSwarm(seed, self.federation, self.people, self.trouble)
         #: In some seeds prices change under payments; others have their plan as ever.
         self.prices = random.Random(f"prices of {seed}")
         self.has_old_prices = seed % _PRICE_SEEDS == 0 and len(self.homes) > 2
@@ -192,6 +194,7 @@ class Swarm:
 
     def _play(self) -> None:
         self.federation.open()
+        self.lives.open()
         self._draw_rates()
         self._sessions()
         self._quieten()
@@ -294,6 +297,7 @@ class Swarm:
             world.later(plan.randint(0, span), self._set_back)
             self.cycles.strew(span)
             self.nasty.strew(span)
+            self.lives.strew(span)
             if self.has_key_people:
                 self.key_people.plan_bout(span)
             if self.has_old_prices:
@@ -590,5 +594,6 @@ class Swarm:
         self._be_silent(8 * DAY)
         self.trouble.put_right()
         self.key_people.hurry()
+        self.lives.finish()
         self.cycles.finish()
         self.world.pass_silence(self.world.now + QUIET_MS)
