@@ -145,6 +145,7 @@ class LifePeople:
         self.world.note(f"admin agrees {rule} {rate} {threshold}")
         self.world.tell("the groups agree: {} {} {}", rule, rate, threshold)
         hub = self.federation.hub
+        hub.has_new_settings()
         hub.agreed = Agreed(
             rule=None if rule == "none" else SharingRule(rule),
             charge=ChargeRule(rate=rate, threshold=threshold),

@@ -171,6 +171,10 @@ class Server:
         self._kept = (self.keys, house) if self.keeps_house else None
         return house
 
+    def has_new_settings(self) -> None:
+        """Have the next start be that of a process that reads its settings."""
+        self._kept = None
+
     def start(self) -> None:
         """Start it, with nothing but its database."""
         assert self.clerk is None
