@@ -13,7 +13,6 @@ import msgspec
 
 from clearing.house import HubHouse
 from clearing.rules import (
-    LATE_MS,
     Agreed,
     Freeze,
     Leg,
@@ -22,6 +21,7 @@ from clearing.rules import (
     SetWarning,
 )
 from protocol.address import Group
+from protocol.cycle import LATE_MS
 from protocol.effects import SaveTransfer
 from protocol.instant import Instant
 from protocol.ledger import TIME_UNIT

@@ -9,8 +9,9 @@ import pytest_asyncio
 
 from clearing.consents import Consents
 from clearing.house import HubHouse
-from clearing.rules import LATE_MS, Agreed, CloseCycle, Consent, Freeze, Settle, life_of
+from clearing.rules import Agreed, CloseCycle, Consent, Freeze, Settle, life_of
 from protocol.address import Group
+from protocol.cycle import LATE_MS
 from protocol.instant import Instant
 from protocol.peer.web.words import LANGUAGES, sentences
 from protocol.sharing import ChargeRule, SharingRule
