@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     invite.add_argument(
         "--ceiling", type=int, default=100, help="highest position, hours (100)"
     )
+    _add_speaker(invite)
     _add_group(verbs)
     _add_cap(verbs)
     _add_cycle(verbs)
@@ -269,6 +270,7 @@ def _add_sharing(
     step = share.add_mutually_exclusive_group()
     step.add_argument("--tell", action="store_true", help="put it before all groups")
     step.add_argument("--decide", metavar="ID", help="decide what all were told")
+    _add_speaker(share)
     add_verb(
         kinds,
         "sharing",

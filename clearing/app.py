@@ -8,6 +8,7 @@ from aiohttp import web
 
 from clearing import audit, log_store
 from clearing.api.consents import ConsentsApi
+from clearing.api.cycle_requests import CycleRequests
 from clearing.api.cycles import CyclesApi
 from clearing.api.federation import FederationApi
 from clearing.api.groups import GroupsApi
@@ -95,10 +96,10 @@ async def serve(settings: Settings) -> None:
             evidence.note_cover(body.cover)
 
         links = LinkEndpoint(server.clerk, server.clock, house.must_wait, hear)
-        add_people(server, house, identity, evidence)
+        shares = add_people(server, house, identity, evidence)
         server.routes += [
             *FederationApi(house, server.clerk, identity).routes(),
-            *SharesApi(house, server.clerk, database).for_all(),
+            *shares.for_all(),
             *LogApi(house, server.clerk, database, evidence).routes(),
             web.post("/federation/v1/link", links.post_link),
         ]
@@ -160,24 +161,29 @@ def add_calendar(server: Server, house: HubHouse) -> None:
 
 def add_people(
     server: Server, house: HubHouse, identity: Identity, evidence: Evidence
-) -> None:
-    """Let the regional admin in, by her programs and by pages."""
+) -> SharesApi:
+    """Let the regional admin in, by her programs and by pages.
+
+    What all may know of shares, the caller lets everyone ask.
+    """
     clerk, database, clock = server.clerk, server.database, server.clock
     public_url = server.settings.server.public_url
     trail = Trail(house, identity)
     files = CycleFiles(identity, evidence)
     consents = Consents(house, clerk, database, clock)
+    shares = SharesApi(house, clerk, database, consents)
     parts = Parts(
         groups=GroupsApi(house, clerk, database, consents),
         limits=LimitsApi(house, clerk, database, clock),
         links=LinksApi(house, clerk, database, clock),
         transfers=TransfersApi(clerk, database, clock, trail),
-        invitations=InvitationsApi(house, clerk, database, clock, public_url),
+        invitations=InvitationsApi(house, clerk, database, clock, public_url, consents),
         consents=consents,
         alarms=AlarmApi(database, "/api/v1/alarms", "admin"),
         cycles=CyclesApi(house, clerk, database, clock, files),
         open_cycle=OpenCycleApi(house, clerk, database),
         settlements=SettlementApi(house, database),
+        shares=shares,
         federation=identity.federation,
         database=database,
         clock=clock,
@@ -189,15 +195,17 @@ def add_people(
         *parts.transfers.routes(),
         *parts.invitations.routes(),
         *parts.alarms.routes(),
-        *ConsentsApi(consents).routes(),
+        *ConsentsApi(consents, parts.invitations).routes(),
         *parts.open_cycle.routes(),
         *parts.cycles.routes(),
         *parts.settlements.routes(),
-        *SharesApi(house, clerk, database).routes(),
+        *parts.shares.routes(),
         *StandingApi(database, clock).routes(),
     ]
+    server.routes += CycleRequests(house, clerk, clock, parts.cycles).routes()
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)
+    return shares
 
 
 def silent_groups(links: Iterable[Link]) -> list[str]:

@@ -1,7 +1,5 @@
 """The hub's part in its audit: whose keys count, and what else holds."""
 
-from msgspec import UNSET
-
 from clearing import (
     audit_cycles,
     audit_leaving,
@@ -15,8 +13,12 @@ from clearing import (
 from clearing.audit_log import LogWalk
 from clearing.log_store import Identity
 from protocol.address import HUB, FederationId
-from protocol.base64url import read_base64url
-from protocol.directory import entry_key, keyring, read_hub_statement
+from protocol.directory import (
+    entry_key,
+    hub_publics,
+    keyring,
+    read_hub_statement,
+)
 from protocol.keyring import KeyPeriod
 from protocol.peer import directory_store
 from protocol.peer.audit import MakePlan, Plan, read_directory
@@ -30,8 +32,7 @@ def plan_of(identity: Identity) -> MakePlan:
     federation = FederationId(identity.federation)
     statement = read_hub_statement(identity.statement, federation)
     own = KeyPeriod(HUB, entry_key(statement.keys, "signing"))
-    former = () if statement.former is UNSET else statement.former
-    publics = [own.public, *(read_base64url(span.key, "key") for span in former)]
+    publics = hub_publics(statement)
 
     async def make_plan(connection: AnyConnection) -> Plan:
         directory, findings = await read_directory(connection, federation)

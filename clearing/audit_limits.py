@@ -1,13 +1,13 @@
 """The limits' part in the hub's audit: every change is signed, and caps were kept."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from clearing.rules import CHANGE_TYP, LimitChange, Pair, change_decoder
 from protocol import jws, strict_json
 from protocol.address import FederationId
-from protocol.errors import PeerError
+from protocol.errors import NotSignedError, PeerError
 from protocol.keyring import key_id
 from protocol.messages import (
     NOTHING_HASH,
@@ -80,18 +80,26 @@ def walks_of(federation: FederationId, publics: Sequence[bytes]) -> list[Walk]:
     return [Walk(NAME, TOLD, walk), Walk(CAPS_NAME, CAPS_TOLD, _walk_caps)]
 
 
+def read_genuine(signed: str, keys: Mapping[str, bytes]) -> LimitChange:
+    """Read a change, if one of these keys of the hub's has signed it.
+
+    Raises:
+        PeerError: it is none, or altered since.
+    """
+    parts = jws.split(signed, CHANGE_TYP)
+    if parts.kid not in keys:
+        raise NotSignedError(f"signed by {parts.kid}")
+    payload = jws.check(parts, keys[parts.kid])
+    return strict_json.read(payload, change_decoder, "change")
+
+
 def _look_at(
     row: _Row, keys: dict[str, bytes]
 ) -> tuple[LimitChange | None, list[Finding]]:
     """Read a change, if a key of the hub's has signed it."""
     expected = "a change that the hub signed"
     try:
-        parts = jws.split(row.signed, CHANGE_TYP)
-        if parts.kid not in keys:
-            told = f"signed by {parts.kid}"
-            return None, [finding(NAME, _TABLE, str(row.number), told, expected)]
-        payload = jws.check(parts, keys[parts.kid])
-        return strict_json.read(payload, change_decoder, "change"), []
+        return read_genuine(row.signed, keys), []
     except PeerError as error:
         return None, [finding(NAME, _TABLE, str(row.number), error, expected)]
 

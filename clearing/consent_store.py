@@ -24,6 +24,7 @@ def _consent(row: asyncpg.Record) -> Consent:
         act=row["act"],
         asked_by=row["asked_by"],
         asked_at=from_datetime(row["asked_at"]),
+        seen=row["seen"],
         state=ConsentState(row["state"]),
         ended_by=row["ended_by"],
         ended_at=from_nullable(row["ended_at"]),
@@ -44,4 +45,5 @@ async def write(connection: AnyConnection, effects: Sequence[Effect]) -> None:
                 kept.state.value,
                 kept.ended_by,
                 to_nullable(kept.ended_at),
+                kept.seen,
             )

@@ -1,20 +1,22 @@
 """Whose word is needed: asks for it, gives it, and shows what waits.
 
 With one admin nothing is ever asked. With two and more, an act that is dangerous
-(``clearing.rules.consents``) is kept as asked, and done at another admin's word.
+(``clearing.rules.dangers``) is kept as asked, and done at another admin's word. Which
+it is, the clerk decides on what is so then; here it is told who the admins are.
 """
 
 from typing import NamedTuple
 
 from clearing.house import HubHouse
 from clearing.rules import (
+    ACTS,
     AskConsent,
     Consent,
-    DangerousAct,
+    ConsentState,
     GiveConsent,
     NotConsented,
     WithdrawConsent,
-    is_dangerous,
+    fits,
 )
 from protocol.errors import ConsentRefusalCode
 from protocol.instant import Instant
@@ -78,25 +80,43 @@ class Consents:
         """Give the name of an admin; "" for one who is none any more."""
         return (await self._admins()).names.get(by.person_id, "")
 
-    async def take(self, order: object, by: Caller) -> object:
-        """Have an order decided, or keep it as asked: then a ``Consent`` comes back."""
-        if not is_dangerous(self._house.directory, order):
+    async def take(self, order: object, by: Caller, code_hash: str = "") -> object:
+        """Have an order decided, or keep it as asked: then a ``Consent`` comes back.
+
+        Args:
+            order: any of the regional admin's.
+            by: whose it is.
+            code_hash: of the code that an invitation is made with.
+
+        Raises:
+            Problem: it needs two admins, and she is none (403).
+        """
+        act = next((order for kind in ACTS.values() if isinstance(order, kind)), None)
+        if act is None:
             return await self._clerk.take(order)
         admins = await self._admins()
-        if not admins.are_two:
-            return await self._clerk.take(order)
-        assert isinstance(order, DangerousAct)
-        return await self._clerk.take(AskConsent(order, _name(admins, by)))
+        own = admins.names.get(by.person_id, "")
+        outcome = await self._clerk.take(
+            AskConsent(act, own, frozenset(admins.names.values()), code_hash)
+        )
+        if isinstance(outcome, NotConsented):
+            raise _no_admin()
+        return outcome
 
-    async def give(self, number: int, by: Caller) -> object:
+    async def give(self, number: int, by: Caller, code_hash: str = "") -> object:
         """Give what was asked a word; gives the ``Consent``, or why it is not done.
+
+        Args:
+            number: of what was asked.
+            by: whose word it is.
+            code_hash: of the code that an invitation is made with.
 
         Raises:
             Problem: nothing is asked under this number, or her word does not count.
         """
         admins = await self._admins()
         names = frozenset(admins.names.values())
-        order = GiveConsent(number, _name(admins, by), names)
+        order = GiveConsent(number, _name(admins, by), names, code_hash)
         return _told(await self._clerk.take(order))
 
     async def withdraw(self, number: int, by: Caller) -> object:
@@ -114,14 +134,23 @@ class Consents:
         """Say whether another admin may still give her word."""
         return consent.waits(self._clock.now())
 
+    def is_outdated(self, consent: Consent) -> bool:
+        """Say whether its group changed since it was asked, so that no word fits."""
+        is_asked = consent.state is ConsentState.ASKED
+        return is_asked and not fits(self._house.directory, consent)
+
 
 def _name(admins: Admins, by: Caller) -> str:
     """Name who asks; one who is an admin no more gives no word that counts."""
     name = admins.names.get(by.person_id)
     if name is None:
-        code = ConsentRefusalCode.NOT_AN_ADMIN
-        raise Problem(403, "not-an-admin", f"Refused: {code}.", code=code)
+        raise _no_admin()
     return name
+
+
+def _no_admin() -> Problem:
+    code = ConsentRefusalCode.NOT_AN_ADMIN
+    return Problem(403, "not-an-admin", f"Refused: {code}.", code=code)
 
 
 def _told(outcome: object) -> object:

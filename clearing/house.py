@@ -51,7 +51,7 @@ from clearing.rules import (
 from protocol.address import HUB, FederationId, Group
 from protocol.base64url import write_base64url
 from protocol.checkpoint import SignedCheckpoint, directory_tree, write_checkpoint
-from protocol.directory import Directory, keyring, read_hub_statement
+from protocol.directory import Directory, hub_publics, keyring, read_hub_statement
 from protocol.effects import (
     ArrivedItem,
     Effect,
@@ -143,6 +143,8 @@ class HubHouse:
         self._keys = keys
         statement = read_hub_statement(identity.statement, self.federation)
         self._own_keys = frozenset(key.key for key in statement.keys)
+        #: The signing keys of this hub, that which counts and former ones.
+        self.publics = hub_publics(statement)
         self.checkpoint: Checkpoint | None = None
         #: The note that states it: every node asks for it after every batch.
         self.note = ""
@@ -175,6 +177,11 @@ class HubHouse:
     def running(self, group: str) -> Running:
         """Say how a group's position goes in the cycle that is open."""
         return self._running.get(group) or Running()
+
+    @property
+    def directory_lines(self) -> Sequence[bytes]:
+        """Give the lines of all decisions about groups, oldest first."""
+        return self._history
 
     @property
     def is_cycle_full(self) -> bool:

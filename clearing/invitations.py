@@ -1,11 +1,15 @@
-"""Inviting a group: a code for its treasurer, good once and for some days."""
+"""Inviting a group: a code for its treasurer, good once and for some days.
+
+What the clerk decides of it is ``clearing.rules.inviting``; here is what it never
+sees: the code itself, and the link that carries it.
+"""
 
 import secrets
 
 import msgspec
 
 from clearing import log_store
-from clearing.rules import RESERVE, Invitation
+from clearing.rules import RESERVE, Invitation, Invite, invitation_of
 from protocol.address import HUB, FederationId, Group, read_group
 from protocol.base64url import write_base64url
 from protocol.errors import MalformedMessageError
@@ -13,8 +17,6 @@ from protocol.instant import Instant
 from protocol.joining import InvitationLink, hash_code, write_invitation
 from protocol.peer.database import AnyConnection
 
-INVITATION_DAYS = 7
-_DAY_MS = 86_400_000
 _CODE_BYTES = 16
 
 
@@ -37,41 +39,48 @@ def read_new_group(text: str) -> Group:
     return group
 
 
+def new_code() -> str:
+    """Draw a code that nobody can guess."""
+    return write_base64url(secrets.token_bytes(_CODE_BYTES))
+
+
+def hand_over(
+    made: Invitation, code: str, public_url: str, federation: FederationId
+) -> Invited:
+    """Write an invitation, with its code, for a group's treasurer.
+
+    Args:
+        made: what is kept of it.
+        code: whose hash is kept.
+        public_url: where the group's node reaches this hub.
+        federation: which it will join.
+    """
+    link = InvitationLink(public_url, code, Group(made.group), federation)
+    return Invited(write_invitation(link), made.until)
+
+
 async def invite(
     connection: AnyConnection,
     federation: FederationId,
     public_url: str,
-    group: Group,
-    limits: tuple[int, int],
+    order: Invite,
     now: Instant,
 ) -> Invited:
-    """Invite a group; that it is not there yet, the caller has seen.
+    """Invite a group beside a server that may not run, on its own machine.
 
-    Earlier invitations of that name count no more: limits that were thought better
-    of, or a form that was sent twice, leave no second way in.
+    That it is not there yet, and that nobody else need agree, the caller has seen.
+    Earlier invitations of that name count no more.
 
     Args:
         connection: any.
         federation: which it will join.
         public_url: where its node reaches this hub.
-        group: its name for ever.
-        limits: lowest and highest position, milliseconds.
+        order: its name for ever, and its limits.
         now: the hub's time.
     """
-    floor, ceiling = limits
-    assert floor <= 0 <= ceiling, "callers parse limits"
-    until = Instant(now + INVITATION_DAYS * _DAY_MS)
-    code = write_base64url(secrets.token_bytes(_CODE_BYTES))
-    invitation = Invitation(
-        code_hash=hash_code(code),
-        group=group,
-        floor=floor,
-        ceiling=ceiling,
-        until=until,
-        request_hash=None,
-    )
+    code = new_code()
+    made = invitation_of(order, hash_code(code), now)
     async with connection.transaction():
-        await log_store.end_invitations(connection, group, now)
-        await log_store.write_invitation(connection, invitation)
-    link = InvitationLink(public_url, code, group, federation)
-    return Invited(write_invitation(link), until)
+        await log_store.end_invitations(connection, order.group, now)
+        await log_store.write_invitation(connection, made)
+    return hand_over(made, code, public_url, federation)

@@ -156,6 +156,14 @@ async def read_history(
     return [(read_change(row["signed"]), row["signed"]) for row in rows]
 
 
+async def read_chain(
+    connection: AnyConnection, before: int, most: int
+) -> list[tuple[LimitChange, str]]:
+    """Give all that has changed, as signed, newest first."""
+    rows = await connection.fetch(_SQL["read_chain"], before, most)
+    return [(read_change(row["signed"]), row["signed"]) for row in rows]
+
+
 async def read_thresholds(
     connection: AnyConnection, most: int
 ) -> list[tuple[LimitChange, str]]:

@@ -58,6 +58,10 @@ SELECT signed FROM limit_change
  ORDER BY number DESC
  LIMIT $3;
 
+-- read_chain --
+-- The whole chain of changes before a number, newest first.
+SELECT signed FROM limit_change WHERE number < $1 ORDER BY number DESC LIMIT $2;
+
 -- read_thresholds --
 -- Who has set the threshold, newest first.
 SELECT signed FROM limit_change

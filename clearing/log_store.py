@@ -8,6 +8,7 @@ import msgspec
 from clearing.rules import (
     AppendDecision,
     Invitation,
+    KeepInvitation,
     MirrorState,
     Moved,
     NoteMirror,
@@ -253,7 +254,7 @@ async def write_checkpoint(
 async def write(
     connection: AnyConnection, effects: Sequence[Effect], now: Instant
 ) -> None:
-    """Write a batch's decisions, mirrors and spent invitations.
+    """Write a batch's decisions, mirrors, and invitations made or spent.
 
     Raises:
         LedgerBrokenError: an invitation that is spent has been spent before.
@@ -286,6 +287,10 @@ async def write(
             ],
         )
     for effect in effects:
+        if isinstance(effect, KeepInvitation):
+            made = effect.invitation
+            await end_invitations(connection, Group(made.group), effect.at)
+            await write_invitation(connection, made)
         if isinstance(effect, SpendInvitation):
             done = await connection.execute(
                 _SQL["spend_invitation"],

@@ -389,6 +389,15 @@ def _add_cycle(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="csv (the default), or camt053: ISO 20022, for bookkeeping programs",
     )
     statement.add_argument("--to", required=True, help="a file that is not there yet")
+    proof = add_verb(
+        kinds,
+        "proof",
+        cycles.proof,
+        "get the hub's cycle file, and say whether it proves the cycle",
+        "interlets-node cycle proof 1 --to cycle-1.json --config node.toml",
+    )
+    proof.add_argument("cycle", type=int, help="its number")
+    proof.add_argument("--to", help="write the file: one that is not there yet")
     check = add_verb(
         kinds,
         "check",
@@ -468,6 +477,14 @@ def _add_group(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "interlets-node leave --reason 'decided by our meeting' --config node.toml",
     )
     leave.add_argument("--reason", required=True, help="kept for ever")
+    warn = add_verb(
+        verbs,
+        "warn",
+        group.warn,
+        "set from which share of a limit of the group's on you are warned; or show it",
+        "interlets-node warn --percent 75 --config node.toml",
+    )
+    warn.add_argument("--percent", type=int, help="1 to 100, of the room to a limit")
     undecided = add_verb(
         verbs,
         "undecided",

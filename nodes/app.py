@@ -8,6 +8,7 @@ from nodes.api.account import AccountApi
 from nodes.api.asks import AskApi
 from nodes.api.bulk import BulkApi
 from nodes.api.cycle_files import CycleFilesApi
+from nodes.api.cycle_proofs import CycleProofsApi
 from nodes.api.cycles import CyclesApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
@@ -27,9 +28,11 @@ from nodes.api.shares import SharesApi
 from nodes.api.staff import StaffApi
 from nodes.api.trust import TrustApi
 from nodes.api.unit import UnitApi
+from nodes.api.warning import WarningApi
 from nodes.asks import Asks
 from nodes.bulk import Bulk
 from nodes.cycle_desk import CycleDesk
+from nodes.cycle_proofs import CycleProofs
 from nodes.evidence import NodeEvidence
 from nodes.exports import Exports
 from nodes.house import NodeHouse
@@ -167,6 +170,8 @@ def add_people(
     accounts = AccountApi(payments, database)
     payee_api = PayeeApi(payees, database)
     receipts = ReceiptApi(payments, clerk, database, evidence, joined)
+    proofs = CycleProofs(house, clerk, database, joined.hub_url)
+    shares = SharesApi(house, database, joined.hub_url)
     server.api += [
         *accounts.routes(),
         *PaymentApi(payments).routes(),
@@ -176,7 +181,8 @@ def add_people(
         *receipts.routes(),
         *events.routes(),
         *treasury(server, house, payments),
-        *SharesApi(house, database, joined.hub_url).routes(),
+        *shares.routes(),
+        *CycleProofsApi(proofs).routes(),
     ]
     parts = Parts(
         house=house,
@@ -197,9 +203,25 @@ def add_people(
         treasurer=treasurer,
         staff=Staff(clerk, database, clock, public_url),
         cycles=CycleDesk(house, database, clock, server.settings),
+        proofs=proofs,
+        shares=shares,
+        leaving=LeavingApi(house, clerk, database),
+        warning=WarningApi(house, clerk),
+        own_keys=OwnKeysApi(house, key_changes(server, house)),
     )
     pages = runner.add_pages(server, site_of(house, server.settings))
     server.api += routes_of(pages, parts)
+
+
+def key_changes(server: Server, house: NodeHouse) -> KeyChanges:
+    """Let the group's keys be changed, by programs and by pages."""
+    folder = keys_folder(server.settings)
+    return KeyChanges(
+        house,
+        server.clerk,
+        lambda: asyncio.to_thread(add_keys, folder),
+        server.kill_switch,
+    )
 
 
 def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route]:
@@ -207,13 +229,6 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
     clerk, database, clock = server.clerk, server.database, server.clock
     public_url = server.settings.server.public_url
     treasurer = Treasurer(clerk, database, clock, public_url)
-    folder = keys_folder(server.settings)
-    changes = KeyChanges(
-        house,
-        clerk,
-        lambda: asyncio.to_thread(add_keys, folder),
-        server.kill_switch,
-    )
     desk = CycleDesk(house, database, clock, server.settings)
     return [
         *GroupApi(house, clerk, database).routes(),
@@ -225,7 +240,8 @@ def treasury(server: Server, house: NodeHouse, payments: Payments) -> list[Route
         *LeavingApi(house, clerk, database).routes(),
         *AlarmApi(database, ALARMS, TREASURER).routes(),
         *TrustApi(house, clerk, database).routes(),
-        *OwnKeysApi(house, changes).routes(),
+        *WarningApi(house, clerk).routes(),
+        *OwnKeysApi(house, key_changes(server, house)).routes(),
         *StaffApi(Staff(clerk, database, clock, public_url), database).routes(),
         *ExportsApi(Exports(database)).routes(),
         *MovingApi(Moving(house, clerk, database, clock), house).routes(),

@@ -121,6 +121,12 @@ async def read_late_legs(
     return [str(row["leg_id"]) for row in rows]
 
 
+async def read_legs_under_way(connection: AnyConnection, most: int) -> list[OwnLeg]:
+    """Give legs that have not ended, whoever's word they wait for, oldest first."""
+    rows = await connection.fetch(_SQL["read_legs_under_way"], most)
+    return [_leg(row) for row in rows]
+
+
 async def read_legs_of(connection: AnyConnection, cycle: int) -> list[OwnLeg]:
     """Give the legs that settle what a cycle left."""
     return [_leg(row) for row in await connection.fetch(_SQL["read_legs_of"], cycle)]

@@ -137,6 +137,13 @@ SELECT leg_id
 -- Remember that the treasurer was called.
 INSERT INTO late_leg (leg_id, called_at) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
+-- read_legs_under_way --
+-- Legs that have not ended, whoever's word they wait for, the oldest first.
+SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, signed_at,
+       author, reason, log, number, ended_at, code
+  FROM leg WHERE state IN ('open', 'signed')
+ ORDER BY item LIMIT $1;
+
 -- read_legs_of --
 -- Legs that settle what a cycle left.
 SELECT leg_id, cycle, item, line, at, debtor, creditor, milliseconds, state, signed_at,

@@ -46,6 +46,7 @@ from nodes.rules import (
     Propose,
     RecoverKeys,
     Renewal,
+    SetWarnPercent,
     TellPeople,
     Trust,
     TrustAgain,
@@ -164,6 +165,8 @@ class NodeHouse:
         self._clearing = 0
         #: Of which limit of the group's the treasurer was called; durable.
         self.warned: Limit | None = None
+        #: From which share of a limit on the treasurer is warned; durable.
+        self.warn_percent = WARN_PERCENT
         #: Positions one, two, ... weeks ago, as the watch over limits last read them.
         self.past: Sequence[int] | None = None
         #: Not durable: a restart forgives.
@@ -227,7 +230,7 @@ class NodeHouse:
     def limit_warning(self, position: int) -> LimitWarning | None:
         """Say what is worth a word about the group's limits; ``None``: nothing is."""
         own = self.own_record()
-        return warn(position, own.floor, own.ceiling, WARN_PERCENT, self.past)
+        return warn(position, own.floor, own.ceiling, self.warn_percent, self.past)
 
     def own_record(self) -> GroupRecord:
         """Give our own entry; raises ``OutageError`` until the hub has sent it."""
@@ -349,6 +352,7 @@ class NodeHouse:
         self._know(await directory_store.read(connection, self.federation))
         self._clearing = await member_store.read_clearing(connection)
         self.warned = await limit_store.read_warned(connection)
+        self.warn_percent = await limit_store.read_percent(connection)
         self.proposal = await proposal_store.read_newest(connection, self.federation)
         self.renewal = await renewal_store.read_newest(connection, self.federation)
         self._check_files()
@@ -410,6 +414,7 @@ class NodeHouse:
         view.clearing, view.proposal = self._clearing, self.proposal
         view.leaving_wish = self.leaving_wish
         view.quota, view.warned = self._quota.copy(), self.warned
+        view.warn_percent = self.warn_percent
         return view
 
     def look(self, view: View, peer: Group, envelope: Verified) -> list[ArrivedItem]:
@@ -465,7 +470,7 @@ class NodeHouse:
                 | WishToLeave()
             ):
                 return _touched_by_treasurer(wanted)
-            case LookAtLimits():
+            case LookAtLimits() | SetWarnPercent():
                 return Touched()
             case MoveIn():
                 return Touched(accounts={one.account_id for one in wanted.members})
@@ -527,8 +532,8 @@ class NodeHouse:
             case Order():
                 effects = rules.decide_order(view, wanted, now)
                 yield rules.with_act(wanted, effects)
-            case CancelWish() | LookAtLimits():
-                yield _decide_by_itself(view, wanted, now)
+            case CancelWish() | LookAtLimits() | SetWarnPercent():
+                yield _decide_limits_or_cancel(view, wanted, now)
             case AcceptKeys() | TrustAgain() | Believe() | Distrust() | TellPeople():
                 yield _decide_trust(view, wanted)
             case ArrivedItem():
@@ -609,7 +614,7 @@ class NodeHouse:
         self._line_up(view)
         self.leaving_wish = view.leaving_wish
         self.trust, self._quota = view.trust, view.quota
-        self.warned = view.warned
+        self.warned, self.warn_percent = view.warned, view.warn_percent
         for transfer_id, transfer in view.transfers.items():
             self._recent.keep(transfer_id, transfer)
         self.listeners.wake(view.accounts.keys())
@@ -620,12 +625,15 @@ class NodeHouse:
                     watched.set_result(transfer)
 
 
-def _decide_by_itself(
-    view: NodeView, wanted: CancelWish | LookAtLimits, now: Instant
+def _decide_limits_or_cancel(
+    view: NodeView, wanted: CancelWish | LookAtLimits | SetWarnPercent, now: Instant
 ) -> Effects:
-    """Lead what the node does unasked to its rule."""
+    """Lead what the node does unasked to its rule, and when it warns."""
     if isinstance(wanted, CancelWish):
         return rules.decide_cancel(view, wanted)
+    if isinstance(wanted, SetWarnPercent):
+        effects = rules.decide_warn_percent(view, wanted, now)
+        return rules.with_act(wanted, effects)
     return rules.decide_limits_look(view, now)
 
 

@@ -416,6 +416,15 @@ def sign_hub_statement(statement: HubStatement, root: SigningKey) -> str:
     return jws.sign(strict_json.write(statement), root, HUB_TYP)
 
 
+def hub_publics(statement: HubStatement) -> list[bytes]:
+    """Give a hub's public signing keys: that which counts, then former ones."""
+    former = () if statement.former is msgspec.UNSET else statement.former
+    return [
+        entry_key(statement.keys, "signing"),
+        *(read_base64url(span.key, "key") for span in former),
+    ]
+
+
 def read_hub_statement(signed: str, federation: FederationId) -> HubStatement:
     """Read the hub's keys and check that the federation's root key signed them.
 

@@ -180,6 +180,7 @@ class DirectoryRefusalCode(StrEnum):
     HUB_BEHIND = "hub-behind"
     POSITION_OUTSIDE = "position-outside"
     SAME_GROUP = "same-group"
+    GROUP_THERE = "group-there"
 
     ENTRY_CHANGED = "entry-changed"
     ENTRY_TOO_LONG = "entry-too-long"
@@ -194,6 +195,7 @@ class ConsentRefusalCode(StrEnum):
     CONSENT_ENDED = "consent-ended"
     SAME_PERSON = "same-person"
     NOT_AN_ADMIN = "not-an-admin"
+    CONSENT_OUTDATED = "consent-outdated"
 
 
 class CycleRefusalCode(StrEnum):

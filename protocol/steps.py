@@ -100,6 +100,9 @@ class Step(StrEnum):
     CONSENT = "consent"
     """The hub keeps an act as asked, or that another admin gave it her word."""
 
+    INVITE = "invite"
+    """The hub keeps an invitation, and ends that group's earlier ones."""
+
     OWN_ENTRY = "own-entry"
     """A node takes a decision on its own group, and opens what it needs for it."""
 

@@ -6,10 +6,14 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from clearing.api.invitations import InvitationAnswer, InvitationsApi
 from clearing.api.limits import not_decided
+from clearing.api.shares import not_shared
 from clearing.consents import Consents
-from clearing.rules import Consent, ConsentState, NotDecided
+from clearing.invitations import new_code
+from clearing.rules import Consent, ConsentState, NotDecided, NotShared
 from protocol.instant import write_instant, write_nullable
+from protocol.joining import hash_code
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import caller_of, json_response
 from protocol.peer.web.routes import Route
@@ -24,7 +28,8 @@ _SHOWN_MAX = 200
 class ConsentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A dangerous act that an admin asked for, exactly, and what became of it.
 
-    ``state`` is ``asked``, ``done``, ``withdrawn`` or ``lapsed``.
+    ``state`` is ``asked``, ``done``, ``withdrawn``, ``lapsed``, or ``outdated``: its
+    group is not as it was. ``invitation`` is shown only to whose word has made it.
     """
 
     number: int
@@ -35,6 +40,7 @@ class ConsentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     ended_by: str | None
     ended_at: str | None
+    invitation: InvitationAnswer | None = None
 
 
 class ConsentsAnswer(msgspec.Struct, frozen=True):
@@ -48,10 +54,12 @@ class ConsentsApi:
 
     Args:
         consents: asks, gives and shows.
+        invitations: shows an invitation that a word has made.
     """
 
-    def __init__(self, consents: Consents) -> None:
+    def __init__(self, consents: Consents, invitations: InvitationsApi) -> None:
         self._consents = consents
+        self._invitations = invitations
 
     def routes(self) -> list[Route]:
         """List what regional admins and their programs ask."""
@@ -103,27 +111,39 @@ class ConsentsApi:
     async def hear(self, request: web.Request, word: str) -> ConsentAnswer:
         """Hear an admin's word on what the request names, as answers show it."""
         number, by = _number(request), caller_of(request)
+        code = new_code()
         if word == "give":
-            outcome = await self._consents.give(number, by)
+            outcome = await self._consents.give(number, by, hash_code(code))
         else:
             outcome = await self._consents.withdraw(number, by)
         if isinstance(outcome, NotDecided):
             raise not_decided(outcome)
+        if isinstance(outcome, NotShared):
+            raise not_shared(outcome)
         assert isinstance(outcome, Consent)
-        return self._answer(outcome)
+        answer = self._answer(outcome)
+        if answer.act["act"] != "invite":
+            return answer
+        made = await self._invitations.made_with(code)
+        return msgspec.structs.replace(answer, invitation=made)
 
     def _answer(self, one: Consent) -> ConsentAnswer:
-        has_lapsed = one.state is ConsentState.ASKED and not self._consents.waits(one)
         return ConsentAnswer(
             number=one.number,
             act=msgspec.json.decode(one.act, type=dict[str, str | int | bool]),
             asked_by=one.asked_by,
             asked_at=write_instant(one.asked_at),
             lapses_at=write_instant(one.lapses_at),
-            state="lapsed" if has_lapsed else one.state.value,
+            state=self._state(one),
             ended_by=one.ended_by,
             ended_at=write_nullable(one.ended_at),
         )
+
+    def _state(self, one: Consent) -> str:
+        """Name what became of it; what waits for nothing more is not asked."""
+        if one.state is ConsentState.ASKED and not self._consents.waits(one):
+            return "lapsed"
+        return "outdated" if self._consents.is_outdated(one) else one.state.value
 
 
 def _number(request: web.Request) -> int:

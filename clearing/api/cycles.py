@@ -177,6 +177,14 @@ class LegAnswer(msgspec.Struct, frozen=True, kw_only=True):
     lacks: list[str]
 
 
+class OpenLeg(msgspec.Struct, frozen=True):
+    """A leg that is open, and for how long it has waited for a word; late: too long."""
+
+    leg: LegAnswer
+    waiting_ms: int
+    is_late: bool
+
+
 class LegsAnswer(msgspec.Struct, frozen=True):
     """A cycle's legs, in the order in which they were made."""
 
@@ -363,6 +371,22 @@ class CyclesApi:
             legs_settled=counts.legs.get((closed.cycle, LegState.SETTLED), 0),
             legs_late=self._count_late(closed.cycle),
         )
+
+    def open_legs(self) -> list[OpenLeg]:
+        """Give open legs, those that have waited longest first."""
+        self._clerk.check_ready()
+        now = self._clock.now()
+        legs = sorted(
+            self._house.legs.values(), key=lambda leg: (-leg.waited_ms(now), leg.place)
+        )
+        return [
+            OpenLeg(
+                leg=leg_answer(leg),
+                waiting_ms=leg.waited_ms(now),
+                is_late=leg.is_late(now),
+            )
+            for leg in legs
+        ]
 
     def _count_late(self, cycle: int) -> int:
         now, legs = self._clock.now(), self._house.legs.values()

@@ -25,6 +25,8 @@ from clearing.rules import (
     Proposal,
     Release,
     Stay,
+    Turn,
+    life_of,
 )
 from protocol.address import Group, read_reason
 from protocol.directory import GroupRecord, check_digits, namesakes
@@ -239,6 +241,7 @@ class GroupsApi:
                 told="Let a group that is leaving stay after all.",
                 scope="admin",
                 answer=PositionAnswer,
+                also=(202,),
             ),
             Route(
                 method="POST",
@@ -376,6 +379,10 @@ class GroupsApi:
             positions = await log_store.read_positions(connection)
         found = [one for one in positions if one.account.account_id == group]
         return self._position(found[0])
+
+    def life(self, name: str) -> list[Turn]:
+        """Give since when a group was what, oldest first."""
+        return life_of(self._house.directory_lines, self.known(name))
 
     def _position(self, position: Position) -> PositionAnswer:
         account = position.account

@@ -6,15 +6,20 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from clearing import desk_store, invitations
+from clearing import desk_store, invitations, log_store
+from clearing.api.limits import not_decided
+from clearing.consents import Consents
 from clearing.house import HubHouse
+from clearing.rules import Consent, Invitation, Invite, NotDecided
 from protocol.address import Group
 from protocol.instant import write_instant
+from protocol.joining import hash_code
+from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.requests import json_response, read_json
+from protocol.peer.web.requests import caller_of, json_response, read_json
 from protocol.peer.web.routes import Route
 from protocol.unit import MILLISECONDS_MAX
 
@@ -32,11 +37,16 @@ class InvitationRequest(
 
 
 class InvitationAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An invitation, shown only now, for the group's treasurer."""
+    """An invitation, shown only now, for the group's treasurer.
+
+    Where two admins must agree there is none yet: it is ``asked``, under this number,
+    and shown to the one who gives it her word.
+    """
 
     group: str
-    invitation: str
-    until: str
+    invitation: str | None
+    until: str | None
+    asked: int | None = None
 
 
 class OpenInvitation(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +76,7 @@ class InvitationsApi:
         database: where invitations are kept.
         clock: the wall clock.
         public_url: where nodes reach this hub.
+        consents: knows what needs another admin's word.
     """
 
     def __init__(
@@ -75,12 +86,14 @@ class InvitationsApi:
         database: Database,
         clock: Clock,
         public_url: str,
+        consents: Consents,
     ) -> None:
         self._house = house
         self._clerk = clerk
         self._database = database
         self._clock = clock
         self._public_url = public_url
+        self._consents = consents
 
     def routes(self) -> list[Route]:
         """List what the regional admin and her programs ask."""
@@ -95,6 +108,7 @@ class InvitationsApi:
                 body=InvitationRequest,
                 answer=InvitationAnswer,
                 status=201,
+                also=(202,),
             ),
             Route(
                 method="GET",
@@ -109,27 +123,41 @@ class InvitationsApi:
     async def post_invitation(self, request: web.Request) -> web.Response:
         """Invite a group."""
         asked = await read_json(request, _decoder)
-        return json_response(await self.invite(asked), status=201)
+        answer = await self.invite(asked, caller_of(request))
+        return json_response(answer, 201 if answer.asked is None else 202)
 
-    async def invite(self, asked: InvitationRequest) -> InvitationAnswer:
-        """Make an invitation, as answers show it.
+    async def invite(self, asked: InvitationRequest, by: Caller) -> InvitationAnswer:
+        """Make an invitation, or ask another admin for her word; as answers show it.
 
         Raises:
             MalformedMessageError: a name that no group can have.
             Problem: a group of that name is there already (409).
         """
-        group = self.new_group(asked.group)
-        async with self._database.desk.acquire() as connection:
-            made = await invitations.invite(
-                connection,
-                self._house.federation,
-                self._public_url,
-                group,
-                (asked.floor, asked.ceiling),
-                self._clock.now(),
+        group, code = self.new_group(asked.group), invitations.new_code()
+        order = Invite(group, asked.floor, asked.ceiling)
+        outcome = await self._consents.take(order, by, hash_code(code))
+        if isinstance(outcome, NotDecided):
+            raise not_decided(outcome)
+        if isinstance(outcome, Consent):
+            return InvitationAnswer(
+                group=group, invitation=None, until=None, asked=outcome.number
             )
+        assert isinstance(outcome, Invitation)
+        return self._answer(outcome, code)
+
+    async def made_with(self, code: str) -> InvitationAnswer | None:
+        """Give the invitation that was made with a code, if one was."""
+        code_hash = hash_code(code)
+        async with self._database.readers.acquire() as connection:
+            found = await log_store.read_invitations(connection, [code_hash])
+        made = found.get(code_hash)
+        return None if made is None else self._answer(made, code)
+
+    def _answer(self, made: Invitation, code: str) -> InvitationAnswer:
+        federation = self._house.federation
+        given = invitations.hand_over(made, code, self._public_url, federation)
         return InvitationAnswer(
-            group=group, invitation=made.link, until=write_instant(made.until)
+            group=made.group, invitation=given.link, until=write_instant(given.until)
         )
 
     def new_group(self, text: str) -> Group:

@@ -3,6 +3,7 @@
 A group's own limits are in ``clearing.api.groups``, which hold for whole positions.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -10,6 +11,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from clearing import limit_store
+from clearing.audit_limits import read_genuine
 from clearing.house import HubHouse
 from clearing.rules import (
     Cap,
@@ -20,6 +22,9 @@ from clearing.rules import (
     month_of,
 )
 from protocol.address import Group, read_reason
+from protocol.errors import PeerError
+from protocol.keyring import key_id
+from protocol.messages import NOTHING_HASH, line_hash, write_line
 from protocol.peer import access_store
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
@@ -89,6 +94,13 @@ class ChangesAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     changes: list[ChangeAnswer]
     cursor: str | None
+
+
+class ChainLine(msgspec.Struct, frozen=True):
+    """A change; ``is_genuine``: the hub has signed it, behind the one before it."""
+
+    change: ChangeAnswer
+    is_genuine: bool
 
 
 class WarningAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -312,12 +324,31 @@ class LimitsApi:
             cursor=str(found[-1][0].number) if full else None,
         )
 
+    async def chain(self, before: int, most: int) -> list[ChainLine]:
+        """Give changes of all groups, newest first; each is verified anew."""
+        self._clerk.check_ready()
+        async with self._database.readers.acquire() as connection:
+            # The last one names a line, too, which is looked at and not shown.
+            found = await limit_store.read_chain(connection, before, most + 1)
+        keys = {key_id(public): public for public in self._house.publics}
+        formers = [line_hash(write_line(change)) for change, _ in found[1:]]
+        if len(found) <= most:
+            formers.append(NOTHING_HASH)
+        return [
+            ChainLine(
+                change=change_answer(change, signed),
+                is_genuine=change.former == former and _is_genuine(signed, keys),
+            )
+            for (change, signed), former in zip(found, formers, strict=False)
+        ]
+
     async def get_warning(self, _request: web.Request) -> web.Response:
         """Give the threshold."""
-        self._clerk.check_ready()
-        return json_response(await self._warning())
+        return json_response(await self.warning())
 
-    async def _warning(self) -> WarningAnswer:
+    async def warning(self) -> WarningAnswer:
+        """Give the threshold, as answers show it."""
+        self._clerk.check_ready()
         async with self._database.readers.acquire() as connection:
             found = await limit_store.read_thresholds(connection, _THRESHOLDS_MOST)
         return WarningAnswer(
@@ -334,8 +365,20 @@ class LimitsApi:
             author=await author_of(self._database, caller_of(request).person_id),
             reason=read_reason(asked.reason),
         )
+        await self.warn_from(order)
+        return json_response(await self.warning())
+
+    async def warn_from(self, order: SetWarning) -> None:
+        """Have the threshold set, once."""
         await self._clerk.take(order)
-        return json_response(await self._warning())
+
+
+def _is_genuine(signed: str, keys: Mapping[str, bytes]) -> bool:
+    try:
+        read_genuine(signed, keys)
+    except PeerError:
+        return False
+    return True
 
 
 def change_answer(change: LimitChange, signed: str) -> ChangeAnswer:

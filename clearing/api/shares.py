@@ -8,8 +8,10 @@ from msgspec import Meta
 
 from clearing import share_store
 from clearing.api.cycles import cycle_of
+from clearing.consents import Consents
 from clearing.house import HubHouse
 from clearing.rules import (
+    Consent,
     ForeseeCharge,
     ForeseeShares,
     NotShared,
@@ -18,14 +20,20 @@ from clearing.rules import (
     TellShares,
 )
 from clearing.share_store import Found
-from protocol.address import UUID_PATTERN, Group
+from protocol.address import UUID, UUID_PATTERN, Group
 from protocol.errors import SharingRefusalCode
 from protocol.instant import write_nullable
 from protocol.messages import Share, SharedDecision, SharedPlan, read_item
+from protocol.peer.access_store import Caller
 from protocol.peer.clerk import Clerk
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
-from protocol.peer.web.requests import json_response, read_json, read_query
+from protocol.peer.web.requests import (
+    caller_of,
+    json_response,
+    read_json,
+    read_query,
+)
 from protocol.peer.web.routes import Route
 from protocol.shared import charge_id
 from protocol.sharing import SharingRule
@@ -62,6 +70,7 @@ class SharesAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``position`` is what ``group`` leaves behind: a debt is below zero. ``state`` is
     ``foreseen`` (nobody was told), ``told``, ``decided``, or ``replaced`` by another.
+    ``asked``: it waits for another admin's word, under this number.
     """
 
     id: str
@@ -77,6 +86,7 @@ class SharesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: str | None
     log: str | None
     number: int | None
+    asked: int | None = None
 
 
 class ChargeAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,12 +119,16 @@ class SharesApi:
         house: knows the directory, and what was agreed on.
         clerk: decides.
         database: read only here.
+        consents: knows what needs another admin's word.
     """
 
-    def __init__(self, house: HubHouse, clerk: Clerk, database: Database) -> None:
+    def __init__(
+        self, house: HubHouse, clerk: Clerk, database: Database, consents: Consents
+    ) -> None:
         self._house = house
         self._clerk = clerk
         self._database = database
+        self._consents = consents
 
     def for_all(self) -> list[web.RouteDef]:
         """List what everyone may ask without a token."""
@@ -165,14 +179,16 @@ class SharesApi:
                 scope="admin",
                 body=PlanRequest,
                 answer=SharesAnswer,
+                also=(202,),
             ),
         ]
 
     async def get_agreed(self, _request: web.Request) -> web.Response:
         """Say to everyone what the groups have agreed on."""
-        return json_response(self._agreed())
+        return json_response(self.agreed())
 
-    def _agreed(self) -> AgreedAnswer:
+    def agreed(self) -> AgreedAnswer:
+        """Give what the groups have agreed on, as answers show it."""
         rule, charge = self._house.agreed.rule, self._house.agreed.charge
         return AgreedAnswer(
             rule=None if rule is None else rule.value,
@@ -182,26 +198,48 @@ class SharesApi:
 
     async def get_sharing(self, _request: web.Request) -> web.Response:
         """Give the rule and what came of it."""
+        return json_response(await self.sharing())
+
+    async def sharing(self) -> SharingAnswer:
+        """Give the rule and what came of it, as answers show it."""
         async with self._database.readers.acquire() as connection:
             found = await share_store.read_shared(connection, _MOST)
-        return json_response(
-            SharingAnswer(agreed=self._agreed(), shared=[_shared(one) for one in found])
+        return SharingAnswer(
+            agreed=self.agreed(), shared=[_shared(one) for one in found]
         )
+
+    async def one(self, shared_id: str) -> SharesAnswer:
+        """Give one sharing; raises ``Problem`` 404."""
+        found = None
+        if UUID.fullmatch(shared_id):
+            async with self._database.readers.acquire() as connection:
+                found = await share_store.read_one(connection, shared_id)
+        if found is None:
+            raise Problem(404, "not-found", "There is no sharing of this id.")
+        return _shared(found)
+
+    async def told_of(self, group: str) -> list[SharesAnswer]:
+        """Give all that was ever told of what a group leaves, newest first."""
+        async with self._database.readers.acquire() as connection:
+            found = await share_store.read_of_groups(connection, [group])
+        return [
+            _answer(one.plan, one.state.value, one)
+            for one in reversed(list(found.values()))
+        ]
 
     async def get_charge(self, request: web.Request) -> web.Response:
         """Give what was charged; of the open cycle, what would be."""
-        cycle, opened = cycle_of(request), self._open()
+        return json_response(await self.charge(cycle_of(request)))
+
+    async def charge(self, cycle: int) -> ChargeAnswer:
+        """Give what was charged, or would be; raises ``Problem`` 404."""
+        opened = self._open()
         if cycle > opened:
             raise Problem(404, "not-found", "There is no cycle of this number yet.")
         is_open = cycle == opened
         charge = await (self._foreseen(cycle) if is_open else self._charged(cycle))
-        return json_response(
-            ChargeAnswer(
-                cycle=cycle,
-                is_open=is_open,
-                agreed=self._agreed(),
-                charge=charge,
-            )
+        return ChargeAnswer(
+            cycle=cycle, is_open=is_open, agreed=self.agreed(), charge=charge
         )
 
     def _open(self) -> int:
@@ -209,6 +247,9 @@ class SharesApi:
         return 1 if closed is None else closed.cycle + 1
 
     async def _foreseen(self, cycle: int) -> SharesAnswer | None:
+        # Pages ask every 15 seconds; where nothing can come of it, nobody is asked.
+        if not self._house.agreed.charge.rate or self._house.closed is None:
+            return None
         found = await self._clerk.take(ForeseeCharge(cycle))
         if found is None:
             return None
@@ -224,28 +265,44 @@ class SharesApi:
     async def get_shares(self, request: web.Request) -> web.Response:
         """Foresee: nobody is told, nothing moves."""
         group, asked = self._group(request), read_query(request, RuleQuery)
-        plan = await self._clerk.take(ForeseeShares(group, asked.rule))
+        return json_response(await self.foresee(group, asked.rule))
+
+    async def foresee(self, group: Group, rule: SharingRule) -> SharesAnswer:
+        """Say what each would take over; raises ``Problem`` 409 with the reason."""
+        plan = await self._clerk.take(ForeseeShares(group, rule))
         if isinstance(plan, NotShared):
-            raise _refused(plan)
+            raise not_shared(plan)
         assert isinstance(plan, SharedPlan)
-        return json_response(_answer(plan, "foreseen", None))
+        return _answer(plan, "foreseen", None)
 
     async def post_tell(self, request: web.Request) -> web.Response:
         """Tell all whom it concerns."""
         group, asked = self._group(request), await read_json(request, _rule_decoder)
-        return json_response(await self._take(TellShares(group, asked.rule)))
+        outcome = await self._clerk.take(TellShares(group, asked.rule))
+        return json_response(_outcome(outcome))
 
     async def post_decide(self, request: web.Request) -> web.Response:
         """Decide the very plan that all were told; once."""
         group, asked = self._group(request), await read_json(request, _plan_decoder)
-        return json_response(await self._take(ShareDebt(group, asked.plan)))
+        order = ShareDebt(group, asked.plan)
+        answer = await self.decide(order, caller_of(request))
+        return json_response(answer, 200 if answer.asked is None else 202)
 
-    async def _take(self, order: TellShares | ShareDebt) -> SharesAnswer:
-        outcome = await self._clerk.take(order)
-        if isinstance(outcome, NotShared):
-            raise _refused(outcome)
-        assert isinstance(outcome, Shared)
-        return _answer(outcome.plan, outcome.state.value, outcome)
+    async def decide(self, order: ShareDebt, by: Caller) -> SharesAnswer:
+        """Have it decided, once; the answer is how it then is.
+
+        Where another admin's word is needed it is kept as ``asked``, and nothing moves.
+
+        Raises:
+            Problem: it is not, with the reason (404, 409).
+        """
+        outcome = await self._consents.take(order, by)
+        if not isinstance(outcome, Consent):
+            return _outcome(outcome)
+        async with self._database.readers.acquire() as connection:
+            told = await share_store.read_one(connection, order.plan)
+        assert told is not None, "the rule has found it"
+        return msgspec.structs.replace(_shared(told), asked=outcome.number)
 
     def _group(self, request: web.Request) -> Group:
         self._clerk.check_ready()
@@ -255,7 +312,15 @@ class SharesApi:
         return group
 
 
-def _refused(outcome: NotShared) -> Problem:
+def _outcome(outcome: object) -> SharesAnswer:
+    if isinstance(outcome, NotShared):
+        raise not_shared(outcome)
+    assert isinstance(outcome, Shared)
+    return _answer(outcome.plan, outcome.state.value, outcome)
+
+
+def not_shared(outcome: NotShared) -> Problem:
+    """Say no with the code, and with the group that stands in the way."""
     code = outcome.code
     is_unknown = code is SharingRefusalCode.NO_SUCH_PLAN
     told, status = f"Refused: {code}.", 404 if is_unknown else 409

@@ -53,7 +53,7 @@ def leaving(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, obje
 
 def stay(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Let a group that is leaving stay after all."""
-    return _told(ask(settings, STAFF, "POST", f"{_path(chosen)}/stay"))
+    return _told(ask(settings, speaker(chosen), "POST", f"{_path(chosen)}/stay"))
 
 
 def left(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
@@ -119,7 +119,8 @@ def share_debt(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, o
     """Show what each group would take over of what one leaves; tell it, or decide."""
     path = f"{_path(chosen)}/shares"
     if chosen.decide is not None:
-        return ask(settings, STAFF, "POST", f"{path}/decide", {"plan": chosen.decide})
+        body = {"plan": chosen.decide}
+        return ask(settings, speaker(chosen), "POST", f"{path}/decide", body)
     if chosen.tell:
         return ask(settings, STAFF, "POST", f"{path}/tell", {"rule": chosen.rule})
     return ask(settings, STAFF, "GET", f"{path}?rule={chosen.rule}")

@@ -4,12 +4,14 @@ import argparse
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
+
 from clearing import app, invitations, limit_store, log_store, proposal_store
 from clearing import audit as hub_audit
-from clearing.consents import ADMIN, SCOPES
+from clearing.consents import ADMIN, SCOPES, read_admins
 from clearing.invitations import read_new_group
 from clearing.log_store import Identity
-from clearing.rules import Proposal
+from clearing.rules import Invite, Proposal
 from protocol.address import HUB, FederationId, Group, federation_id, read_group
 from protocol.directory import (
     Directory,
@@ -291,7 +293,13 @@ def invite(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, objec
     """Make a one-time invitation for a group."""
     group = read_new_group(chosen.group)
     floor, ceiling = read_limits(chosen.floor, chosen.ceiling)
-    return asyncio.run(_invite(settings, group, floor, ceiling))
+    order = Invite(group, floor, ceiling)
+    made = asyncio.run(_invite(settings, order))
+    if made is not None:
+        return made
+    # Where two must agree, only the server that runs can keep what is asked.
+    staff, body = Staff(chosen.speaker, SCOPES), msgspec.structs.asdict(order)
+    return ask(settings, staff, "POST", "/api/v1/invitations", body)
 
 
 def read_limits(floor_hours: int, ceiling_hours: int) -> tuple[int, int]:
@@ -327,9 +335,9 @@ def _milliseconds(hours: int) -> int:
     return milliseconds
 
 
-async def _invite(
-    settings: Settings, group: Group, floor: int, ceiling: int
-) -> Mapping[str, object]:
+async def _invite(settings: Settings, order: Invite) -> Mapping[str, object] | None:
+    """Invite a group, whether the hub serves or not; ``None``: two must agree."""
+    group, now = order.group, _now(settings)
     database = await Database.open(settings.database)
     try:
         identity = await _read_identity(database)
@@ -341,13 +349,10 @@ async def _invite(
                     f"a group {group} is there already, named "
                     f"{directory[group].entry.name}; names are given once"
                 )
+            if (await read_admins(connection, now)).are_two:
+                return None
             invited = await invitations.invite(
-                connection,
-                federation,
-                settings.server.public_url,
-                group,
-                (floor, ceiling),
-                _now(settings),
+                connection, federation, settings.server.public_url, order, now
             )
     finally:
         await database.close()

@@ -23,6 +23,8 @@ _LABEL_ROOM = 18
 #: each side at most, thousandths of the circle.
 _POINT = 26
 _POINT_WIDTH = 10
+#: An arc of so little, on these circles, is off its chord by half a unit at most.
+_NEAR = 24
 #: Of the circle stays empty between arcs, percent, all of these together.
 _GAPS_PERCENT_MAX = 25
 _GAP_PERCENT = 2
@@ -52,6 +54,10 @@ class Point(msgspec.Struct, frozen=True):
 
     x: int
     y: int
+
+    def is_near(self, other: "Point") -> bool:
+        """Say whether an arc from here to there looks like a line."""
+        return max(abs(self.x - other.x), abs(self.y - other.y)) <= _NEAR
 
 
 class Arc(msgspec.Struct, frozen=True, kw_only=True):

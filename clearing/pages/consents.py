@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from clearing.api.consents import ConsentAnswer, ConsentsApi
+from clearing.api.invitations import InvitationAnswer
 from clearing.consents import Consents
 from protocol.peer.web.figures import Figures
 from protocol.peer.web.pages import Pages, see_other
@@ -42,13 +43,18 @@ class ConsentPages:
         return await self._show(request)
 
     async def _show(
-        self, request: web.Request, status: int = 200, told: str = ""
+        self,
+        request: web.Request,
+        status: int = 200,
+        told: str = "",
+        made: InvitationAnswer | None = None,
     ) -> web.Response:
         return self._pages.show(
             request,
             "consents.html",
             status=status,
             told=told,
+            made=made,
             found=[(one, self._sentence(request, one)) for one in self._api.answers()],
             own=await self._consents.name(caller_of(request)),
         )
@@ -72,12 +78,14 @@ class ConsentPages:
         return await self._hear(request, "withdraw")
 
     async def _hear(self, request: web.Request, word: str) -> web.Response:
-        """Hear a word; a no stands above the list."""
+        """Hear a word; a no stands above the list, and so does a link, once."""
         try:
-            await self._api.hear(request, word)
+            heard = await self._api.hear(request, word)
         except Problem as problem:
             if problem.code is None:
                 raise
             told = self._pages.refusal(request, problem)
             return await self._show(request, problem.status, told)
+        if heard.invitation is not None:
+            return await self._show(request, made=heard.invitation)
         return see_other(_LIST)

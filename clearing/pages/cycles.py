@@ -8,10 +8,16 @@ from aiohttp import web
 from clearing.api.cycles import CycleAnswer, CyclesApi, cycle_of
 from clearing.api.open_cycle import OpenCycleApi
 from clearing.api.settlement import SettlementApi
-from clearing.pages.desk import check_may_act, may_act, write_age
+from clearing.api.shares import ChargeAnswer, SharesApi
+from clearing.pages.desk import (
+    check_may_act,
+    late_legs,
+    may_act,
+    read_before,
+    write_age,
+)
 from clearing.rules import StatementState
 from protocol.cycle_file import MEDIA_TYPE
-from protocol.errors import MalformedMessageError
 from protocol.instant import read_instant
 from protocol.netting import Savings
 from protocol.peer.clock import Clock
@@ -54,6 +60,7 @@ class CyclePages:
         cycles: knows those that have ended, and ends the open one.
         open_cycle: knows the one that is open.
         settlements: knows legs and targets.
+        shares: knows the charge.
         clock: to say how long something waits.
         federation: whose cycles; its id, to verify files with.
     """
@@ -64,6 +71,7 @@ class CyclePages:
         cycles: CyclesApi,
         open_cycle: OpenCycleApi,
         settlements: SettlementApi,
+        shares: SharesApi,
         clock: Clock,
         federation: str,
     ) -> None:
@@ -71,6 +79,7 @@ class CyclePages:
         self._cycles = cycles
         self._open = open_cycle
         self._settlements = settlements
+        self._shares = shares
         self._clock = clock
         self._federation = federation
         self._savings: OrderedDict[int, Savings] = OrderedDict()
@@ -88,8 +97,12 @@ class CyclePages:
 
     async def get_cycles(self, request: web.Request) -> web.Response:
         """Show the open cycle, and those that have ended, newest first."""
-        before = _read_before(forms.read_address_fields(request, ListFields).before)
+        before = read_before(
+            forms.read_address_fields(request, ListFields).before,
+            "the number of a cycle",
+        )
         found = await self._cycles.cycles(before, _CYCLES)
+        is_first = before == INTEGER_MAX
         return self._pages.show(
             request,
             "cycles.html",
@@ -98,9 +111,20 @@ class CyclePages:
             ages={one.cycle: self._age(request, one) for one in found.cycles},
             newest=found.open - 1,
             older=found.cursor or "",
-            is_first=before == INTEGER_MAX,
+            is_first=is_first,
+            late=late_legs(self._pages, request, self._cycles) if is_first else [],
+            charge=await self._charge(found.open) if is_first else None,
             may_act=may_act(request),
         )
+
+    async def _charge(self, number: int) -> ChargeAnswer | None:
+        """Give a cycle's charge; ``None``: it has ended meanwhile."""
+        try:
+            return await self._shares.charge(number)
+        except Problem as problem:
+            if problem.status != 404:
+                raise
+            return None
 
     def _age(self, request: web.Request, one: CycleAnswer) -> str:
         return write_age(self._pages, request, one.waiting_ms)
@@ -134,6 +158,12 @@ class CyclePages:
                 if leg.state == "open"
             },
             why_not=self._why_not(request, settlement.code, number, settlement.group),
+            late=[
+                leg.leg.id
+                for leg in self._cycles.open_legs()
+                if leg.is_late and leg.leg.cycle == number
+            ],
+            charge=await self._shares.charge(number),
             savings=savings,
             federation=self._federation,
             saved=typed.saved,
@@ -213,13 +243,3 @@ class CyclePages:
             told = self._pages.refusal(request, problem)
             return await self._show_close(request, number, problem.status, told)
         return see_other(f"{_LIST}/{number}?saved=closed")
-
-
-def _read_before(text: str) -> int:
-    """Read before which cycle the list goes on; "" is from the newest one."""
-    if not text:
-        return INTEGER_MAX
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(INTEGER_MAX))
-    if not is_number or not 0 < int(text) <= INTEGER_MAX:
-        raise MalformedMessageError("before", text, "the number of a cycle")
-    return int(text)

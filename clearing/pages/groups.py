@@ -3,11 +3,12 @@
 import msgspec
 from aiohttp import web
 
+from clearing.api.cycles import CyclesApi, OpenLeg
 from clearing.api.groups import GroupsApi, PositionAnswer
 from clearing.api.invitations import InvitationRequest, InvitationsApi
 from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
-from clearing.pages.desk import check_may_act
+from clearing.pages.desk import check_may_act, late_legs, name_of, write_age
 from clearing.pages.limits import read_hours, write_hours
 from clearing.pages.link_words import link_words
 from clearing.pages.pictures import bar
@@ -76,6 +77,13 @@ class LeftFields(msgspec.Struct, frozen=True):
     position: str
 
 
+class OpenLegLine(msgspec.Struct, frozen=True):
+    """A leg of the group's that is open, with how long it has waited in words."""
+
+    open: OpenLeg
+    age: str
+
+
 class GroupPages:
     """Pages about groups.
 
@@ -86,6 +94,7 @@ class GroupPages:
         links: knows who is silent.
         alarms: what people must look at.
         invitations: invites.
+        cycles: knows which legs wait for a word.
     """
 
     def __init__(
@@ -96,6 +105,7 @@ class GroupPages:
         links: LinksApi,
         alarms: AlarmApi,
         invitations: InvitationsApi,
+        cycles: CyclesApi,
     ) -> None:
         self._pages = pages
         self._groups = groups
@@ -103,6 +113,7 @@ class GroupPages:
         self._links = links
         self._alarms = alarms
         self._invitations = invitations
+        self._cycles = cycles
 
     def routes(self) -> list[Route]:
         """List the pages."""
@@ -138,6 +149,7 @@ class GroupPages:
             silent=[one for one in links if told[one.group] != "compared"],
             words_of=told,
             alarms=newest.alarms,
+            late=late_legs(self._pages, request, self._cycles),
         )
 
     # One group.
@@ -177,6 +189,12 @@ class GroupPages:
                 await self._limits.history(Group(one.group), _NEWEST_CHANGES)
             ).changes,
             caps=self._limits.caps(one.group).caps,
+            life=self._groups.life(one.group),
+            legs=[
+                OpenLegLine(leg, write_age(self._pages, request, leg.waiting_ms))
+                for leg in self._cycles.open_legs()
+                if one.group in (leg.leg.debtor, leg.leg.creditor)
+            ],
             told=told,
             typed=typed,
             errors=errors or {},
@@ -203,13 +221,11 @@ class GroupPages:
             one.ceiling, figures
         ):
             ceiling = one.ceiling
-        session = request[VISIT].session
-        assert session is not None, "the page is behind the door"
         limit = Limit(
             self._groups.known(one.group),
             floor,
             ceiling,
-            author=session.name,
+            author=name_of(request),
             reason=reason,
             even_outside=typed.even_outside == "yes",
         )
@@ -312,7 +328,7 @@ class GroupPages:
         errors: dict[str, str] | None = None,
         **values: object,
     ) -> web.Response:
-        shown = {"made": None} | values
+        shown = {"made": None, "is_asked": False} | values
         return self._pages.show(
             request,
             "invite.html",
@@ -335,8 +351,11 @@ class GroupPages:
         asked = InvitationRequest(
             group=group, floor=-limits["floor"], ceiling=limits["ceiling"]
         )
-        made = await self._invitations.invite(asked)
-        return await self._show_invite(request, typed, made=made)
+        answer = await self._invitations.invite(asked, caller_of(request))
+        made = answer if answer.asked is None else None
+        return await self._show_invite(
+            request, typed, made=made, is_asked=answer.asked is not None
+        )
 
     def _name_fault(self, request: web.Request, group: str) -> str:
         """Say why a group cannot be invited by this name; "": it can."""

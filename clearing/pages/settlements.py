@@ -14,6 +14,8 @@ from protocol.peer.web.pages import Pages, see_other
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.routes import Route
 
+#: What was typed names a group that there is not; it is told at its field.
+_WRONG_NAME = "exception-wrong"
 _SETTLE = "/cycles/{cycle}/settle"
 _CANCEL = "/legs/{id}/cancel"
 #: On one page; all of them are in the CSV file.
@@ -92,11 +94,13 @@ class SettlementPages:
             extra: dict[str, object] = {"cycle": number, "group": found.group}
             refused = Problem(409, "", "", code=found.code, extra=extra)
             told = self._pages.refusal(request, refused)
+        is_slip = found.code == _WRONG_NAME
         return self._pages.show(
             request,
             "settle.html",
-            status=status,
-            told=told,
+            status=422 if is_slip else status,
+            told="" if is_slip else told,
+            error=told if is_slip else "",
             cycle=number,
             plan=found.plan[:_SHOWN],
             left_out=len(found.plan[_SHOWN:]),

@@ -11,15 +11,18 @@ from clearing.api.limits import LimitsApi
 from clearing.api.links import LinksApi
 from clearing.api.open_cycle import OpenCycleApi
 from clearing.api.settlement import SettlementApi
+from clearing.api.shares import SharesApi
 from clearing.api.transfers import TransfersApi
 from clearing.consents import Consents
 from clearing.house import HubHouse
+from clearing.pages.caps import CapPages
 from clearing.pages.consents import ConsentPages
 from clearing.pages.cycles import CyclePages
 from clearing.pages.disputes import DisputePages
 from clearing.pages.groups import GroupPages
 from clearing.pages.profile import ProfilePages
 from clearing.pages.settlements import SettlementPages
+from clearing.pages.sharing import SharingPages
 from clearing.pages.tables import TablePages
 from clearing.pages.traffic import TrafficPages
 from protocol.peer.clock import Clock
@@ -36,6 +39,8 @@ MENU = tuple(
         ("/", "positions", _SEES),
         ("/flows", "flows", _SEES),
         ("/cycles", "cycles", _SEES),
+        ("/limits", "limits", _SEES),
+        ("/sharing", "sharing", _SEES),
         ("/transfers", "transfers", _SEES),
         ("/links", "links", _SEES),
         ("/alarms", "alarms", _SEES),
@@ -59,6 +64,7 @@ class Parts(NamedTuple):
     cycles: CyclesApi
     open_cycle: OpenCycleApi
     settlements: SettlementApi
+    shares: SharesApi
     federation: str
     database: Database
     clock: Clock
@@ -92,7 +98,10 @@ def routes_of(pages: Pages, parts: Parts) -> list[Route]:
             parts.links,
             parts.alarms,
             parts.invitations,
+            parts.cycles,
         ).routes(),
+        *CapPages(pages, parts.limits, parts.groups).routes(),
+        *SharingPages(pages, parts.shares, parts.groups, parts.consents).routes(),
         *TrafficPages(
             pages, parts.transfers, parts.links, parts.alarms, parts.clock
         ).routes(),
@@ -101,6 +110,7 @@ def routes_of(pages: Pages, parts: Parts) -> list[Route]:
             parts.cycles,
             parts.open_cycle,
             parts.settlements,
+            parts.shares,
             parts.clock,
             parts.federation,
         ).routes(),
@@ -113,7 +123,11 @@ def routes_of(pages: Pages, parts: Parts) -> list[Route]:
             parts.cycles,
             parts.open_cycle,
             parts.settlements,
+            parts.limits,
+            parts.shares,
         ).routes(),
-        *ConsentPages(pages, ConsentsApi(parts.consents), parts.consents).routes(),
+        *ConsentPages(
+            pages, ConsentsApi(parts.consents, parts.invitations), parts.consents
+        ).routes(),
         *ProfilePages(pages, parts.database, parts.clock).routes(),
     ]

@@ -8,21 +8,24 @@ more than its share of memory, nor of the hub's readers.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 from aiohttp import web
 
 from clearing.api.cycles import CyclesApi, cycle_of
 from clearing.api.groups import GroupsApi
+from clearing.api.limits import ChainLine, LimitsApi
 from clearing.api.links import LinksApi
 from clearing.api.open_cycle import OpenCycleApi
 from clearing.api.settlement import SettlementApi
+from clearing.api.shares import SharesAnswer, SharesApi
 from clearing.api.transfers import DAYS, TransfersApi
 from clearing.api.turns import Turns
 from clearing.pages.settlements import ExceptedFields, read_names
 from clearing.pages.traffic import SPANS, FlowFields
 from protocol.errors import OutageError
+from protocol.messages import Share
 from protocol.netting import Left
 from protocol.peer.csv_text import Cell, Hours, write_header, write_rows
 from protocol.peer.web import forms
@@ -38,6 +41,8 @@ _AT_ONCE, _WAITING_MAX = 1, 4
 _WRITE_S = 30
 #: Rows that are read, or written, at once.
 _ROWS = 500
+#: And of signed lines, each of which is verified while nobody else is served.
+_SIGNED_ROWS = 100
 #: Of what is under way, the oldest; a hub that has more is in trouble.
 _UNDER_WAY_MAX = 10_000
 #: Behind the name of an amount of time, which gets two columns.
@@ -62,6 +67,61 @@ class Way(msgspec.Struct, frozen=True):
     payments: int
 
 
+class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of limits, and whether it is what the hub has signed."""
+
+    number: int
+    at: str
+    about: str
+    group: str | None
+    payee_group: str | None
+    floor: int | None
+    ceiling: int | None
+    milliseconds: int | None
+    percent: int | None
+    author: str
+    reason: str
+    is_genuine: bool
+    signed: str
+
+    @classmethod
+    def of(cls, line: ChainLine) -> Self:
+        """Make the row of a line of the chain."""
+        names = set(cls.__struct_fields__) - {"is_genuine"}
+        fields = {name: getattr(line.change, name) for name in names}
+        return cls(is_genuine=line.is_genuine, **fields)
+
+
+class ShareRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's part in a sharing; ``left_by`` left it behind, ``None``: a charge."""
+
+    id: str
+    why: str
+    left_by: str | None
+    rule: str | None
+    cycle: int
+    state: str
+    told_at: str | None
+    decided_at: str | None
+    log: str | None
+    number: int | None
+    group: str
+    measure: int
+    limit: int | None
+    amount: int
+
+    @classmethod
+    def of(cls, one: SharesAnswer, share: Share) -> Self:
+        """Make the row of one part of a sharing."""
+        own = ("group", "measure", "limit", "amount")
+        names = set(cls.__struct_fields__) - {*own, "left_by"}
+        return cls(
+            left_by=one.group,
+            **{name: getattr(one, name) for name in names},
+            **{name: getattr(share, name) for name in own},
+        )
+
+
 class TablePages:
     """Files beside pages.
 
@@ -72,6 +132,8 @@ class TablePages:
         cycles: knows cycles that have ended.
         open_cycle: knows the one that is open.
         settlements: knows plans and targets.
+        limits: knows caps and changes.
+        shares: knows what was shared and charged.
     """
 
     def __init__(
@@ -82,6 +144,8 @@ class TablePages:
         cycles: CyclesApi,
         open_cycle: OpenCycleApi,
         settlements: SettlementApi,
+        limits: LimitsApi,
+        shares: SharesApi,
     ) -> None:
         self._groups = groups
         self._links = links
@@ -89,6 +153,8 @@ class TablePages:
         self._cycles = cycles
         self._open = open_cycle
         self._settlements = settlements
+        self._limits = limits
+        self._shares = shares
         self._turns = Turns(_AT_ONCE, _WAITING_MAX)
 
     def routes(self) -> list[Route]:
@@ -136,10 +202,34 @@ class TablePages:
             ),
             (f"{one}/targets.csv", "group closing* now* target*", self._targets),
             (f"{one}/plan.csv", leg, self._plan),
+            *self._of_limits_and_shares(),
         )
         return [
             Route.page("GET", path, self._handler(columns.split(), read), "admin")
             for path, columns, read in tables
+        ]
+
+    def _of_limits_and_shares(self) -> list[tuple[str, str, ReadRows]]:
+        share = "measure limit amount*"
+        return [
+            (
+                "/limits/caps.csv",
+                "payer_group payee_group milliseconds* month used* at author reason",
+                self._caps,
+            ),
+            (
+                "/limits/changes.csv",
+                "number at about group payee_group floor* ceiling* milliseconds*"
+                " percent author reason is_genuine signed",
+                self._changes,
+            ),
+            (
+                "/sharing.csv",
+                "id why left_by rule cycle state told_at decided_at log number group"
+                f" {share}",
+                self._shared,
+            ),
+            ("/cycles/{cycle}/charge.csv", f"group {share}", self._charge),
         ]
 
     def _handler(self, columns: Sequence[str], read: ReadRows) -> Handler:
@@ -213,6 +303,28 @@ class TablePages:
         typed = forms.read_address_fields(request, ExceptedFields).excepted
         excepted = read_names(typed)
         yield (await self._settlements.settlement(cycle_of(request), excepted)).plan
+
+    # Limits, and what is shared.
+
+    async def _caps(self, _request: web.Request) -> Rows:
+        yield self._limits.caps().caps
+
+    async def _changes(self, _request: web.Request) -> Rows:
+        before = INTEGER_MAX
+        while before > 1:
+            chain = await self._limits.chain(before, _SIGNED_ROWS)
+            yield [ChangeRow.of(line) for line in chain]
+            if len(chain) < _SIGNED_ROWS:
+                return
+            before = chain[-1].change.number
+
+    async def _shared(self, _request: web.Request) -> Rows:
+        for one in (await self._shares.sharing()).shared:
+            yield [ShareRow.of(one, share) for share in one.shares]
+
+    async def _charge(self, request: web.Request) -> Rows:
+        charge = (await self._shares.charge(cycle_of(request))).charge
+        yield [] if charge is None else charge.shares
 
 
 def _names(columns: Sequence[str]) -> Iterator[str]:

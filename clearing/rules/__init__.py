@@ -25,13 +25,10 @@ from clearing.rules.consent_records import Consent, ConsentState, KeepConsent
 from clearing.rules.consents import (
     AskConsent,
     ConsentOrder,
-    DangerousAct,
     GiveConsent,
     NotConsented,
     WithdrawConsent,
     decide_consent,
-    is_dangerous,
-    read_act,
 )
 from clearing.rules.cycle_records import (
     TURNOVER_MAX,
@@ -63,6 +60,14 @@ from clearing.rules.cycles import (
     read_statement,
     who_holds_up,
 )
+from clearing.rules.dangers import (
+    ACTS,
+    DangerousAct,
+    agreed_limits,
+    fits,
+    is_dangerous,
+    read_act,
+)
 from clearing.rules.decisions import decide_due, decide_item_refused, decide_reply
 from clearing.rules.groups import (
     Approve,
@@ -74,6 +79,12 @@ from clearing.rules.groups import (
     Release,
     decide_group,
     decide_proposal,
+)
+from clearing.rules.inviting import (
+    INVITATION_DAYS,
+    Invite,
+    decide_invite,
+    invitation_of,
 )
 from clearing.rules.keys import (
     CHANGE_MS,
@@ -113,6 +124,7 @@ from clearing.rules.limit_records import (
     change_decoder,
     month_of,
 )
+from clearing.rules.lives import Turn, life_of
 from clearing.rules.log import decide_mirror, open_log
 from clearing.rules.prepares import decide_prepare
 from clearing.rules.refusals import count_refusal
@@ -144,6 +156,7 @@ from clearing.rules.view import (
     AppendDecision,
     HubView,
     Invitation,
+    KeepInvitation,
     KeepProposal,
     MirrorState,
     Moved,
@@ -156,8 +169,10 @@ from clearing.rules.view import (
 )
 
 __all__ = [
+    "ACTS",
     "CHANGE_MS",
     "CHANGE_TYP",
+    "INVITATION_DAYS",
     "RESERVE",
     "ROUNDS_MAX",
     "TURNOVER_MAX",
@@ -188,8 +203,10 @@ __all__ = [
     "GroupOrder",
     "HubView",
     "Invitation",
+    "Invite",
     "KeepConsent",
     "KeepCycle",
+    "KeepInvitation",
     "KeepLate",
     "KeepLeg",
     "KeepLimitChange",
@@ -238,8 +255,10 @@ __all__ = [
     "TellMoves",
     "TellShares",
     "TileHash",
+    "Turn",
     "WithdrawConsent",
     "Word",
+    "agreed_limits",
     "aim_of",
     "cap_of",
     "change_decoder",
@@ -256,6 +275,7 @@ __all__ = [
     "decide_foresee",
     "decide_foresee_charge",
     "decide_group",
+    "decide_invite",
     "decide_item_refused",
     "decide_key_change",
     "decide_late",
@@ -275,8 +295,11 @@ __all__ = [
     "decide_tell",
     "decide_warning",
     "decision_of",
+    "fits",
+    "invitation_of",
     "is_dangerous",
     "legs_before",
+    "life_of",
     "may_decide_on_leg",
     "month_of",
     "open_log",

@@ -27,6 +27,8 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
         act: exactly what, as ``clearing.rules.consents`` writes it.
         asked_by: the name with which she signs in.
         asked_at: when.
+        seen: hash of the newest decision on its group when it was asked; ``None``
+            where the group was not there yet.
         state: whether it waits, was done or was taken back.
         ended_by: whose word ended it.
         ended_at: when.
@@ -36,6 +38,7 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     act: str
     asked_by: str
     asked_at: Instant
+    seen: str | None = None
     state: ConsentState = ConsentState.ASKED
     ended_by: str | None = None
     ended_at: Instant | None = None

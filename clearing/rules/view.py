@@ -153,6 +153,13 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
     request_hash: str | None
 
 
+class KeepInvitation(HouseEffect, frozen=True):
+    """Keep an invitation; unused ones of that group count no more from ``at`` on."""
+
+    invitation: Invitation
+    at: Instant
+
+
 class Positions:
     """What positions were after each decision of this start's log, as far as kept.
 
@@ -289,11 +296,22 @@ class HubView(View):
                 self._keep_shared(shared)
             case NoteMirror():
                 self.mirrors = {**self.mirrors, effect.group: effect.state}
-            case SpendInvitation():
-                self.invitations[effect.code_hash] = msgspec.structs.replace(
-                    self.invitations[effect.code_hash],
-                    request_hash=effect.request_hash,
-                )
+            case SpendInvitation() | KeepInvitation():
+                self._invite(effect)
+
+    def _invite(self, effect: SpendInvitation | KeepInvitation) -> None:
+        known, replace = self.invitations, msgspec.structs.replace
+        match effect:
+            case SpendInvitation(code_hash=code_hash, request_hash=request_hash):
+                spent = replace(known[code_hash], request_hash=request_hash)
+                self.invitations = {**known, code_hash: spent}
+            case KeepInvitation(invitation=made, at=at):
+                ended = {
+                    one.code_hash: replace(one, until=min(one.until, at))
+                    for one in known.values()
+                    if one.group == made.group and one.request_hash is None
+                }
+                self.invitations = {**known, **ended, made.code_hash: made}
 
     def _keep_shared(self, shared: Shared) -> None:
         self.shared[shared.shared_id] = shared

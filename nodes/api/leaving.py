@@ -3,16 +3,21 @@
 import msgspec
 from aiohttp import web
 
-from nodes import member_store
+from nodes import cycle_store, member_store
 from nodes.house import NodeHouse
-from nodes.rules import LeavingWish, NotWished, WishToLeave
+from nodes.rules import LeavingWish, NotWished, OwnLeg, WishToLeave
 from protocol.address import read_reason
+from protocol.directory import GroupRecord
 from protocol.instant import write_instant, write_nullable
+from protocol.peer import transfer_store
 from protocol.peer.clerk import Clerk
 from protocol.peer.database import Database
 from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import caller_of, json_response, read_json
 from protocol.peer.web.routes import Route
+
+#: Of a list that is seldom longer than one.
+_LEGS_MAX = 50
 
 
 class LeaveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,16 +37,33 @@ class LeavingWishAnswer(msgspec.Struct, frozen=True, kw_only=True):
     answered_at: str | None
 
 
+class LegUnderWay(msgspec.Struct, frozen=True, kw_only=True):
+    """A leg of ours that has not ended; ``is_signed``: our own word is given."""
+
+    id: str
+    debtor: str
+    creditor: str
+    milliseconds: int
+    is_signed: bool
+
+
 class LeavingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """How the group stands: its state, and what it still owes or is owed.
 
     ``position`` is what our own ledger says, milliseconds: below zero, other groups
-    have helped more than they were helped. ``wish`` is the newest to leave, if any.
+    have helped more than they were helped. It may move between ``low`` and ``high``
+    as things are now; once it is leaving, between where it stands and zero. What is
+    under way comes first: ``undecided`` payments and ``legs``, the oldest first.
+    ``wish`` is the newest to leave, if any.
     """
 
     group: str
     state: str
     position: int
+    low: int
+    high: int
+    undecided: int
+    legs: list[LegUnderWay]
     wish: LeavingWishAnswer | None
 
 
@@ -89,12 +111,21 @@ class LeavingApi:
 
     async def get_leaving(self, _request: web.Request) -> web.Response:
         """Say how the group stands."""
-        return json_response(await self._answer())
+        return json_response(await self.standing())
 
     async def post_leaving(self, request: web.Request) -> web.Response:
         """Tell the hub, once; the same wish again is the same wish."""
         asked = await read_json(request, _decoder)
         reason, author = read_reason(asked.reason), caller_of(request).person_id
+        wish = await self.leave(author, reason)
+        return json_response(await self.standing(), 200 if wish is None else 202)
+
+    async def leave(self, author: str, reason: str) -> LeavingWish | None:
+        """Tell the hub that the group wishes to leave; ``None``: it is leaving.
+
+        Raises:
+            Problem: 409: it is frozen, or has left.
+        """
         self._clerk.check_ready()
         self._house.own_record()
         outcome = await self._clerk.take(WishToLeave(author=author, reason=reason))
@@ -102,19 +133,52 @@ class LeavingApi:
             code, told = outcome.code, f"Refused: {outcome.code}."
             extra: dict[str, object] = {"group": self._house.own}
             raise Problem(409, "not-wished", told, code=code, extra=extra)
-        return json_response(await self._answer(), 200 if outcome is None else 202)
+        assert outcome is None or isinstance(outcome, LeavingWish)
+        return outcome
 
-    async def _answer(self) -> LeavingAnswer:
+    async def standing(self) -> LeavingAnswer:
+        """Say how the group stands, as answers show it."""
         self._clerk.check_ready()
         record, wish = self._house.own_record(), self._house.leaving_wish
-        async with self._database.readers.acquire() as connection:
-            clearing = await member_store.read_clearing(connection)
+        async with (
+            self._database.readers.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            position = -await member_store.read_clearing(connection)
+            undecided = await transfer_store.count_undecided(connection)
+            legs = await cycle_store.read_legs_under_way(connection, _LEGS_MAX)
+        low, high = _window(record, position)
         return LeavingAnswer(
             group=self._house.own,
             state=record.state,
-            position=-clearing,
+            position=position,
+            low=low,
+            high=high,
+            undecided=undecided,
+            legs=[_under_way(leg) for leg in legs],
             wish=None if wish is None else _wish(wish),
         )
+
+
+def _window(record: GroupRecord, position: int) -> tuple[int, int]:
+    """Say between which positions payments may move the group now."""
+    match record.state:
+        case "active":
+            return record.floor, record.ceiling
+        case "leaving":
+            return min(position, 0), max(position, 0)
+        case _:
+            return position, position
+
+
+def _under_way(leg: OwnLeg) -> LegUnderWay:
+    return LegUnderWay(
+        id=leg.leg_id,
+        debtor=leg.debtor,
+        creditor=leg.creditor,
+        milliseconds=leg.milliseconds,
+        is_signed=leg.signed_at is not None,
+    )
 
 
 def _wish(wish: LeavingWish) -> LeavingWishAnswer:

@@ -92,17 +92,21 @@ class OwnKeysApi:
 
     async def get_own_keys(self, _request: web.Request) -> web.Response:
         """Give what counts, and what was asked."""
-        return json_response(self._answer())
+        return json_response(self.standing())
 
     async def post_own_keys(self, request: web.Request) -> web.Response:
         """Change keys; a version that the entry has no more changes nothing."""
         asked = await read_json(request, _decoder)
-        reason = read_reason(asked.reason)
-        author = caller_of(request).person_id
-        await self._changes.change(asked.version, author, reason)
-        return json_response(self._answer(), 202)
+        author, reason = caller_of(request).person_id, read_reason(asked.reason)
+        await self.change(asked.version, author, reason)
+        return json_response(self.standing(), 202)
 
-    def _answer(self) -> OwnKeysAnswer:
+    async def change(self, version: int, author: str, reason: str) -> None:
+        """Change keys; raises ``Problem`` 409 as ``KeyChanges.change`` does."""
+        await self._changes.change(version, author, reason)
+
+    def standing(self) -> OwnKeysAnswer:
+        """Give what counts, and what was asked, as answers show it."""
         newest = self._changes.newest()
         entry = self._house.own_record().entry
         return OwnKeysAnswer(

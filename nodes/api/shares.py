@@ -15,10 +15,13 @@ from protocol.instant import write_nullable
 from protocol.messages import CountField, Share
 from protocol.peer.database import Database
 from protocol.peer.web.paging import PAGE_SIZE, PageSizeField
+from protocol.peer.web.problems import Problem
 from protocol.peer.web.requests import json_response, read_query
 from protocol.peer.web.routes import Route
 
 _AGREED_LENGTH_MAX = 4096
+#: People wait for a page no longer than this.
+_AGREED_S = 3.0
 
 
 class AgreedAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,18 +105,28 @@ class SharesApi:
     async def get_shares(self, request: web.Request) -> web.Response:
         """Give what waits, and what has been decided."""
         query = read_query(request, SharesQuery)
+        return json_response(await self.shares(query.page_size))
+
+    async def shares(self, most: int) -> SharesAnswer:
+        """Give what waits, and what has been decided, as answers show it."""
         async with self._database.readers.acquire() as connection:
-            found = await share_store.read_shared(connection, query.page_size)
-        return json_response(
-            SharesAnswer(
-                agreed=await self._agreed(), shared=[_shared(one) for one in found]
-            )
+            found = await share_store.read_shared(connection, most)
+        return SharesAnswer(
+            agreed=await self._agreed(), shared=[_shared(one) for one in found]
         )
+
+    async def shared(self, shared_id: str) -> SharedAnswer:
+        """Give one of them; 404 when there is none by this id."""
+        async with self._database.readers.acquire() as connection:
+            found = await share_store.read_shared_named(connection, [shared_id])
+        if shared_id not in found:
+            raise Problem(404, "not-found", "This group shares nothing by this id.")
+        return _shared(found[shared_id])
 
     async def _agreed(self) -> AgreedAnswer | None:
         """Ask the hub; one that is away, or older than this, says nothing."""
         try:
-            async with HubReader(self._hub_url) as hub:
+            async with HubReader(self._hub_url, _AGREED_S) as hub:
                 raw = await hub.fetch("sharing", _AGREED_LENGTH_MAX)
             return _agreed_decoder.decode(raw)
         except (OutageError, MalformedMessageError, msgspec.MsgspecError):

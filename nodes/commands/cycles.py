@@ -37,6 +37,19 @@ def statement(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, ob
     return {"written": chosen.to}
 
 
+def proof(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Say whether the hub's cycle file proves the cycle; write it if wanted."""
+    path = f"/api/v1/group/cycles/{chosen.cycle}"
+    if chosen.to is None:
+        return ask(settings, STAFF, "GET", f"{path}/proof")
+    raw = ask_file(settings, STAFF, f"{path}/file")
+    with NewFile(Path(chosen.to)) as new:
+        new.write(raw)
+        new.sync()
+        new.keep()
+    return {"verdict": "proved", "written": chosen.to}
+
+
 def check(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Look at our own ledger again, after something was mended."""
     path, body = f"/api/v1/group/cycles/{chosen.cycle}/check", _reason(chosen)

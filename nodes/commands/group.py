@@ -10,6 +10,7 @@ from protocol.peer.own_server import ask
 from protocol.peer.settings import Settings
 
 _LEAVING = "/api/v1/group/leaving"
+_WARNING = "/api/v1/group/warning"
 
 
 def show_position(
@@ -32,6 +33,13 @@ def show_leaving(
 def leave(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
     """Tell the hub that the group wishes to leave."""
     return ask(settings, STAFF, "POST", _LEAVING, {"reason": chosen.reason})
+
+
+def warn(settings: Settings, chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Show from which share of a limit on people are warned; or set it."""
+    if chosen.percent is None:
+        return ask(settings, STAFF, "GET", _WARNING)
+    return ask(settings, STAFF, "POST", _WARNING, {"percent": chosen.percent})
 
 
 def list_undecided(

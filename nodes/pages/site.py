@@ -7,15 +7,20 @@ from nodes.api.account import AccountApi
 from nodes.api.entries import EntriesApi
 from nodes.api.events import EventsApi
 from nodes.api.group import GroupApi
+from nodes.api.leaving import LeavingApi
 from nodes.api.members import MembersApi
 from nodes.api.news import News
+from nodes.api.own_keys import OwnKeysApi
 from nodes.api.payees import PayeeApi
 from nodes.api.receipts import ReceiptApi
+from nodes.api.shares import SharesApi
 from nodes.api.staff import StaffApi
 from nodes.api.unit import UnitApi
+from nodes.api.warning import WarningApi
 from nodes.asks import Asks
 from nodes.bulk import Bulk
 from nodes.cycle_desk import CycleDesk
+from nodes.cycle_proofs import CycleProofs
 from nodes.house import NodeHouse
 from nodes.pages.account import AccountPages
 from nodes.pages.admitting import AdmittingPages
@@ -24,14 +29,19 @@ from nodes.pages.cycles import CyclePages
 from nodes.pages.drafts import Drafts
 from nodes.pages.entries import EntryPages
 from nodes.pages.handover import Handover
+from nodes.pages.leaving import LeavingPages
 from nodes.pages.legs import LegPages
 from nodes.pages.members import MemberPages
+from nodes.pages.own_keys import OwnKeysPages
 from nodes.pages.pay import PayPages
 from nodes.pages.payment import PaymentPages
 from nodes.pages.people import PeoplePages
 from nodes.pages.profile import ProfilePages
+from nodes.pages.proofs import ProofPages
+from nodes.pages.shares import SharesPages
 from nodes.pages.treasurer import TreasurerPages
 from nodes.pages.unit import UnitPages
+from nodes.pages.warning import WarningPages
 from nodes.payees import Payees
 from nodes.payments import Payments
 from nodes.proposals import Proposals
@@ -77,6 +87,11 @@ class Parts(NamedTuple):
     treasurer: Treasurer
     staff: Staff
     cycles: CycleDesk
+    proofs: CycleProofs
+    shares: SharesApi
+    leaving: LeavingApi
+    warning: WarningApi
+    own_keys: OwnKeysApi
 
 
 def site_of(house: NodeHouse, settings: Settings) -> Site:
@@ -130,4 +145,9 @@ def _desk_routes(pages: Pages, parts: Parts) -> list[Route]:
         *PeoplePages(pages, parts.staff, staff_api, handover).routes(),
         *CyclePages(pages, parts.cycles, watch).routes(),
         *LegPages(pages, parts.cycles, parts.clerk, parts.clock).routes(),
+        *ProofPages(pages, parts.proofs, parts.cycles).routes(),
+        *SharesPages(pages, parts.shares, parts.cycles).routes(),
+        *LeavingPages(pages, parts.leaving, parts.cycles).routes(),
+        *WarningPages(pages, parts.warning).routes(),
+        *OwnKeysPages(pages, parts.own_keys).routes(),
     ]

@@ -144,6 +144,7 @@ from nodes.rules.view import (
     KeepRenewal,
     KeepTrust,
     KeepWarned,
+    KeepWarnPercent,
     LeavingWish,
     NodeView,
     NoteDecision,
@@ -160,7 +161,12 @@ from nodes.rules.view import (
     is_reserved,
     may_be_booked_on,
 )
-from nodes.rules.warnings import LookAtLimits, decide_limits_look
+from nodes.rules.warnings import (
+    LookAtLimits,
+    SetWarnPercent,
+    decide_limits_look,
+    decide_warn_percent,
+)
 
 __all__ = [
     "CLEARING",
@@ -208,6 +214,7 @@ __all__ = [
     "KeepProposal",
     "KeepRenewal",
     "KeepTrust",
+    "KeepWarnPercent",
     "KeepWarned",
     "KeysOutcome",
     "LeavingWish",
@@ -246,6 +253,7 @@ __all__ = [
     "RecoverKeys",
     "Renewal",
     "SaveMember",
+    "SetWarnPercent",
     "SignLeg",
     "Standing",
     "TellMoves",
@@ -296,6 +304,7 @@ __all__ = [
     "decide_sign",
     "decide_statement",
     "decide_trust",
+    "decide_warn_percent",
     "foresee_entry",
     "foresee_limits",
     "is_reserved",

@@ -23,6 +23,7 @@ from nodes.rules.own_keys import ChangeKeys, RecoverKeys, signing_kid
 from nodes.rules.proposals import Propose
 from nodes.rules.trust import AcceptKeys, KeysOutcome, TrustAgain
 from nodes.rules.view import ImportRun
+from nodes.rules.warnings import SetWarnPercent
 from protocol.effects import Effects, HouseEffect, PostEntry, SetLimits
 
 Detail = str | int | bool | None
@@ -50,6 +51,7 @@ class Deed(StrEnum):
     CYCLE_CHECKED = "cycle-checked"
     LEG_PAID = "leg-paid"
     LEG_RECEIVED = "leg-received"
+    WARNING_SET = "warning-set"
 
 
 class NoteAct(HouseEffect, frozen=True):
@@ -86,7 +88,7 @@ _Single = (
     | RecoverKeys
 )
 #: What is noted when it has changed something.
-Noted = _Single | LimitsChange | AnswerStatement | SignLeg
+Noted = _Single | LimitsChange | AnswerStatement | SignLeg | SetWarnPercent
 
 
 def with_act(wanted: Noted, effects: Effects) -> Effects:
@@ -95,6 +97,8 @@ def with_act(wanted: Noted, effects: Effects) -> Effects:
         acts = _acts_of_limits(wanted, effects)
     elif isinstance(wanted, AnswerStatement | SignLeg):
         acts = _acts_of_cycle(wanted, effects.outcome)
+    elif isinstance(wanted, SetWarnPercent):
+        acts = _acts_of_warning(wanted, effects)
     else:
         act = _act(wanted, effects)
         acts = () if act is None else (act,)
@@ -117,6 +121,13 @@ def _acts_of_limits(wanted: LimitsChange, effects: Effects) -> tuple[NoteAct, ..
         for effect in effects.wanted
         if isinstance(effect, SetLimits)
     )
+
+
+def _acts_of_warning(wanted: SetWarnPercent, effects: Effects) -> tuple[NoteAct, ...]:
+    if effects.outcome is not True:
+        return ()
+    details: dict[str, Detail] = {"percent": wanted.percent}
+    return (NoteAct(wanted.author, Deed.WARNING_SET, "", details),)
 
 
 def _act(wanted: _Single, effects: Effects) -> NoteAct | None:

@@ -25,7 +25,7 @@ from protocol.ledger import (
     Account,
     AccountKind,
 )
-from protocol.limit_warning import Limit
+from protocol.limit_warning import WARN_PERCENT, Limit
 from protocol.messages import Checkpoint, GroupEntry
 from protocol.quota import Quota
 
@@ -406,6 +406,13 @@ class KeepWarned(HouseEffect, frozen=True):
     at: Instant
 
 
+class KeepWarnPercent(HouseEffect, frozen=True):
+    """Warn from this share of a limit on, percent."""
+
+    percent: int
+    at: Instant
+
+
 class NodeView(View):
     """What a node knows while it decides a batch.
 
@@ -467,6 +474,7 @@ class NodeView(View):
         self.leaving_wish: LeavingWish | None = None
         self.clearing = 0
         self.warned: Limit | None = None
+        self.warn_percent = WARN_PERCENT
         self.newest: tuple[str, int] | None = None
         self.mirrored: tuple[str, int] | None = None
         self.trust = Trust()
@@ -507,11 +515,20 @@ class NodeView(View):
                 self.names[effect.account_id] = effect.name
             case KeepImportRun(run):
                 self.moved_in = run
-            case KeepOwnCycle() | KeepOwnLeg() | KeepOwnShared() | KeepWarned():
+            case (
+                KeepOwnCycle()
+                | KeepOwnLeg()
+                | KeepOwnShared()
+                | KeepWarned()
+                | KeepWarnPercent()
+            ):
                 self._keep_own(effect)
 
     def _keep_own(
-        self, effect: KeepOwnCycle | KeepOwnLeg | KeepOwnShared | KeepWarned
+        self,
+        effect: (
+            KeepOwnCycle | KeepOwnLeg | KeepOwnShared | KeepWarned | KeepWarnPercent
+        ),
     ) -> None:
         match effect:
             case KeepOwnCycle(cycle):
@@ -522,6 +539,8 @@ class NodeView(View):
                 self.shared[shared.shared_id] = shared
             case KeepWarned(limit):
                 self.warned = limit
+            case KeepWarnPercent(percent):
+                self.warn_percent = percent
 
     def _keep_asked(self, effect: KeepProposal | KeepRenewal | KeepLeavingWish) -> None:
         match effect:

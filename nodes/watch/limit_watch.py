@@ -7,7 +7,7 @@ is newly passed the clerk decides, and calls the treasurer once.
 from nodes.house import NodeHouse
 from nodes.rules import CLEARING, LookAtLimits
 from protocol.instant import Instant
-from protocol.limit_warning import WARN_PERCENT, standing
+from protocol.limit_warning import standing
 from protocol.peer import past_store
 from protocol.peer.clerk import Clerk
 from protocol.peer.clock import Clock
@@ -46,7 +46,7 @@ class LimitWatch:
         if own is None:
             return
         limit = standing(
-            house.warned, house.position, own.floor, own.ceiling, WARN_PERCENT
+            house.warned, house.position, own.floor, own.ceiling, house.warn_percent
         )
         if limit != house.warned:
             await self._clerk.take(LookAtLimits())

@@ -110,8 +110,11 @@ class Window(NamedTuple):
 
     def press(self, action: str) -> None:
         """Press the button of a form; waits for the page that it leads to."""
+        form = self.page.locator(f'form[action="{action}"]')
+        # A page comes whole: what is not on it now is on it after no patience.
+        assert form.count(), f"no form for {action} at {self.page.url}: {self.text}"
         with self.page.expect_navigation():
-            self.page.locator(f'form[action="{action}"] button').first.click()
+            form.locator("button").first.click()
 
     def look(self, name: str, *, closely: bool = True) -> None:
         """Whatever page this is, it fits, everyone can use it, and nothing is wrong."""

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 EN = sentences("en")
-PATHS = ("/", "/flows?days=36500", "/transfers", "/links", "/alarms", "/invite")
+PATHS = (
+    *("/", "/flows?days=36500", "/transfers", "/links", "/alarms", "/invite"),
+    *("/cycles", "/limits", "/limits/changes", "/sharing"),
+)
+
+
+#: Looking closely takes long, and the others are made of the same pieces.
+CLOSELY = ("/", "/flows?days=36500", "/links", "/cycles", "/limits", "/limits/changes")
 
 
 class Hub(NamedTuple):
@@ -122,10 +129,10 @@ def test_forty_groups_fit_and_everyone_can_use_them(
     window = desks.open("crowded", **look)
     frozen, asking, longest = hub.groups[12], hub.groups[14], hub.groups[2]
     groups = [f"/groups/{name}" for name in (frozen, asking, longest)]
-    for path in (*PATHS, *groups, "/profile"):
+    others = (f"{groups[0]}/sharing", f"/caps/{hub.groups[0]}/{hub.groups[1]}/end")
+    for path in (*PATHS, *groups, *others, "/profile"):
         window.go(path)
-        # Looking closely takes long, and the others are made of the same pieces.
-        window.look(path, closely=path in (*PATHS[:2], "/links", groups[1]))
+        window.look(path, closely=path in (*CLOSELY, groups[1], others[0]))
         # Nor does a table scroll inside of a page that fits.
         assert not window.page.evaluate(
             "[...document.querySelectorAll('.table-scroll')]"
@@ -178,7 +185,7 @@ FOCUSED = """() => {
 }"""
 
 
-@pytest.mark.parametrize("path", ["/", "/groups/mechelen", "/invite", "/flows"])
+@pytest.mark.parametrize("path", ["/", "/groups/mechelen", "/limits", "/flows"])
 def test_the_keyboard_reaches_everything_in_order_and_is_seen(
     desks: Desks, path: str
 ) -> None:

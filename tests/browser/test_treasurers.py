@@ -22,7 +22,8 @@ PAGES = (
     *("/new-member", f"/new-member/confirm?{WHO}400", f"/new-member/confirm?{WHO}x"),
     *("/by-hand", f"/by-hand/confirm?{HOW_MUCH}", "/by-hand/confirm?giver=-"),
     *("/unit", "/unit/confirm?per_hour=30&unit=garnaal", "/people", "/acts"),
-    *("/cycles", "/legs"),
+    *("/cycles", "/legs", "/shares", "/warning", "/leaving", "/keys"),
+    *("/leaving/confirm?reason=so", "/keys/confirm?reason=so"),
 )
 WHY = "Cash, at the market"
 
@@ -155,6 +156,10 @@ def test_a_cycle_agrees_by_itself_and_its_leg_is_signed_on_the_page(
     assert "exactly the same" in window.text
     assert "rik@oostende → tom@mechelen" in window.text
     window.look("an agreed cycle")
+    window.go(f"{DESK}/cycles/{cycle}/proof")
+    assert EN["proof.proved"] in window.text
+    window.look("a proof")
+    window.go(f"{DESK}/cycles/{cycle}")
     with window.page.expect_download() as fetched:
         window.page.get_by_role("link", name="camt.053").click()
     check_camt053(ElementTree.parse(fetched.value.path()).getroot())

@@ -12,15 +12,23 @@ from typing import Any
 import msgspec
 
 from clearing.house import HubHouse
-from clearing.rules import Freeze, Proposal
+from clearing.rules import (
+    Agreed,
+    Freeze,
+    Leg,
+    Proposal,
+    SetCap,
+    SetWarning,
+)
 from protocol.address import Group
+from protocol.cycle import LATE_MS
 from protocol.effects import SaveTransfer
 from protocol.instant import Instant
 from protocol.ledger import TIME_UNIT
 from protocol.link import Trouble
 from protocol.messages import EntryRate, EntryUnit
-from protocol.peer import link_store, transfer_store
-from protocol.peer.link_store import SealedEnvelope
+from protocol.peer import transfer_store
+from protocol.sharing import ChargeRule, SharingRule
 from protocol.transfer import Role, State, Transfer
 from protocol.unit import HOUR
 from tests.clearing.browsing import Desk
@@ -54,6 +62,7 @@ async def crowd(desk: Desk, groups: int = 40) -> list[str]:
     await hub.clerk.take(Freeze(Group(names[12])))
     await _ask_for_changes(desk, names[14:16])
     _hear_of(hub)
+    await _agree_on_limits(desk, names)
     await _let_lag(hub, names[20])
     for about, told in _TEXTS.items():
         await hub.change(
@@ -143,19 +152,37 @@ async def _let_trade(hub: Server, names: list[str]) -> None:
 
 
 async def _let_lag(hub: Server, name: str) -> None:
-    """Seal something for a group some hours ago that it has not taken."""
-    sealed = SealedEnvelope(
-        peer=name,
-        first=1,
-        count=2,
-        line_1="",
-        payload_hash=hash_of(name),
-        life="",
-        at=Instant(hub.clock.now() - 10_800_000),
-        wire=b"",
+    """Let what is sealed for a group be some hours old: it has not taken it."""
+    turn = "ALTER TABLE envelope {} TRIGGER USER"
+    await hub.change(
+        f"{turn.format('DISABLE')};"
+        " UPDATE envelope SET at = now() - interval '3 hours'"
+        f" WHERE peer = '{name}' AND direction = 'out'; {turn.format('ENABLE')}"
     )
-    async with hub.database.desk.acquire() as connection:
-        await link_store.write_sealed(connection, [sealed])
+
+
+async def _agree_on_limits(desk: Desk, names: list[str]) -> None:
+    """Let some pairs have a cap, a leg wait too long, and rules be agreed on."""
+    hub = desk.federated.hub
+    house = hub.house
+    assert isinstance(house, HubHouse)
+    why = {"author": "@admin", "reason": "agreed at the spring meeting of all groups"}
+    for place in range(3):
+        payer, payee = Group(names[place]), Group(names[place + 1])
+        most = (place + 1) * 7 * HOUR // 2
+        await hub.clerk.take(SetCap(payer=payer, payee=payee, milliseconds=most, **why))
+    await hub.clerk.take(SetWarning(percent=75, **why))
+    house.agreed = Agreed(SharingRule.SIZE, ChargeRule(rate=20_000, threshold=500_000))
+    leg = Leg(
+        leg_id=str(uuid.UUID(int=14)),
+        cycle=1,
+        place=0,
+        at=Instant(hub.clock.now() - LATE_MS - HOUR),
+        debtor=names[2],
+        creditor=names[14],
+        milliseconds=5 * HOUR,
+    )
+    house.legs[leg.leg_id] = leg
 
 
 def _hear_of(hub: Server) -> None:

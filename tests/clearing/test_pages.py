@@ -325,6 +325,7 @@ async def look_at_forty(found: Desk, admin: Browser) -> None:
     assert flows.raw.count("<title>") == 1 + 100 + flows.raw.count('class="arc')
     # However many trade, a page stays small on its way.
     assert len(gzip.compress(flows.raw.encode())) < 20_000
+    assert len(flows.raw.encode()) < 60_000
 
 
 # What she decides.

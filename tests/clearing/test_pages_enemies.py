@@ -95,7 +95,7 @@ async def test_what_nobody_has_is_not_there_for_people_nor_programs(
             )
             assert asked[0] == 404, (route.method, path, asked)
             assert "Traceback" not in asked[1]
-    assert len(tried) == 26 and await changed(shown) == before
+    assert len(tried) == 30 and await changed(shown) == before
 
 
 async def test_nobody_gets_anything_before_signing_in(shown: Desk) -> None:
@@ -412,8 +412,8 @@ async def test_names_units_reasons_and_lines_are_text_and_nothing_else(
             if "LETS" in page.text and route.path in ("/", "/links"):
                 assert "{{ 7 * 7 }}" in page.text
     await hub.change("DELETE FROM alarm")
-    # The first page, the group's, cycles, links, alarms, and the transfer.
-    assert told == 6
+    # The first page, the group's with its sharing, cycles, links, alarms, the transfer.
+    assert told == 7
 
 
 @pytest.mark.parametrize("typed", [SCRIPT, f"\"'>{SCRIPT}", "{{ 7 * 7 }}", "{code}"])
@@ -447,8 +447,9 @@ async def test_every_page_has_a_strict_policy_and_is_kept_nowhere(shown: Desk) -
         if route.path == "/static/{name}":
             continue
         page = await admin.get(place(route, id=transfer_id, cycle="1"))
-        # There is neither a leg nor a dispute, which ``test_cycle_pages`` has.
-        is_there = "/legs/{id}" not in route.path and "disputes" not in route.path
+        # There is no leg, no dispute and no sharing; other tests have them.
+        others = ("/legs/{id}", "/disputes/", "/sharing/{id}")
+        is_there = not any(one in route.path for one in others)
         assert page.status == (200 if is_there else 404), route.path
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         assert page.headers["Cache-Control"] == "no-store", route.path
@@ -484,6 +485,15 @@ FIELDS = (
     "after",
     "saved",
     "legs",
+    "payer",
+    "payee",
+    "hours",
+    "cap_reason",
+    "percent",
+    "warning_reason",
+    "reason",
+    "told",
+    "plan",
 )
 #: These end the session of who asks.
 ENDING = ("/sign-out", "/sign-in", "/sessions/end")

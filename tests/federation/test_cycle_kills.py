@@ -241,11 +241,17 @@ def test_killed_while_a_debt_is_shared(federation: Federation, when: str) -> Non
     node.restart(kill_at=f"{Step.SHARED}:{when}")
     federation.wait_compared()
     decide = (*words, "--decide", told["id"])
-    assert hub.command(*decide).returncode == AGAIN
+    # Two must agree on it: one admin's word alone moves nothing.
+    hub.run("admin", "add", "@ann")
+    asked = hub.run(*decide)
+    assert (asked["state"], position(federation, "oostende")) == ("told", left)
+    give = ("consent", "give", "--as", "@ann", str(asked["asked"]))
+    assert hub.command(*give).returncode == AGAIN
     see_killed(hub, Step.SHARE, when)
     if when == "before":
         federation.wait_compared()
-        hub.run(*decide)
+        hub.run(*give)
+    hub.run("admin", "remove", "@ann")
     see_killed(node, Step.SHARED, when)
     federation.wait_compared()
     again = hub.command(*decide)

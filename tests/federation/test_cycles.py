@@ -87,6 +87,12 @@ def test_a_cycle_is_closed_agreed_to_and_settled_by_command(
     node = federation.server("oostende")
     assert node.run("cycle", "show", number)["state"] == "agreed"
     # As a bank statement, it ends where the hub says that it does.
+    proved = node.run("cycle", "proof", number)
+    assert (proved["verdict"], proved["agreed"]) == ("proved", proved["groups"])
+    proof = tmp_path / "proof.json"
+    node.run("cycle", "proof", number, "--to", str(proof))
+    found = verify_cycle_file(proof.read_bytes(), None)
+    assert (str(found.decision.cycle), found.lines.keys()) == (number, before.keys())
     written = tmp_path / "cycle.xml"
     to = ("--to", str(written))
     node.run("cycle", "statement", number, "--format", "camt053", *to)

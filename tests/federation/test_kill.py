@@ -90,7 +90,7 @@ OTHERS = [
     *((Step.CANCEL_WISH, "oostende"), (Step.CANCEL, "hub")),
     *((Step.ADMIT, "hub"), (Step.JOIN, "command"), (Step.MEMBER, "command")),
     *((Step.ENTRY, "oostende"), (Step.CORRECTION, "oostende")),
-    (Step.CONSENT, "hub"),
+    *((Step.CONSENT, "hub"), (Step.INVITE, "hub")),
     # In test_backup, on a federation of its own.
     *((Step.RESTORE, "command"), (Step.GO_ON, "oostende")),
     (Step.MOVE_IN, "command"),
@@ -605,6 +605,7 @@ def test_killed_while_two_admins_agree(federation: Federation, when: str) -> Non
             assert states[0] == ("asked" if words == ask else "done")
             assert states.count("asked") == (1 if words == ask else 0)
         assert hub.run("group", "show", "aalst")["state"] == "active"
+        see_invited_by_two(federation, when)
     finally:
         if not hub.is_running:
             hub.start()
@@ -613,6 +614,23 @@ def test_killed_while_two_admins_agree(federation: Federation, when: str) -> Non
     paid = federation.pay("els@aalst", "tom@mechelen", 3)
     assert federation.end_of(paid)["state"] == "cleared"
     federation.audit()
+
+
+def see_invited_by_two(federation: Federation, when: str) -> None:
+    """A link that got lost with its hub is made anew at the same word."""
+    hub, group = federation.hub, f"lost-{when}"
+    asked = hub.run("invite", group)
+    assert asked["invitation"] is None
+    give = ("consent", "give", "--as", "@ann", str(asked["asked"]))
+    hub.restart(kill_at=f"{Step.INVITE}:{when}")
+    federation.wait_compared()
+    assert hub.command(*give).returncode == 75
+    see_killed(federation, Step.INVITE, when, "hub")
+    federation.wait_compared()
+    done = hub.run(*give)
+    assert (done["state"], done["invitation"]["group"]) == ("done", group)
+    open_ones = federation.admin.get("/api/v1/invitations")["invitations"]
+    assert [one["group"] for one in open_ones].count(group) == 1
 
 
 def see_new_keys(federation: Federation, node: Node, before: dict[str, Any]) -> None:

@@ -527,7 +527,9 @@ async def test_each_page_by_role(shown: Town) -> None:
         if page.status == 403:
             acting.add(route.path)
         else:
-            is_nothing = NOBODYS in path or "{cycle}" in route.path
+            # Whether there is such a cycle's proof only the hub knows, and it is away.
+            is_known = not route.path.endswith(("/proof", "/file.json"))
+            is_nothing = NOBODYS in path or ("{cycle}" in route.path and is_known)
             assert page.status == (404 if is_nothing else 200), path
     # What only leads to a button is not for her.
     assert acting == {
@@ -539,6 +541,8 @@ async def test_each_page_by_role(shown: Town) -> None:
         "/treasurer/entries/{id}/correct",
         "/treasurer/unit/confirm",
         "/treasurer/legs/{id}/confirm",
+        "/treasurer/keys/confirm",
+        "/treasurer/leaving/confirm",
     }
     for route in desk_pages(shown, "POST"):
         path = route.path.format_map(NAMES)

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from clearing.api.consents import ConsentsApi
 from clearing.api.groups import GroupsApi
+from clearing.api.invitations import InvitationsApi
 from clearing.api.limits import LimitsApi
 from clearing.consents import Consents
 from clearing.house import HubHouse
@@ -17,6 +18,7 @@ from nodes.api.leaving import LeavingApi
 from nodes.api.unit import UnitApi
 from nodes.house import NodeHouse
 from nodes.proposals import Proposals
+from protocol.joining import hash_code, read_invitation
 from protocol.peer import access_store
 from protocol.peer.web import problems
 from protocol.peer.web.openapi import describe
@@ -84,7 +86,15 @@ def routes_of(server: Server) -> list[Route]:
         limits = LimitsApi(house, clerk, database, server.clock)
         consents = Consents(house, clerk, database, server.clock)
         groups = GroupsApi(house, clerk, database, consents)
-        return [*groups.routes(), *limits.routes(), *ConsentsApi(consents).routes()]
+        invitations = InvitationsApi(
+            house, clerk, database, server.clock, "http://hub.example.org", consents
+        )
+        return [
+            *groups.routes(),
+            *limits.routes(),
+            *invitations.routes(),
+            *ConsentsApi(consents, invitations).routes(),
+        ]
     assert isinstance(server.house, NodeHouse)
     unit = UnitApi(Proposals(server.house, server.clerk), server.database)
     leaving = LeavingApi(server.house, server.clerk, server.database)
@@ -388,10 +398,14 @@ async def test_what_is_asked_waits_over_a_restart_and_may_be_refused_then(
             "@bob",
             '{"act":"left","group":"oostende","position":0}',
         )
-        # Meanwhile the group stays after all: now the rules say no.
-        await ann.post(f"{OOSTENDE_AT_HUB}/stay")
+        # Meanwhile the group stays after all, as both agree: the word fits no more.
+        stays = await ann.post(f"{OOSTENDE_AT_HUB}/stay")
+        assert (stays.status, stays.told["state"]) == (202, "leaving")
+        await bob.post(f"{CONSENTS}/{stays.told['asked']}/give")
+        states = [one["state"] for one in (await bob.get(CONSENTS)).told["consents"]]
+        assert states == ["done", "outdated"]
         refused = await ann.post(f"{CONSENTS}/{number}/give")
-        assert (refused.status, refused.told["code"]) == (409, "group-not-leaving")
+        assert (refused.status, refused.told["code"]) == (409, "consent-outdated")
         taken_back = await bob.post(f"{CONSENTS}/{number}/withdraw")
         assert (taken_back.status, taken_back.told["state"]) == (200, "withdrawn")
         limits = {"floor": -HOUR, "ceiling": HOUR, "reason": "fewer"}
@@ -415,6 +429,49 @@ async def test_what_is_asked_waits_over_a_restart_and_may_be_refused_then(
         ]
         shown = (await bob.get(OOSTENDE_AT_HUB)).told
         assert shown["ceiling"] == 2 * HOUR + 1
+
+
+async def test_two_admins_agree_before_a_group_is_invited(
+    new_database: NewDatabase,
+) -> None:
+    async with world(new_database) as here:
+        hub, path = here.federated.hub, "/api/v1/invitations"
+        body = {"group": "gent", "floor": -HOUR, "ceiling": HOUR}
+        [ann] = await admins(here, "@ann")
+        # One alone invites at once, and what she invites earlier counts no more.
+        for _ in range(2):
+            alone = await ann.post(path, body)
+            assert (alone.status, alone.told["asked"]) == (201, None)
+        still_open = (await ann.get(path)).told["invitations"]
+        assert [one["group"] for one in still_open] == ["gent"]
+        [bob] = await admins(here, "@bob")
+        asked = await ann.post(path, body | {"group": "veere"})
+        assert (asked.status, asked.told["invitation"]) == (202, None)
+        assert (
+            await hub.ask("SELECT 1 FROM invitation WHERE group_name = 'veere'") == []
+        )
+        stranger = await here.admin.post(path, body | {"group": "aalst"})
+        assert (stranger.status, stranger.told["code"]) == (403, "not-an-admin")
+        given = f"{CONSENTS}/{asked.told['asked']}/give"
+        links = []
+        # Her word again is the same word, and shows a link anew.
+        for _ in range(2):
+            done = await bob.post(given)
+            assert (done.status, done.told["state"]) == (200, "done")
+            links.append(read_invitation(done.told["invitation"]["invitation"]).code)
+        spare, counts = links
+        found = await hub.ask(
+            "SELECT code_hash, until > now() FROM invitation"
+            " WHERE group_name = 'veere' ORDER BY until > now()"
+        )
+        assert [tuple(one) for one in found] == [
+            (hash_code(spare), False),
+            (hash_code(counts), True),
+        ]
+        [listed] = (await bob.get(CONSENTS)).told["consents"]
+        assert listed["invitation"] is None
+        there = await bob.post(path, body | {"group": "oostende"})
+        assert there.status == 409
 
 
 async def test_a_word_on_nothing_is_not_found(new_database: NewDatabase) -> None:
@@ -510,6 +567,7 @@ async def test_the_description_names_every_route(new_database: NewDatabase) -> N
         *(f"/api/v1/groups/{{group}}/{word}" for word in POSTS),
         CONSENTS,
         *(f"{CONSENTS}/{{number}}/{word}" for word in ("give", "withdraw")),
+        "/api/v1/invitations",
         "/api/v1/warning",
         "/api/v1/caps",
         *(f"/api/v1/caps/{{payer}}/{{payee}}{verb}" for verb in ("", "/remove")),

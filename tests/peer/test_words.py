@@ -94,8 +94,10 @@ JARGON = re.compile(
 FOR_STAFF = (
     *("treasurer.", "hub.", "positions.", "group.", "invite.", "flows."),
     *("transfers.", "transfer.", "links.", "alarms."),
-    *("own-cycles.", "own-legs."),
+    *("own-cycles.", "own-legs.", "own-leaving.", "own-shares.", "own-keys."),
+    *("proof.", "warning."),
     *("cycles.", "cycle.", "netting.", "close.", "dispute.", "settle."),
+    *("caps.", "sharing.", "charge.", "life."),
 )
 
 
@@ -155,6 +157,10 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "links.",
         "own-cycles.",
         "own-legs.",
+        "own-leaving.",
+        "own-shares.",
+        "own-keys.",
+        "proof.word-",
         "cycle.said-",
         "cycle.saved-",
         "netting.gross",
@@ -165,6 +171,12 @@ def test_no_sentence_is_left_that_no_page_says() -> None:
         "dispute.group",
         "dispute.nothing-",
         "settle.state-",
+        "caps.saved-",
+        "sharing.rule-",
+        "sharing.state-",
+        "sharing.saved-",
+        "sharing.measure-",
+        "life.",
     )
     for key in sentences("en"):
         assert key in sources or key.startswith(together), key

@@ -13,8 +13,10 @@ from tests.simulator import (
     model,
     planted_cycles,
     planted_distrust,
+    planted_hunted,
     planted_keys,
     planted_later,
+    planted_lives,
     shrink,
     swarm,
 )
@@ -23,6 +25,7 @@ from tests.simulator.planted import BUGS, planted
 from tests.simulator.swarm import Result
 
 assert planted_cycles and planted_distrust, "their import plants more bugs"
+assert planted_hunted and planted_lives, "their import plants more bugs"
 assert planted_keys and planted_later, "their import plants more bugs"
 _BAR = 30
 _clock = Clock()

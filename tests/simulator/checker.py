@@ -19,7 +19,9 @@ from tests.simulator.agenda import MINUTE
 from tests.simulator.caps import Caps
 from tests.simulator.cycle_watch import CycleWatch
 from tests.simulator.federation import Federation
+from tests.simulator.life_watch import LifeWatch
 from tests.simulator.members import People, Wish
+from tests.simulator.papers import Papers
 from tests.simulator.reasons import Reasons
 from tests.simulator.servers import Server
 from tests.simulator.views import Views
@@ -72,6 +74,7 @@ class Checker:
         is_restored: some server was put back, so what it forgot may wait for ever.
         decisions: by transfer, the one decision.
         cycles: what watches cycles and legs.
+        lives: what watches who leaves, and what is shared.
     """
 
     def __init__(self, federation: Federation, people: People) -> None:
@@ -91,6 +94,7 @@ class Checker:
         self._states: dict[str, str] = {}
         self._ever_frozen: set[str] = set()
         self._rates: dict[str, list[int]] = {}
+        self._before: tuple[dict[str, str], dict[str, int]] = {}, {}
         #: By server, peer and life: what the peer declared when it named that life.
         self._declared: dict[tuple[str, str, str], int] = {}
         #: What a server had sealed for each peer when a life began.
@@ -112,10 +116,11 @@ class Checker:
         for server in federation.servers:
             server.database.watch = self._watcher(server)
         self._reasons, self._views = Reasons(self), Views(self)
-        self.caps = Caps(self)
+        self.caps, self._papers = Caps(self), Papers(self)
         #: By account and sign, what legs have moved in this batch: they ask no limit.
         self.settled: Counter[tuple[str, bool]] = Counter()
         self.cycles = CycleWatch(self)
+        self.lives = LifeWatch(self)
 
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
@@ -234,7 +239,9 @@ class Checker:
         self.caps.look(server, first)
         self._reasons.look(server, first)
         self._views.look(server, first)
+        self._papers.look(server, first)
         self.cycles.look(server, first)
+        self.lives.look(server, first)
 
     def _look_at_mark(self, server: Server, first: dict[Any, Any]) -> None:
         """Who was put back, and knows it, books nothing before all have compared."""
@@ -311,6 +318,7 @@ class Checker:
             )
             self._sizes[log] += 1
             self._places[log, number] = place
+            self.lives.on_decision(decision, place)
             if decision["kind"] in ("directory", "keys"):
                 self._states[decision["group"]] = decision["state"]
                 if decision["state"] != "active":
@@ -335,6 +343,9 @@ class Checker:
             told=f"{told}: what is shared does not sum to zero",
         )
         self.move(place, moved)
+        for group, amount in moved.items():
+            # It moves whatever the limits say.
+            self.settled[group, amount > 0] += abs(amount)
 
     def _look_at_decision(
         self, hub: Server, decision: dict[str, Any], place: int, told: str
@@ -382,6 +393,15 @@ class Checker:
             moves = self._moves[group]
             stood = moves[-1][1] if moves else 0
             moves.append((place, stood + amount))
+
+    def moves(self, group: str) -> Sequence[tuple[int, int]]:
+        """Give the place of each decision that moved a group, and its position then."""
+        return self._moves[group]
+
+    def position_now(self, group: str) -> int:
+        """Give where a group stands after all decisions so far."""
+        moves = self._moves[group]
+        return moves[-1][1] if moves else 0
 
     def _look_at_lateness(
         self, hub: Server, decision: dict[str, Any], decide_by: int, told: str
@@ -540,6 +560,11 @@ class Checker:
         return self._states
 
     @property
+    def before(self) -> tuple[Mapping[str, str], Mapping[str, int]]:
+        """States and how many rates there were, as the hub's newest batch began."""
+        return self._before
+
+    @property
     def rates(self) -> Mapping[str, Sequence[int]]:
         """By group, all its rates so far."""
         return self._rates
@@ -555,7 +580,9 @@ class Checker:
         for server in self.federation.servers:
             self._look_at_ledger(server)
         self._views.at_the_end()
+        self._papers.at_the_end()
         self.cycles.at_the_end()
+        self.lives.at_the_end()
         self._look_at_outcomes()
         for node in self.federation.nodes.values():
             if self._is_clear(node.name, "hub"):

@@ -11,6 +11,7 @@ import msgspec
 
 from nodes.rules import NotAnswered, SignLeg
 from tests.simulator.cycle_reckoning import FIGURES, Move, figures
+from tests.simulator.memory_cycles import mover
 from tests.simulator.servers import Server
 
 if TYPE_CHECKING:
@@ -93,8 +94,7 @@ class OwnCycles:
         database, opening, moves = node.database, 0, []
         for sequence, (amount, _) in database.table(("posting", "clearing")).items():
             entry = database.table("entry")[sequence]
-            made = database.table("transfer").get(entry["transfer_id"])
-            made = made or database.table("leg")[entry["entry_id"]]
+            made = mover(database, entry)
             order = log.order(made["log"], made["number"])
             if order <= first:
                 # An opening is read from the balances, which nobody has touched.

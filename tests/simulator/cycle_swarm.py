@@ -17,6 +17,7 @@ from tests.simulator.cycle_lies import CycleLies
 from tests.simulator.cycle_people import CyclePeople, Word
 from tests.simulator.federation import Federation
 from tests.simulator.members import People
+from tests.simulator.memory_cycles import mover
 from tests.simulator.servers import UNKNOWN, Server
 from tests.simulator.trouble import Trouble
 
@@ -289,8 +290,7 @@ class CycleSwarm:
         if not postings:
             return False
         entry = node.table("entry")[next(reversed(postings))]
-        made = node.table("transfer").get(entry["transfer_id"])
-        made = made or node.table("leg")[entry["entry_id"]]
+        made = mover(node, entry)
         places, cycles = hub.table("decision"), hub.table("cycle")
         at = places.get((made["log"], made["number"]), (0,))[0]
         newest = cycles[max(cycles)] if cycles else None

@@ -100,10 +100,21 @@ class CycleWatch:
                 self.log.move(row["payee_group"], decision, amount)
             case "settlement":
                 self._on_settlement(hub, decision, place)
+            case "shared":
+                self._on_shared(decision)
             case "cycle" if self.is_clear("hub"):
                 self._on_cycle(hub, decision)
             case _:
                 pass
+
+    def _on_shared(self, decision: Row) -> None:
+        """What is shared moves every group that has a part; see ``share_watch``."""
+        moved = {one["group"]: one["amount"] for one in decision["shares"]}
+        if decision["group"] is not None:
+            moved[decision["group"]] = -sum(moved.values())
+        for group, amount in moved.items():
+            if amount:
+                self.log.move(group, decision, amount)
 
     def _on_settlement(self, hub: Server, decision: Row, place: int) -> None:
         leg_id, outcome = decision["id"], decision["outcome"]
@@ -152,6 +163,7 @@ class CycleWatch:
             None: decision["outcome"] == "settled",
             "cancelled": decision["id"] in self.people.voided
             or bool(disputed.intersection(parties)),
+            "party-left": self.checker.lives.is_declared(*parties),
             "cycle-closed": max(hub.database.table("cycle"), default=0)
             > decision["cycle"],
         }
@@ -174,7 +186,7 @@ class CycleWatch:
             missing = [
                 group
                 for group, state in states.items()
-                if state != "frozen"
+                if state not in ("frozen", "left")
                 and not self.checker.has_compared(hub, group, decision["log"])
             ]
             self.demand(so=not missing, told=f"{told} ends before {missing} compared")

@@ -13,7 +13,7 @@ from clearing import app as hub_app
 from clearing import log_store
 from clearing.house import Due, HubHouse
 from clearing.log_store import Identity
-from clearing.rules import Admission, Invitation
+from clearing.rules import Admission, Agreed, Invitation
 from nodes import member_store
 from nodes.house import NodeHouse
 from nodes.member_store import Membership
@@ -491,7 +491,11 @@ class Hub(Server):
         self.identity = Identity(
             self.federation, sign_hub_statement(statement, self.root)
         )
-        super().__init__(world, HUB, keys, lambda: HubHouse(self.keys, self.identity))
+        #: By what rules groups share; read anew at each start, as settings are.
+        self.agreed = Agreed()
+        super().__init__(
+            world, HUB, keys, lambda: HubHouse(self.keys, self.identity, self.agreed)
+        )
         self.parked: dict[str, _Parked] = {}
         self.after_batch = self.look
         self.nodes: dict[str, Node] = {}

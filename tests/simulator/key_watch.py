@@ -42,7 +42,8 @@ class KeyWatch:
         spans: list[dict[str, Any]] = []
         for _, line in self.federation.hub.database.table("decision").values():
             if f'"group":"{group}"'.encode() in line:
-                spans = msgspec.json.decode(line)["keys"]
+                # What is shared names groups, too.
+                spans = msgspec.json.decode(line).get("keys") or spans
         return spans
 
     def _watch(self, works: Sequence[Work]) -> bool:
@@ -153,7 +154,7 @@ class KeyWatch:
             if f'"group":"{name}"'.encode() not in line:
                 continue
             told = msgspec.json.decode(line)
-            if len(told["keys"]) == spans:
+            if len(told.get("keys", ())) in (0, spans):
                 continue
             at, spans = read_instant(told["at"]), len(told["keys"])
             is_change = has_key_change(told["statement"])

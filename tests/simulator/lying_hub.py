@@ -92,7 +92,7 @@ class LyingHub:
         self.hub.crash("to come back as one that may lie")
 
     def _make_house(self) -> HubHouse:
-        house = _LyingHouse(self.hub.keys, self.hub.identity)
+        house = _LyingHouse(self.hub.keys, self.hub.identity, self.hub.agreed)
         house.liar = self
         return house
 

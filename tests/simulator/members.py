@@ -7,7 +7,7 @@ never came may be asked again under its key, and must then get the one true answ
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -27,6 +27,7 @@ from protocol.address import HUB, AccountName, Group, transfer_id, write_address
 from protocol.base64url import write_base64url
 from protocol.directory import sign_entry
 from protocol.errors import OutageError, RefusalCode
+from protocol.instant import Instant
 from protocol.messages import EntryRate
 from protocol.peer import transfer_store
 from protocol.transfer import Transfer
@@ -34,6 +35,7 @@ from protocol.unit import Amount
 from tests.protocol.makers import hash_of
 from tests.simulator.cycle_people import CyclePeople
 from tests.simulator.federation import Federation
+from tests.simulator.life_people import LifePeople
 from tests.simulator.servers import UNKNOWN
 
 
@@ -45,6 +47,8 @@ class Wish:
         told: ``invoked``, ``ok``, ``refused``, ``other-body``, ``wait`` or ``unknown``.
         ids: every transfer that she was told is hers under this key.
         code: the reason that she was told last, if any.
+        could_reach: her node heard the hub when she asked last.
+        asked_at: the hub's time, as her node reckoned it, whenever she asked.
     """
 
     group: str
@@ -62,6 +66,8 @@ class Wish:
     was_refused: bool = False
     tries: int = 0
     code: str = ""
+    could_reach: bool = True
+    asked_at: list[int] = field(default_factory=list)
 
     @property
     def body_hash(self) -> str:
@@ -83,12 +89,14 @@ class People:
     Attributes:
         wishes: all orders, oldest first.
         cycles: what the regional admin and treasurers do about cycles.
+        lives: what they do about groups that leave, and what is shared.
     """
 
     def __init__(self, federation: Federation) -> None:
         self.federation = federation
         self.world = federation.world
         self.cycles = CyclePeople(federation)
+        self.lives = LifePeople(federation)
         self.wishes: list[Wish] = []
         #: Transfers that somebody wished to call off.
         self.cancelled: set[str] = set()
@@ -96,6 +104,10 @@ class People:
         self.on_no: Callable[[Wish], None] = lambda _: None
         #: Told of every change of an account that was answered with yes.
         self.on_changed: Callable[[str, str, dict[str, object]], None] = lambda *_: None
+        #: Told of every order of the regional admin's that was answered.
+        self.on_decided: Callable[[object, object], None] = lambda *_: None
+        #: By group, account and which: every freeze and release that was wished.
+        self.freezes: set[tuple[str, str, bool]] = set()
         self._keys: Counter[str] = Counter()
         self._changes: Counter[str] = Counter()
         #: By server and account, every floor and ceiling that somebody has set.
@@ -115,8 +127,12 @@ class People:
         deliver: str = "now",
         refund_of: str | None = None,
         key: str | None = None,
+        most: int | None = None,
     ) -> Wish:
-        """Order a payment; addresses are ``marie@oostende``."""
+        """Order a payment; addresses are ``marie@oostende``.
+
+        Who says nothing of the ``most`` that she pays has just seen the price.
+        """
         member, _, group = payer.partition("@")
         other, _, payee_group = payee.partition("@")
         # Everyone counts her own: two members' keys are the same word.
@@ -137,7 +153,7 @@ class People:
             payee=other,
             payee_group=payee_group,
             payee_amount=amount,
-            payer_amount_max=price,
+            payer_amount_max=price if most is None else most,
             deliver=deliver,
             refund_of=refund_of,
             transfer_id=transfer_id(
@@ -161,7 +177,7 @@ class People:
         """Order it, or ask again under its key."""
         node, world = self.federation.nodes[wish.group], self.world
         wish.tries += 1
-        wish.told = "unknown"
+        wish.told, wish.could_reach = "unknown", node.is_reachable()
         if wish.tries > 1:
             world.note(f"{wish.member}@{wish.group} asks again {wish.key}")
         world.tell(
@@ -179,6 +195,7 @@ class People:
         if clerk is None:
             return
         draw = world.draw
+        wish.asked_at.append(clerk.peer_now(HUB))
         order = Order(
             transfer_id=wish.transfer_id,
             payer=wish.member,
@@ -191,8 +208,8 @@ class People:
             deliver=wish.deliver,
             salt=write_base64url(draw.randbytes(16)),
             nonce=draw.randbytes(24),
-            hub_now=clerk.peer_now(HUB),
-            is_hub_reachable=node.is_reachable(),
+            hub_now=Instant(wish.asked_at[-1]),
+            is_hub_reachable=wish.could_reach,
             caller=wish.member,
             key=wish.key,
             body_hash=wish.body_hash,
@@ -221,6 +238,8 @@ class People:
                 wish.told, wish.code = "refused", outcome.value
                 # The same order may well succeed when the hub is back.
                 wish.was_refused |= outcome is not RefusalCode.HUB_UNREACHABLE
+                if outcome is RefusalCode.HUB_UNREACHABLE:
+                    self.on_no(wish)
             case MustWait():
                 wish.told = "wait"
                 self.on_no(wish)
@@ -248,6 +267,8 @@ class People:
         if "floor" in changes:
             limits = changes["floor"], changes["ceiling"]
             self.limits[group, member].add(limits)  # type: ignore[arg-type]
+        if "frozen" in changes:
+            self.freezes.add((group, member, bool(changes["frozen"])))
         change = MemberChange(account_id=member, author="treasurer", **changes)  # type: ignore[arg-type]
         self._changes[address] += 1
         number = self._changes[address]
@@ -290,7 +311,7 @@ class People:
 
     def _decide(self, order: object) -> None:
         self.world.tell("the regional admin: {}", order)
-        self.federation.hub.submit(order, lambda _: None)
+        self.federation.hub.submit(order, lambda told: self.on_decided(order, told))
 
     def propose_rate(self, group: str, rate: int) -> None:
         """Let a treasurer ask for another rate."""

@@ -11,9 +11,10 @@ from typing import Any
 import asyncpg
 
 from protocol.peer import transfer_store
-from tests.simulator import memory_cycles
+from tests.simulator import memory_cycles, memory_lives
 from tests.simulator.memory_database import MemoryDatabase, Row, answers
 
+assert memory_lives, "its import lets more queries be answered"
 _LEDGER = "protocol.peer.ledger_store"
 _BACKUP = "protocol.peer.backup_store"
 _LINK = "protocol.peer.link_store"
@@ -923,6 +924,11 @@ def _read_warned_groups(database: MemoryDatabase) -> list[Row]:
 @answers(_NODE_LIMIT, "read_warned")
 def _read_warned(database: MemoryDatabase) -> list[Row]:
     return list(database.table("warned").values())
+
+
+@answers(_NODE_LIMIT, "read_percent")
+def _read_warn_percent(database: MemoryDatabase) -> list[Row]:
+    return list(database.table("warn_percent").values())
 
 
 @answers(_PAST, "read_newest_at")

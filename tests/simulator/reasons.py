@@ -36,9 +36,12 @@ _NEVER = (
 _AT_FIRST = (
     "deadline-out-of-range",
     "group-frozen",
+    "group-left",
     "payee-group-ceiling",
+    "payee-group-leaving",
     "month-cap",
     "payer-group-floor",
+    "payer-group-leaving",
     "rate-changed",
     "refund-too-large",
     "refund-unknown",
@@ -118,7 +121,7 @@ class Reasons:
         code, role = _reason(row), row["role"]
         told = f"{server.name} refuses {row['transfer_id']}: {code}"
         groups = {row["payer_group"], row["payee_group"]}
-        is_keyless = not groups.isdisjoint(self._checker.keyless)
+        is_keyless = self._has_vain_keys(groups)
         self._demand(
             so=code not in _NEVER or (code == "content-unreadable" and is_keyless),
             told=f"{told}, where nobody lies",
@@ -134,6 +137,18 @@ class Reasons:
         is_true = _TRUE.get(code)
         if is_true is not None:
             self._demand(so=is_true(self, server, first, row), told=f"{told}, untruly")
+
+    def _has_vain_keys(self, groups: set[str]) -> bool:
+        """Say whether a group has lost keys, or sealed by some that never counted.
+
+        Of a change of keys and a recovery that overtakes it the hub may take either.
+        """
+        nodes = self._checker.federation.nodes
+        return not groups.isdisjoint(self._checker.keyless) or any(
+            row["state"] in ("refused", "replaced")
+            for group in groups
+            for row in nodes[group].database.table("renewal").values()
+        )
 
     def _is_expired(self, server: Server, _first: Before, row: Any) -> bool:
         now = server.clock.now()
@@ -157,6 +172,18 @@ class Reasons:
         name, amount = row["payee_group"], row["milliseconds"]
         return not _may_credit(server, first, name, amount)
 
+    def _has_left(self, _server: Server, _first: Before, row: Any) -> bool:
+        left = self._checker.lives.ever["left"]
+        return bool(left & {row["payer_group"], row["payee_group"]})
+
+    def _may_pay_no_more(self, _server: Server, first: Before, row: Any) -> bool:
+        name, amount = row["payer_group"], row["milliseconds"]
+        return self._checker.lives.is_window_full(name, amount, 1, first)
+
+    def _may_receive_no_more(self, _server: Server, first: Before, row: Any) -> bool:
+        name, amount = row["payee_group"], row["milliseconds"]
+        return self._checker.lives.is_window_full(name, amount, -1, first)
+
     def _is_at_cap(self, server: Server, first: Before, row: Any) -> bool:
         return self._checker.caps.is_reached(server, first, row)
 
@@ -166,10 +193,50 @@ class Reasons:
         return not _may_credit(server, first, row["account"], row["amount"])
 
     def _is_frozen(self, _server: Server, _first: Before, row: Any) -> bool:
-        return bool(self.frozen & {row["payer_group"], row["payee_group"]})
+        """Say whether a group was frozen when this batch began, or when it ended."""
+        before, _ = self._checker.before
+        groups = row["payer_group"], row["payee_group"]
+        return any(
+            "frozen" in (before.get(one), self._checker.states.get(one))
+            for one in groups
+        )
 
     def _has_changed(self, _server: Server, _first: Before, row: Any) -> bool:
-        return bool(self._changed & {row["payer_group"], row["payee_group"]})
+        """Say whether a rate is not the newest, as this batch found or left it."""
+        _, before = self._checker.before
+        rates = self._checker.rates
+        said = (
+            (row["payer_group"], row["payer_rate"]),
+            (row["payee_group"], row["payee_rate"]),
+        )
+        return any(
+            version not in (before.get(group), len(rates[group]))
+            or before.get(group) != len(rates[group])
+            for group, version in said
+        )
+
+    def _was_not_paid(self, server: Server, first: Before, row: Any) -> bool:
+        """Say whether what is to be given back was not paid so, or not yet."""
+        id_ = row["refund_of"]
+        original = server.database.table("transfer").get(id_)
+        groups = row["payee_group"], row["payer_group"]
+        before = first.get(("transfer", id_), original)
+        return (
+            original is None
+            or before is None
+            or {before["state"], original["state"]} != {"cleared"}
+            or (original["payer_group"], original["payee_group"]) != groups
+        )
+
+    def _is_nobody(self, server: Server, _first: Before, row: Any) -> bool:
+        """Say whether nobody has the account that was to be paid."""
+        if row["role"] == "hub" or row["refund_of"] is not None:
+            return True
+        return all(
+            wish.payee not in server.database.table("account")
+            for wish in self._people.wishes
+            if wish.transfer_id == row["transfer_id"]
+        )
 
     def _is_unlikely(self, server: Server, _first: Before, row: Any) -> bool:
         """Say whether the hub met a deadline too near or too far."""
@@ -192,6 +259,15 @@ class Reasons:
 
     def _look_at_no(self, wish: Wish) -> None:
         """Only a key of hers that meant something else, or very many refusals."""
+        if wish.told == "refused":
+            # What may wait for days need not be turned away.
+            renewals = self._checker.federation.nodes[wish.group].database
+            is_renewing = bool(renewals.table("renewal"))
+            self._demand(
+                so=wish.deliver == "now" and (not wish.could_reach or is_renewing),
+                told=f"{wish.member}@{wish.group}'s {wish.key} could wait for the hub",
+            )
+            return
         hers = [
             one
             for one in self._people.wishes
@@ -245,12 +321,70 @@ class Reasons:
             case "payee-cannot-receive":
                 return not _may_credit(server, first, wish.payee, wish.payee_amount)
             case "rate-changed":
-                return bool(self._changed & groups)
+                return self._is_dearer(wish)
             case "group-frozen":
                 return bool(self.frozen & groups)
-            case "unknown-account":
-                return wish.payee not in server.database.table("account")
+            case "unknown-account" | "same-account":
+                return _is_true_of_payee(server, code, wish)
+            case "refund-unknown" | "refund-too-large":
+                return self._is_true_of_refund(server, first, code, wish)
+        return self._is_true_of_lives(server, first, code, wish)
+
+    def _is_dearer(self, wish: Wish) -> bool:
+        """Say whether it may have cost more than she agreed to."""
+        is_less = wish.payer_amount_max < self._price(wish)
+        return is_less or bool(self._changed & {wish.group, wish.payee_group})
+
+    def _is_true_of_refund(
+        self, server: Server, first: Before, code: str, wish: Wish
+    ) -> bool:
+        """Reckon by her own node's ledger what may be given back, and by whom."""
+        rows = server.database.table("transfer")
+        original = rows.get(wish.refund_of)
+        touched = [one for name, one in first if name == "transfer"]
+        if original is None or original["state"] != "cleared" or touched:
+            # How it stood in the middle of a batch is not known.
+            return True
+        (asked, *others) = [
+            one for one in self._people.wishes if one.transfer_id == wish.refund_of
+        ]
+        is_inside = wish.group == wish.payee_group
+        changed = self._changed & {wish.group, wish.payee_group}
+        if others or (changed and not is_inside):
+            return True
+        back = (asked.payee_group, asked.payee), (asked.group, asked.member)
+        hers = (wish.group, wish.member), (wish.payee_group, wish.payee)
+        if code == "refund-unknown":
+            return back != hers
+        others = [
+            one
+            for one in rows.values()
+            if one["refund_of"] == wish.refund_of and one["state"] != "refused"
+        ]
+        if is_inside:
+            # Inside a group a unit is a unit, whatever it is worth by now.
+            units = sum(one["amount"] for one in others) + wish.payee_amount
+            return bool(units > original["amount"])
+        given = sum(one["milliseconds"] for one in others)
+        time = wish.payee_amount * self._checker.rates[wish.payee_group][-1]
+        return bool(given + time > original["milliseconds"])
+
+    def _is_true_of_lives(
+        self, server: Server, first: Before, code: str, wish: Wish
+    ) -> bool:
+        if code == "group-left":
+            left = self._checker.lives.ever["left"]
+            return bool(left & {wish.group, wish.payee_group})
+        if code == "payer-group-leaving":
+            return self._is_no_creditor(server, first, wish.group)
         return True
+
+    def _is_no_creditor(self, server: Server, first: Before, group: str) -> bool:
+        """Say whether a node may think that its leaving group has nothing to pay."""
+        clearing = server.database.table("account").get("clearing", {"balance": 0})
+        is_moved = ("account", "clearing") in first
+        is_leaving = group in self._checker.lives.ever["leaving"]
+        return is_leaving and (is_moved or clearing["balance"] >= 0)
 
     def _price(self, wish: Wish) -> int:
         own, theirs = (
@@ -262,6 +396,13 @@ class Reasons:
 def _reason(row: Any) -> str:
     """Give why a transfer is refused, or will be once its groups have compared."""
     return str((row and (row["code"] or row["waiting_code"])) or "")
+
+
+def _is_true_of_payee(server: Server, code: str, wish: Wish) -> bool:
+    """Say whether the payee is the payer, or nobody."""
+    if code == "same-account":
+        return (wish.group, wish.member) == (wish.payee_group, wish.payee)
+    return wish.payee not in server.database.table("account")
 
 
 def _is_unknown(server: Server, first: Before, name: str) -> bool:
@@ -294,11 +435,16 @@ _TRUE: dict[str, Callable[[Reasons, Server, Before, Any], bool]] = {
     "cancelled": Reasons._is_called_off,
     "deadline-out-of-range": Reasons._is_unlikely,
     "group-frozen": Reasons._is_frozen,
+    "group-left": Reasons._has_left,
     "payee-cannot-receive": Reasons._cannot_receive,
     "month-cap": Reasons._is_at_cap,
     "payee-group-ceiling": Reasons._is_at_ceiling,
+    "payee-group-leaving": Reasons._may_receive_no_more,
     "payee-unreachable": Reasons._is_expired,
     "payer-group-floor": Reasons._is_at_floor,
+    "payer-group-leaving": Reasons._may_pay_no_more,
     "rate-changed": Reasons._has_changed,
     "refund-too-large": Reasons._is_too_large,
+    "refund-unknown": Reasons._was_not_paid,
+    "unknown-account": Reasons._is_nobody,
 }

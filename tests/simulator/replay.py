@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tests.simulator import life_people
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
 from tests.simulator.cycle_people import CYCLE_DEEDS, is_deed, play_deed
@@ -44,7 +45,12 @@ _UNITS = {"d": DAY, "h": HOUR, "min": MINUTE, "s": SECOND, "ms": 1}
 _NOISE = {"to", "the", "as", "rate", "decimals", "span", "members", "reach"}
 _ABOUT_KEYS = {"renews", "types", "loses"}
 #: Words of deeds that were planned before what follows of others at their moment.
-_PEOPLES = {"admin", "wants", "thief", *_ABOUT_KEYS, *CYCLE_DEEDS}
+_PEOPLES = {
+    *("admin", "wants", "thief"),
+    *_ABOUT_KEYS,
+    *CYCLE_DEEDS,
+    *life_people.LIFE_DEEDS,
+}
 _PAYS = re.compile(
     r"(\S+) pays (\S+) (\d+) units as (\S+)( when reachable)?(?: back (\S+))?"
 )
@@ -226,6 +232,8 @@ class _Replay:
         elif is_lie(subject, verb):
             if self.lies is not None:
                 self.lies.play(verb, rest)
+        elif life_people.is_deed(verb):
+            life_people.play_deed(self.people, subject, verb, rest)
         else:
             self._do_other(subject, verb, rest)
 

@@ -142,6 +142,9 @@ class Server:
         self._swept_standing: list[Any] = []
         self.after_batch: Callable[[], None] = lambda: None
         self._make_house = make_house
+        #: Its process outlives what it loses: then its house must forget by itself.
+        self.keeps_house = False
+        self._kept: tuple[ServerKeys, House] | None = None
         self._inbox: list[tuple[object, Answered]] = []
         self._is_woken = False
 
@@ -160,6 +163,18 @@ class Server:
         """Ask a store, as a reader would."""
         return drive(work(MemoryConnection(self.database)))
 
+    def _a_house(self) -> House:
+        """Give a new house, or the one of before, as where only the lock was lost."""
+        if self._kept is not None and self._kept[0] is self.keys:
+            return self._kept[1]
+        house = self._make_house()
+        self._kept = (self.keys, house) if self.keeps_house else None
+        return house
+
+    def has_new_settings(self) -> None:
+        """Have the next start be that of a process that reads its settings."""
+        self._kept = None
+
     def start(self) -> None:
         """Start it, with nothing but its database."""
         assert self.clerk is None
@@ -167,7 +182,7 @@ class Server:
         self.starts += 1
         life = write_base64url(world.draw.randbytes(8))
         clerk = SimulatedClerk(
-            self._make_house(),
+            self._a_house(),
             None,  # type: ignore[arg-type]
             self.clock,  # type: ignore[arg-type]
             _Uncounted(),  # type: ignore[arg-type]

@@ -23,8 +23,10 @@ from tests.simulator.federation import Federation, Home, Node
 from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
 from tests.simulator.lie_swarm import LieSwarm, lie_swarm
+from tests.simulator.life_swarm import LifeSwarm
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
+from tests.simulator.nasty import Nasty
 from tests.simulator.quick_keys import quick_keys
 from tests.simulator.servers import Server
 from tests.simulator.trouble import Trouble
@@ -39,6 +41,8 @@ _UNITS = ((60_000, 0), (180_000, 0), (1_800, 2), (514_286, 0), (3_600_000, 0), (
 REAL_KEYS_EVERY = 50
 #: In one seed of so many a payment waits while its payer's rate changes.
 _PRICE_SEEDS = 3
+#: In one seed of so many houses outlive a crash, as where only the database went away.
+_KEPT_SEEDS = 4
 QUIET_MS = 80 * HOUR
 #: What a seed leaves of 5 when keys are changed in it.
 _KEY_SEEDS = (1, 3)
@@ -151,6 +155,10 @@ class Swarm:
         self.cycles = CycleSwarm(seed, self.federation, self.people, self.trouble)
         #: In some seeds nodes watch the hub's log, and in most of these it lies.
         self.lies: LieSwarm | None = lie_swarm(seed, self)
+        for server in self.federation.servers:
+            server.keeps_house = seed % _KEPT_SEEDS == 2
+        self.nasty = Nasty(seed, self.federation, self.people, self.checker)
+        self.lives = LifeSwarm(seed, self.federation, self.people, self.trouble)
         #: In some seeds prices change under payments; others have their plan as ever.
         self.prices = random.Random(f"prices of {seed}")
         self.has_old_prices = seed % _PRICE_SEEDS == 0 and len(self.homes) > 2
@@ -189,6 +197,7 @@ class Swarm:
 
     def _play(self) -> None:
         self.federation.open()
+        self.lives.open()
         self._draw_rates()
         self._sessions()
         self._quieten()
@@ -294,6 +303,8 @@ class Swarm:
             self.cycles.strew(span)
             if self.lies is not None:
                 self.lies.strew(span)
+            self.nasty.strew(span)
+            self.lives.strew(span)
             if self.has_key_people:
                 self.key_people.plan_bout(span)
             if self.has_old_prices:
@@ -590,5 +601,6 @@ class Swarm:
         self._be_silent(8 * DAY)
         self.trouble.put_right()
         self.key_people.hurry()
+        self.lives.finish()
         self.cycles.finish()
         self.world.pass_silence(self.world.now + QUIET_MS)

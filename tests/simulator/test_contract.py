@@ -18,6 +18,7 @@ from protocol.instant import Instant
 from protocol.peer.clerk import PEER_MIGRATIONS
 from protocol.peer.migration_store import migrate
 from tests.simulator.key_stories import KeyStory
+from tests.simulator.life_stories import LifeStory
 from tests.simulator.lying_hub import LyingHub
 from tests.simulator.memory_database import answered, name_of
 from tests.simulator.quick_keys import quick_keys
@@ -27,12 +28,11 @@ Statement = tuple[str, str, Sequence[Any], Any]
 NewDatabase = Callable[[], Awaitable[str]]
 
 #: Asked by no story yet: where nobody lies nobody is doubted, a log of a story has no
-#: tiles above its leaves, no treasurer books by hand, and no group leaves.
+#: tiles above its leaves, and no treasurer books by hand.
 _RARE = {
     "clearing.log_store.read_moves",
     "clearing.log_store.insert_tile_hashes",
     "clearing.log_store.read_tile_hashes",
-    "nodes.leaving_store.write_wish",
     "nodes.trust_store.insert_doubt",
     "nodes.trust_store.insert_trust",
     "nodes.trust_store.read_before",
@@ -74,6 +74,23 @@ _STORY = """
     admin           closes    cycle 2
     clock           +5 s
     hub             crashes
+    clock           +1 min
+    admin           releases  brussel
+    an@brussel      pays      bob@mechelen  6 ketjes
+    clock           +5 s
+    groups          charge    50 percent beyond 0
+    brussel         wishes    to leave
+    clock           +5 s
+    ann             asks_for  brussel left -12
+    bea             grants    1
+    clock           +5 s
+    groups          agree     on equal parts
+    clock           +1 min
+    admin           tells     brussel by equal parts
+    clock           +5 s
+    admin           shares    brussel
+    clock           +5 s
+    admin           closes    cycle 3
     clock           +1 min
     oostende        renews    its keys
     clock           +1 min
@@ -135,6 +152,10 @@ async def _replay(connection: Any, statements: Sequence[Statement]) -> set[str]:
     return asked
 
 
+class _Story(KeyStory, LifeStory):
+    """All words."""
+
+
 def _record() -> dict[str, list[Statement]]:
     """Play the story, and keep what each server asked its database."""
     recorded: dict[str, list[Statement]] = {}
@@ -144,7 +165,7 @@ def _record() -> dict[str, list[Statement]]:
         return lambda *statement: statements.append(statement)
 
     with quick_keys():
-        story = KeyStory(record=keep)
+        story = _Story(record=keep)
         # It does not lie here; but nodes watch its log, and ask more.
         LyingHub(story)
         story.checker.doubted.add(HUB)

@@ -59,6 +59,7 @@ class Trouble:
         self.world.note(f"{group} lies")
         self.checker.doubted.add(group)
         make_liar(self.federation, group)
+        self.federation.nodes[group].keeps_house = False
         self.federation.nodes[group].crash("to come back as a liar")
 
     def back_up(self, server: Server) -> None:
