@@ -171,7 +171,8 @@ class Swarm:
         look = hub.after_batch
 
         def look_at_clock() -> None:
-            if self._is_going_back and hub.database.table("undecided"):
+            is_due = self._is_going_back and not self.trouble.is_quiet
+            if is_due and hub.database.table("undecided"):
                 self._is_going_back = False
                 self._move_back(hub)
             look()
