@@ -16,12 +16,13 @@ from clearing.rules.consent_records import Consent, ConsentState
 from clearing.rules.groups import Limit, Release
 from clearing.rules.inviting import Invite
 from clearing.rules.leaving import DeclareLeft, Stay
+from clearing.rules.lives import decisions_about
 from clearing.rules.shares import ShareDebt
 from clearing.rules.view import HubView
 from protocol.address import Group
 from protocol.directory import Directory
 from protocol.instant import write_nullable
-from protocol.messages import DirectoryDecision, line_hash, read_item
+from protocol.messages import line_hash
 
 DangerousAct = Release | Stay | DeclareLeft | Limit | ShareDebt | Invite
 
@@ -69,12 +70,8 @@ def agreed_limits(view: HubView, group: Group) -> GroupLimits:
     """
     record = view.directory[group]
     floor, ceiling = record.floor, record.ceiling
-    agreed, name = _agreed_on(view, group), f'"{group}"'.encode()
-    for line in reversed(view.history):
-        # Most are about others, and are not worth reading.
-        decision = read_item(line) if name in line else None
-        if not isinstance(decision, DirectoryDecision) or decision.group != group:
-            continue
+    agreed = _agreed_on(view, group)
+    for decision in decisions_about(reversed(view.history), group):
         floor, ceiling = max(floor, decision.floor), min(ceiling, decision.ceiling)
         if (decision.at, decision.floor, decision.ceiling) in agreed:
             break

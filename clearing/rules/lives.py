@@ -3,7 +3,7 @@
 Nothing else is kept of it: the lines are those that every node has, too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -25,12 +25,17 @@ def life_of(lines: Iterable[bytes], group: str) -> list[Turn]:
         group: whose life it is.
     """
     found: list[Turn] = []
+    for decision in decisions_about(lines, group):
+        if not found or found[-1].state != decision.state:
+            found.append(Turn(decision.state, decision.at))
+    return found
+
+
+def decisions_about(lines: Iterable[bytes], group: str) -> Iterator[DirectoryDecision]:
+    """Read those of the lines about all groups that are about one, in their order."""
     named = f'"{group}"'.encode()
     for line in lines:
         # A line that does not even have the name is not worth being read.
         decision = read_item(line) if named in line else None
-        if not isinstance(decision, DirectoryDecision) or decision.group != group:
-            continue
-        if not found or found[-1].state != decision.state:
-            found.append(Turn(decision.state, decision.at))
-    return found
+        if isinstance(decision, DirectoryDecision) and decision.group == group:
+            yield decision
