@@ -7,22 +7,13 @@ Beside ``memory_queries``: the tables of ``clearing.cycle_store`` and
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import asyncpg
-
-from tests.simulator.memory_database import MemoryDatabase, Row, answers
+from tests.simulator.memory_database import MemoryDatabase, Row, answers, refuse
 
 _HUB = "clearing.cycle_store"
 _HUB_SHARED = "clearing.share_store"
 _NODE = "nodes.cycle_store"
 #: Where a decision stands among those of a node's hub: its log's place, its number.
 _Named = tuple[int, int | None]
-
-
-def _refuse(rule: str) -> None:
-    """Refuse what the schema would refuse, by the rule's name."""
-    error = asyncpg.CheckViolationError(rule)
-    error.constraint_name = rule
-    raise error
 
 
 def mover(database: MemoryDatabase, entry: Row) -> Row:
@@ -118,7 +109,7 @@ _CYCLE = (
 def _insert_cycle(database: MemoryDatabase, *values: Any) -> None:
     row = dict(zip(_CYCLE, values, strict=True))
     if row["cycle"] in database.table("cycle"):
-        _refuse("cycle_pkey")
+        refuse("cycle_pkey")
     database.put("cycle", row["cycle"], row)
 
 
@@ -148,12 +139,12 @@ def _write_statements(database: MemoryDatabase, *columns: Sequence[Any]) -> None
         key = row["cycle"], row["group_name"]
         before = database.table("statement").get(key)
         if (row["state"] == "waiting") != (row["answered_at"] is None):
-            _refuse("statement_waits_or_was_answered")
+            refuse("statement_waits_or_was_answered")
         if before is not None:
             # The line that is there stays, as where it conflicts.
             row |= {"line": before["line"]}
             if before["state"] == "agreed" != row["state"]:
-                _refuse("statement_never_changes")
+                refuse("statement_never_changes")
         database.put("statement", key, row)
         if row["unanswered"] is None:
             database.drop("unanswered", key)
@@ -243,14 +234,14 @@ def _write_legs(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
         if before is not None:
             row |= {name: before[name] for name in _LEG_KEPT}
         if (row["state"] == "open") != (row["log"] is None):
-            _refuse("leg_is_open_or_was_decided")
+            refuse("leg_is_open_or_was_decided")
         if row["state"] == "settled" and None in (row["paid"], row["received"]):
-            _refuse("leg_settles_when_both_signed")
+            refuse("leg_settles_when_both_signed")
         if before is None and any(
             (one["cycle"], one["place"]) == (row["cycle"], row["place"])
             for one in database.table("leg").values()
         ):
-            _refuse("leg_has_one_place")
+            refuse("leg_has_one_place")
         database.put("leg", row["leg_id"], row)
 
 
@@ -300,7 +291,7 @@ def _insert_settlement(database: MemoryDatabase, *values: Any) -> None:
     names = ("cycle", "place", "legs", "at", "excepted")
     row = dict(zip(names, values, strict=True))
     if (row["cycle"], row["place"]) in database.table("settlement"):
-        _refuse("settlement_pkey")
+        refuse("settlement_pkey")
     database.put("settlement", (row["cycle"], row["place"]), row)
 
 
@@ -308,7 +299,7 @@ def _insert_settlement(database: MemoryDatabase, *values: Any) -> None:
 def _insert_words(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     for leg_id, said, party, item in zip(*columns, strict=True):
         if (leg_id, said) in database.table("word"):
-            _refuse("word_pkey")
+            refuse("word_pkey")
         database.put("word", (leg_id, said), (party, item))
 
 
@@ -355,11 +346,9 @@ def _write_cycle(database: MemoryDatabase, *values: Any) -> None:
     *columns, behind = values
     row = dict(zip(_OWN_CYCLE, columns, strict=True))
     row["sequence"] = next(reversed(database.table("entry")), 0) - behind
-    before = database.table("cycle").get(row["cycle"])
-    if before is not None:
-        row |= {name: before[name] for name in _OWN_CYCLE_KEPT}
+    database.keep("cycle", row["cycle"], row, _OWN_CYCLE_KEPT)
     if (row["state"] == "told") != (row["line"] is None):
-        _refuse("cycle_is_stated_or_only_told")
+        refuse("cycle_is_stated_or_only_told")
     database.put("cycle", row["cycle"], row)
 
 
@@ -478,13 +467,11 @@ _OWN_LEG_KEPT = _OWN_LEG[:8]
 @answers(_NODE, "write_leg")
 def _write_leg(database: MemoryDatabase, *values: Any) -> None:
     row = dict(zip(_OWN_LEG, values, strict=True))
-    before = database.table("leg").get(row["leg_id"])
-    if before is not None:
-        row |= {name: before[name] for name in _OWN_LEG_KEPT}
+    database.keep("leg", row["leg_id"], row, _OWN_LEG_KEPT)
     if (row["state"] in ("open", "signed")) != (row["log"] is None):
-        _refuse("leg_is_open_or_was_decided")
+        refuse("leg_is_open_or_was_decided")
     if row["state"] in ("signed", "settled") and row["signed_at"] is None:
-        _refuse("leg_settles_when_signed")
+        refuse("leg_settles_when_signed")
     database.put("leg", row["leg_id"], row)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import asyncpg
+
 from protocol.peer.database import queries
 
 Row = dict[str, Any]
@@ -45,6 +47,13 @@ def answered() -> set[str]:
     return {name for _, name in _ANSWERS.values()}
 
 
+def refuse(rule: str) -> None:
+    """Refuse what the schema would refuse, by the rule's name."""
+    error = asyncpg.CheckViolationError(rule)
+    error.constraint_name = rule
+    raise error
+
+
 class MemoryDatabase:
     """Tables that outlive their server, and may be put back to an older day.
 
@@ -74,6 +83,12 @@ class MemoryDatabase:
         if self._journal is not None:
             self._journal.append((name, key, table.get(key, _GONE)))
         table[key] = row
+
+    def keep(self, name: Any, key: Any, row: Row, columns: Sequence[str]) -> None:
+        """Let a new row have what stands in columns that no upsert changes, if any."""
+        before = self.table(name).get(key)
+        if before is not None:
+            row |= {column: before[column] for column in columns}
 
     def drop(self, name: Any, key: Any) -> None:
         """Remove a row, if it is there."""

@@ -7,9 +7,7 @@ and ``clearing.consent_store``, with what their triggers and constraints refuse.
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
-
-from tests.simulator.memory_database import MemoryDatabase, Row, answers
+from tests.simulator.memory_database import MemoryDatabase, Row, answers, refuse
 
 _HUB = "clearing.share_store"
 _NODE = "nodes.share_store"
@@ -30,13 +28,6 @@ _SHARED = (
 _SHARED_KEPT = _SHARED[:6]
 
 
-def _refuse(rule: str) -> None:
-    """Refuse what the schema would refuse, by the rule's name."""
-    error = asyncpg.CheckViolationError(rule)
-    error.constraint_name = rule
-    raise error
-
-
 # The hub: what was told and decided.
 
 
@@ -44,20 +35,20 @@ def _refuse(rule: str) -> None:
 def _write_shared(database: MemoryDatabase, *values: Any) -> None:
     row = dict(zip(_SHARED, values, strict=True))
     if (row["state"] == "decided") != (row["log"] is not None):
-        _refuse("shared_is_decided_by_a_decision")
+        refuse("shared_is_decided_by_a_decision")
     if row["why"] != "charge" and None in (row["group_name"], row["line"]):
-        _refuse("shared_debt_was_told")
+        refuse("shared_debt_was_told")
     rows = database.table("shared")
     before = rows.get(row["shared_id"])
     if before is not None:
         if before["state"] != "told":
-            _refuse("shared_never_changes")
+            refuse("shared_never_changes")
         row |= {name: before[name] for name in _SHARED_KEPT}
     elif row["group_name"] is not None and any(
         (one["group_name"], one["place"]) == (row["group_name"], row["place"])
         for one in rows.values()
     ):
-        _refuse("shared_has_one_place")
+        refuse("shared_has_one_place")
     database.put("shared", row["shared_id"], row)
 
 
@@ -87,13 +78,11 @@ _OWN_KEPT = _OWN[:5]
 @answers(_NODE, "write_shared")
 def _write_own_shared(database: MemoryDatabase, *values: Any) -> None:
     row = dict(zip(_OWN, values, strict=True))
-    before = database.table("shared").get(row["shared_id"])
-    if before is not None:
-        row |= {name: before[name] for name in _OWN_KEPT}
+    database.keep("shared", row["shared_id"], row, _OWN_KEPT)
     if row["why"] != "charge" and row["line"] is None:
-        _refuse("shared_debt_was_told")
+        refuse("shared_debt_was_told")
     if (row["item"] is None) != (row["line"] is None):
-        _refuse("shared_is_told_by_an_item")
+        refuse("shared_is_told_by_an_item")
     database.put("shared", row["shared_id"], row)
 
 
@@ -121,7 +110,5 @@ _ASKED_KEPT = (*_ASKED[:4], "seen")
 @answers(_CONSENT, "write_consent")
 def _write_consent(database: MemoryDatabase, *values: Any) -> None:
     row = dict(zip(_ASKED, values, strict=True))
-    before = database.table("consent").get(row["number"])
-    if before is not None:
-        row |= {name: before[name] for name in _ASKED_KEPT}
+    database.keep("consent", row["number"], row, _ASKED_KEPT)
     database.put("consent", row["number"], row)

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-import asyncpg
-
 from protocol.peer import transfer_store
 from tests.simulator import memory_cycles, memory_lives
-from tests.simulator.memory_database import MemoryDatabase, Row, answers
+from tests.simulator.memory_database import MemoryDatabase, Row, answers, refuse
 
 assert memory_lives, "its import lets more queries be answered"
 _LEDGER = "protocol.peer.ledger_store"
@@ -34,16 +32,9 @@ _PAST = "protocol.peer.past_store"
 _UNDECIDED = ("ordered", "taken", "offered", "accepted")
 
 
-def _refuse(rule: str) -> None:
-    """Refuse what the schema would refuse, by the rule's name."""
-    error = asyncpg.CheckViolationError(rule)
-    error.constraint_name = rule
-    raise error
-
-
 def _insert(database: MemoryDatabase, table: Any, key: Any, row: Any) -> None:
     if key in database.table(table):
-        _refuse(f"{table}: {key} is there already")
+        refuse(f"{table}: {key} is there already")
     database.put(table, key, row)
 
 
@@ -65,12 +56,12 @@ _ACCOUNT = (
 
 def _put_account(database: MemoryDatabase, row: Row) -> None:
     if row["held_out"] < 0 or row["held_in"] < 0:
-        _refuse("held_amounts_are_never_negative")
+        refuse("held_amounts_are_never_negative")
     floor, ceiling = row["floor"], row["ceiling"]
     if floor is not None and ceiling is not None and floor > ceiling:
-        _refuse("floor_is_not_above_ceiling")
+        refuse("floor_is_not_above_ceiling")
     if row["closed"] and (row["balance"] or row["held_out"] or row["held_in"]):
-        _refuse("closed_account_is_empty")
+        refuse("closed_account_is_empty")
     database.put("account", row["account_id"], row)
     if row["kind"] == "system":
         database.put("system account", row["account_id"], None)
@@ -101,7 +92,7 @@ def _insert_accounts(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     for values in zip(*columns, strict=True):
         row = dict(zip(_ACCOUNT, values, strict=True))
         if row["account_id"] in database.table("account"):
-            _refuse("account_pkey")
+            refuse("account_pkey")
         _put_account(database, row)
 
 
@@ -121,7 +112,7 @@ def _insert_holds(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     for values in zip(*columns, strict=True):
         row = dict(zip(names, values, strict=True))
         if row["amount"] <= 0 or row["debit_account"] == row["credit_account"]:
-            _refuse("hold_sets_something_aside")
+            refuse("hold_sets_something_aside")
         _insert(database, "hold", row["transfer_id"], row)
 
 
@@ -165,12 +156,12 @@ def _insert_postings(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     accounts = database.table("account")
     for name, sequence, amount, after in zip(*columns, strict=True):
         if amount == 0:
-            _refuse("posting_moves_something")
+            refuse("posting_moves_something")
         _insert(database, ("posting", name), sequence, (amount, after))
         unit = sequence, accounts[name]["unit"]
         sums[unit] = sums.get(unit, 0) + amount
     if any(sums.values()):
-        _refuse("entry_sums_to_zero")
+        refuse("entry_sums_to_zero")
 
 
 @answers(_LEDGER, "read_corrected")
@@ -206,7 +197,7 @@ def _read_links(database: MemoryDatabase) -> list[Row]:
 def _write_links(database: MemoryDatabase, *values: Any) -> None:
     row = dict(zip(_LINK_COLUMNS, values, strict=True))
     if row["acknowledged"] > row["sent"]:
-        _refuse("acknowledged_was_sent")
+        refuse("acknowledged_was_sent")
     database.put("link", row["peer"], row)
 
 
@@ -222,7 +213,7 @@ def _insert_items(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
     for peer, direction, number, line in zip(*columns, strict=True):
         stream = "item", peer, direction
         if number > 1 and number - 1 not in database.table(stream):
-            _refuse("item_numbers_have_no_gaps")
+            refuse("item_numbers_have_no_gaps")
         _insert(database, stream, number, line)
 
 
@@ -316,15 +307,12 @@ def _read_transfers(database: MemoryDatabase, ids: Sequence[str]) -> list[Row]:
 
 @answers(_TRANSFER, "write_transfers")
 def _write_transfers(database: MemoryDatabase, *columns: Sequence[Any]) -> None:
-    transfers = database.table("transfer")
     for values in zip(*columns, strict=True):
         row = dict(zip(transfer_store.COLUMNS, values, strict=True))
         id_ = row["transfer_id"]
-        before = transfers.get(id_)
-        if before is not None:
-            row |= {name: before[name] for name in _KEPT}
+        database.keep("transfer", id_, row, _KEPT)
         if not 0 <= row["refunded"] <= row["milliseconds"]:
-            _refuse("refunds_never_exceed_the_original")
+            refuse("refunds_never_exceed_the_original")
         database.put("transfer", id_, row)
         if row["state"] in _UNDECIDED:
             database.put("undecided", id_, None)
@@ -547,7 +535,7 @@ def _write_wish(database: MemoryDatabase, *values: Any) -> None:
     database.put("leaving_wish", row["number"], row)
     wishes = database.table("leaving_wish").values()
     if len([one for one in wishes if one["state"] == "waiting"]) > 1:
-        _refuse("leaving_wish_waits_alone")
+        refuse("leaving_wish_waits_alone")
 
 
 @answers(_NODE_PROPOSAL, "write_proposal")
@@ -561,7 +549,7 @@ def _write_proposal(database: MemoryDatabase, *values: Any) -> None:
         one for one in database.table("proposal").values() if one["state"] == "waiting"
     ]
     if len(waiting) > 1:
-        _refuse("proposal_waits_alone")
+        refuse("proposal_waits_alone")
 
 
 @answers(_NODE_PROPOSAL, "read_asked")
@@ -599,7 +587,7 @@ def _write_renewal(database: MemoryDatabase, *values: Any) -> None:
     database.put("renewal", row["entry"], row)
     renewals = database.table("renewal").values()
     if sum(one["state"] == "waiting" for one in renewals) > 1:
-        _refuse("renewal_waits_alone")
+        refuse("renewal_waits_alone")
 
 
 @answers(_RENEWAL, "read_renewed")
