@@ -179,11 +179,14 @@ class Server:
         self._undertaker.note(self.pid)
         self.kill_at = kill_at
 
-    def wait_ready(self) -> None:
-        """Wait until it serves and holds its clerk's lock."""
+    def wait_ready(self, *, or_killed: bool = False) -> None:
+        """Wait until it serves and holds its clerk's lock, or has died at its step."""
         anyone = Caller(self.port)
 
         def is_ready() -> bool:
+            assert self._process is not None
+            if or_killed and self._process.poll() == -signal.SIGKILL:
+                return True
             assert self.is_running, f"{self.name} stopped: {self.log_lines()[-5:]}"
             with contextlib.suppress(AwayError):
                 return anyone.ask("GET", "/readyz").status == 200
@@ -209,10 +212,15 @@ class Server:
         self._undertaker.forget(self.pid)
 
     def restart(self, *, kill_at: str = "") -> None:
-        """Kill it and start it again; waits until it is ready."""
+        """Kill it and start it again; waits until it is ready.
+
+        What it is to die of may be on its way already, said again by another server as
+        soon as this one listens: then it may die before anybody saw it ready. That it
+        died is for ``wait_killed`` to see.
+        """
         self.kill()
         self.start(kill_at=kill_at)
-        self.wait_ready()
+        self.wait_ready(or_killed=bool(kill_at))
 
     def wait_killed(self, within_s: float = 20) -> None:
         """Wait until it has died at the step it was started with, by SIGKILL."""
