@@ -40,6 +40,7 @@ from protocol.messages import (
     TransferAccept,
     TransferAnswer,
     TransferCancel,
+    TransferDecision,
     TransferOffer,
     TransferRefuse,
     line_hash,
@@ -616,6 +617,7 @@ def test_the_payer_gets_the_answer_just_before_the_decision() -> None:
     assert (to_payer, to_payee) == (OOSTENDE, MECHELEN)
     assert isinstance(answer, TransferAnswer)
     assert answer.line.encode() == accept.line
+    assert isinstance(decision, TransferDecision)
     assert decision == told
     assert decision.answer == line_hash(accept.line)
     assert decision.prepare == line_hash(arrived.line)

@@ -14,7 +14,7 @@ from protocol.instant import read_instant
 FILES = pathlib.Path(__file__).parents[2] / "deploy" / "demo-files"
 NOW = read_instant("2026-12-01T00:00:00.000Z")
 #: Whom the story is about, and her limits.
-STORY = {
+STORY: dict[str, dict[str, tuple[int | None, int | None]]] = {
     "oostende": {"marie": (-100, 400), "lies": (None, None), "jan": (-100, 400)},
     "mechelen": {"bob": (-200, 400), "an": (-200, 400)},
     "brussel": {"jef": (-750, 3000), "leila": (-750, 3000)},

@@ -13,7 +13,7 @@ from protocol import directory as directories
 from protocol import envelope, messages
 from protocol import key_change as key_changes
 from protocol.address import FederationId, Group
-from protocol.base64url import read_base64url
+from protocol.base64url import read_base64url, write_base64url
 from protocol.directory import Directory, public_keys
 from protocol.effects import ArrivedItem, Effects, SendItem, View
 from protocol.instant import Instant, read_instant
@@ -125,8 +125,7 @@ def keys_decision(
         "ceiling": 10**12,
         "keys": spans,
         "former": [
-            messages.write_base64url(signing_key(whose).public)
-            for whose in signers[:-1]
+            write_base64url(signing_key(whose).public) for whose in signers[:-1]
         ],
         "statement": statement,
     }
@@ -246,7 +245,7 @@ def flip(text: str) -> str:
     """Change base64url text in one bit that counts."""
     raw = bytearray(read_base64url(text, "text"))
     raw[-1] ^= 1
-    return messages.write_base64url(bytes(raw))
+    return write_base64url(bytes(raw))
 
 
 def sums(entries: Sequence[Any], unit_of: dict[str, str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from clearing.rules import Admission, AdmissionRefused
 from nodes.rules import NewMember, about_prepare
 from protocol import envelope, joining, messages, sealing
 from protocol.address import HUB, Group
+from protocol.errors import ItemRefusalCode
 from protocol.instant import write_instant
 from protocol.link import Link, Taking
 from protocol.messages import (
@@ -149,7 +150,7 @@ RUBBISH = [
         messages.ItemRefused(
             number=2**53 - 1,
             hash=NOTHING_HASH,
-            code=messages.ItemRefusalCode.UNREADABLE,
+            code=ItemRefusalCode.UNREADABLE,
         )
     ),
 ]

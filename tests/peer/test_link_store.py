@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from protocol.address import HUB
+from protocol.effects import CallPeople, SaveGroup
 from protocol.envelope import EnvelopePayload, open_body, root_of, seal
 from protocol.link import Link, Sealed, Trouble
 from protocol.peer import directory_store, link_store
@@ -265,14 +266,12 @@ async def test_the_directory_is_read_back_as_it_was_folded(
         await directory_store.write(
             connection,
             [
-                directory_store.SaveGroup(first[OOSTENDE]),
-                directory_store.SaveGroup(directory[MECHELEN]),
+                SaveGroup(first[OOSTENDE]),
+                SaveGroup(directory[MECHELEN]),
             ],
             NOW,
         )
-        await directory_store.write(
-            connection, [directory_store.SaveGroup(directory[OOSTENDE])], NOW
-        )
+        await directory_store.write(connection, [SaveGroup(directory[OOSTENDE])], NOW)
         assert await directory_store.read(connection, FEDERATION) == directory
         lines = await directory_store.read_lines(connection)
         assert lines[0] == first[OOSTENDE].line
@@ -283,7 +282,7 @@ async def test_people_find_what_they_were_called_for_newest_first(
     new_database: NewDatabase,
 ) -> None:
     async with tables(new_database) as connection:
-        calls = [directory_store.CallPeople("link", f"call {n}") for n in range(3)]
+        calls = [CallPeople("link", f"call {n}") for n in range(3)]
         await directory_store.write(connection, calls, NOW)
         found = await directory_store.read_alarms(connection, 2)
         assert [alarm.told for alarm in found] == ["call 2", "call 1"]

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from protocol.peer import postgres, programs
+from protocol.peer.programs import PostgresError
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -163,7 +164,7 @@ def test_data_of_another_major_version_is_refused_in_a_sentence(
 
 
 def test_no_programs_is_said_in_a_sentence(data_folder: pathlib.Path) -> None:
-    with pytest.raises(postgres.PostgresError, match="apt install postgresql"):
+    with pytest.raises(PostgresError, match="apt install postgresql"):
         postgres.start(data_folder, pathlib.Path("/nowhere"))
 
 
@@ -201,14 +202,14 @@ def test_a_role_owns_its_database_and_enters_no_other(
 
 def test_a_name_that_is_no_name_is_refused(data_folder: pathlib.Path) -> None:
     for name in ("", "1a", "Oostende", 'a"b', "a" * 64):
-        with pytest.raises(postgres.PostgresError, match="name"):
+        with pytest.raises(PostgresError, match="name"):
             postgres.create(data_folder, name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another account")
 def test_a_folder_out_of_reach_is_named(tmp_path: pathlib.Path) -> None:
     tmp_path.chmod(0o700)
-    with pytest.raises(postgres.PostgresError, match="cannot enter"):
+    with pytest.raises(PostgresError, match="cannot enter"):
         postgres.start(tmp_path / "data")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from protocol import ask, jws, strict_json
 from protocol.address import FederationId, Group, federation_id
+from protocol.base64url import write_base64url
 from protocol.directory import Directory
 from protocol.errors import AskRefusalCode, MalformedMessageError
 from protocol.instant import Instant, read_instant, write_instant
@@ -79,8 +80,8 @@ def test_every_changed_byte_of_what_was_signed_is_refused() -> None:
             payload = parts.payload[:place] + letter + parts.payload[place + 1 :]
             if payload == parts.payload:
                 continue
-            body = jws.write_base64url(payload)
-            signature = jws.write_base64url(parts.signature)
+            body = write_base64url(payload)
+            signature = write_base64url(parts.signature)
             found = opened(f"{head}.{body}.{signature}")
             assert isinstance(found, AskRefusalCode), (place, letter)
 
@@ -111,10 +112,10 @@ def test_a_key_that_is_not_the_groups_signs_nothing(whose: str) -> None:
 
 def test_another_keys_signature_under_the_groups_kid_is_refused() -> None:
     payload = strict_json.write(asked())
-    head = jws.write_base64url(jws.header(KEY.kid, ask.ASK_TYP))
-    signing_input = f"{head}.{jws.write_base64url(payload)}"
+    head = write_base64url(jws.header(KEY.kid, ask.ASK_TYP))
+    signing_input = f"{head}.{write_base64url(payload)}"
     other = signing_key("oostende").sign(signing_input.encode())
-    text = f"{signing_input}.{jws.write_base64url(other)}"
+    text = f"{signing_input}.{write_base64url(other)}"
     assert opened(text) is AskRefusalCode.NOT_SIGNED
 
 

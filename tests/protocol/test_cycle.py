@@ -14,6 +14,7 @@ from protocol.messages import (
     LIST_MARKS_MAX,
     LIST_MOVES_MAX,
     CycleList,
+    CycleMark,
     CycleMove,
     read_item,
     write_line,
@@ -143,7 +144,7 @@ def test_marks_that_lie_lead_to_a_lawful_answer(seed: int) -> None:
         first=draw.choice([1, 300, 301, 10**6, INTEGER_MAX]),
         last=draw.choice([0, 1, 299, 10**9, INTEGER_MAX]),
         marks=[
-            cycle.CycleMark(draw.choice([1, 250, 301, INTEGER_MAX]), hash_of("lie"))
+            CycleMark(draw.choice([1, 250, 301, INTEGER_MAX]), hash_of("lie"))
             for _ in range(3)
         ],
         moves=None,
@@ -165,7 +166,7 @@ def test_the_longest_lists_fit_an_item() -> None:
     )
     assert len(said.moves or []) == LIST_MOVES_MAX
     assert len(write_line(said)) <= ITEM_LENGTH_MAX
-    marks = [cycle.CycleMark(far + place, STATEMENT) for place in range(LIST_MARKS_MAX)]
+    marks = [CycleMark(far + place, STATEMENT) for place in range(LIST_MARKS_MAX)]
     assert len(write_line(msgspec.structs.replace(said, moves=None, marks=marks))) <= (
         ITEM_LENGTH_MAX
     )

@@ -58,7 +58,7 @@ def test_another_order_and_spaces_say_the_same() -> None:
         ("box", "A="),
         ("box", "A\u20ac"),
         ("box", 1.5),
-        ("box", "A" * (inquiry.SEALED_LINE_LENGTH_MAX + 1)),
+        ("box", "A" * (messages.SEALED_LINE_LENGTH_MAX + 1)),
         ("box", ...),
         ("to", ...),
         ("from", ...),
@@ -97,7 +97,7 @@ def test_what_is_no_line_of_ours_is_left_out(line: bytes) -> None:
 def test_a_line_has_at_most_6_kib() -> None:
     around = len(messages.write_line(sealed_inquiry(box="A"))) - 1
     for over, is_read in ((0, True), (1, False)):
-        box = "A" * (inquiry.SEALED_LINE_LENGTH_MAX - around + over)
+        box = "A" * (messages.SEALED_LINE_LENGTH_MAX - around + over)
         line = messages.write_line(sealed_inquiry(box=box))
         assert (read_line(line) is not None) is is_read
 
@@ -143,4 +143,4 @@ def test_the_longest_answer_fits_the_box_that_every_answer_has() -> None:
         answer = InquiryAnswer(payees=[payee] * inquiry.PAYEES_MAX)
         assert len(messages.write_line(answer)) < PADDED_LENGTHS[-1]
     line = messages.write_line(sealed_answer())
-    assert len(line) <= inquiry.SEALED_LINE_LENGTH_MAX
+    assert len(line) <= messages.SEALED_LINE_LENGTH_MAX

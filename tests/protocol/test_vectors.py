@@ -20,7 +20,7 @@ from protocol import (
     strict_json,
 )
 from protocol.address import HUB
-from protocol.base64url import read_base64url
+from protocol.base64url import read_base64url, write_base64url
 from protocol.errors import AskRefusalCode, PeerError
 from protocol.instant import read_instant
 from tests.peer.makers import directory_of
@@ -97,7 +97,7 @@ def test_a_sealed_line_opens_by_the_words_of_the_protocol_alone() -> None:
     kids = [hashlib.sha256(bytes.fromhex(found[name])).digest()[:12]
             for name in ("sender_key", "receiver_key")]  # fmt: skip
     assert [ours, theirs] == kids
-    texts = [make.write_base64url(kid) for kid in kids]
+    texts = [write_base64url(kid) for kid in kids]
     told = "\n".join(
         ("interlets-box-1", found["federation"], "oostende", "mechelen", *texts)
     )
@@ -139,7 +139,7 @@ def test_an_inquiry_opens_by_the_words_of_the_protocol_alone(
     kids = [hashlib.sha256(bytes.fromhex(found[name])).digest()[:12]
             for name in (sender, receiver)]  # fmt: skip
     assert box[:24] == b"".join(kids)
-    texts = [make.write_base64url(kid) for kid in kids]
+    texts = [write_base64url(kid) for kid in kids]
     told = "\n".join(("interlets-box-1", found["federation"], sender, receiver, *texts))
     key = HKDF(SHA256(), 32, salt=None, info=told.encode()).derive(shared)
     opened = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(

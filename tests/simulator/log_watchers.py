@@ -217,15 +217,16 @@ class LogWatchers:
     def _reading(self) -> Iterator[None]:
         """Let watches read what this hub publishes, while this lasts."""
         before = [one.asyncio for one in _WAITING]
-        real = log_watch.HubReader, log_watch._LOG
+        reader, log = log_watch.HubReader, log_watch._LOG  # type: ignore[attr-defined]
         for one in _WAITING:
             one.asyncio = _NoWaiting
-        log_watch.HubReader = self._reader  # type: ignore[assignment, misc]
+        log_watch.HubReader = self._reader  # type: ignore[assignment, attr-defined, misc]
         log_watch._LOG = self._faults  # type: ignore[assignment]
         try:
             yield
         finally:
-            log_watch.HubReader, log_watch._LOG = real  # type: ignore[misc]
+            log_watch.HubReader = reader  # type: ignore[attr-defined, misc]
+            log_watch._LOG = log
             for one, was in zip(_WAITING, before, strict=True):
                 one.asyncio = was
 

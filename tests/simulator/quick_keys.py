@@ -47,10 +47,10 @@ class _QuickNacl:
 @contextmanager
 def quick_keys(*, are_quick: bool = True) -> Iterator[None]:
     """Sign and verify quickly while this lasts; keys must be made inside."""
-    real = keyring.nacl
+    real = keyring.nacl  # type: ignore[attr-defined]
     if are_quick:
-        keyring.nacl = _QuickNacl  # type: ignore[assignment]
+        keyring.nacl = _QuickNacl  # type: ignore[assignment, attr-defined]
     try:
         yield
     finally:
-        keyring.nacl = real
+        keyring.nacl = real  # type: ignore[attr-defined]
