@@ -78,6 +78,10 @@ class Payments:
         self._clerk.check_ready()
         return self._house.own_record()
 
+    def own_position(self) -> int:
+        """Give the group's position, milliseconds; above zero it is owed."""
+        return self._house.position
+
     def own_standing(self) -> str:
         """Say how the group stands between groups; "": it trades as always.
 

@@ -115,6 +115,13 @@ class SharesApi:
             agreed=await self._agreed(), shared=[_shared(one) for one in found]
         )
 
+    async def decided(self, most: int) -> list[SharedAnswer]:
+        """Give at most ``most`` that were decided, the newest first; asks no hub."""
+        async with self._database.readers.acquire() as connection:
+            found = await share_store.read_shared(connection, most)
+        answers = [_shared(one) for one in found]
+        return [one for one in answers if one.state == "decided"]
+
     async def shared(self, shared_id: str) -> SharedAnswer:
         """Give one of them; 404 when there is none by this id."""
         async with self._database.readers.acquire() as connection:

@@ -32,6 +32,7 @@ from nodes.pages.handover import Handover
 from nodes.pages.leaving import LeavingPages
 from nodes.pages.legs import LegPages
 from nodes.pages.members import MemberPages
+from nodes.pages.our_group import OurGroupPages
 from nodes.pages.own_keys import OwnKeysPages
 from nodes.pages.pay import PayPages
 from nodes.pages.payment import PaymentPages
@@ -122,6 +123,7 @@ def routes_of(pages: Pages, parts: Parts) -> list[Route]:
         *PayPages(pages, drafts, parts.asks, parts.payments).routes(),
         *PaymentPages(pages, parts.payments, drafts, parts.receipts).routes(),
         *AskPages(pages, parts.asks, drafts).routes(),
+        *OurGroupPages(pages, parts.payments, parts.shares, parts.cycles).routes(),
         *ProfilePages(pages, parts.payee_api, parts.database, parts.clock).routes(),
         *_desk_routes(pages, parts),
         Route.page("GET", "/events", events.get_events, "read"),

@@ -93,7 +93,16 @@ def test_every_page_fits_and_serves_everyone(
     )
     # What everyone can use depends little on the language, and looking takes long.
     closely = (language, size, colours) in CLOSELY
-    for path in ("/", "/pay", "/pay-me", "/history", "/profile", "/ask", "/nowhere"):
+    for path in (
+        "/",
+        "/pay",
+        "/pay-me",
+        "/history",
+        "/profile",
+        "/our-group",
+        "/ask",
+        "/nowhere",
+    ):
         window.go(path)
         assert window.page.get_attribute("html", "lang") == language
         window.look(path, closely=closely)

@@ -232,6 +232,24 @@ async def test_she_sees_what_was_booked_and_finds_it(shown: Town) -> None:
     assert EN["history.nothing"] in page.text
 
 
+async def test_she_sees_how_her_group_stands_with_the_others(
+    shared_database: NewDatabase,
+) -> None:
+    # Groups of their own: what other trials paid moved those that are shared.
+    async with town(shared_database) as fresh:
+        marie = await fresh.signed_in()
+        assert "/our-group" in (await marie.get("/")).links
+        page = await marie.get("/our-group")
+        assert EN["our-group.even"] in page.text
+        assert EN["our-group.nothing"] in page.text
+        sent = await marie.send(await confirmed(marie), "/payments")
+        assert EN["payment.cleared"] in sent.text
+        page = await marie.get("/our-group")
+        assert EN["our-group.got"] in page.text
+        bob = await fresh.signed_in("bob", MECHELEN)
+        assert EN["our-group.gave"] in (await bob.get("/our-group")).text
+
+
 # Asking.
 
 
