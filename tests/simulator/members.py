@@ -35,6 +35,7 @@ from protocol.unit import Amount
 from tests.protocol.makers import hash_of
 from tests.simulator.cycle_people import CyclePeople
 from tests.simulator.federation import Federation
+from tests.simulator.ledger_people import LedgerPeople
 from tests.simulator.life_people import LifePeople
 from tests.simulator.servers import UNKNOWN
 
@@ -90,6 +91,7 @@ class People:
         wishes: all orders, oldest first.
         cycles: what the regional admin and treasurers do about cycles.
         lives: what they do about groups that leave, and what is shared.
+        ledgers: what treasurers do on their own ledgers.
     """
 
     def __init__(self, federation: Federation) -> None:
@@ -97,6 +99,7 @@ class People:
         self.world = federation.world
         self.cycles = CyclePeople(federation)
         self.lives = LifePeople(federation)
+        self.ledgers = LedgerPeople(federation, self)
         self.wishes: list[Wish] = []
         #: Transfers that somebody wished to call off.
         self.cancelled: set[str] = set()
@@ -109,7 +112,8 @@ class People:
         #: By group, account and which: every freeze and release that was wished.
         self.freezes: set[tuple[str, str, bool]] = set()
         self._keys: Counter[str] = Counter()
-        self._changes: Counter[str] = Counter()
+        #: By address: how many changes of an account were ever asked for.
+        self.changes: Counter[str] = Counter()
         #: By server and account, every floor and ceiling that somebody has set.
         self.limits: dict[tuple[str, str], set[tuple[int | None, int | None]]] = {}
         for group, node in federation.nodes.items():
@@ -270,12 +274,11 @@ class People:
         if "frozen" in changes:
             self.freezes.add((group, member, bool(changes["frozen"])))
         change = MemberChange(account_id=member, author="treasurer", **changes)  # type: ignore[arg-type]
-        self._changes[address] += 1
-        number = self._changes[address]
+        end = self.ledgers.begin_change(group, {member: changes})
 
         def note(outcome: object) -> None:
             # A later change of the same batch may have undone it again.
-            if isinstance(outcome, Standing) and self._changes[address] == number:
+            if end() and isinstance(outcome, Standing):
                 self.on_changed(group, member, changes)
 
         self.federation.nodes[group].submit(change, note)
