@@ -19,6 +19,7 @@ from tests.simulator.agenda import MINUTE
 from tests.simulator.caps import Caps
 from tests.simulator.cycle_watch import CycleWatch
 from tests.simulator.federation import Federation
+from tests.simulator.ledger_watch import LedgerWatch
 from tests.simulator.life_watch import LifeWatch
 from tests.simulator.members import People, Wish
 from tests.simulator.papers import Papers
@@ -75,6 +76,7 @@ class Checker:
         decisions: by transfer, the one decision.
         cycles: what watches cycles and legs.
         lives: what watches who leaves, and what is shared.
+        restored: servers that were put back.
     """
 
     def __init__(self, federation: Federation, people: People) -> None:
@@ -84,6 +86,7 @@ class Checker:
         #: What watches the hub's lies, in a seed in which nodes watch its log.
         self.lies: LieWatch | None = None
         self.is_restored = False
+        self.restored: set[str] = set()
         self.keyless: set[str] = set()
         self.decisions: dict[str, tuple[str, int, str]] = {}
         self.looks = 0
@@ -121,6 +124,7 @@ class Checker:
         self.settled: Counter[tuple[str, bool]] = Counter()
         self.cycles = CycleWatch(self)
         self.lives = LifeWatch(self)
+        self._ledgers = LedgerWatch(self)
 
     def _watcher(self, server: Server) -> Any:
         return lambda changes: self.on_commit(server, changes)
@@ -129,6 +133,7 @@ class Checker:
         """Know that a server was put back to an older day."""
         self.doubted.add(name)
         self.is_restored = True
+        self.restored.add(name)
         # It knows an older limit of its covers, and may date some of them again.
         for pair in [pair for pair in self._covers if pair[0] == name]:
             del self._covers[pair]
@@ -230,6 +235,7 @@ class Checker:
         if server is self.federation.hub:
             self._look_at_decisions(server, first)
         self._look_at_mark(server, first)
+        self._ledgers.look(server, first)
         for (name, key), before in first.items():
             now = server.database.tables[name].get(key)
             if isinstance(name, tuple):
@@ -583,6 +589,7 @@ class Checker:
         self._papers.at_the_end()
         self.cycles.at_the_end()
         self.lives.at_the_end()
+        self._ledgers.at_the_end()
         self._look_at_outcomes()
         for node in self.federation.nodes.values():
             if self._is_clear(node.name, "hub"):
@@ -685,6 +692,10 @@ class Checker:
                 and given[row["refund_of"]] <= original["milliseconds"],
                 told=f"{server.name}: {id_} gives back what was not paid so",
             )
+        # What was undone by hand counts as wholly given back.
+        for id_ in server.database.table("correction"):
+            if id_ in rows:
+                given[id_] = rows[id_]["milliseconds"]
         wrong = [id_ for id_, row in rows.items() if row["refunded"] != given[id_]]
         self.demand(so=not wrong, told=f"{server.name}: refunds of {wrong} miscounted")
 

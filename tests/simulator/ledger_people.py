@@ -58,6 +58,8 @@ LEDGER_DEEDS = (
 _NO_ENTRY = "00000000-0000-4000-8000-000000000000"
 Limit = int | UnsetType | None
 Bounds = tuple[str, Limit, Limit]
+#: Accounts and what moves on each, minor units.
+Lines = tuple[tuple[str, int], ...]
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Errand:
         words: the rest of its line.
         key: the idempotency key, where its kind has one; its name in any case.
         reason: what she writes beside it; no other errand's is the same.
-        postings: what she wrote out by hand.
+        lawful: what may be booked of it, by what she wrote and whom she met.
         target: the entry that is to be undone.
         changes: by account, what is to become of it.
         told: ``unknown``, ``done``, ``refused``, ``missing``, ``malformed`` or
@@ -85,7 +87,7 @@ class Errand:
     words: str
     key: str
     reason: str
-    postings: tuple[tuple[str, int], ...] = ()
+    lawful: list[Lines] = field(default_factory=list)
     target: str = ""
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
     work: Callable[["Errand"], Work] = field(init=False)
@@ -115,9 +117,7 @@ class LedgerPeople:
     def __init__(self, federation: "Federation", everyone: "People") -> None:
         self._everyone = everyone
         self.federation, self.world = federation, federation.world
-        self.offices = {
-            group: Office(node) for group, node in federation.nodes.items()
-        }
+        self.offices = {group: Office(node) for group, node in federation.nodes.items()}
         self.errands: list[Errand] = []
         self.on_told: Callable[[Errand], None] = lambda _: None
         #: By group and account: changes that a node has before it, undecided.
@@ -132,7 +132,7 @@ class LedgerPeople:
         """Book what is written out by hand."""
         words = " ".join(f"{name} {amount}" for name, amount in postings)
         errand = self._errand(group, "books", words, key)
-        errand.postings = tuple(postings)
+        errand.lawful.append(tuple(postings))
         lines = [Posting(name, amount) for name, amount in postings]
         office = self.offices[group].treasurer
         return self._begin(
@@ -145,12 +145,12 @@ class LedgerPeople:
         """Book as much on many accounts; the fund gives it, or has it."""
         words = f"{each} {' '.join(accounts) if accounts else 'all'}"
         errand = self._errand(group, "spreads", words, key)
-        if accounts:
-            errand.postings = tuple((name, each) for name in accounts)
-            errand.postings += (("fund", -each * len(accounts)),)
         office = self.offices[group].bulk
 
         def work(it: Errand) -> Work:
+            names = self._active(group) if accounts is None else accounts
+            members = tuple((name, each) for name in names)
+            it.lawful.append((*members, ("fund", -each * len(members))))
             wish = MassWish(
                 each=each,
                 accounts=None if accounts is None else tuple(accounts),
@@ -160,6 +160,15 @@ class LedgerPeople:
             return office.book_mass(TREASURER, it.key, wish)
 
         return self._begin(errand, work)
+
+    def _active(self, group: str) -> list[str]:
+        return [
+            name
+            for name, row in self.federation.nodes[group]
+            .database.table("account")
+            .items()
+            if row["kind"] == "member" and not (row["frozen"] or row["closed"])
+        ]
 
     def undo(self, group: str, what: str, key: str = "") -> Errand:
         """Take an entry back: what stands under a key, or a payment of a member's."""

@@ -228,12 +228,12 @@ class Reasons:
             or (original["payer_group"], original["payee_group"]) != groups
         )
 
-    def _is_nobody(self, server: Server, _first: Before, row: Any) -> bool:
-        """Say whether nobody has the account that was to be paid."""
+    def _is_nobody(self, server: Server, first: Before, row: Any) -> bool:
+        """Say whether nobody has the account that was to be paid, or had it."""
         if row["role"] == "hub" or row["refund_of"] is not None:
             return True
         return all(
-            wish.payee not in server.database.table("account")
+            _is_gone(server, first, wish.payee)
             for wish in self._people.wishes
             if wish.transfer_id == row["transfer_id"]
         )
@@ -325,7 +325,9 @@ class Reasons:
             case "group-frozen":
                 return bool(self.frozen & groups)
             case "unknown-account" | "same-account":
-                return _is_true_of_payee(server, code, wish)
+                return _is_true_of_payee(server, first, code, wish)
+            case "account-closed":
+                return _is_gone(server, first, wish.member)
             case "refund-unknown" | "refund-too-large":
                 return self._is_true_of_refund(server, first, code, wish)
         return self._is_true_of_lives(server, first, code, wish)
@@ -344,6 +346,10 @@ class Reasons:
         touched = [one for name, one in first if name == "transfer"]
         if original is None or original["state"] != "cleared" or touched:
             # How it stood in the middle of a batch is not known.
+            return True
+        is_undone = wish.refund_of in server.database.table("correction")
+        if is_undone and code == "refund-too-large":
+            # Undone by hand, so there is nothing left to give back.
             return True
         (asked, *others) = [
             one for one in self._people.wishes if one.transfer_id == wish.refund_of
@@ -398,11 +404,22 @@ def _reason(row: Any) -> str:
     return str((row and (row["code"] or row["waiting_code"])) or "")
 
 
-def _is_true_of_payee(server: Server, code: str, wish: Wish) -> bool:
+def _is_true_of_payee(server: Server, first: Before, code: str, wish: Wish) -> bool:
     """Say whether the payee is the payer, or nobody."""
     if code == "same-account":
         return (wish.group, wish.member) == (wish.payee_group, wish.payee)
-    return wish.payee not in server.database.table("account")
+    return _is_gone(server, first, wish.payee)
+
+
+def _is_gone(server: Server, first: Before, name: str) -> bool:
+    """Say whether nobody has an account, nor may have had it when it was asked."""
+    row = server.database.table("account").get(name)
+    before = first.get(("account", name), row)
+    if row is None or before is None or row["closed"] or before["closed"]:
+        return True
+    # She was shut and let in again in one batch.
+    notes = server.database.table("member limit")
+    return any(notes[key][0] == name for table, key in first if table == "member limit")
 
 
 def _is_unknown(server: Server, first: Before, name: str) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.simulator import life_people
+from tests.simulator import ledger_people, life_people
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.checker import Checker
 from tests.simulator.cycle_people import CYCLE_DEEDS, is_deed, play_deed
@@ -50,6 +50,7 @@ _PEOPLES = {
     *_ABOUT_KEYS,
     *CYCLE_DEEDS,
     *life_people.LIFE_DEEDS,
+    *ledger_people.LEDGER_DEEDS,
 }
 _PAYS = re.compile(
     r"(\S+) pays (\S+) (\d+) units as (\S+)( when reachable)?(?: back (\S+))?"
@@ -234,6 +235,8 @@ class _Replay:
                 self.lies.play(verb, rest)
         elif life_people.is_deed(verb):
             life_people.play_deed(self.people, subject, verb, rest)
+        elif ledger_people.is_deed(verb):
+            ledger_people.play_deed(self.people.ledgers, subject, verb, rest)
         else:
             self._do_other(subject, verb, rest)
 

@@ -22,6 +22,7 @@ from tests.simulator.cycle_swarm import CycleSwarm, tallied_often
 from tests.simulator.federation import Federation, Home, Node
 from tests.simulator.key_people import KeyPeople
 from tests.simulator.key_watch import KeyWatch
+from tests.simulator.ledger_swarm import LedgerSwarm
 from tests.simulator.lie_swarm import LieSwarm, lie_swarm
 from tests.simulator.life_swarm import LifeSwarm
 from tests.simulator.members import People, Wish
@@ -159,6 +160,7 @@ class Swarm:
             server.keeps_house = seed % _KEPT_SEEDS == 2
         self.nasty = Nasty(seed, self.federation, self.people, self.checker)
         self.lives = LifeSwarm(seed, self.federation, self.people, self.trouble)
+        self.ledgers = LedgerSwarm(seed, self.federation, self.people, self.trouble)
         #: In some seeds prices change under payments; others have their plan as ever.
         self.prices = random.Random(f"prices of {seed}")
         self.has_old_prices = seed % _PRICE_SEEDS == 0 and len(self.homes) > 2
@@ -306,6 +308,7 @@ class Swarm:
                 self.lies.strew(span)
             self.nasty.strew(span)
             self.lives.strew(span)
+            self.ledgers.strew(span)
             if self.has_key_people:
                 self.key_people.plan_bout(span)
             if self.has_old_prices:
@@ -604,4 +607,5 @@ class Swarm:
         self.key_people.hurry()
         self.lives.finish()
         self.cycles.finish()
+        self.ledgers.finish()
         self.world.pass_silence(self.world.now + QUIET_MS)
