@@ -122,6 +122,8 @@ class Checker:
         self.caps, self._papers = Caps(self), Papers(self)
         #: By account and sign, what legs have moved in this batch: they ask no limit.
         self.settled: Counter[tuple[str, bool]] = Counter()
+        #: What treasurers have undone in it, perhaps when a limit was reached already.
+        self.undone: Counter[tuple[str, bool]] = Counter()
         self.cycles = CycleWatch(self)
         self.lives = LifeWatch(self)
         self._ledgers = LedgerWatch(self)
@@ -232,6 +234,7 @@ class Checker:
         for name, key, before in changes:
             first.setdefault((name, key), before)
         self.settled.clear()
+        self.undone.clear()
         if server is self.federation.hub:
             self._look_at_decisions(server, first)
         self._look_at_mark(server, first)
@@ -473,6 +476,8 @@ class Checker:
         # What was made good outside is so, whatever a limit says.
         was -= self.settled[now["account_id"], False]
         had += self.settled[now["account_id"], True]
+        out = self.undone[now["account_id"], False]
+        into = self.undone[now["account_id"], True]
         floor, ceiling = now["floor"], now["ceiling"]
         lawful = self.people.limits.get((server.name, now["account_id"]))
         self.demand(
@@ -483,16 +488,16 @@ class Checker:
         floor = floor if before is None or before["floor"] == floor else None
         ceiling = ceiling if before is None or before["ceiling"] == ceiling else None
         self.demand(
-            so=floor is None or free >= min(floor, was),
+            so=floor is None or free >= min(floor, was) - out,
             told=f"{name} passes its floor {floor}: {free}",
         )
         self.demand(
-            so=ceiling is None or full <= max(ceiling, had),
+            so=ceiling is None or full <= max(ceiling, had) + into,
             told=f"{name} passes its ceiling {ceiling}: {full}",
         )
         is_frozen = before is not None and before["frozen"] and now["frozen"]
         self.demand(
-            so=not is_frozen or (free >= was and full <= had),
+            so=not is_frozen or (free >= was - out and full <= had + into),
             told=f"{name} is frozen and yet takes part in something new",
         )
 

@@ -224,7 +224,7 @@ class LedgerPeople:
         """Set both limits of a member, or one alone."""
         words = _words_of_bounds([(member, floor, ceiling)])
         errand = self._errand(group, "bounds", words, key)
-        wished = self._allow(group, member, floor, ceiling)
+        wished = _said(floor, ceiling)
         return self._begin(
             errand, lambda it: self._change(it, member, **wished), {member: wished}
         )
@@ -234,7 +234,7 @@ class LedgerPeople:
         errand = self._errand(group, "bounds_many", _words_of_bounds(lines), key)
         changes: dict[str, dict[str, Any]] = {}
         for member, floor, ceiling in lines:
-            changes[member] = self._allow(group, member, floor, ceiling)
+            changes[member] = _said(floor, ceiling)
         asked = [
             LimitLine(row=row, account_id=member, floor=floor, ceiling=ceiling)
             for row, (member, floor, ceiling) in enumerate(lines, 1)
@@ -277,20 +277,14 @@ class LedgerPeople:
         )
         return self.offices[errand.group].treasurer.change(change)
 
-    def _allow(
-        self, group: str, member: str, floor: Limit, ceiling: Limit
-    ) -> dict[str, Any]:
-        """Know every pair of limits that may come of it; gives what was said."""
-        known = self._everyone.limits.setdefault((group, member), set())
-        known |= {
-            (
-                low if isinstance(floor, UnsetType) else floor,
-                high if isinstance(ceiling, UnsetType) else ceiling,
-            )
-            for low, high in known
-        }
-        said = {"floor": floor, "ceiling": ceiling}
-        return {name: value for name, value in said.items() if value is not UNSET}
+    def _allow(self, errand: Errand) -> None:
+        """Know every pair of limits that may come of it, also when it is asked late."""
+        for member, said in errand.changes.items():
+            known = self._everyone.limits.setdefault((errand.group, member), set())
+            known |= {
+                (said.get("floor", floor), said.get("ceiling", ceiling))
+                for floor, ceiling in known
+            }
 
     # All of them.
 
@@ -324,6 +318,7 @@ class LedgerPeople:
         """Bring an errand to the office."""
         errand.tries += 1
         errand.told, errand.is_asked = "unknown", True
+        self._allow(errand)
         told = "the treasurer of {} {} {} ({})"
         self.world.tell(told, errand.group, errand.verb, errand.words, errand.key)
         newest = self.begin_change(errand.group, errand.changes)
@@ -390,6 +385,11 @@ class LedgerPeople:
         if errand.told == "done":
             for member, wished in standing.items():
                 self._everyone.on_changed(errand.group, member, wished)
+
+
+def _said(floor: Limit, ceiling: Limit) -> dict[str, Any]:
+    both = {"floor": floor, "ceiling": ceiling}
+    return {name: value for name, value in both.items() if value is not UNSET}
 
 
 def _words_of_bounds(lines: Iterable[Bounds]) -> str:

@@ -245,7 +245,7 @@ class LedgerSwarm:
             if wish.was_ok and wish.group == wish.payee_group == group
         ]
         names = list(self._rows(group))
-        if inside and self.draw.random() < 0.5:
+        if inside and self.draw.random() < 0.6:
             return self.draw.choice(inside[-4:])
         if len(names) < 2:
             return None
@@ -260,7 +260,13 @@ class LedgerSwarm:
         if wish is None:
             return
         draw, what = self.draw, f"{wish.member}:{wish.key}"
-        back = [lambda: self.people.undo(group, what)]
+
+        def undo() -> None:
+            # What was refused nobody finds in the list, or hardly ever.
+            if wish.told != "refused" or draw.random() < 0.1:
+                self.people.undo(group, what)
+
+        back = [undo]
         if draw.random() < 0.6:
             back.append(
                 lambda: self._give_back(wish, draw.randint(1, wish.payee_amount))
@@ -283,16 +289,18 @@ class LedgerSwarm:
 
     def _undo_beyond(self, group: str) -> None:
         """Undo what another group's ledger has too, a refund, or what nobody knows."""
+        entries = self.federation.nodes[group].database.table("entry by id")
         wishes = [
             wish
             for wish in self.everyone.wishes
             if wish.group == group
             and (wish.payee_group != group or wish.refund_of is not None)
+            and (wish.transfer_id in entries or self.draw.random() < 0.03)
         ]
         if wishes:
             wish = self.draw.choice(wishes[-6:])
             self.people.undo(group, f"{wish.member}:{wish.key}")
-        else:
+        elif self.draw.random() < 0.2:
             self.people.undo(group, "hand-0")
 
     # Members.

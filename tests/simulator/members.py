@@ -196,7 +196,8 @@ class People:
             "" if wish.tries == 1 else ", again",
         )
         clerk = node.clerk
-        if clerk is None:
+        # Whoever was admitted since a backup is not there any more when it is back.
+        if clerk is None or wish.member not in node.database.table("account"):
             return
         draw = world.draw
         wish.asked_at.append(clerk.peer_now(HUB))

@@ -415,7 +415,9 @@ def _is_gone(server: Server, first: Before, name: str) -> bool:
     """Say whether nobody has an account, nor may have had it when it was asked."""
     row = server.database.table("account").get(name)
     before = first.get(("account", name), row)
-    if row is None or before is None or row["closed"] or before["closed"]:
+    if row is None or before is None or row["kind"] != "member":
+        return True
+    if row["closed"] or before["closed"]:
         return True
     # She was shut and let in again in one batch.
     notes = server.database.table("member limit")
