@@ -2,18 +2,18 @@
 
 Each deed notes itself in the world's script, in words that ``replay`` reads again:
 
-    gent            books     marie -5 bob 5 as hand-1    # by hand, as it is said here
-    gent            spreads   -2 all as hand-2            # for many; the fund has the rest
+    gent            books     marie -5 bob 5 as hand-1    # by hand
+    gent            spreads   -2 all as hand-2            # on many, and on the fund
     gent            spreads   3 marie bob as hand-3
-    gent            undoes    hand-1 as hand-4            # an entry by hand, or an undoing
-    gent            undoes    marie:key-2 as hand-5       # a payment that marie has ordered
+    gent            undoes    hand-1 as hand-4            # an entry, or an undoing
+    gent            undoes    marie:key-2 as hand-5       # a payment of marie's
     gent            shuts     marie as hand-6
-    gent            shuts     marie fund as hand-7        # the fund has what stands there
+    gent            shuts     marie fund as hand-7        # the fund has her balance
     gent            reopens   marie as hand-8
     gent            bounds    marie -5 .. same as hand-9  # one limit alone
     gent            bounds_many marie none .. 9 bob -3 .. same as hand-10
     gent            admits    carl -5 .. 5 as hand-11
-    gent            repeats   hand-1                      # whatever she was told of it
+    gent            repeats   hand-1                      # whatever she was told
 
 What is wrong with a deed is for the office and the rules to find: nothing here looks.
 """
@@ -183,7 +183,7 @@ class LedgerPeople:
         return self._begin(errand, work)
 
     def entry_of(self, group: str, what: str) -> str:
-        """Find an entry as people do: in the list of all; nothing when there is none."""
+        """Find an entry, as people do in the list of all; nothing: there is none."""
         database = self.federation.nodes[group].database
         member, is_payment, key = what.partition(":")
         if is_payment:
@@ -357,6 +357,8 @@ class LedgerPeople:
         """Keep what she was told."""
         errand.is_asked = False
         match outcome:
+            case Problem():
+                _keep_no(errand, outcome)
             case BookedEntry(entry=entry):
                 errand.told, errand.entry_id = "done", entry.entry_id
             case Foreseen(wrong=(first, *_)):
@@ -364,14 +366,6 @@ class LedgerPeople:
                 errand.account = first.account_id
             case None | Foreseen():
                 errand.told = "done"
-            case Problem(kind="refused"):
-                errand.told, errand.code = "refused", str(outcome.code)
-                account = outcome.extra.get("account")
-                errand.account = None if account is None else str(account)
-            case Problem(kind="idempotency-key-reused"):
-                errand.told = "other-body"
-            case Problem(kind="not-found"):
-                errand.told = "missing"
             case MalformedMessageError():
                 errand.told = "malformed"
             case _:
@@ -385,6 +379,14 @@ class LedgerPeople:
         if errand.told == "done":
             for member, wished in standing.items():
                 self._everyone.on_changed(errand.group, member, wished)
+
+
+def _keep_no(errand: Errand, no: Problem) -> None:
+    """Keep why an office does not do something."""
+    words = {"idempotency-key-reused": "other-body", "not-found": "missing"}
+    errand.told, errand.code = words.get(no.kind, no.kind), str(no.code)
+    account = no.extra.get("account")
+    errand.account = None if account is None else str(account)
 
 
 def _said(floor: Limit, ceiling: Limit) -> dict[str, Any]:
@@ -429,6 +431,17 @@ def play_deed(people: LedgerPeople, group: str, verb: str, words: list[str]) -> 
     key = ""
     if words[-2:-1] == ["as"]:
         *words, _, key = words
+    if verb == "repeats":
+        people.repeat(group, words[0])
+    elif verb in ("books", "spreads", "undoes"):
+        _play_entry(people, group, verb, words, key)
+    else:
+        _play_member(people, group, verb, words, key)
+
+
+def _play_entry(
+    people: LedgerPeople, group: str, verb: str, words: list[str], key: str
+) -> None:
     match verb:
         case "books":
             amounts = map(int, words[1::2])
@@ -436,8 +449,14 @@ def play_deed(people: LedgerPeople, group: str, verb: str, words: list[str]) -> 
         case "spreads":
             accounts = None if words[1:] == ["all"] else words[1:]
             people.spread(group, int(words[0]), accounts, key)
-        case "undoes":
+        case _:
             people.undo(group, words[0], key)
+
+
+def _play_member(
+    people: LedgerPeople, group: str, verb: str, words: list[str], key: str
+) -> None:
+    match verb:
         case "shuts":
             people.shut(group, words[0], key, to_fund=words[1:] == ["fund"])
         case "reopens":
@@ -446,10 +465,8 @@ def play_deed(people: LedgerPeople, group: str, verb: str, words: list[str]) -> 
             people.bound(group, *_bounds(words)[0], key)
         case "bounds_many":
             people.bound_many(group, _bounds(words), key)
-        case "admits":
+        case _:
             ((member, floor, ceiling),) = _bounds(words)
             assert not isinstance(floor, UnsetType)
             assert not isinstance(ceiling, UnsetType)
             people.admit(group, member, floor, ceiling, key)
-        case _:
-            people.repeat(group, words[0])

@@ -65,10 +65,8 @@ class Refusals:
                 return row is None or row["kind"] != "member"
             case "not-for-people":
                 return bool(row and row["kind"] != "member" and name not in _FOR_PEOPLE)
-            case "member-closed":
-                return bool(row and row["closed"])
-            case "member-frozen":
-                return bool(row and row["frozen"])
+            case "member-closed" | "member-frozen" as code:
+                return bool(row and row[code.removeprefix("member-")])
             case "member-floor" | "member-ceiling":
                 return self._is_at_limit(errand, row)
             case "name-taken":
@@ -92,11 +90,7 @@ class Refusals:
             case "still-held":
                 return bool(row["held_out"] or row["held_in"])
             case "limits-crossed":
-                said = errand.changes[row["account_id"]]
-                floor, ceiling = (
-                    said.get(one, row[one]) for one in ("floor", "ceiling")
-                )
-                return floor is not None and ceiling is not None and floor > ceiling
+                return _are_crossed(errand, row)
             case "account-twice":
                 return errand.words.split().count(row["account_id"]) > 1
             case _:
@@ -121,6 +115,18 @@ class Refusals:
                 ]
                 return bool(backs or (payment and payment["refund_of"]))
         return False
+
+
+def _are_crossed(errand: Errand, row: Any) -> bool:
+    """Say whether some line about an account puts its floor above its ceiling."""
+    words = errand.words.split()
+    for name, floor, _, ceiling in zip(*(words[at::4] for at in range(4)), strict=True):
+        low = row["floor"] if floor == "same" else floor
+        high = row["ceiling"] if ceiling == "same" else ceiling
+        are_both = name == row["account_id"] and not {low, high} & {None, "none"}
+        if are_both and int(low) > int(high):
+            return True
+    return False
 
 
 def _is_malformed(errand: Errand) -> bool:

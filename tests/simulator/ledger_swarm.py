@@ -1,9 +1,9 @@
 """What a seed's treasurers do on their own ledgers, in the middle of trade and faults.
 
-It has a source of chance of its own, as cycles and lives have: a seed without this plays
-as it would if no treasurer ever booked. Much of it is wrong on purpose, or meets
-something else at once: what is under way on an account that is closed, a refund of what
-is undone, two who undo the same, a server that falls while it books.
+It has a source of chance of its own, as cycles and lives have: a seed without this
+plays as it would if no treasurer ever booked. Much of it is wrong on purpose, or meets
+something else at once: what is under way on an account that is closed, a refund of
+what is undone, two who undo the same, a server that falls while it books.
 """
 
 import random

@@ -274,7 +274,6 @@ class LedgerWatch:
             node = self._checker.federation.nodes[errand.group]
             if node.name in self._checker.doubted:
                 continue
-            booked = self._booked(node, errand)
             if _has_key(errand):
                 self._look_at_word(node, errand)
         for node in self._checker.federation.nodes.values():

@@ -324,10 +324,8 @@ class Reasons:
                 return self._is_dearer(wish)
             case "group-frozen":
                 return bool(self.frozen & groups)
-            case "unknown-account" | "same-account":
-                return _is_true_of_payee(server, first, code, wish)
-            case "account-closed":
-                return _is_gone(server, first, wish.member)
+            case "unknown-account" | "same-account" | "account-closed":
+                return _is_true_of_account(server, first, code, wish)
             case "refund-unknown" | "refund-too-large":
                 return self._is_true_of_refund(server, first, code, wish)
         return self._is_true_of_lives(server, first, code, wish)
@@ -404,11 +402,12 @@ def _reason(row: Any) -> str:
     return str((row and (row["code"] or row["waiting_code"])) or "")
 
 
-def _is_true_of_payee(server: Server, first: Before, code: str, wish: Wish) -> bool:
-    """Say whether the payee is the payer, or nobody."""
+def _is_true_of_account(server: Server, first: Before, code: str, wish: Wish) -> bool:
+    """Say whether the payee is the payer, or nobody; or the payer has left."""
     if code == "same-account":
         return (wish.group, wish.member) == (wish.payee_group, wish.payee)
-    return _is_gone(server, first, wish.payee)
+    name = wish.member if code == "account-closed" else wish.payee
+    return _is_gone(server, first, name)
 
 
 def _is_gone(server: Server, first: Before, name: str) -> bool:
