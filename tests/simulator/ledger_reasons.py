@@ -76,6 +76,9 @@ class Refusals:
         return self._is_true_of_standing(node, errand, row)
 
     def _is_at_limit(self, errand: Errand, row: Any) -> bool:
+        if not errand.lawful:
+            # What is undone asks no limit, and a standing is none.
+            return False
         amount = dict(errand.lawful[-1])[row["account_id"]]
         if errand.code == "member-floor":
             free = row["balance"] - row["held_out"] + amount

@@ -11,11 +11,13 @@ from collections.abc import Callable
 
 from msgspec import UNSET
 
+from protocol.envelope import Body
 from tests.simulator.agenda import HOUR, MINUTE, SECOND
 from tests.simulator.federation import Federation
 from tests.simulator.ledger_people import NEWCOMERS, Errand, Limit
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
+from tests.simulator.servers import Server
 from tests.simulator.trouble import Trouble
 
 #: In so many seeds of ten treasurers do more than set a limit.
@@ -44,6 +46,26 @@ class LedgerSwarm:
         self.everyone, self.people = people, people.ledgers
         #: In so many seeds a server often falls while it books.
         self._falls = self.draw.random() < 0.4
+        #: By group, who is to be shut as soon as something is held for her.
+        self._awaited: dict[str, str] = {}
+        if self.is_here:
+            self._listen()
+
+    def _listen(self) -> None:
+        before = self.world.heard
+
+        def heard(server: Server, peer: str, body: Body) -> None:
+            before(server, peer, body)
+            lines = [line for one in body.envelopes for line in one.lines]
+            is_offered = any(b'"transfer.offer"' in line for line in lines)
+            if is_offered and server.name in self._awaited:
+                name = self._awaited.pop(server.name)
+                for most in (1, 30):
+                    self._soon(
+                        lambda: self.people.shut(server.name, name, to_fund=True), most
+                    )
+
+        self.world.heard = heard
 
     def strew(self, span: int) -> None:
         """Draw what they do in a bout of trade, and when."""
@@ -349,6 +371,8 @@ class LedgerSwarm:
         pair = f"{name}@{group}", them
         payer, payee = pair if self.draw.random() < 0.5 else pair[::-1]
         self.everyone.pay(payer, payee, 1, deliver="when_reachable")
+        if payee == pair[0]:
+            self._awaited[group] = name
         for wait in sorted(self.draw.randint(0, one) for one in (SECOND, 4 * SECOND)):
             self.world.later(wait, lambda: self.people.shut(group, name, to_fund=True))
         self._soon(lambda: self.people.reopen(group, name), HOUR)
@@ -376,7 +400,10 @@ class LedgerSwarm:
         row = self._rows(group).get(name)
         stands = int(row["balance"]) if row else 0
         reach = 2 * HOUR // self.federation.nodes[group].home.rate + 3
+        floor, ceiling = (row["floor"], row["ceiling"]) if row else (None, None)
         pairs: tuple[tuple[Limit, Limit], ...] = (
+            (reach if ceiling is None else int(ceiling) + 1, UNSET),
+            (UNSET, -reach if floor is None else int(floor) - 1),
             (-reach, UNSET),
             (UNSET, reach),
             (-reach, reach),

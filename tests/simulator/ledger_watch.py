@@ -260,6 +260,15 @@ class LedgerWatch:
             )
         elif not errand.was_done:
             self._demand(so=not booked, told=f"{told}: {errand.told}, and {booked}")
+        noted = [
+            row[:7]
+            for row in node.database.table("member limit").values()
+            if row[7] == errand.reason
+        ]
+        is_no = not errand.was_done and errand.told != "unknown"
+        self._demand(
+            so=not (is_no and noted), told=f"{told}: {errand.told}, and {noted}"
+        )
         if errand.told == "done" and errand.verb == "admits":
             self._demand(
                 so=errand.words.split()[0] in node.database.table("account"),
