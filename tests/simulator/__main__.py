@@ -16,6 +16,7 @@ from tests.simulator import (
     planted_hunted,
     planted_keys,
     planted_later,
+    planted_ledger,
     planted_lives,
     shrink,
     swarm,
@@ -27,6 +28,7 @@ from tests.simulator.swarm import Result
 assert planted_cycles and planted_distrust, "their import plants more bugs"
 assert planted_hunted and planted_lives, "their import plants more bugs"
 assert planted_keys and planted_later, "their import plants more bugs"
+assert planted_ledger, "its import plants more bugs"
 _BAR = 30
 _clock = Clock()
 

@@ -271,11 +271,17 @@ class LedgerPeople:
         office = self.offices[group].treasurer
         return self._begin(errand, lambda _: office.admit(asked))
 
-    def _change(self, errand: Errand, member: str, **wished: Any) -> Work:
+    async def _change(self, errand: Errand, member: str, **wished: Any) -> None:
+        """Find her first, as the API does."""
+        office = self.offices[errand.group].treasurer
+        found = await office.member(member)
         change = MemberChange(
-            account_id=member, author=TREASURER, reason=errand.reason, **wished
+            account_id=found.account.account_id,
+            author=TREASURER,
+            reason=errand.reason,
+            **wished,
         )
-        return self.offices[errand.group].treasurer.change(change)
+        await office.change(change)
 
     def _allow(self, errand: Errand) -> None:
         """Know every pair of limits that may come of it, also when it is asked late."""

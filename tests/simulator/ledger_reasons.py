@@ -60,6 +60,9 @@ class Refusals:
         row = self._accounts(node).get(name)
         if name is not None and ("account", name) in self._first.get(node.name, {}):
             return True
+        if errand.lawful and name not in dict(errand.lawful[-1]):
+            # She stands in nobody's way who is not on it.
+            return False
         match errand.code:
             case "no-such-account":
                 return row is None or row["kind"] != "member"
@@ -79,7 +82,7 @@ class Refusals:
         if not errand.lawful:
             # What is undone asks no limit, and a standing is none.
             return False
-        amount = dict(errand.lawful[-1])[row["account_id"]]
+        amount = dict(errand.lawful[-1]).get(row["account_id"], 0)
         if errand.code == "member-floor":
             free = row["balance"] - row["held_out"] + amount
             return amount < 0 and row["floor"] is not None and free < row["floor"]

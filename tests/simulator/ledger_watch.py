@@ -59,6 +59,8 @@ class LedgerWatch:
         for (name, key), before in first.items():
             if name == "entry":
                 self._look_at_entry(server, server.database.table(name)[key])
+            elif name == "member limit" and not is_liar:
+                self._look_at_note(server, server.database.table(name)[key])
             elif name == "account" and not is_liar:
                 now = server.database.table(name)[key]
                 if now["kind"] == "member":
@@ -201,7 +203,7 @@ class LedgerWatch:
             told=f"{told}: nobody asks now for {[(one, now[one]) for one in wrong]}",
         )
         if changed or before is None:
-            self._look_at_note(node, now, told)
+            self._look_at_newest_note(node, now, told)
         if not now["closed"]:
             return
         left = now["balance"], now["held_out"], now["held_in"]
@@ -214,7 +216,29 @@ class LedgerWatch:
             told=f"{told} is closed, and something moves there",
         )
 
-    def _look_at_note(self, node: Server, now: Any, told: str) -> None:
+    def _look_at_note(self, node: Server, row: Any) -> None:
+        """It is kept who changed a member, and in which words, where she gave any."""
+        name, author, reason = row[0], row[1], row[7]
+        told = f"{name}@{node.name} is changed by {author}, {reason}"
+        asked = [
+            errand
+            for errand in self._people.errands
+            if errand.is_asked and errand.group == node.name
+        ]
+        if reason is not None:
+            is_so = reason in [errand.reason for errand in asked]
+        elif any(errand.verb == "admits" for errand in asked):
+            is_so = True
+        else:
+            # Somebody may change a member and say nothing, or have let her in at first.
+            said = [id(one) for errand in asked for one in errand.changes.values()]
+            wished = self._people.pending[node.name, name]
+            is_so = author is None or any(id(one) not in said for one in wished)
+        self._demand(
+            so=is_so and author in (None, TREASURER), told=f"{told}; nobody said that"
+        )
+
+    def _look_at_newest_note(self, node: Server, now: Any, told: str) -> None:
         """The newest line about a member says how she stands."""
         rows = reversed(node.database.table("member limit").values())
         newest = next((row for row in rows if row[0] == now["account_id"]), None)

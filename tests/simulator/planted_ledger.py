@@ -4,13 +4,14 @@ from typing import Any
 
 import msgspec
 
+from nodes import member_store
 from nodes.rules.entries import BY_HAND, NotBooked, _booked, _refusal
 from nodes.rules.limits import _why_not
 from nodes.rules.members import Standing, _moved_to_fund
 from nodes.rules.view import KeepAnswer
 from protocol.effects import Effects, PostEntry, SetLimits
-from protocol.errors import TreasurerRefusalCode
-from protocol.ledger import Entry, Posting, may_credit, may_debit
+from protocol.errors import RefusalCode, TreasurerRefusalCode
+from protocol.ledger import AccountKind, Entry, Posting, may_credit, may_debit
 from protocol.steps import Step
 from tests.simulator.planted import _bug as bug
 
@@ -470,5 +471,66 @@ def _act_of_counter_entry(right: Any) -> Any:
     def wrong(order: Any, effects: Any) -> Any:
         act = right(order, effects)
         return act and _replace(act, about=order.entry_id)
+
+    return wrong
+
+
+@bug(
+    "limits-reopen",
+    "New limits of many open an account that was closed.",
+    _LIMITS,
+)
+@_with_effect
+def _limits_reopen(effect: Any, *_: Any) -> Any:
+    return _replace(effect, closed=False) if isinstance(effect, SetLimits) else effect
+
+
+@bug(
+    "closed-account-is-known",
+    "Whoever pays to a closed account learns that somebody had it.",
+    "nodes.rules.view:NodeView.find_payee",
+)
+def _closed_is_known(_right: Any) -> Any:
+    def wrong(self: Any, account_id: str) -> Any:
+        account = self.accounts.get(account_id)
+        is_member = account is not None and account.kind is AccountKind.MEMBER
+        return account if is_member else None
+
+    return wrong
+
+
+@bug(
+    "mass-with-who-has-left",
+    "A mass entry on all members is on closed accounts, too, and so never booked.",
+    "nodes.bulk:Bulk._members",
+)
+def _with_who_has_left(right: Any) -> Any:
+    async def wrong(self: Any, connection: Any, wish: Any) -> Any:
+        if wish.postings is None and wish.accounts is None:
+            return await member_store.read_members(connection)
+        return await right(self, connection, wish)
+
+    return wrong
+
+
+@bug(
+    "reason-of-a-change-lost",
+    "Why a member was changed is not kept.",
+    "nodes.rules.members:NoteStanding",
+)
+def _reason_lost(right: Any) -> Any:
+    return lambda account_id, author, standing, *_: right(account_id, author, standing)
+
+
+@bug(
+    "closed-payer-is-on-hold",
+    "Whose account is closed is told that it is on hold.",
+    "nodes.rules.orders:_first_refusal_inside",
+)
+def _closed_is_on_hold(right: Any) -> Any:
+    def wrong(*values: Any) -> Any:
+        code = right(*values)
+        is_closed = code is RefusalCode.ACCOUNT_CLOSED
+        return RefusalCode.ACCOUNT_FROZEN if is_closed else code
 
     return wrong

@@ -190,7 +190,7 @@ class Reasons:
     def _cannot_receive(self, server: Server, first: Before, row: Any) -> bool:
         if row["role"] == "hub":
             return True
-        return not _may_credit(server, first, row["account"], row["amount"])
+        return _cannot_be_paid(server, first, row["account"], row["amount"])
 
     def _is_frozen(self, _server: Server, _first: Before, row: Any) -> bool:
         """Say whether a group was frozen when this batch began, or when it ended."""
@@ -319,15 +319,15 @@ class Reasons:
             case "amount-out-of-range":
                 return self._is_out_of_range(wish)
             case "payee-cannot-receive":
-                return not _may_credit(server, first, wish.payee, wish.payee_amount)
+                return _cannot_be_paid(server, first, wish.payee, wish.payee_amount)
             case "rate-changed":
                 return self._is_dearer(wish)
             case "group-frozen":
                 return bool(self.frozen & groups)
-            case "unknown-account" | "same-account" | "account-closed":
-                return _is_true_of_account(server, first, code, wish)
             case "refund-unknown" | "refund-too-large":
                 return self._is_true_of_refund(server, first, code, wish)
+        if code.endswith("-account") or code.startswith("account-"):
+            return _is_true_of_account(server, first, code, wish)
         return self._is_true_of_lives(server, first, code, wish)
 
     def _is_dearer(self, wish: Wish) -> bool:
@@ -406,8 +406,24 @@ def _is_true_of_account(server: Server, first: Before, code: str, wish: Wish) ->
     """Say whether the payee is the payer, or nobody; or the payer has left."""
     if code == "same-account":
         return (wish.group, wish.member) == (wish.payee_group, wish.payee)
+    if code == "account-frozen":
+        return _is_frozen(server, first, wish.member)
     name = wish.member if code == "account-closed" else wish.payee
     return _is_gone(server, first, name)
+
+
+def _is_frozen(server: Server, first: Before, name: str) -> bool:
+    """Say whether an account is frozen, or may have been when it was asked."""
+    row = server.database.table("account")[name]
+    return bool(row["frozen"] and not row["closed"]) or ("account", name) in first
+
+
+def _cannot_be_paid(server: Server, first: Before, name: str, amount: int) -> bool:
+    """Say whether somebody who is there cannot be paid; of who has left is no word."""
+    if _may_credit(server, first, name, amount):
+        return False
+    row = server.database.table("account").get(name)
+    return row is None or not row["closed"] or ("account", name) in first
 
 
 def _is_gone(server: Server, first: Before, name: str) -> bool:

@@ -10,14 +10,17 @@ from dataclasses import replace
 
 from tests.simulator import replay
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
+from tests.simulator.ledger_people import NEWCOMERS
 from tests.simulator.replay import Script
 from tests.simulator.swarm import MEMBERS, NAMES
 
 _TRIES_MAX = 1500
 _NAMED = re.compile(
     r"[0-9a-f]{8}-[0-9a-f-]{27}"
-    r"|\b(?:" + "|".join((*NAMES, *MEMBERS, "hub", "nobody")) + r")\b"
-    r"|decision \S+|key-\d+|-?\d+|[{(\[].*"
+    r"|\b(?:"
+    + "|".join((*NAMES, *MEMBERS, *NEWCOMERS, "hub", "nobody", "fund"))
+    + r")\b"
+    r"|decision \S+|(?:key|hand)-\d+|-?\d+|[{(\[].*"
 )
 _FALLBACKS = (1, SECOND, MINUTE, HOUR, DAY)
 

@@ -18,6 +18,7 @@ from protocol.instant import Instant
 from protocol.peer.clerk import PEER_MIGRATIONS
 from protocol.peer.migration_store import migrate
 from tests.simulator.key_stories import KeyStory
+from tests.simulator.ledger_stories import LedgerStory
 from tests.simulator.life_stories import LifeStory
 from tests.simulator.lying_hub import LyingHub
 from tests.simulator.memory_database import answered, name_of
@@ -27,8 +28,8 @@ from tests.simulator.world import BEGINNING
 Statement = tuple[str, str, Sequence[Any], Any]
 NewDatabase = Callable[[], Awaitable[str]]
 
-#: Asked by no story yet: where nobody lies nobody is doubted, a log of a story has no
-#: tiles above its leaves, and no treasurer books by hand.
+#: Asked by no story yet: where nobody lies nobody is doubted, and a log of a story has
+#: no tiles above its leaves.
 _RARE = {
     "clearing.log_store.read_moves",
     "clearing.log_store.insert_tile_hashes",
@@ -36,7 +37,6 @@ _RARE = {
     "nodes.trust_store.insert_doubt",
     "nodes.trust_store.insert_trust",
     "nodes.trust_store.read_before",
-    "protocol.peer.ledger_store.read_corrected",
     "protocol.peer.transfer_store.read_undecided",
 }
 #: A story that asks nearly everything once.
@@ -96,6 +96,20 @@ _STORY = """
     clock           +1 min
     oostende        types     the sheet
     clock           +1 min
+    oostende        books     marie -2 jan 1 fund 1
+    oostende        spreads   1 to all
+    oostende        spreads   -1 to jan
+    oostende        at_once   undoes hand-1 / undoes hand-1 / repeats hand-1
+    oostende        undoes    marie:key-2
+    oostende        undoes    marie:key-1
+    oostende        undoes    hand-99
+    oostende        bounds    jan -9 .. same
+    oostende        bounds_many  jan same .. 9 marie -50 .. none
+    oostende        shuts     jan to the fund
+    oostende        books     jan 1 marie -1
+    oostende        reopens   jan
+    oostende        admits    carl -5 .. 5
+    oostende        repeats   hand-13
     mechelen        backs     up
     clock           +1 min
     mechelen        restores
@@ -152,7 +166,7 @@ async def _replay(connection: Any, statements: Sequence[Statement]) -> set[str]:
     return asked
 
 
-class _Story(KeyStory, LifeStory):
+class _Story(KeyStory, LifeStory, LedgerStory):
     """All words."""
 
 
