@@ -63,19 +63,16 @@ class Refusals:
         if errand.lawful and name not in dict(errand.lawful[-1]):
             # She stands in nobody's way who is not on it.
             return False
+        is_member = row is not None and row["kind"] == "member"
         match errand.code:
             case "no-such-account":
-                return row is None or row["kind"] != "member"
+                return not is_member
             case "not-for-people":
-                return bool(row and row["kind"] != "member" and name not in _FOR_PEOPLE)
+                return row is not None and not is_member and name not in _FOR_PEOPLE
             case "member-closed" | "member-frozen" as code:
                 return bool(row and row[code.removeprefix("member-")])
             case "member-floor" | "member-ceiling":
                 return self._is_at_limit(errand, row)
-            case "name-taken":
-                return row is not None
-            case "name-reserved" | "limits-not-around-zero":
-                return _is_no_admission(errand)
         return self._is_true_of_standing(node, errand, row)
 
     def _is_at_limit(self, errand: Errand, row: Any) -> bool:
@@ -91,6 +88,8 @@ class Refusals:
 
     def _is_true_of_standing(self, node: Server, errand: Errand, row: Any) -> bool:
         match errand.code:
+            case "name-taken" | "name-reserved" | "limits-not-around-zero":
+                return _is_no_admission(errand, row)
             case "balance-not-zero":
                 return bool(row["balance"]) and "fund" not in errand.words
             case "still-held":
@@ -149,8 +148,10 @@ def _is_malformed(errand: Errand) -> bool:
     )
 
 
-def _is_no_admission(errand: Errand) -> bool:
+def _is_no_admission(errand: Errand, row: Any) -> bool:
     name, floor, _, ceiling = errand.words.split()
+    if errand.code == "name-taken":
+        return row is not None
     if errand.code == "name-reserved":
         return name in ("clearing", "fund", "suspense", "settlement", "shared")
     high = 0 if floor == "none" else int(floor)
