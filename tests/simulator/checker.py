@@ -120,10 +120,9 @@ class Checker:
             server.database.watch = self._watcher(server)
         self._reasons, self._views = Reasons(self), Views(self)
         self.caps, self._papers = Caps(self), Papers(self)
-        #: By account and sign, what legs have moved in this batch: they ask no limit.
+        #: By account and sign, what legs, charges and undone entries have moved in this
+        #: batch: they ask no limit.
         self.settled: Counter[tuple[str, bool]] = Counter()
-        #: What treasurers have undone in it, perhaps when a limit was reached already.
-        self.undone: Counter[tuple[str, bool]] = Counter()
         self.cycles = CycleWatch(self)
         self.lives = LifeWatch(self)
         self._ledgers = LedgerWatch(self)
@@ -234,7 +233,6 @@ class Checker:
         for name, key, before in changes:
             first.setdefault((name, key), before)
         self.settled.clear()
-        self.undone.clear()
         if server is self.federation.hub:
             self._look_at_decisions(server, first)
         self._look_at_mark(server, first)
@@ -473,11 +471,9 @@ class Checker:
         old = before or dict.fromkeys(("balance", "held_out", "held_in"), 0)
         free, was = now["balance"] - now["held_out"], old["balance"] - old["held_out"]
         full, had = now["balance"] + now["held_in"], old["balance"] + old["held_in"]
-        # What was made good outside is so, whatever a limit says.
-        was -= self.settled[now["account_id"], False]
-        had += self.settled[now["account_id"], True]
-        out = self.undone[now["account_id"], False]
-        into = self.undone[now["account_id"], True]
+        # What was made good outside is so, whatever a limit says that was just reached.
+        out = self.settled[now["account_id"], False]
+        into = self.settled[now["account_id"], True]
         floor, ceiling = now["floor"], now["ceiling"]
         lawful = self.people.limits.get((server.name, now["account_id"]))
         self.demand(

@@ -117,7 +117,7 @@ class LedgerWatch:
     def _let_pass(self, moved: dict[str, int]) -> None:
         """What undoes an entry, or empties an account, asks no limit."""
         for name, amount in moved.items():
-            self._checker.undone[name, amount > 0] += abs(amount)
+            self._checker.settled[name, amount > 0] += abs(amount)
 
     def _look_at_undoing(
         self, node: Server, errand: Errand, row: Any, moved: dict[str, int]
@@ -290,6 +290,8 @@ class LedgerWatch:
             if row[7] == errand.reason
         ]
         is_no = not errand.was_done and errand.told != "unknown"
+        # What she heard nothing of may have been done before she was told no.
+        is_no = is_no and (errand.tries == 1 or _has_key(errand))
         self._demand(
             so=not (is_no and noted), told=f"{told}: {errand.told}, and {noted}"
         )
