@@ -8,6 +8,8 @@ a ceiling, a freeze, a closing comes only while somebody asks for just that.
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from protocol.instant import from_datetime
 from tests.simulator.ledger_people import TREASURER, Errand
 from tests.simulator.ledger_reasons import Refusals
@@ -22,6 +24,8 @@ FOR_PEOPLE = ("fund", "suspense")
 _STANDING = ("floor", "ceiling", "frozen", "closed")
 #: Kinds of entries that a person has asked for.
 _BY_HAND, _UNDOING = "by-hand", "correction"
+#: Acts by which a member stands otherwise.
+_CHANGES = ("member-admitted", "member-changed", "limits-changed")
 _BOOKS = ("books", "spreads", "undoes")
 
 
@@ -315,21 +319,43 @@ class LedgerWatch:
             self._look_at_acts(node)
 
     def _look_at_acts(self, node: Server) -> None:
+        """For each entry, and each line about a member, it is noted who did it."""
+        database = node.database
         acts = [
-            (author, deed, about, reason)
-            for author, deed, about, _, reason, _ in node.database.table("act").values()
+            (author, deed, about, reason, msgspec.json.decode(details))
+            for author, deed, about, details, reason, _ in database.table(
+                "act"
+            ).values()
+        ]
+        booked = [
+            (author, deed, about, reason, said["postings"], said["total"])
+            for author, deed, about, reason, said in acts
             if deed in ("entry-booked", "entry-corrected")
         ]
         due = []
-        for row in node.database.table("entry").values():
+        for row in database.table("entry").values():
             errand = self._errand(node.name, row["reason"])
             if errand is not None and errand.verb != "shuts":
                 is_undoing = row["corrects"] is not None
                 deed = "entry-corrected" if is_undoing else "entry-booked"
                 about = row["corrects"] or row["entry_id"]
-                due.append((TREASURER, deed, about, row["reason"]))
+                moved = self._checker.amounts(node, row["entry_id"]).values()
+                size = len(moved), sum(one for one in moved if one > 0)
+                due.append((TREASURER, deed, about, row["reason"], *size))
         self._demand(
-            so=acts == due, told=f"{node.name} has noted {acts}; booked is {due}"
+            so=booked == due, told=f"{node.name} has noted {booked}; booked is {due}"
+        )
+        changed = [
+            (author, about, reason)
+            for author, deed, about, reason, _ in acts
+            if deed in _CHANGES
+        ]
+        notes = [
+            (row[1], row[0], row[7]) for row in database.table("member limit").values()
+        ]
+        self._demand(
+            so=changed == notes,
+            told=f"{node.name} has acts {changed} of what it did, {notes}",
         )
 
 
