@@ -78,6 +78,7 @@ class Errand:
             ``other-body``.
         code: why it was refused.
         account: on whose account, where that was said.
+        noes: all that she was ever told so, code and account.
         entry_id: what was booked, as she was told.
         is_asked: it lies in the inbox of her node.
     """
@@ -93,17 +94,18 @@ class Errand:
     work: Callable[["Errand"], Work] = field(init=False)
     told: str = "unknown"
     was_done: bool = False
-    was_refused: bool = False
     code: str = ""
     account: str | None = None
+    noes: set[tuple[str, str | None]] = field(default_factory=set)
     entry_id: str = ""
     tries: int = 0
     is_asked: bool = False
 
-    @property
-    def may_be_booked(self) -> bool:
-        """Say whether an entry by hand may come of it."""
-        return self.verb in ("books", "spreads", "shuts")
+    def remember(self) -> None:
+        """Keep what was said of it, also when it is asked again."""
+        self.was_done |= self.told == "done"
+        if self.told == "refused":
+            self.noes.add((self.code, self.account))
 
 
 class LedgerPeople:
@@ -376,8 +378,7 @@ class LedgerPeople:
                 errand.told = "malformed"
             case _:
                 assert outcome is UNKNOWN, outcome
-        errand.was_done |= errand.told == "done"
-        errand.was_refused |= errand.told == "refused"
+        errand.remember()
         said = f"{errand.told} {errand.code if errand.told == 'refused' else ''}"
         self.world.tell("{}'s {} is {}", errand.group, errand.key, said)
         standing = end()

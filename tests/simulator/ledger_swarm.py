@@ -15,6 +15,7 @@ from protocol.envelope import Body
 from tests.simulator.agenda import HOUR, MINUTE, SECOND
 from tests.simulator.federation import Federation
 from tests.simulator.ledger_people import NEWCOMERS, Errand, Limit
+from tests.simulator.lie_swarm import is_watched
 from tests.simulator.members import People, Wish
 from tests.simulator.memory_database import Row
 from tests.simulator.servers import Server
@@ -27,7 +28,12 @@ _NEAR = (20, SECOND, MINUTE, 10 * MINUTE)
 
 
 def draw_of(seed: int) -> random.Random | None:
-    """Give a seed's chance about its treasurers; ``None``: it has none."""
+    """Give a seed's chance about its treasurers; ``None``: it has none.
+
+    Where nodes watch the hub's log the seeds are few, and each finds something.
+    """
+    if is_watched(seed):
+        return None
     draw = random.Random(f"ledgers of {seed}")
     return draw if draw.randrange(10) < _SEEDS_OF_TEN else None
 
@@ -82,6 +88,7 @@ class LedgerSwarm:
             self._undo_a_payment: 5,
             self._undo_twice: 3,
             self._undo_beyond: 3,
+            self._undo_what_is_shut: 2,
             self._shut: 4,
             self._shut_what_moves: 4,
             self._come_and_go: 3,
@@ -168,7 +175,9 @@ class LedgerSwarm:
             room += int(row["held_out"] if sign > 0 else row["held_in"])
         room = max(1, room + self.draw.choice((-1, 0, 0, 1)))
         other = "fund"
-        self.people.book(group, [(name, sign * room), (other, -sign * room)])
+        errand = self.people.book(group, [(name, sign * room), (other, -sign * room)])
+        if self.draw.random() < 0.3:
+            self._soon(lambda: self.people.repeat(group, errand.key), HOUR)
 
     def _book_twice(self, group: str) -> None:
         """Ask again under the key at once, or later; or for something else."""
@@ -325,6 +334,23 @@ class LedgerSwarm:
         elif self.draw.random() < 0.2:
             self.people.undo(group, "hand-0")
 
+    def _undo_what_is_shut(self, group: str) -> None:
+        """Undo what is on a closed account, and again when it is open."""
+        people, name = self.people, self._member(group)
+        errand = people.book(group, [(name, 1), ("fund", -1)])
+        undone: list[Errand] = []
+        deeds: list[Callable[[], object]] = [
+            lambda: people.shut(group, name, to_fund=True),
+            lambda: undone.append(people.undo(group, errand.key)),
+            lambda: people.reopen(group, name),
+            lambda: people.repeat(group, undone[0].key),
+            lambda: people.undo(group, errand.key),
+        ]
+        at = 0
+        for deed in deeds:
+            at += self.draw.choice((1, SECOND, 10 * SECOND))
+            self.world.later(at, deed)
+
     # Members.
 
     def _shut(self, group: str) -> None:
@@ -430,11 +456,12 @@ class LedgerSwarm:
         some = draw.sample(names, draw.randint(1, len(names)))
         if draw.random() < 0.15:
             some.append(draw.choice(("nobody", "fund", some[0])))
-        self.people.bound_many(
-            group, [(name, *self._limits(group, name)) for name in some]
-        )
-        if draw.random() < 0.3:
-            self._soon(lambda: self._freeze(group, some[0]), MINUTE)
+        lines = [(name, *self._limits(group, name)) for name in some]
+        if draw.random() < 0.3 and some[0] in names:
+            self._freeze(group, some[0])
+            self._soon(lambda: self.people.bound_many(group, lines), MINUTE)
+        else:
+            self.people.bound_many(group, lines)
 
     def _admit(self, group: str) -> None:
         """Admit somebody new, twice, or by a name that is taken or reserved."""

@@ -273,29 +273,29 @@ class LedgerWatch:
     def _look_at_word(self, node: Server, errand: Errand) -> None:
         told = f"{node.name}'s {errand.key} ({errand.verb} {errand.words})"
         booked = self._booked(node, errand)
+        # What has no key may have been done before she was told no, and heard nothing.
+        is_fresh = errand.tries == 1 or _has_key(errand)
+        is_no = is_fresh and not errand.was_done and errand.told != "unknown"
         self._demand(
-            so=not (errand.was_done and errand.was_refused) or not _has_key(errand),
+            so=not (errand.was_done and errand.noes) or not _has_key(errand),
             told=f"{told} was told yes and no",
+        )
+        self._demand(
+            so=len(errand.noes) <= 1 or not _has_key(errand),
+            told=f"{told} was told no for several reasons: {errand.noes}",
         )
         if errand.told == "done" and errand.verb in _BOOKS:
             self._demand(
                 so=booked == [errand.entry_id],
                 told=f"{told} is told {errand.entry_id}, booked is {booked}",
             )
-        elif errand.told == "unknown":
-            self._demand(
-                so=len(booked) <= errand.tries, told=f"{told} is booked as {booked}"
-            )
-        elif not errand.was_done:
+        elif is_no:
             self._demand(so=not booked, told=f"{told}: {errand.told}, and {booked}")
         noted = [
             row[:7]
             for row in node.database.table("member limit").values()
             if row[7] == errand.reason
         ]
-        is_no = not errand.was_done and errand.told != "unknown"
-        # What she heard nothing of may have been done before she was told no.
-        is_no = is_no and (errand.tries == 1 or _has_key(errand))
         self._demand(
             so=not (is_no and noted), told=f"{told}: {errand.told}, and {noted}"
         )

@@ -7,7 +7,7 @@ from tests.simulator.planted import BUGS, planted
 
 assert planted_distrust, "its import plants more bugs"
 #: The others need more seeds: deploy/simulate --planted.
-_QUICK = {"no-patience": 30, "waits-for-ever": 28, "restated-is-enough": 76}
+_QUICK = {"no-patience": 25, "waits-for-ever": 28, "restated-is-enough": 76}
 
 
 @pytest.mark.parametrize("bug", _QUICK)
