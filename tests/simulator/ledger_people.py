@@ -80,7 +80,7 @@ class Errand:
         account: on whose account, where that was said.
         noes: all that she was ever told so, code and account.
         entry_id: what was booked, as she was told.
-        is_asked: it lies in the inbox of her node.
+        waiting: how often it lies in the inbox of her node.
     """
 
     group: str
@@ -99,7 +99,12 @@ class Errand:
     noes: set[tuple[str, str | None]] = field(default_factory=set)
     entry_id: str = ""
     tries: int = 0
-    is_asked: bool = False
+    waiting: int = 0
+
+    @property
+    def is_asked(self) -> bool:
+        """Say whether her node has it before it, and has not answered all of it."""
+        return self.waiting > 0
 
     def remember(self) -> None:
         """Keep what was said of it, also when it is asked again."""
@@ -325,7 +330,8 @@ class LedgerPeople:
     def ask(self, errand: Errand) -> None:
         """Bring an errand to the office."""
         errand.tries += 1
-        errand.told, errand.is_asked = "unknown", True
+        errand.told = "unknown"
+        errand.waiting += 1
         self._allow(errand)
         told = "the treasurer of {} {} {} ({})"
         self.world.tell(told, errand.group, errand.verb, errand.words, errand.key)
@@ -363,7 +369,7 @@ class LedgerPeople:
         self, errand: Errand, outcome: object, end: Callable[[], dict[str, Any]]
     ) -> None:
         """Keep what she was told."""
-        errand.is_asked = False
+        errand.waiting -= 1
         match outcome:
             case Problem():
                 _keep_no(errand, outcome)
