@@ -43,6 +43,18 @@ def test_whoever_heard_nothing_asks_again_and_it_is_booked_once(
     assert story.balances() == {}
 
 
+def test_what_lies_three_times_in_an_inbox_is_booked_once(story: LedgerStory) -> None:
+    story.world.rates.batch_max = 1
+    story.play("""
+        oostende  at_once  books marie -5 jan 5 / repeats hand-1 / repeats hand-1
+        oostende  at_once  shuts jan to the fund / repeats hand-2
+    """)
+    assert story.office_told() == ["done", "done"]
+    assert [story.errand(number).tries for number in (1, 2)] == [3, 2]
+    assert story.balance("fund@oostende") == 5
+    assert story.balances() == {"marie@oostende": -5}
+
+
 def test_two_treasurers_undo_the_same_and_one_of_them_undoes_that(
     story: LedgerStory,
 ) -> None:
