@@ -5,17 +5,14 @@ import binascii
 from protocol.errors import MalformedMessageError
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
+#: What is not of this alphabet becomes what no base64 has, so that it is refused.
+_FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 
 def write_base64url(octets: bytes) -> str:
     """Write bytes as text without padding."""
-    return _write(octets).decode("ascii")
-
-
-def _write(octets: bytes) -> bytes:
     written = binascii.b2a_base64(octets, newline=False)
-    return written.rstrip(b"=").translate(_TO_URL)
+    return written.rstrip(b"=").translate(_TO_URL).decode("ascii")
 
 
 def read_base64url(text: str | bytes, field: str) -> bytes:
@@ -32,11 +29,11 @@ def read_base64url(text: str | bytes, field: str) -> bytes:
         MalformedMessageError: any other spelling.
     """
     raw = text.encode("ascii", "replace") if isinstance(text, str) else text
+    padded = raw.translate(_FROM_URL) + b"=" * (-len(raw) % 4)
     try:
-        padded = raw.translate(_FROM_URL) + b"=" * (-len(raw) % 4)
         octets = binascii.a2b_base64(padded)
     except (binascii.Error, ValueError):
         octets = b""
-    if _write(octets) != raw:
+    if binascii.b2a_base64(octets, newline=False) != padded:
         raise MalformedMessageError(field, text, "unpadded base64url")
     return octets

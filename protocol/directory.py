@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import lru_cache
 
 import msgspec
 
@@ -55,6 +56,9 @@ from protocol.unit import HOUR, write_ratio
 ENTRY_TYP = "interlets-entry"
 HUB_TYP = "interlets-hub"
 _USES = ("signing", "sealing", "recovery")
+#: Every batch and every cover asks for the same few keys of entries. Who sends many
+#: other ones can only make this forget, which costs a microsecond.
+_KEYS_KEPT = 1024
 #: A signed entry in letters: a decision adds the hub's part and must fit an item.
 ENTRY_LENGTH_MAX = 14 * 1024
 
@@ -126,8 +130,13 @@ def entry_key(keys: Iterable[EntryKey], use: str) -> bytes:
     """Find the key of one use; entries are checked to hold each once."""
     for key in keys:
         if key.use == use:
-            return read_base64url(key.key, f"{use} key")
+            return _read_key(key.key, use)
     raise MalformedMessageError("keys", use, "a key for this use")
+
+
+@lru_cache(_KEYS_KEPT)
+def _read_key(text: str, use: str) -> bytes:
+    return read_base64url(text, f"{use} key")
 
 
 def sign_entry(entry: GroupEntry, key: SigningKey) -> str:

@@ -13,8 +13,7 @@ import msgspec
 
 from nodes.rules.view import KeepRenewal, NodeView, ProposalState, Renewal
 from protocol.address import HUB
-from protocol.base64url import read_base64url
-from protocol.directory import ENTRY_LENGTH_MAX, GroupRecord
+from protocol.directory import ENTRY_LENGTH_MAX, GroupRecord, entry_key
 from protocol.effects import ArrivedItem, CallPeople, Effect, Effects, SendItem
 from protocol.errors import DirectoryRefusalCode, PeerError
 from protocol.instant import Instant
@@ -93,7 +92,7 @@ def next_keys(old: GroupEntry, keys: Sequence[EntryKey]) -> GroupEntry:
 
 def signing_kid(entry: GroupEntry) -> str:
     """Give the id of an entry's signing key."""
-    return key_id(read_base64url(key_text(entry, "signing"), "signing key"))
+    return key_id(entry_key(entry.keys, "signing"))
 
 
 def decide_change_keys(

@@ -38,7 +38,9 @@ class WaitingLines:
 
     def has(self, peer: str, now_s: float) -> bool:
         """Say whether a line waits for a peer."""
-        return any(until_s > now_s for until_s, _ in self._lines.get(peer, ()))
+        # Every batch asks, and nearly always nothing waits.
+        waiting = self._lines.get(peer)
+        return waiting is not None and any(until_s > now_s for until_s, _ in waiting)
 
     def take(self, peer: str, count_max: int, room: int, now_s: float) -> bytes:
         """Take away the oldest lines, each ended by a newline.

@@ -6,6 +6,7 @@ and at the quiet end every link is open, whatever was changed, lost or put back.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from tests.simulator.agenda import HOUR
 from tests.simulator.checker import Checker, decode
 from tests.simulator.federation import Federation
 from tests.simulator.key_people import KeyPeople
+from tests.simulator.memory_database import Table
 
 _ABOUT_KEYS = ("content-unreadable", "not-signed-by-payer-group", "keys-not-accepted")
 
@@ -34,17 +36,30 @@ class KeyWatch:
         self.people = people
         # Who lost keys cannot open what was sealed for them, and says so.
         checker.keyless = people.lost
+        #: By group, its keys by item numbers, as far as the log was read: which table
+        #: that is, and how many of its decisions. A hub put back has another table.
+        self._spans_of: dict[str, list[dict[str, Any]]] = {}
+        self._log: Table = {}
+        self._read = 0
         self._carry_out = federation.hub.carry_out
         federation.hub.carry_out = self._watch  # type: ignore[method-assign]
 
     def _spans(self, group: str) -> list[dict[str, Any]]:
         """Give a group's keys by item numbers, as the hub's newest decision tells."""
-        spans: list[dict[str, Any]] = []
-        for _, line in self.federation.hub.database.table("decision").values():
-            if f'"group":"{group}"'.encode() in line:
-                # What is shared names groups, too.
-                spans = msgspec.json.decode(line).get("keys") or spans
-        return spans
+        log = self.federation.hub.database.table("decision")
+        if log is self._log and len(log) == self._read:
+            return self._spans_of.get(group, [])
+        if log is not self._log or len(log) < self._read:
+            self._spans_of, self._log, self._read = {}, log, 0
+        # Durable decisions stay, so only what is new is read.
+        new = list(islice(reversed(log.values()), len(log) - self._read))
+        for _, line in reversed(new):
+            if b'"keys":' in line:
+                told = msgspec.json.decode(line)
+                if told.get("keys"):
+                    self._spans_of[told["group"]] = told["keys"]
+        self._read = len(log)
+        return self._spans_of.get(group, [])
 
     def _watch(self, works: Sequence[Work]) -> bool:
         """Look at the covers of each batch, in their order."""

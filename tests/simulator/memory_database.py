@@ -72,10 +72,10 @@ class MemoryDatabase:
 
     def table(self, name: Any) -> Table:
         """Give a table; it is there from the first time it is named."""
-        found = self.tables.get(name)
-        if found is None:
-            found = self.tables[name] = {}
-        return found
+        try:
+            return self.tables[name]
+        except KeyError:
+            return self.tables.setdefault(name, {})
 
     def put(self, name: Any, key: Any, row: Any) -> None:
         """Write a row; rows are never changed in place."""

@@ -9,6 +9,7 @@ with real Ed25519, so that quick keys hide nothing (see ``swarm``).
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import nacl.bindings
 import nacl.exceptions
@@ -20,7 +21,8 @@ class _Bindings:
     """As much of libsodium as ``protocol.keyring`` asks for signatures."""
 
     crypto_core_ed25519_is_valid_point = staticmethod(lambda public: True)
-    crypto_scalarmult = staticmethod(nacl.bindings.crypto_scalarmult)
+    #: Real, but each sealing key is looked at once, and not at every start again.
+    crypto_scalarmult = staticmethod(lru_cache(1024)(nacl.bindings.crypto_scalarmult))
 
     @staticmethod
     def crypto_sign_seed_keypair(seed: bytes) -> tuple[bytes, bytes]:
