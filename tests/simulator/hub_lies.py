@@ -30,6 +30,7 @@ from protocol.messages import (
     SettlementDecision,
     SettlementLeg,
     SharedPlan,
+    TransferAccept,
     TransferAnswer,
     TransferDecision,
     line_hash,
@@ -64,10 +65,16 @@ class Line(NamedTuple):
 
 def forged_answer(federation: FederationId, item: TransferAnswer) -> bytes:
     """Give an accept that its group never signed."""
-    lines = [item.line.encode()]
+    group = decode(item.proof.envelope.encode().split(b".")[1])["from"]
+    return _forged(federation, group, item.line.encode())
+
+
+def _forged(federation: FederationId, group: str, line: bytes) -> bytes:
+    """Give an answer with a line that its group never signed."""
+    lines = [line]
     payload = envelope.EnvelopePayload(
         federation=federation,
-        from_=decode(item.proof.envelope.encode().split(b".")[1])["from"],
+        from_=group,
         to=HUB,
         life="AAAAAAAAAAA",
         first=1,
@@ -121,6 +128,19 @@ def _clear_refused(_: "HubLies", item: Any) -> list[bytes] | None:
     return [write_line(_replace(item, outcome="cleared", code=None, answer=answer))]
 
 
+def _clear_alone(lies: "HubLies", item: Any) -> list[bytes] | None:
+    """Tell a payer of a clearance where the log has a refusal, and of the accept."""
+    if not isinstance(item, TransferDecision) or item.outcome != "refused":
+        return None
+    transfer = lies.liar.hub.database.table("transfer").get(item.id, {})
+    if item.prepare is None or transfer.get("payer_group") != lies.to:
+        return None
+    accept = write_line(TransferAccept(id=item.id, prepare=item.prepare))
+    cleared = _replace(item, outcome="cleared", code=None, answer=line_hash(accept))
+    federation, payee = lies.liar.hub.federation, transfer["payee_group"]
+    return [_forged(federation, payee, accept), write_line(cleared)]
+
+
 def _alter_entry(lies: "HubLies", item: Any) -> list[bytes] | None:
     """Freeze who is active, and the other way round."""
     if not isinstance(item, DirectoryDecision) or item.group == lies.to:
@@ -171,6 +191,13 @@ def _settle_on_one_word(lies: "HubLies", item: Any) -> list[bytes] | None:
     return [write_line(item), write_line(decision)]
 
 
+def _settle_another_amount(_: "HubLies", item: Any) -> list[bytes] | None:
+    """Settle by both parties' words, but another amount than they have signed."""
+    if not isinstance(item, SettlementDecision) or item.outcome != "settled":
+        return None
+    return [write_line(_replace(item, milliseconds=2 * item.milliseconds))]
+
+
 def _void_what_is_settled(_: "HubLies", item: Any) -> list[bytes] | None:
     if not isinstance(item, SettlementDecision) or item.outcome != "settled":
         return None
@@ -194,11 +221,13 @@ SENDS: dict[str, Change] = {
     "decides-for-nobody": _decide_for_nobody,
     "decides-otherwise": _decide_otherwise,
     "clears-refused": _clear_refused,
+    "clears-alone": _clear_alone,
     "alters-entry": _alter_entry,
     "withholds-entry": _withhold_entry,
     "states-otherwise": _state_otherwise,
     "alters-leg": _alter_leg,
     "settles-on-no-word": _settle_on_one_word,
+    "settles-another-amount": _settle_another_amount,
     "voids-settled": _void_what_is_settled,
     "plans-another-amount": _plan_another_amount,
 }
@@ -248,6 +277,7 @@ class HubLies:
         lines: every line that a lie has changed.
         to: whom the line is for that is being changed.
         began: by group and word, when that lie began.
+        standing: group and word of each lie that is told still.
     """
 
     def __init__(self, liar: LyingHub, seed: object) -> None:
@@ -257,19 +287,21 @@ class HubLies:
         self.lines: list[Line] = []
         self.to = ""
         self.began: dict[tuple[str, str], int] = {}
+        self.standing: set[tuple[str, str]] = set()
         self._sends: list[tuple[str, str, float]] = []
         liar.send = self._send
 
-    def do(self, word: str, group: str, often: str) -> None:
-        """Begin to lie to a group, from now on."""
-        self.world.note(f"hub lies {word} to {group} {often}")
+    def do(self, word: str, group: str, often: str) -> bool:
+        """Begin to lie to a group, from now on; gives whether it could."""
         liar = self.liar
-        if not liar.hub.is_up:
-            return
+        if not liar.hub.is_up or (word in LEAVES and self._size(group) < 2):
+            return False
+        self.world.note(f"hub lies {word} to {group} {often}")
         self.world.count("lie of the hub's")
         self.world.tell("the hub lies to {} from now on: {}", group, word)
         liar.checker.doubted.add(HUB)
         self.began.setdefault((group, word), self.world.now)
+        self.standing.add((group, word))
         if word in SENDS:
             self._sends.append((word, group, 1.0 if often == "always" else _SELDOM))
         elif word in NAMED:
@@ -278,15 +310,18 @@ class HubLies:
             liar.signs = signing_key("a forger")
         else:
             self._show(group, LEAVES[word])
+        return True
+
+    def _size(self, group: str) -> int:
+        """Say how many decisions of the log that is open a group is shown."""
+        clerk: Any = self.liar.hub.clerk
+        return len(self.liar.lines(group, clerk.life))
 
     def _show(self, group: str, make: Callable[[int], Leaves]) -> None:
         """Show a group other leaves of the log that is open now."""
         liar = self.liar
         clerk: Any = liar.hub.clerk
-        size = len(liar.lines(group, clerk.life))
-        if size < 2:
-            return
-        index = max(1, size - self.draw.choice((1, 1, 2, 3)))
+        index = max(1, self._size(group) - self.draw.choice((1, 1, 2, 3)))
         before, of_log, change = liar.leaves.get(group, _all), clerk.life, make(index)
 
         def leaves(log: str, lines: list[bytes]) -> list[bytes]:
@@ -299,6 +334,7 @@ class HubLies:
         """Lie no more."""
         self.world.note("hub tells the truth")
         self.world.tell("the hub tells the truth from now on")
+        self.standing.clear()
         self._sends.clear()
         self.liar.named.clear()
         self.liar.leaves.clear()
