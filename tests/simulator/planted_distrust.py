@@ -1,18 +1,21 @@
 """Planted bugs in how a node distrusts its hub: watch, proofs, rules.
 
 Each lets one kind of lie through, accuses who is honest, or forgets what proves it.
-They are found in the seeds in which nodes watch the hub's log (``lie_swarm``).
+Only seeds in which nodes watch the hub's log (``lie_swarm``) are hunted for them.
 """
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from nodes.rules import KeepBelief, KeepCompared, KeepDistrust
 from protocol.effects import CallPeople
-from tests.simulator.planted import _bug as bug
+from tests.simulator.lie_swarm import is_watched
+from tests.simulator.planted import _bug
 from tests.simulator.planted import _without as without
 
+bug = partial(_bug, may_find=is_watched)
 _replace = msgspec.structs.replace
 _CHAIN = "nodes.watch.log_chain:LogChain"
 _COMPARISON = "nodes.watch.log_comparison:Comparison"

@@ -1,0 +1,160 @@
+"""What people do so that a hub's lie is met: a lie about what never happens is none.
+
+Payments of the group that is lied to and to it, a freeze of another group, a cycle
+that is ended, settled and signed for. Each deed notes itself, so that a script plays it
+again (``replay``). In the quiet end the same is done once more, step by step.
+"""
+
+import random
+from typing import Any
+
+from clearing.rules import ClosedCycle, Leg
+from protocol.address import Group
+from tests.simulator.agenda import HOUR, MINUTE, SECOND
+from tests.simulator.cycle_people import CyclePeople
+from tests.simulator.federation import Federation
+from tests.simulator.hub_lies import LEAVES, NAMED
+from tests.simulator.members import People
+
+ABOUT_DIRECTORY = ("alters-entry", "withholds-entry")
+ABOUT_CYCLES = (
+    "states-otherwise",
+    "alters-leg",
+    "settles-on-no-word",
+    "settles-another-amount",
+    "voids-settled",
+)
+#: Only where a group leaves is anything shared, and that is its own chance's.
+ABOUT_SHARING = ("plans-another-amount",)
+_ABOUT_LOG = (*LEAVES, *NAMED)
+#: A treasurer looks so often for what she was told of.
+_LOOKS = 4
+#: What the hub decided is here by then: two polls of the quiet end.
+_SOON = MINUTE
+
+
+class LieTrade:
+    """One seed's people, as far as they do what its hub lies about."""
+
+    def __init__(
+        self, federation: Federation, people: People, draw: random.Random
+    ) -> None:
+        self.federation, self.people, self.draw = federation, people, draw
+        self.world = federation.world
+
+    # While a lie is young.
+
+    def plan(self, word: str, group: str) -> None:
+        """Plan what depends on a lie that was just begun."""
+        draw, later = self.draw, self.world.later
+        near = draw.choice((SECOND, 20 * SECOND, 10 * MINUTE))
+        if word in ABOUT_DIRECTORY:
+            other = draw.choice(self._others(group))
+            at = draw.randint(0, near)
+            later(at, lambda: self._freeze(other))
+            later(at + draw.randint(1, HOUR), lambda: self.people.release(other))
+        if word in ABOUT_CYCLES:
+            later(draw.randint(0, near), lambda: self._close(group))
+        if word not in (*ABOUT_DIRECTORY, *ABOUT_CYCLES):
+            # A false log is met by those who look, also where nothing of theirs is new.
+            for _ in range(draw.choice((0, 1) if word in _ABOUT_LOG else (1, 2, 3))):
+                later(draw.randint(0, near), lambda: self._pay(group))
+
+    def _others(self, group: str) -> list[str]:
+        return [one for one in self.federation.nodes if one != group]
+
+    def _member(self, group: str) -> str:
+        return f"{next(iter(self.federation.nodes[group].home.members))}@{group}"
+
+    def _pay(self, group: str) -> None:
+        """Let somebody of the group pay another one, or be paid."""
+        draw = self.draw
+        ends = [group, draw.choice(self._others(group))]
+        if draw.random() < 0.3:
+            ends.reverse()
+        how = draw.choice(("now", "when_reachable"))
+        rate = self.federation.nodes[ends[1]].home.rate
+        # Now and then more than anybody may: what is refused can be lied about, too.
+        amount = max(1, draw.choice((0, 0, MINUTE, 30 * HOUR)) // rate)
+        self.people.pay(
+            self._member(ends[0]), self._member(ends[1]), amount, deliver=how
+        )
+
+    def _freeze(self, group: str) -> None:
+        if self._is_active(group):
+            self.people.freeze(group)
+
+    def _is_active(self, group: str) -> bool:
+        clerk: Any = self.federation.hub.clerk
+        if clerk is None:
+            return False
+        return self.federation.hub.house.directory[Group(group)].state == "active"
+
+    def _close(self, group: str) -> None:
+        """End a cycle in which the group has moved, and settle it."""
+        self._pay(group)
+        draw, cycles = self.draw, self.people.cycles
+        wait = draw.randint(1, MINUTE)
+
+        def closed(told: object) -> None:
+            if isinstance(told, ClosedCycle):
+                number = told.cycle
+                for _ in range(2):
+                    at = draw.randint(SECOND, HOUR)
+                    self.world.later(at, lambda: cycles.settle(number, self._settled))
+
+        self.world.later(wait, lambda: cycles.close(cycles.open_cycle, closed))
+
+    def _settled(self, told: object) -> None:
+        """Let both parties of each leg say that it was made good."""
+        for leg in told if isinstance(told, list) else ():
+            self._sign(leg, leg.debtor)
+            self._sign(leg, leg.creditor)
+
+    def _sign(self, leg: Leg, group: str, looks: int = 1) -> None:
+        def sign() -> None:
+            is_here = _sign(
+                self.people.cycles, group, leg.debtor, leg.creditor, leg.cycle
+            )
+            if not is_here and looks < _LOOKS:
+                self._sign(leg, group, looks + 1)
+
+        self.world.later(self.draw.randint(1, HOUR), sign)
+
+    # In the quiet end, where nothing is drawn any more.
+
+    def at_the_end(self, standing: set[tuple[str, str]]) -> None:
+        """Do once more what the lies that stand depend on, and hear of it."""
+        for group, word in sorted(standing):
+            others = [one for one in self._others(group) if self._is_active(one)]
+            if word in ABOUT_DIRECTORY and others:
+                self.people.freeze(others[0])
+                self._pass()
+                self.people.release(others[0])
+                self._pass()
+        if any(word in ABOUT_CYCLES for _, word in standing):
+            self._settle_all()
+
+    def _pass(self) -> None:
+        self.world.run(self.world.now + _SOON)
+
+    def _settle_all(self) -> None:
+        cycles, nodes = self.people.cycles, self.federation.nodes
+        cycles.close(cycles.open_cycle)
+        self._pass()
+        cycles.settle(cycles.open_cycle - 1)
+        self._pass()
+        for group, node in nodes.items():
+            for leg in list(node.database.table("leg").values()):
+                if leg["state"] == "open":
+                    _sign(cycles, group, leg["debtor"], leg["creditor"], leg["cycle"])
+        self._pass()
+
+
+def _sign(
+    cycles: CyclePeople, group: str, debtor: str, creditor: str, cycle: int
+) -> bool:
+    """Let a party say what is hers to say; gives whether she sees the leg."""
+    if group == debtor:
+        return cycles.sign(group, "paid", creditor, cycle)
+    return cycles.sign(group, "received", debtor, cycle)
