@@ -23,6 +23,7 @@ from tests.simulator.lie_trade import ABOUT_SHARING, LieTrade
 from tests.simulator.lie_watch import LieWatch
 from tests.simulator.lying_hub import LyingHub, Scene
 from tests.simulator.members import People
+from tests.simulator.trouble import Trouble
 
 #: In so many seeds of a hundred nodes watch; in so many of ten of these it lies, and
 #: in so many of ten of those each group is told one lie alone.
@@ -45,6 +46,7 @@ class Swarming(Scene, Protocol):
     """A seed, or a script that is played."""
 
     people: People
+    trouble: Trouble
 
 
 class LieSwarm:
@@ -56,7 +58,7 @@ class LieSwarm:
         self.liar = LyingHub(scene)
         self.lies = HubLies(self.liar, seed)
         self.watch = LieWatch(scene.checker, self.liar, self.lies)
-        self.trade = LieTrade(scene.federation, scene.people, self.draw)
+        self.trade = LieTrade(scene.federation, scene.people, scene.trouble, self.draw)
         self._has_lies = drawn.has_lies
         #: By group, what it is told alone; nothing once that is planned.
         self._alone = _deal(seed, self.federation.nodes) if drawn.is_alone else {}

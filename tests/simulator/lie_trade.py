@@ -15,6 +15,7 @@ from tests.simulator.cycle_people import CyclePeople
 from tests.simulator.federation import Federation
 from tests.simulator.hub_lies import LEAVES, NAMED
 from tests.simulator.members import People
+from tests.simulator.trouble import Trouble
 
 ABOUT_DIRECTORY = ("alters-entry", "withholds-entry")
 ABOUT_CYCLES = (
@@ -27,6 +28,8 @@ ABOUT_CYCLES = (
 #: Only where a group leaves is anything shared, and that is its own chance's.
 ABOUT_SHARING = ("plans-another-amount",)
 _ABOUT_LOG = (*LEAVES, *NAMED)
+#: After so many payments the hub starts again.
+_EXCUSED = 0.3
 #: A treasurer looks so often for what she was told of.
 _LOOKS = 4
 #: What the hub decided is here by then: two polls of the quiet end.
@@ -37,9 +40,14 @@ class LieTrade:
     """One seed's people, as far as they do what its hub lies about."""
 
     def __init__(
-        self, federation: Federation, people: People, draw: random.Random
+        self,
+        federation: Federation,
+        people: People,
+        trouble: Trouble,
+        draw: random.Random,
     ) -> None:
-        self.federation, self.people, self.draw = federation, people, draw
+        self.federation, self.people = federation, people
+        self.trouble, self.draw = trouble, draw
         self.world = federation.world
 
     # While a lie is young.
@@ -58,7 +66,15 @@ class LieTrade:
         if word not in (*ABOUT_DIRECTORY, *ABOUT_CYCLES):
             # A false log is met by those who look, also where nothing of theirs is new.
             for _ in range(draw.choice((0, 1) if word in _ABOUT_LOG else (1, 2, 3))):
-                later(draw.randint(0, near), lambda: self._pay(group))
+                at = draw.randint(0, near)
+                later(at, lambda: self._pay(group))
+                if draw.random() < _EXCUSED:
+                    # A log that was closed since might have lost what it lacks.
+                    later(at + draw.randint(1, 5 * SECOND), self._restart_hub)
+
+    def _restart_hub(self) -> None:
+        if not self.trouble.is_quiet:
+            self.trouble.crash(self.federation.hub)
 
     def _others(self, group: str) -> list[str]:
         return [one for one in self.federation.nodes if one != group]
