@@ -29,6 +29,7 @@ from protocol.messages import (
     DirectoryDecision,
     SettlementDecision,
     SettlementLeg,
+    SharedDecision,
     SharedPlan,
     TransferAccept,
     TransferAnswer,
@@ -37,6 +38,9 @@ from protocol.messages import (
     read_item,
     write_line,
 )
+from protocol.shared import share_charge, share_left
+from protocol.sharing import AveragePosition, ChargeRule, SharingRule
+from protocol.unit import HOUR
 from tests.protocol.makers import signing_key
 from tests.simulator.checker import decode
 from tests.simulator.lying_hub import Leaves, LyingHub
@@ -213,6 +217,55 @@ def _plan_another_amount(_: "HubLies", item: Any) -> list[bytes] | None:
     return [write_line(_replace(item, shares=[more, *rest]))]
 
 
+def _share_otherwise(_: "HubLies", item: Any) -> list[bytes] | None:
+    """Share twice of what was told, by the same rule."""
+    if not isinstance(item, SharedDecision) or item.why != "debt":
+        return None
+    left = sum(one.amount for one in item.shares)
+    measures = {one.group: one.measure for one in item.shares}
+    shares = share_left(2 * left, SharingRule(item.rule), measures)
+    return [write_line(_replace(item, shares=shares))]
+
+
+def _charge_otherwise(lies: "HubLies", item: Any) -> list[bytes] | None:
+    """Hold a group against half of its limit, and charge it by the rule."""
+    standings = {}
+    for one in item.shares if isinstance(item, SharedDecision) else ():
+        limit = (one.limit or 0) // (2 if one.group == lies.to else 1)
+        standings[one.group] = AveragePosition(
+            average=one.measure, floor=-limit, ceiling=limit
+        )
+    if lies.to not in standings or item.why != "charge":
+        return None
+    shares = share_charge(
+        standings, ChargeRule(rate=item.rate, threshold=item.threshold)
+    )
+    reserve = -sum(one.amount for one in shares)
+    return [write_line(_replace(item, shares=shares, reserve=reserve))]
+
+
+def _charge_too_much(lies: "HubLies", item: Any) -> list[bytes] | None:
+    """Charge a group an hour more than the rule gives."""
+    if not isinstance(item, SharedDecision) or item.why != "charge":
+        return None
+    shares = [
+        _replace(one, amount=one.amount - HOUR) if one.group == lies.to else one
+        for one in item.shares
+    ]
+    if shares == item.shares:
+        return None
+    return [write_line(_replace(item, shares=shares, reserve=item.reserve + HOUR))]
+
+
+def _let_it_leave(lies: "HubLies", item: Any) -> list[bytes] | None:
+    """Tell a group that it is leaving, where nobody wished that."""
+    if not isinstance(item, DirectoryDecision) or item.group != lies.to:
+        return None
+    if item.state != "active":
+        return None
+    return [write_line(_replace(item, state="leaving"))]
+
+
 #: Lies about what is sent to a group.
 SENDS: dict[str, Change] = {
     "invents-accept": _invent_accept,
@@ -230,6 +283,11 @@ SENDS: dict[str, Change] = {
     "settles-another-amount": _settle_another_amount,
     "voids-settled": _void_what_is_settled,
     "plans-another-amount": _plan_another_amount,
+    "withholds-plan": _withhold(SharedPlan),
+    "shares-otherwise": _share_otherwise,
+    "charges-otherwise": _charge_otherwise,
+    "charges-too-much": _charge_too_much,
+    "leaves-unasked": _let_it_leave,
 }
 
 

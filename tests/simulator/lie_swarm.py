@@ -16,10 +16,9 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from protocol.address import HUB
-from tests.simulator import life_swarm
 from tests.simulator.agenda import DAY, HOUR, MINUTE, SECOND
 from tests.simulator.hub_lies import ANOTHER_KEY, LEAVES, NAMED, SENDS, HubLies
-from tests.simulator.lie_trade import ABOUT_SHARING, LieTrade
+from tests.simulator.lie_trade import LieTrade
 from tests.simulator.lie_watch import LieWatch
 from tests.simulator.lying_hub import LyingHub, Scene
 from tests.simulator.members import People
@@ -162,8 +161,6 @@ def _deal(seed: int, groups: Iterable[str]) -> dict[str, str]:
     )
     deck = list(_DEALT)
     random.Random(f"deck of {first}").shuffle(deck)
-    if life_swarm.draw_of(seed) is None:
-        deck = [word for word in deck if word not in ABOUT_SHARING]
     place = before * _DEALT_A_SEED
     return {
         group: deck[(place + number) % len(deck)] for number, group in enumerate(groups)

@@ -6,6 +6,7 @@ again (``replay``). In the quiet end the same is done once more, step by step.
 """
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from clearing.rules import ClosedCycle, Leg
@@ -13,11 +14,13 @@ from protocol.address import Group
 from tests.simulator.agenda import HOUR, MINUTE, SECOND
 from tests.simulator.cycle_people import CyclePeople
 from tests.simulator.federation import Federation
-from tests.simulator.hub_lies import LEAVES, NAMED
+from tests.simulator.hub_lies import SENDS
 from tests.simulator.members import People
 from tests.simulator.trouble import Trouble
 
 ABOUT_DIRECTORY = ("alters-entry", "withholds-entry")
+#: Told with a decision on the very group.
+ABOUT_ITSELF = ("leaves-unasked",)
 ABOUT_CYCLES = (
     "states-otherwise",
     "alters-leg",
@@ -25,9 +28,15 @@ ABOUT_CYCLES = (
     "settles-another-amount",
     "voids-settled",
 )
-#: Only where a group leaves is anything shared, and that is its own chance's.
-ABOUT_SHARING = ("plans-another-amount",)
-_ABOUT_LOG = (*LEAVES, *NAMED)
+ABOUT_SHARING = (
+    "plans-another-amount",
+    "withholds-plan",
+    "shares-otherwise",
+    "charges-otherwise",
+    "charges-too-much",
+)
+#: Half of each average position, in millionths, so that a charge is felt.
+_RATE, _THRESHOLD = 500_000, 0
 #: After so many payments the hub starts again.
 _EXCUSED = 0.3
 #: A treasurer looks so often for what she was told of.
@@ -54,23 +63,56 @@ class LieTrade:
 
     def plan(self, word: str, group: str) -> None:
         """Plan what depends on a lie that was just begun."""
-        draw, later = self.draw, self.world.later
-        near = draw.choice((SECOND, 20 * SECOND, 10 * MINUTE))
+        near = self.draw.choice((SECOND, 20 * SECOND, 10 * MINUTE))
         if word in ABOUT_DIRECTORY:
-            other = draw.choice(self._others(group))
-            at = draw.randint(0, near)
-            later(at, lambda: self._freeze(other))
-            later(at + draw.randint(1, HOUR), lambda: self.people.release(other))
-        if word in ABOUT_CYCLES:
-            later(draw.randint(0, near), lambda: self._close(group))
-        if word not in (*ABOUT_DIRECTORY, *ABOUT_CYCLES):
+            self._plan_freeze(self.draw.choice(self._others(group)), near)
+        elif word in ABOUT_ITSELF:
+            self._plan_freeze(group, near)
+        elif word in ABOUT_CYCLES:
+            self._plan_close(group, near)
+        elif word in ABOUT_SHARING:
+            self._plan_sharing(group, near)
+        elif word in SENDS:
+            self._plan_payments(group, near)
+        elif self.draw.random() < 0.5:
             # A false log is met by those who look, also where nothing of theirs is new.
-            for _ in range(draw.choice((0, 1) if word in _ABOUT_LOG else (1, 2, 3))):
-                at = draw.randint(0, near)
-                later(at, lambda: self._pay(group))
-                if draw.random() < _EXCUSED:
-                    # A log that was closed since might have lost what it lacks.
-                    later(at + draw.randint(1, 5 * SECOND), self._restart_hub)
+            self.world.later(self.draw.randint(0, near), lambda: self._pay(group))
+
+    def _plan_freeze(self, group: str, near: int) -> None:
+        at = self.draw.randint(0, near)
+        self.world.later(at, lambda: self._freeze(group))
+        wait = at + self.draw.randint(1, HOUR)
+        self.world.later(wait, lambda: self.people.release(group))
+
+    def _plan_payments(self, group: str, near: int) -> None:
+        draw, later = self.draw, self.world.later
+        for _ in range(draw.choice((1, 2, 3))):
+            at = draw.randint(0, near)
+            later(at, lambda: self._pay(group))
+            if draw.random() < _EXCUSED:
+                # A log that was closed since might have lost what it lacks.
+                later(at + draw.randint(1, 5 * SECOND), self._restart_hub)
+
+    def _plan_close(self, group: str, near: int) -> None:
+        self.world.later(self.draw.randint(0, near), lambda: self._close(group))
+
+    def _plan_sharing(self, group: str, near: int) -> None:
+        """Charge all; and let one be frozen, as if it was gone, and share its own."""
+        lives, later, draw = self.people.lives, self.world.later, self.draw
+        later(draw.randint(0, near), self._agree)
+        # What is charged is reckoned from one end of a cycle to the next.
+        for _ in range(2):
+            self._plan_close(group, near + HOUR)
+        gone, wait = draw.choice(self._others(group)), 2 * near
+        steps: tuple[Callable[[], object], ...] = (
+            lambda: self._freeze(gone),
+            lambda: lives.tell(gone, self._rule),
+            lambda: lives.share(gone),
+            lambda: self.people.release(gone),
+        )
+        for step in steps:
+            later(wait, step)
+            wait += draw.randint(SECOND, HOUR)
 
     def _restart_hub(self) -> None:
         if not self.trouble.is_quiet:
@@ -121,6 +163,15 @@ class LieTrade:
 
         self.world.later(wait, lambda: cycles.close(cycles.open_cycle, closed))
 
+    def _agree(self) -> None:
+        """Have all agree on a charge, and on a rule if they have none."""
+        self.people.lives.agree(self._rule, _RATE, _THRESHOLD)
+
+    @property
+    def _rule(self) -> str:
+        rule = self.federation.hub.agreed.rule
+        return "equal" if rule is None else rule.value
+
     def _settled(self, told: object) -> None:
         """Let both parties of each leg say that it was made good."""
         for leg in told if isinstance(told, list) else ():
@@ -143,13 +194,37 @@ class LieTrade:
         """Do once more what the lies that stand depend on, and hear of it."""
         for group, word in sorted(standing):
             others = [one for one in self._others(group) if self._is_active(one)]
+            if word in ABOUT_ITSELF and self._is_active(group):
+                self._freeze_for_once(group)
             if word in ABOUT_DIRECTORY and others:
-                self.people.freeze(others[0])
-                self._pass()
-                self.people.release(others[0])
-                self._pass()
+                self._freeze_for_once(others[0])
+            if word in ABOUT_SHARING and others:
+                self._share(others[0])
         if any(word in ABOUT_CYCLES for _, word in standing):
             self._settle_all()
+
+    def _freeze_for_once(self, group: str) -> None:
+        self.people.freeze(group)
+        self._pass()
+        self.people.release(group)
+        self._pass()
+
+    def _share(self, gone: str) -> None:
+        """Take a charge, and share what a group would leave behind."""
+        cycles, lives = self.people.cycles, self.people.lives
+        self._agree()
+        for _ in range(2):
+            self._pass()
+            cycles.close(cycles.open_cycle)
+        self._pass()
+        self.people.freeze(gone)
+        self._pass()
+        lives.tell(gone, self._rule)
+        self._pass()
+        lives.share(gone)
+        self._pass()
+        self.people.release(gone)
+        self._pass()
 
     def _pass(self) -> None:
         self.world.run(self.world.now + _SOON)

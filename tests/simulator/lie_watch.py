@@ -38,6 +38,10 @@ _NAMED = {
     "withholds-accept": "transfer",
     "settles-on-no-word": "leg",
     "settles-another-amount": "leg",
+    "withholds-plan": "sharing",
+    "shares-otherwise": "sharing",
+    "charges-otherwise": "sharing",
+    "charges-too-much": "sharing",
 }
 #: Lies in another group's name: whoever has compared them doubts.
 _FORGED = ("invents-accept", "clears-alone")
@@ -340,6 +344,8 @@ class LieWatch:
         """Say whether what was sent is wrong by what this node knows itself."""
         if line.word == "withholds-accept":
             return self._is_cleared_bare(node, line)
+        if line.word == "withholds-plan":
+            return self._is_decided(node, "shared", line)
         if line.word == "clears-refused":
             transfer = node.database.table("transfer").get(_id_of(line))
             return transfer is not None and transfer["role"] == "payer"
@@ -349,11 +355,17 @@ class LieWatch:
         """Say whether people were told what is wrong, or had been told too much."""
         alarms = node.database.table("alarm").values()
         about = f"{_NAMED[line.word]} {_id_of(line)}: "
-        kind = "cycle" if _NAMED[line.word] == "leg" else "transfer"
+        kind = "transfer" if _NAMED[line.word] == "transfer" else "cycle"
         return (
             any(about in str(told) for _, _, told in alarms)
             or sum(one[1] == kind for one in alarms) >= _CALLS_MAX
         )
+
+    def _is_decided(self, node: Node, kind: str, line: Line) -> bool:
+        """Say whether a node was told a decision on what a line is about."""
+        items = node.database.table(("item", HUB, "in")).values()
+        words = f'"kind":"{kind}"'.encode(), f'"id":"{_id_of(line)}"'.encode()
+        return any(all(word in one for word in words) for one in items)
 
     def _is_cleared_bare(self, node: Node, line: Line) -> bool:
         """Say whether a node took a clearance without the answer to its order."""
