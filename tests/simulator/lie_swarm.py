@@ -5,7 +5,7 @@ It has a source of chance of its own, so that all other seeds are as they were
 the others it is honest, and must not be accused, also where it was put back to an
 older day.
 
-In seven of ten seeds that lie each group is told one lie, alone, from some moment until
+In eight of ten seeds that lie each group is told one lie, alone, from some moment until
 the end: of several the first that is noticed hides the others, and one that ends is not
 missed. In the rest it tells a few lies to anybody, always or seldom, and may stop.
 People do what a lie is about (``lie_trade``), so that it is met.
@@ -28,7 +28,7 @@ from tests.simulator.trouble import Trouble
 #: in so many of ten of those each group is told one lie alone.
 _SEEDS_OF_HUNDRED = 12
 _LYING_OF_TEN = 8
-_ALONE_OF_TEN = 7
+_ALONE_OF_TEN = 8
 _HUNDRED = 100
 #: So many words are dealt to a seed on; most seeds have no more groups.
 _DEALT_A_SEED = 3

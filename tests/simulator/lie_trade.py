@@ -6,11 +6,12 @@ again (``replay``). In the quiet end the same is done once more, step by step.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from clearing.rules import ClosedCycle, Leg
+from clearing.rules import ClosedCycle, CycleRefused, Leg
 from protocol.address import Group
+from protocol.errors import CycleRefusalCode
 from tests.simulator.agenda import HOUR, MINUTE, SECOND
 from tests.simulator.cycle_people import CyclePeople
 from tests.simulator.federation import Federation
@@ -37,6 +38,9 @@ ABOUT_SHARING = (
 )
 #: Half of each average position, in millionths, so that a charge is felt.
 _RATE, _THRESHOLD = 500_000, 0
+#: What is paid; now and then more than anybody may, for what is refused can be lied
+#: about, too.
+_WORTH = (0, 0, MINUTE, 30 * HOUR)
 #: After so many payments the hub starts again.
 _EXCUSED = 0.3
 #: A treasurer looks so often for what she was told of.
@@ -103,16 +107,25 @@ class LieTrade:
         # What is charged is reckoned from one end of a cycle to the next.
         for _ in range(2):
             self._plan_close(group, near + HOUR)
-        gone, wait = draw.choice(self._others(group)), 2 * near
-        steps: tuple[Callable[[], object], ...] = (
-            lambda: self._freeze(gone),
-            lambda: lives.tell(gone, self._rule),
-            lambda: lives.share(gone),
-            lambda: self.people.release(gone),
-        )
-        for step in steps:
-            later(wait, step)
-            wait += draw.randint(SECOND, HOUR)
+        waits = [2 * near]
+        waits += [draw.randint(SECOND, HOUR) for _ in range(3)]
+
+        def begin() -> None:
+            gone = self._who_leaves_most(group)
+            if gone is None:
+                return
+            self.people.freeze(gone)
+            later(waits[1], lambda: lives.tell(gone, self._rule))
+            later(sum(waits[1:3]), lambda: lives.share(gone))
+            later(sum(waits[1:]), lambda: self.people.release(gone))
+
+        later(waits[0], begin)
+
+    def _who_leaves_most(self, group: str) -> str | None:
+        """Name the group of the others that stands furthest from zero."""
+        accounts = self.federation.hub.database.table("account")
+        others = [one for one in self._others(group) if self._is_active(one)]
+        return max(others, key=lambda one: abs(accounts[one]["balance"]), default=None)
 
     def _restart_hub(self) -> None:
         if not self.trouble.is_quiet:
@@ -124,7 +137,7 @@ class LieTrade:
     def _member(self, group: str) -> str:
         return f"{next(iter(self.federation.nodes[group].home.members))}@{group}"
 
-    def _pay(self, group: str) -> None:
+    def _pay(self, group: str, worth: Sequence[int] = _WORTH) -> None:
         """Let somebody of the group pay another one, or be paid."""
         draw = self.draw
         ends = [group, draw.choice(self._others(group))]
@@ -132,8 +145,7 @@ class LieTrade:
             ends.reverse()
         how = draw.choice(("now", "when_reachable"))
         rate = self.federation.nodes[ends[1]].home.rate
-        # Now and then more than anybody may: what is refused can be lied about, too.
-        amount = max(1, draw.choice((0, 0, MINUTE, 30 * HOUR)) // rate)
+        amount = max(1, draw.choice(worth) // rate)
         self.people.pay(
             self._member(ends[0]), self._member(ends[1]), amount, deliver=how
         )
@@ -150,7 +162,7 @@ class LieTrade:
 
     def _close(self, group: str) -> None:
         """End a cycle in which the group has moved, and settle it."""
-        self._pay(group)
+        self._pay(group, (MINUTE, HOUR))
         draw, cycles = self.draw, self.people.cycles
         wait = draw.randint(1, MINUTE)
 
@@ -159,9 +171,22 @@ class LieTrade:
                 number = told.cycle
                 for _ in range(2):
                     at = draw.randint(SECOND, HOUR)
-                    self.world.later(at, lambda: cycles.settle(number, self._settled))
+                    self.world.later(at, lambda: self._settle(number, self._settled))
 
         self.world.later(wait, lambda: cycles.close(cycles.open_cycle, closed))
+
+    def _settle(
+        self, cycle: int, made: Callable[[object], None], excepted: Sequence[str] = ()
+    ) -> None:
+        """Have legs made, without those whose ledger differs: they were lied to."""
+
+        def told(outcome: object) -> None:
+            if not isinstance(outcome, CycleRefused):
+                made(outcome)
+            elif outcome.code is CycleRefusalCode.CYCLE_DISPUTED:
+                self._settle(cycle, made, (*excepted, outcome.group))
+
+        self.people.cycles.settle(cycle, told, excepted)
 
     def _agree(self) -> None:
         """Have all agree on a charge, and on a rule if they have none."""
@@ -198,8 +223,8 @@ class LieTrade:
                 self._freeze_for_once(group)
             if word in ABOUT_DIRECTORY and others:
                 self._freeze_for_once(others[0])
-            if word in ABOUT_SHARING and others:
-                self._share(others[0])
+            if word in ABOUT_SHARING:
+                self._share(group)
         if any(word in ABOUT_CYCLES for _, word in standing):
             self._settle_all()
 
@@ -209,14 +234,17 @@ class LieTrade:
         self.people.release(group)
         self._pass()
 
-    def _share(self, gone: str) -> None:
-        """Take a charge, and share what a group would leave behind."""
+    def _share(self, group: str) -> None:
+        """Take a charge, and share what another group would leave behind."""
         cycles, lives = self.people.cycles, self.people.lives
         self._agree()
         for _ in range(2):
             self._pass()
             cycles.close(cycles.open_cycle)
         self._pass()
+        gone = self._who_leaves_most(group)
+        if gone is None:
+            return
         self.people.freeze(gone)
         self._pass()
         lives.tell(gone, self._rule)
@@ -233,7 +261,7 @@ class LieTrade:
         cycles, nodes = self.people.cycles, self.federation.nodes
         cycles.close(cycles.open_cycle)
         self._pass()
-        cycles.settle(cycles.open_cycle - 1)
+        self._settle(cycles.open_cycle - 1, lambda _: None)
         self._pass()
         for group, node in nodes.items():
             for leg in list(node.database.table("leg").values()):

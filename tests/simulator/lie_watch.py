@@ -219,9 +219,18 @@ class LieWatch:
     def may_wait(self, server: str, transfer_id: str) -> bool:
         """Say whether a transfer may wait for ever: the hub has lied about it."""
         return any(
-            transfer_id.encode() in line.true and server in (line.group, HUB)
+            (transfer_id.encode() in line.true and server in (line.group, HUB))
+            or (server == line.group and self._is_key_hidden(line, transfer_id))
             for line in self._lies.lines
         )
+
+    def _is_key_hidden(self, line: Line, transfer_id: str) -> bool:
+        """Say whether a lie kept from a node by whose key it was answered."""
+        row = self._nodes[line.group].database.table("transfer").get(transfer_id)
+        if row is None or b'"kind":"keys"' not in line.true:
+            return False
+        changed = msgspec.json.decode(line.true)["group"]
+        return changed in (row["payer_group"], row["payee_group"])
 
     def may_differ(self, transfer_id: str) -> bool:
         """Say whether the hub has told two groups two things of a transfer."""
