@@ -36,8 +36,8 @@ ABOUT_SHARING = (
     "charges-otherwise",
     "charges-too-much",
 )
-#: Half of each average position, in millionths, so that a charge is felt.
-_RATE, _THRESHOLD = 500_000, 0
+#: A hundredth of each average position: what it leaves can still be settled.
+_RATE, _THRESHOLD = 10_000, 0
 #: What is paid; now and then more than anybody may, for what is refused can be lied
 #: about, too.
 _WORTH = (0, 0, MINUTE, 30 * HOUR)
@@ -144,11 +144,13 @@ class LieTrade:
         if draw.random() < 0.3:
             ends.reverse()
         how = draw.choice(("now", "when_reachable"))
-        rate = self.federation.nodes[ends[1]].home.rate
-        amount = max(1, draw.choice(worth) // rate)
-        self.people.pay(
-            self._member(ends[0]), self._member(ends[1]), amount, deliver=how
-        )
+        self._pay_worth(ends[0], ends[1], draw.choice(worth), how)
+
+    def _pay_worth(
+        self, payer: str, payee: str, milliseconds: int, how: str = "now"
+    ) -> None:
+        amount = max(1, milliseconds // self.federation.nodes[payee].home.rate)
+        self.people.pay(self._member(payer), self._member(payee), amount, deliver=how)
 
     def _freeze(self, group: str) -> None:
         if self._is_active(group):
@@ -225,8 +227,9 @@ class LieTrade:
                 self._freeze_for_once(others[0])
             if word in ABOUT_SHARING:
                 self._share(group)
-        if any(word in ABOUT_CYCLES for _, word in standing):
-            self._settle_all()
+        about_cycles = [one for one, word in sorted(standing) if word in ABOUT_CYCLES]
+        if about_cycles:
+            self._settle_all(about_cycles)
 
     def _freeze_for_once(self, group: str) -> None:
         self.people.freeze(group)
@@ -257,8 +260,14 @@ class LieTrade:
     def _pass(self) -> None:
         self.world.run(self.world.now + _SOON)
 
-    def _settle_all(self) -> None:
+    def _settle_all(self, groups: Sequence[str]) -> None:
         cycles, nodes = self.people.cycles, self.federation.nodes
+        for group in groups:
+            # More to one side than back: who stands at zero has nothing to settle.
+            for other in self._others(group):
+                self._pay_worth(group, other, 2 * MINUTE)
+                self._pay_worth(other, group, MINUTE)
+        self._pass()
         cycles.close(cycles.open_cycle)
         self._pass()
         self._settle(cycles.open_cycle - 1, lambda _: None)
