@@ -33,7 +33,7 @@ _HUNDRED = 100
 #: So many words are dealt to a seed on; most seeds have no more groups.
 _DEALT_A_SEED = 3
 #: Words that are dealt. With another key the hub is heard by nobody, lies and all.
-_DEALT = (*SENDS, *LEAVES, *NAMED)
+DEALT = (*SENDS, *LEAVES, *NAMED)
 #: By then nodes have found what there is to find: a minute's patience, and two polls.
 FOUND_MS = 3 * MINUTE
 _POLL_MS = 25 * SECOND
@@ -49,7 +49,11 @@ class Swarming(Scene, Protocol):
 
 
 class LieSwarm:
-    """One seed's watches, and its hub's lies."""
+    """One seed's watches, and its hub's lies.
+
+    Attributes:
+        alone: by group, what it will be told alone; nothing once that is planned.
+    """
 
     def __init__(self, seed: int, scene: Swarming, drawn: "_Drawn") -> None:
         self.draw, self.world = drawn.draw, scene.world
@@ -59,8 +63,7 @@ class LieSwarm:
         self.watch = LieWatch(scene.checker, self.liar, self.lies)
         self.trade = LieTrade(scene.federation, scene.people, scene.trouble, self.draw)
         self._has_lies = drawn.has_lies
-        #: By group, what it is told alone; nothing once that is planned.
-        self._alone = _deal(seed, self.federation.nodes) if drawn.is_alone else {}
+        self.alone = _deal(seed, self.federation.nodes) if drawn.is_alone else {}
         self._is_mixed = drawn.has_lies and not drawn.is_alone
         #: A few words a seed, so that lies stand alone now and then.
         self._words = [self._word() for _ in range(self.draw.choice((1, 1, 2, 3)))]
@@ -72,11 +75,11 @@ class LieSwarm:
     def strew(self, span: int) -> None:
         """Draw what the hub begins to lie about in a bout of trade, and when."""
         draw = self.draw
-        for group, word in self._alone.items():
+        for group, word in self.alone.items():
             # In the bout, soon after it, or where all is silent.
             wait = draw.choice((0, 0, HOUR, DAY))
             self._begin(draw.randint(0, span + wait), word, group, "always")
-        self._alone = {}
+        self.alone = {}
         if self._is_mixed:
             self._strew_mixed(span)
 
@@ -159,7 +162,7 @@ def _deal(seed: int, groups: Iterable[str]) -> dict[str, str]:
         drawn is not None and drawn.is_alone
         for drawn in map(_drawn, range(first, seed))
     )
-    deck = list(_DEALT)
+    deck = list(DEALT)
     random.Random(f"deck of {first}").shuffle(deck)
     place = before * _DEALT_A_SEED
     return {
