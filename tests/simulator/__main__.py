@@ -34,10 +34,16 @@ _clock = Clock()
 
 
 class Hunt(NamedTuple):
-    """How a planted bug was found, if it was."""
+    """How a planted bug was found, if it was.
+
+    Attributes:
+        seeds: how many, from the first on, it took.
+        tried: how many of these were played: none that cannot find it.
+    """
 
     bug: str
     seeds: int
+    tried: int
     seconds: float
     failure: str
 
@@ -51,14 +57,17 @@ def play(seed: int) -> Result:
 def hunt(bug: str, first: int, seeds_max: int) -> Hunt:
     """Run seeds with a planted bug until one finds it."""
     logging.disable(logging.CRITICAL)
-    began = _clock.monotonic_s()
+    began, tried = _clock.monotonic_s(), 0
     for done in range(seeds_max):
+        if not BUGS[bug].may_find(first + done):
+            continue
+        tried += 1
         with planted(bug):
             failure = swarm.run(first + done).failure
         # What fails without the bug, too, has not found it.
         if failure and not swarm.run(first + done).failure:
-            return Hunt(bug, done + 1, _clock.monotonic_s() - began, failure)
-    return Hunt(bug, seeds_max, _clock.monotonic_s() - began, "")
+            return Hunt(bug, done + 1, tried, _clock.monotonic_s() - began, failure)
+    return Hunt(bug, seeds_max, tried, _clock.monotonic_s() - began, "")
 
 
 def _progress(done: float, told: str) -> None:
@@ -147,7 +156,7 @@ def hunt_all(given: argparse.Namespace) -> int:
     """Hunt every planted bug; gives the exit code."""
     names = [given.bug] if given.bug else list(BUGS)
     hidden = 0
-    print(f"{'planted bug':<28} {'seeds':>6} {'seconds':>8}  found by")
+    print(f"{'planted bug':<28} {'seeds':>6} {'tried':>6} {'seconds':>8}  found by")
     with ProcessPoolExecutor(given.processes) as pool:
         hunts = [pool.submit(hunt, name, given.first, given.seeds) for name in names]
         for done, future in enumerate(hunts):
@@ -156,7 +165,8 @@ def hunt_all(given: argparse.Namespace) -> int:
             told = found.failure or "NOT FOUND"
             hidden += not found.failure
             print(
-                f"{found.bug:<28} {found.seeds:>6} {found.seconds:>8.1f}  {told[:90]}"
+                f"{found.bug:<28} {found.seeds:>6} {found.tried:>6}"
+                f" {found.seconds:>8.1f}  {told[:90]}"
             )
     print(f"{len(names) - hidden} of {len(names)} planted bugs were found")
     return 1 if hidden else 0

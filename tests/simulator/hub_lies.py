@@ -29,13 +29,18 @@ from protocol.messages import (
     DirectoryDecision,
     SettlementDecision,
     SettlementLeg,
+    SharedDecision,
     SharedPlan,
+    TransferAccept,
     TransferAnswer,
     TransferDecision,
     line_hash,
     read_item,
     write_line,
 )
+from protocol.shared import share_charge, share_left
+from protocol.sharing import AveragePosition, ChargeRule, SharingRule
+from protocol.unit import HOUR
 from tests.protocol.makers import signing_key
 from tests.simulator.checker import decode
 from tests.simulator.lying_hub import Leaves, LyingHub
@@ -64,10 +69,16 @@ class Line(NamedTuple):
 
 def forged_answer(federation: FederationId, item: TransferAnswer) -> bytes:
     """Give an accept that its group never signed."""
-    lines = [item.line.encode()]
+    group = decode(item.proof.envelope.encode().split(b".")[1])["from"]
+    return _forged(federation, group, item.line.encode())
+
+
+def _forged(federation: FederationId, group: str, line: bytes) -> bytes:
+    """Give an answer with a line that its group never signed."""
+    lines = [line]
     payload = envelope.EnvelopePayload(
         federation=federation,
-        from_=decode(item.proof.envelope.encode().split(b".")[1])["from"],
+        from_=group,
         to=HUB,
         life="AAAAAAAAAAA",
         first=1,
@@ -121,6 +132,19 @@ def _clear_refused(_: "HubLies", item: Any) -> list[bytes] | None:
     return [write_line(_replace(item, outcome="cleared", code=None, answer=answer))]
 
 
+def _clear_alone(lies: "HubLies", item: Any) -> list[bytes] | None:
+    """Tell a payer of a clearance where the log has a refusal, and of the accept."""
+    if not isinstance(item, TransferDecision) or item.outcome != "refused":
+        return None
+    transfer = lies.liar.hub.database.table("transfer").get(item.id, {})
+    if item.prepare is None or transfer.get("payer_group") != lies.to:
+        return None
+    accept = write_line(TransferAccept(id=item.id, prepare=item.prepare))
+    cleared = _replace(item, outcome="cleared", code=None, answer=line_hash(accept))
+    federation, payee = lies.liar.hub.federation, transfer["payee_group"]
+    return [_forged(federation, payee, accept), write_line(cleared)]
+
+
 def _alter_entry(lies: "HubLies", item: Any) -> list[bytes] | None:
     """Freeze who is active, and the other way round."""
     if not isinstance(item, DirectoryDecision) or item.group == lies.to:
@@ -171,6 +195,13 @@ def _settle_on_one_word(lies: "HubLies", item: Any) -> list[bytes] | None:
     return [write_line(item), write_line(decision)]
 
 
+def _settle_another_amount(_: "HubLies", item: Any) -> list[bytes] | None:
+    """Settle by both parties' words, but another amount than they have signed."""
+    if not isinstance(item, SettlementDecision) or item.outcome != "settled":
+        return None
+    return [write_line(_replace(item, milliseconds=2 * item.milliseconds))]
+
+
 def _void_what_is_settled(_: "HubLies", item: Any) -> list[bytes] | None:
     if not isinstance(item, SettlementDecision) or item.outcome != "settled":
         return None
@@ -186,6 +217,55 @@ def _plan_another_amount(_: "HubLies", item: Any) -> list[bytes] | None:
     return [write_line(_replace(item, shares=[more, *rest]))]
 
 
+def _share_otherwise(_: "HubLies", item: Any) -> list[bytes] | None:
+    """Share twice of what was told, by the same rule."""
+    if not isinstance(item, SharedDecision) or item.why != "debt":
+        return None
+    left = sum(one.amount for one in item.shares)
+    measures = {one.group: one.measure for one in item.shares}
+    shares = share_left(2 * left, SharingRule(item.rule), measures)
+    return [write_line(_replace(item, shares=shares))]
+
+
+def _charge_otherwise(lies: "HubLies", item: Any) -> list[bytes] | None:
+    """Hold a group against half of its limit, and charge it by the rule."""
+    standings = {}
+    for one in item.shares if isinstance(item, SharedDecision) else ():
+        limit = (one.limit or 0) // (2 if one.group == lies.to else 1)
+        standings[one.group] = AveragePosition(
+            average=one.measure, floor=-limit, ceiling=limit
+        )
+    if lies.to not in standings or item.why != "charge":
+        return None
+    shares = share_charge(
+        standings, ChargeRule(rate=item.rate, threshold=item.threshold)
+    )
+    reserve = -sum(one.amount for one in shares)
+    return [write_line(_replace(item, shares=shares, reserve=reserve))]
+
+
+def _charge_too_much(lies: "HubLies", item: Any) -> list[bytes] | None:
+    """Charge a group an hour more than the rule gives."""
+    if not isinstance(item, SharedDecision) or item.why != "charge":
+        return None
+    shares = [
+        _replace(one, amount=one.amount - HOUR) if one.group == lies.to else one
+        for one in item.shares
+    ]
+    if shares == item.shares:
+        return None
+    return [write_line(_replace(item, shares=shares, reserve=item.reserve + HOUR))]
+
+
+def _let_it_leave(lies: "HubLies", item: Any) -> list[bytes] | None:
+    """Tell a group that it is leaving, where nobody wished that."""
+    if not isinstance(item, DirectoryDecision) or item.group != lies.to:
+        return None
+    if item.state != "active":
+        return None
+    return [write_line(_replace(item, state="leaving"))]
+
+
 #: Lies about what is sent to a group.
 SENDS: dict[str, Change] = {
     "invents-accept": _invent_accept,
@@ -194,13 +274,20 @@ SENDS: dict[str, Change] = {
     "decides-for-nobody": _decide_for_nobody,
     "decides-otherwise": _decide_otherwise,
     "clears-refused": _clear_refused,
+    "clears-alone": _clear_alone,
     "alters-entry": _alter_entry,
     "withholds-entry": _withhold_entry,
     "states-otherwise": _state_otherwise,
     "alters-leg": _alter_leg,
     "settles-on-no-word": _settle_on_one_word,
+    "settles-another-amount": _settle_another_amount,
     "voids-settled": _void_what_is_settled,
     "plans-another-amount": _plan_another_amount,
+    "withholds-plan": _withhold(SharedPlan),
+    "shares-otherwise": _share_otherwise,
+    "charges-otherwise": _charge_otherwise,
+    "charges-too-much": _charge_too_much,
+    "leaves-unasked": _let_it_leave,
 }
 
 
@@ -248,6 +335,7 @@ class HubLies:
         lines: every line that a lie has changed.
         to: whom the line is for that is being changed.
         began: by group and word, when that lie began.
+        standing: group and word of each lie that is told still.
     """
 
     def __init__(self, liar: LyingHub, seed: object) -> None:
@@ -257,19 +345,21 @@ class HubLies:
         self.lines: list[Line] = []
         self.to = ""
         self.began: dict[tuple[str, str], int] = {}
+        self.standing: set[tuple[str, str]] = set()
         self._sends: list[tuple[str, str, float]] = []
         liar.send = self._send
 
-    def do(self, word: str, group: str, often: str) -> None:
-        """Begin to lie to a group, from now on."""
-        self.world.note(f"hub lies {word} to {group} {often}")
+    def do(self, word: str, group: str, often: str) -> bool:
+        """Begin to lie to a group, from now on; gives whether it could."""
         liar = self.liar
-        if not liar.hub.is_up:
-            return
+        if not liar.hub.is_up or (word in LEAVES and self._size(group) < 2):
+            return False
+        self.world.note(f"hub lies {word} to {group} {often}")
         self.world.count("lie of the hub's")
         self.world.tell("the hub lies to {} from now on: {}", group, word)
         liar.checker.doubted.add(HUB)
         self.began.setdefault((group, word), self.world.now)
+        self.standing.add((group, word))
         if word in SENDS:
             self._sends.append((word, group, 1.0 if often == "always" else _SELDOM))
         elif word in NAMED:
@@ -278,15 +368,18 @@ class HubLies:
             liar.signs = signing_key("a forger")
         else:
             self._show(group, LEAVES[word])
+        return True
+
+    def _size(self, group: str) -> int:
+        """Say how many decisions of the log that is open a group is shown."""
+        clerk: Any = self.liar.hub.clerk
+        return len(self.liar.lines(group, clerk.life))
 
     def _show(self, group: str, make: Callable[[int], Leaves]) -> None:
         """Show a group other leaves of the log that is open now."""
         liar = self.liar
         clerk: Any = liar.hub.clerk
-        size = len(liar.lines(group, clerk.life))
-        if size < 2:
-            return
-        index = max(1, size - self.draw.choice((1, 1, 2, 3)))
+        index = max(1, self._size(group) - self.draw.choice((1, 1, 2, 3)))
         before, of_log, change = liar.leaves.get(group, _all), clerk.life, make(index)
 
         def leaves(log: str, lines: list[bytes]) -> list[bytes]:
@@ -299,6 +392,7 @@ class HubLies:
         """Lie no more."""
         self.world.note("hub tells the truth")
         self.world.tell("the hub tells the truth from now on")
+        self.standing.clear()
         self._sends.clear()
         self.liar.named.clear()
         self.liar.leaves.clear()

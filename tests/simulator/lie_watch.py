@@ -4,7 +4,9 @@ Of ``checker``, and like it without the product's code. Whatever a hub says: no 
 moves what its group's member did not order or the other group did not accept; each
 ledger's own sums are right; what a node has proof of is what it booked. What leaves
 proof is found: once all have spoken again, a node that doubts nobody has compared
-everything it took, and holds nothing that contradicts what the hub shows it.
+everything it took, and holds nothing that contradicts what the hub shows it. At each
+look what it believes of a log goes on from what it believed; and what it took that
+says of itself that it is wrong, it has told to people by its name.
 """
 
 from collections import Counter
@@ -22,14 +24,31 @@ from tests.simulator.lying_hub import LyingHub
 if TYPE_CHECKING:
     from tests.simulator.checker import Checker
 
-#: What calls people, by lie: a word of what they are told.
+#: What calls people, by lie: a word of what they are told. Who doubts has told enough.
 _TOLD = {
-    "withholds-accept": "without its answer",
     "states-otherwise": "cycle",
-    "settles-on-no-word": "the hub decided settled, but",
     "voids-settled": "taken but is not in the log",
     "plans-another-amount": "sharing",
 }
+#: What calls people about the very thing that it is about, also if the hub is doubted.
+_NAMED = {
+    "invents-accept": "transfer",
+    "clears-alone": "transfer",
+    "clears-refused": "transfer",
+    "withholds-accept": "transfer",
+    "settles-on-no-word": "leg",
+    "settles-another-amount": "leg",
+    "withholds-plan": "sharing",
+    "shares-otherwise": "sharing",
+    "charges-otherwise": "sharing",
+    "charges-too-much": "sharing",
+}
+#: Lies in another group's name: whoever has compared them doubts.
+_FORGED = ("invents-accept", "clears-alone")
+#: People are called so often an hour about one kind of thing; more is only counted.
+_CALLS_MAX = 20
+#: What a decision on a leg says of it.
+_OF_LEG = ("cycle", "debtor", "creditor", "milliseconds")
 Row = dict[str, Any]
 
 
@@ -65,6 +84,15 @@ def see_no_harm(federation: Federation, *dishonest: str) -> None:
         balance = node.database.table("account")["clearing"]["balance"]
         assert balance == clearing, f"{name}'s clearing account is not {clearing}"
         _see_proofs(node)
+        _see_legs(node)
+
+
+def _id_of(line: Line) -> str:
+    """Name the transfer, or the leg, that a line is about."""
+    item = msgspec.json.decode(line.true)
+    if item["type"] == "transfer.answer":
+        item = msgspec.json.decode(item["line"])
+    return str(item["id"])
 
 
 def _see_sums(node: Node) -> None:
@@ -101,6 +129,26 @@ def _see_proofs(node: Node) -> None:
         assert node.database.table("proven checkpoint")[log, size], f"{told} {path}"
 
 
+def _see_legs(node: Node) -> None:
+    """A leg ends by a decision on that very leg, as this node was told of it."""
+    taken = [
+        one
+        for line in node.database.table(("item", HUB, "in")).values()
+        if b'"kind":"settlement"' in line and b'"type":"decision"' in line
+        for one in [msgspec.json.decode(line)]
+    ]
+    for id_, leg in node.database.table("leg").items():
+        if leg["state"] not in ("settled", "void"):
+            continue
+        ours = [leg[name] for name in ("log", "number", *_OF_LEG)]
+        assert any(
+            one["id"] == id_
+            and one["outcome"] == leg["state"]
+            and [one[name] for name in ("log", "number", *_OF_LEG)] == ours
+            for one in taken
+        ), f"{node.name}: leg {id_} is {leg['state']} by a decision on another"
+
+
 class LieWatch:
     """Watches what nodes make of one simulated hub's log and words."""
 
@@ -109,6 +157,8 @@ class LieWatch:
         self._nodes = checker.federation.nodes
         checker.lies = self
         self._doubted: Counter[str] = Counter()
+        #: What each node believed of each log when it had looked before.
+        self._believed: dict[tuple[str, str], Row] = {}
         liar.watchers.on_looked = self._on_looked
 
     def _demand(self, *, so: bool, told: str) -> None:
@@ -129,6 +179,24 @@ class LieWatch:
             self._demand(
                 so=bool(ours and theirs), told=f"{node.name} keeps no proof: {told}"
             )
+
+        if node.name not in self._checker.doubted:
+            for (_, log), row in node.database.table("belief").items():
+                self._look_at_growth(node.name, log, row)
+
+    def _look_at_growth(self, name: str, log: str, row: Row) -> None:
+        """What is believed from now on goes on from what was believed."""
+        before = self._believed.get((name, log))
+        self._believed[name, log] = row
+        if before is None or before == row or self._checker.is_restored:
+            return
+        lines = self._liar.lines(name, log)
+        self._demand(
+            so=row["size"] >= before["size"]
+            and tree_hash(lines[: before["size"]]) == before["root"],
+            told=f"{name} has believed log {log}/{before['size']}, and believes"
+            f" {row['size']} now, which does not go on from it",
+        )
 
     def _has_reason(self, about: str, told: str) -> bool:
         """A hub has lied, or forgot what it had said; a group's word is its own."""
@@ -151,9 +219,18 @@ class LieWatch:
     def may_wait(self, server: str, transfer_id: str) -> bool:
         """Say whether a transfer may wait for ever: the hub has lied about it."""
         return any(
-            transfer_id.encode() in line.true and server in (line.group, HUB)
+            (transfer_id.encode() in line.true and server in (line.group, HUB))
+            or (server == line.group and self._is_key_hidden(line, transfer_id))
             for line in self._lies.lines
         )
+
+    def _is_key_hidden(self, line: Line, transfer_id: str) -> bool:
+        """Say whether a lie kept from a node by whose key it was answered."""
+        row = self._nodes[line.group].database.table("transfer").get(transfer_id)
+        if row is None or b'"kind":"keys"' not in line.true:
+            return False
+        changed = msgspec.json.decode(line.true)["group"]
+        return changed in (row["payer_group"], row["payee_group"])
 
     def may_differ(self, transfer_id: str) -> bool:
         """Say whether the hub has told two groups two things of a transfer."""
@@ -170,6 +247,9 @@ class LieWatch:
         for node in self._nodes.values():
             if self._is_watching(node):
                 self._look_at_belief(node)
+        for group, word in sorted(self._lies.standing):
+            if group in self._nodes:
+                self._look_at_name(group, word)
         for line in self._lies.lines:
             self._look_at_line(line)
 
@@ -241,32 +321,64 @@ class LieWatch:
             told=f"{node.name} folds another directory, and doubts nobody",
         )
 
+    def _look_at_name(self, group: str, word: str) -> None:
+        """Who is shown covers that name what nobody signed has doubted, or stopped."""
+        node = self._nodes[group]
+        self._demand(
+            so=word != "names-another" or not self._is_watching(node),
+            told=f"covers name what nobody signed to {group}, which doubts nobody",
+        )
+
     def _look_at_line(self, line: Line) -> None:
         """Who took a lie that says so of itself has called people, or stopped."""
         node = self._nodes[line.group]
-        if node.name in self._checker.doubted or line.word not in _TOLD:
-            return
         taken = set(node.database.table(("item", HUB, "in")).values())
-        if not taken.issuperset(line.sent) or self._is_told(node, line):
+        if node.name in self._checker.doubted or not taken.issuperset(line.sent):
             return
-        self._demand(
-            so=False, told=f"the hub's lie {line.word} to {node.name} is not found"
-        )
+        told = f"the hub's lie {line.word} to {node.name} is not found"
+        if line.word in _TOLD:
+            self._demand(so=self._is_told(node, line), told=told)
+        if line.word in _FORGED:
+            self._demand(so=not self._is_watching(node), told=told)
+        if line.word in _NAMED and self._is_wrong(node, line):
+            self._demand(so=self._is_named(node, line), told=f"{told}: nobody is told")
 
     def _is_told(self, node: Node, line: Line) -> bool:
-        alarms = [str(row[2]) for row in node.database.table("alarm").values()]
         if self._doubts(node) or node.database.table("link")[HUB]["trouble"]:
             return True
+        alarms = node.database.table("alarm").values()
+        return any(_TOLD[line.word] in str(told) for _, _, told in alarms)
+
+    def _is_wrong(self, node: Node, line: Line) -> bool:
+        """Say whether what was sent is wrong by what this node knows itself."""
         if line.word == "withholds-accept":
-            return not self._is_cleared_bare(node, line) or any(
-                _TOLD[line.word] in told for told in alarms
-            )
-        return any(_TOLD[line.word] in told for told in alarms)
+            return self._is_cleared_bare(node, line)
+        if line.word == "withholds-plan":
+            return self._is_decided(node, "shared", line)
+        if line.word == "clears-refused":
+            transfer = node.database.table("transfer").get(_id_of(line))
+            return transfer is not None and transfer["role"] == "payer"
+        return True
+
+    def _is_named(self, node: Node, line: Line) -> bool:
+        """Say whether people were told what is wrong, or had been told too much."""
+        alarms = node.database.table("alarm").values()
+        about = f"{_NAMED[line.word]} {_id_of(line)}: "
+        kind = "transfer" if _NAMED[line.word] == "transfer" else "cycle"
+        return (
+            any(about in str(told) for _, _, told in alarms)
+            or sum(one[1] == kind for one in alarms) >= _CALLS_MAX
+        )
+
+    def _is_decided(self, node: Node, kind: str, line: Line) -> bool:
+        """Say whether a node was told a decision on what a line is about."""
+        items = node.database.table(("item", HUB, "in")).values()
+        words = f'"kind":"{kind}"'.encode(), f'"id":"{_id_of(line)}"'.encode()
+        return any(all(word in one for word in words) for one in items)
 
     def _is_cleared_bare(self, node: Node, line: Line) -> bool:
         """Say whether a node took a clearance without the answer to its order."""
-        answer = msgspec.json.decode(line.true)
-        id_ = msgspec.json.decode(answer["line"])["id"]
+        id_ = _id_of(line)
         named = f'"id":"{id_}"'.encode()
         items = node.database.table(("item", HUB, "in")).values()
         has_answer = any(

@@ -183,7 +183,8 @@ class LogWatchers:
         standing = self._standing(node, watch)
         # Without a cover nobody's patience ends.
         is_new = watch._heard_s > watch._patience._before_s
-        waits = bool(watch._patience._missing) and is_new
+        # Whoever has just doubted one group has yet to read what others say.
+        waits = bool(watch._patience._missing or watch._comparison._claims) and is_new
         waits = waits or watch._second.is_waiting
         if standing == self._seen.get(node.name) and not waits:
             return

@@ -27,24 +27,33 @@ class Bug(NamedTuple):
         told: what is wrong, in a sentence.
         place: module, and the name in it, dots inside classes.
         change: makes the wrong one from the right one.
+        may_find: says of a seed whether it can find it at all; others are not tried.
     """
 
     name: str
     told: str
     places: tuple[str, ...]
     change: Callable[[Any], Any]
+    may_find: Callable[[int], bool]
 
 
 BUGS: dict[str, Bug] = {}
 _replace = msgspec.structs.replace
 
 
+def _any_seed(_seed: int) -> bool:
+    return True
+
+
 def _bug(
-    name: str, told: str, *places: str
+    name: str,
+    told: str,
+    *places: str,
+    may_find: Callable[[int], bool] = _any_seed,
 ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     def register(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
         assert name not in BUGS
-        BUGS[name] = Bug(name, told, places, change)
+        BUGS[name] = Bug(name, told, places, change, may_find)
         return change
 
     return register

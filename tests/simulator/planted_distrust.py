@@ -1,18 +1,21 @@
 """Planted bugs in how a node distrusts its hub: watch, proofs, rules.
 
 Each lets one kind of lie through, accuses who is honest, or forgets what proves it.
-They are found in the seeds in which nodes watch the hub's log (``lie_swarm``).
+Only seeds in which nodes watch the hub's log (``lie_swarm``) are hunted for them.
 """
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from nodes.rules import KeepBelief, KeepCompared, KeepDistrust
 from protocol.effects import CallPeople
-from tests.simulator.planted import _bug as bug
+from tests.simulator.lie_swarm import is_watched
+from tests.simulator.planted import _bug
 from tests.simulator.planted import _without as without
 
+bug = partial(_bug, may_find=is_watched)
 _replace = msgspec.structs.replace
 _CHAIN = "nodes.watch.log_chain:LogChain"
 _COMPARISON = "nodes.watch.log_comparison:Comparison"
@@ -186,6 +189,47 @@ def _leg_of_nobodys_word(right: Any) -> Any:
 )
 def _leg_of_any_amount(_right: Any) -> Any:
     return lambda *_: True
+
+
+def _ignoring(words: str) -> Any:
+    """Make a rule of why something is not booked forget one of its reasons."""
+
+    def change(right: Any) -> Any:
+        def wrong(*values: Any) -> Any:
+            why = right(*values)
+            return None if why is not None and words in why else why
+
+        return wrong
+
+    return change
+
+
+bug(
+    "shares-what-is-decided",
+    "What a group leaves is shared, whatever we were told of it before.",
+    "nodes.rules.shares:_why_not_debt",
+)(_ignoring("not what we were told before"))
+
+bug(
+    "shares-untold",
+    "What a group leaves is shared, though nobody told us before.",
+    "nodes.rules.shares:_why_not_debt",
+)(_ignoring("we were never told of it before"))
+
+bug(
+    "charge-by-any-limit",
+    "A charge is taken that holds us against another limit than ours.",
+    "nodes.rules.shares:_why_not_charge",
+)(_ignoring("it holds us against"))
+
+
+@bug(
+    "charge-unreckoned",
+    "What the hub charges is not reckoned anew.",
+    "nodes.rules.shares:what_is_wrong",
+)
+def _unreckoned(_right: Any) -> Any:
+    return lambda _decision: None
 
 
 @bug(
