@@ -138,13 +138,16 @@ def decide_proposal(view: HubView, arrived: ArrivedItem, now: Instant) -> Effect
         signed=propose.entry,
         at=now,
     )
-    record = view.directory[group]
-    if record.state == "left" or not _may_follow(record, proposal):
-        return Effects(None, (refuse_item(arrived, ItemRefusalCode.NOT_APPROVED),))
     wanted: list[Effect] = []
     former = view.proposals.get(group)
     if former is not None and former.is_waiting:
+        # Also by one that can never be: at the group's node only the newest waits.
         wanted += end_proposal(former, ProposalState.REPLACED, now)
+    record = view.directory[group]
+    if record.state == "left" or not _may_follow(record, proposal):
+        step = Step.PROPOSAL_REFUSED if wanted else None
+        refused = refuse_item(arrived, ItemRefusalCode.NOT_APPROVED)
+        return Effects(step, (*wanted, refused))
     return Effects(Step.PROPOSAL, (*wanted, KeepProposal(proposal)))
 
 

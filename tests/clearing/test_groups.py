@@ -225,6 +225,18 @@ def test_a_newer_proposal_takes_the_place_of_the_one_that_waits() -> None:
     assert view.directory[OOSTENDE].rate == 90_000
 
 
+def test_what_waits_ends_though_the_newer_one_can_never_be() -> None:
+    view = hub_view()
+    waiting(view)
+    record = msgspec.structs.replace(view.directory[OOSTENDE], state="left")
+    view.directory = {**view.directory, OOSTENDE: record}
+    newer = proposing(asked(180_000, 90_000), number=18)
+    effects = apply(view, rules.decide_proposal(view, newer, NOW))
+    # Its node has put the newer one in its place; so nothing waits on either side.
+    assert [one.number for _, one in refusals(effects)] == [17, newer.number]
+    assert view.proposals[OOSTENDE].state is ProposalState.REPLACED
+
+
 # What the regional admin decides.
 
 
