@@ -380,8 +380,41 @@ class Papers:
             for (group, number), row in asked.items():
                 if group == node.name:
                     here = (own.get(number) or {"state": "unknown"})["state"]
+                    is_so = here == row["state"] or (
+                        here == "replaced" and self._has_crossed(row, own)
+                    )
                     self._demand(
-                        so=here == row["state"],
+                        so=is_so,
                         told=f"{group}'s proposal {number} is {row['state']} at the"
                         f" hub and {here} at its node",
                     )
+
+    def _has_crossed(self, row: Any, own: Any) -> bool:
+        """Say whether the hub answered what its node had replaced meanwhile.
+
+        A newer one takes an older one's place at its node at once, and at the hub when
+        it arrives (decision 15). Before that, new keys may have ended the older one, or
+        the admin has approved it: then the same entry, asked for again, is approved.
+        """
+        if row["state"] == "approved":
+            again = [
+                one
+                for number, one in own.items()
+                if number > row["number"] and one["entry"] == row["entry"]
+            ]
+            return any(one["state"] == "approved" for one in again)
+        is_newer = max(own) > row["number"]
+        return row["state"] == "refused" and is_newer and self._is_ended_by_keys(row)
+
+    def _is_ended_by_keys(self, row: Any) -> bool:
+        """Say whether a no stands right before the decision on its group's new keys."""
+        group = row["group_name"]
+        items = self._checker.federation.hub.database.table(("item", group, "out"))
+        said = {number: msgspec.json.decode(line) for number, line in items.items()}
+        return any(
+            one["type"] == "item.refused"
+            and (one["number"], one["hash"]) == (row["number"], row["line_hash"])
+            and said.get(number + 1, {}).get("kind") == "keys"
+            and said[number + 1]["group"] == group
+            for number, one in said.items()
+        )
